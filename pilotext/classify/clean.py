@@ -1,0 +1,165 @@
+"""Bytes of a log, in chunks of any size, to lines that rules can be held against.
+
+A line ends at `\\n`, `\\r\\n` or `\\r` (a progress bar is many lines). ANSI escapes, C0 controls but tab, and DEL are
+dropped: CORAL rings the bell inside its messages, and no author of a rule sees that on a screen. Bytes that are not
+UTF-8 stand as `\\xNN`. Of a line longer than LINE_LIMIT bytes the head and the tail are kept, so memory stays bounded
+by the chunk. Number and offset of a line always refer to the original bytes, and how the bytes were cut into chunks
+never changes a line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+LINE_LIMIT = 64 * 1024
+HALF = LINE_LIMIT // 2
+"""What is kept of either end of a longer line."""
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])")
+_CONTROLS = bytes([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])
+
+
+@dataclass(frozen=True)
+class Line:
+    """A cleaned line: its number from 1, the offset of its first byte in the stream, its text without line end."""
+
+    number: int
+    offset: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some whole lines: the number and the offset of the first, and their bytes (shortened, if it is one long line)."""
+
+    number: int
+    offset: int
+    raw: bytes
+
+    @cached_property
+    def cleaned(self) -> bytes:
+        """The lines as UTF-8, cleaned, with `\\n` at their ends; as many as there are in `raw`."""
+        text = self.raw
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\x1b" in text:
+            text = _ANSI.sub(b"", text)
+        text = text.translate(None, _CONTROLS)
+        return text if text.isascii() else text.decode(errors="backslashreplace").encode()
+
+    @cached_property
+    def count(self) -> int:
+        return self.cleaned.count(b"\n") + (not self.cleaned.endswith(b"\n"))
+
+    @property
+    def end(self) -> int:
+        """The number of the first line behind the block."""
+        return self.number + self.count
+
+    def line(self, number: int) -> Line:
+        index = number - self.number
+        return Line(number, self.offset + self._offsets[index], self._texts[index].decode())
+
+    @cached_property
+    def _texts(self) -> list[bytes]:
+        return self.cleaned.split(b"\n")
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        if self.raw == self.cleaned:
+            return [0, *accumulate(len(text) + 1 for text in self._texts)]
+        return [0, *(found.end() for found in _LINE_END.finditer(self.raw))]
+
+
+class Splitter:
+    """Cuts a stream into blocks of whole lines; what is left of the last line waits for the next chunk."""
+
+    def __init__(self) -> None:
+        self._number = 1
+        self._offset = 0
+        self._waiting = b""
+        self._long: _LongLine | None = None
+
+    def feed(self, chunk: bytes) -> list[Block]:
+        """The blocks that this chunk completes."""
+        data = self._waiting + chunk
+        held = data[-1:] if data.endswith(b"\r") else b""  # the next chunk may begin with its line feed
+        data = data[: len(data) - len(held)]
+        blocks = []
+        if self._long is not None:
+            end = _LINE_END.search(data)
+            self._long.add(data[: end.start()] if end else data)
+            if end is None:
+                self._waiting = held
+                return []
+            blocks.append(self._block(self._long.shortened(), self._long.length + len(end[0])))
+            self._long = None
+            data = data[end.end() :]
+        stop = _last_end(data, 0, len(data))
+        blocks += self._blocks(data[:stop])
+        self._wait_for_end_of(data[stop:], held)
+        return blocks
+
+    def close(self) -> list[Block]:
+        """The last line, if the stream does not end with a line end."""
+        waiting, self._waiting = self._waiting, b""
+        if self._long is not None:
+            block = self._block(self._long.shortened(), self._long.length + len(waiting))
+            self._long = None
+            return [block]
+        return list(self._blocks(waiting))
+
+    def _wait_for_end_of(self, line: bytes, held: bytes) -> None:
+        if len(line) > LINE_LIMIT:
+            self._long = _LongLine(line)
+            line = b""
+        self._waiting = line + held
+
+    def _blocks(self, whole: bytes) -> Iterator[Block]:
+        """Blocks of these whole lines: each line that is too long by itself, and those between."""
+        start = at = 0
+        while len(whole) - at > LINE_LIMIT:
+            if end := _last_end(whole, at, at + LINE_LIMIT + 1):
+                at = end
+                continue
+            found = _LINE_END.search(whole, at)
+            stop, after = found.span() if found else (len(whole), len(whole))
+            if at > start:
+                yield self._block(whole[start:at], at - start)
+            yield self._block(_LongLine(whole[at:stop]).shortened(), after - at)
+            start = at = after
+        if start < len(whole):
+            yield self._block(whole[start:], len(whole) - start)
+
+    def _block(self, raw: bytes, length: int) -> Block:
+        block = Block(self._number, self._offset, raw)
+        self._number += block.count
+        self._offset += length
+        return block
+
+
+class _LongLine:
+    """A line of which only head and tail are kept."""
+
+    def __init__(self, begin: bytes) -> None:
+        self._head = begin[:HALF]
+        self._tail = begin[-HALF:]
+        self.length = len(begin)
+
+    def add(self, more: bytes) -> None:
+        self._tail = (self._tail + more)[-HALF:]
+        self.length += len(more)
+
+    def shortened(self) -> bytes:
+        cut = self.length - len(self._head) - len(self._tail)
+        return b"%b [... %d bytes cut ...] %b\n" % (self._head, cut, self._tail)
+
+
+def _last_end(data: bytes, start: int, stop: int) -> int:
+    """The position behind the last line end in this part of `data`, or 0."""
+    return max(data.rfind(b"\n", start, stop), data.rfind(b"\r", start, stop)) + 1

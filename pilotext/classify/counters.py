@@ -1,0 +1,55 @@
+"""Numbers that a program counts in its log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pilotext.classify.probe import Probe
+from pilotext.rules.schema import Condition, CounterText
+
+LARGEST = 2**63 - 1
+"""Larger numbers are no counts of anything, and no JSON reader takes them."""
+
+
+class Count:
+    """One counter in one stream; `value` is None until a line shows one. A line counts once."""
+
+    def __init__(self, text: CounterText) -> None:
+        self.text = text
+        self.probe = Probe(Condition(match=text.match))
+        self.value: int | float | None = 0 if text.take == "count" else None
+
+    def look(self, line: str) -> None:
+        """Take the number of a line, if it has one; what is no number is not counted."""
+        found = self.probe.look(line, len(line))
+        if found is None:
+            return
+        number = 1 if self.text.take == "count" else _number(found.fields.get("n", ""), self.text.type)
+        if number is None or (self.text.take == "first" and self.value is not None):
+            return
+        if self.text.take in ("sum", "count"):
+            number += self.value or 0
+        if abs(number) <= LARGEST:
+            self.value = number
+
+
+def together(counts: Iterable[Count]) -> dict[str, int | float]:
+    """The values by name, from all streams; `counts` come stream by stream."""
+    values: dict[str, int | float] = {}
+    for count in counts:
+        if count.value is None:
+            continue
+        name = count.text.name
+        if count.text.take in ("sum", "count"):
+            values[name] = values.get(name, 0) + count.value
+        elif count.text.take == "last" or name not in values:
+            values[name] = count.value
+    return values
+
+
+def _number(text: str, kind: str) -> int | float | None:
+    try:
+        number = int(text) if kind == "int" else float(text)
+    except ValueError:
+        return None
+    return number if abs(number) <= LARGEST else None  # infinity and NaN are not

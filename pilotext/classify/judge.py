@@ -1,0 +1,137 @@
+"""From everything that is known about a job to its verdict."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pilotext.classify.clean import Line
+from pilotext.classify.diag import compose, place, sentence
+from pilotext.classify.elect import elect
+from pilotext.classify.observe import Case, observe, of_finding
+from pilotext.classify.sighting import Matches, Sighting, place_in_log
+from pilotext.classify.signature import signature
+from pilotext.model import Evidence, Finding, Match, Verdict
+from pilotext.rules.schema import RuleSet
+
+NOT_JUDGED = ("no-log", "classifier-failed")
+"""Findings that say nothing about the job itself."""
+
+MOST_EVIDENCE = 6
+MOST_TAIL = 10
+
+
+def judge(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
+    """The verdict by what is known now; cheap, so ask again when more was found.
+
+    `success` needs exit code 0 and no rule that says otherwise. A failure that no rule knows is `unclassified`; where
+    there is nothing to judge by, the verdict is `unknown`.
+    """
+    sightings = observe(ruleset, matches, case)
+    election = elect(sightings, ruleset.rules)
+    verdict = Verdict(
+        verdict="success",
+        also=tuple(_match(one) for one in sightings if one is not election.winner),
+        dropped=(*election.dropped, *matches.unjudged),
+        counters={**matches.counters, **case.extra_counters},
+        ruleset=ruleset.digest,
+    )
+    if election.winner is not None:
+        return _by_rule(verdict, election.winner, matches, case)
+    if finding := _without_rule(ruleset, case) or _by_default(matches, case):
+        return _by_finding(ruleset, verdict, finding, matches, case)
+    if case.exit is None:
+        diag = "nothing in the log tells of a failure, and how the program ended is not known"
+        return msgspec.structs.replace(verdict, verdict="unknown", diag=diag)
+    return verdict
+
+
+def provisional(ruleset: RuleSet, finding: Finding) -> Verdict:
+    """The verdict that this finding alone would give."""
+    case = Case(kind="", job_type="", exit=None, findings=(finding,))
+    return _by_finding(ruleset, Verdict(verdict="failure", ruleset=ruleset.digest), finding, Matches(), case)
+
+
+def _without_rule(ruleset: RuleSet, case: Case) -> Finding | None:
+    """A finding that the rules do not know, so it cannot be benign."""
+    return next((finding for finding in case.findings if ruleset.for_finding(finding.name) is None), None)
+
+
+def _by_default(matches: Matches, case: Case) -> Finding | None:
+    """What to say of a job that no rule says anything of; None if that is all right."""
+    if case.exit is None:
+        text = "there is neither a log nor an exit status"
+        return None if matches.streams else Finding(name="no-log", text=text, phase="classify")
+    if case.exit.code != 0 or case.exit.signal is not None:
+        return Finding(name="unclassified", text=f"{case.exit}, and no rule says why", phase="classify")
+    if matches.unread:
+        return Finding(name="classifier-failed", text="; ".join(matches.unread), phase="classify")
+    return None
+
+
+def _by_finding(ruleset: RuleSet, verdict: Verdict, finding: Finding, matches: Matches, case: Case) -> Verdict:
+    rule = ruleset.for_finding(finding.name)
+    if rule is not None:
+        return _by_rule(verdict, of_finding(rule, finding), matches, case)
+    return msgspec.structs.replace(
+        verdict,
+        verdict="unknown" if finding.name in NOT_JUDGED else "failure",
+        cause="unknown",
+        action="manual-check",
+        diag=compose(finding.name, finding.text, ""),
+        signature=_signature(matches, case),
+    )
+
+
+def _by_rule(verdict: Verdict, winner: Sighting, matches: Matches, case: Case) -> Verdict:
+    text, code = winner.rule.text, winner.rule.code
+    unknown = text.cause == "unknown"
+    evidence = winner.evidence[:MOST_EVIDENCE]
+    if unknown and not any(one.line for one in evidence):
+        evidence += _tail_evidence(text.id, matches)
+    not_judged = any(condition.finding in NOT_JUDGED for condition in winner.rule.conditions)
+    return msgspec.structs.replace(
+        verdict,
+        verdict="unknown" if not_judged else "failure",
+        code=code.label,
+        number=code.number,
+        cause=text.cause,
+        action=text.action,
+        rule=text.id,
+        title=text.title,
+        diag=compose(f"{code.label} {text.id}", sentence(winner), place(evidence)),
+        remedy=text.remedy,
+        evidence=evidence,
+        signature=_signature(matches, case) if unknown else None,
+    )
+
+
+def _match(one: Sighting) -> Match:
+    return Match(
+        rule=one.rule.id,
+        code=one.rule.code.label,
+        action=one.rule.text.action,
+        count=one.count,
+        evidence=one.evidence[:1],
+    )
+
+
+def _signature(matches: Matches, case: Case) -> str:
+    _, lines = _tail(matches)
+    return signature((line.text for line in lines), str(case.exit or ""))
+
+
+def _tail_evidence(rule: str, matches: Matches) -> tuple[Evidence, ...]:
+    """The end of the log where a reason is most likely to stand, as evidence for not knowing it."""
+    stream, lines = _tail(matches)
+    if not lines:
+        return ()
+    last, before = lines[-1], tuple(line.text for line in lines[:-1])[-MOST_TAIL:]
+    return (Evidence(rule=rule, stream=stream, line=last.number, offset=last.offset, text=last.text, before=before),)
+
+
+def _tail(matches: Matches) -> tuple[str, list[Line]]:
+    """The last lines that are not blank: of stderr, or if it has none, of the next stream that has some."""
+    for stream in sorted(matches.streams, key=lambda name: place_in_log(name, 0)):
+        if lines := [line for line in matches.streams[stream].tail if line.text.strip()]:
+            return stream, lines
+    return "", []

@@ -1,0 +1,118 @@
+"""Every rule that was seen in a case, whatever shows it: the logs, the exit status, files, findings of the wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pilotext.classify.conditions import CRASH_SIGNALS, exit_fits, file_fits
+from pilotext.classify.diag import fields_of
+from pilotext.classify.sighting import Matches, Sighting, Weight
+from pilotext.model import Evidence, ExitStatus, Finding
+from pilotext.rules.schema import Condition, ExitCondition, Rule, RuleSet
+
+VALIDATIONS = ("output-", "raw-", "law-")
+"""Findings about data, by the begin of their names; the others are about what the wrapper did or met."""
+
+MOST_NEIGHBOURS = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A job of a kind and type, how its payload ended (None: it never started), and what the wrapper found out.
+
+    `workdir` is where rules about files look; `extra_counters` are what the wrapper counted itself.
+    """
+
+    kind: str
+    job_type: str
+    exit: ExitStatus | None
+    findings: tuple[Finding, ...] = ()
+    workdir: Path | None = None
+    extra_counters: Mapping[str, int | float] = field(default_factory=dict)
+
+
+def observe(ruleset: RuleSet, matches: Matches, case: Case) -> list[Sighting]:
+    """One sighting for every rule that was seen, notes and shadows too."""
+    rules = [
+        rule for rule in ruleset.rules if rule.text.status != "retired" and rule.applies_to(case.kind, case.job_type)
+    ]
+    seen = [*matches.sightings]
+    for rule in rules:
+        for condition in rule.conditions:
+            seen += _measured(rule, condition, case)
+    if case.exit is not None or matches.streams:
+        silencing = {one.rule.id for one in seen} | {case.kind, case.job_type}
+        seen += [one for rule in rules for one in _absent(rule, matches, silencing)]
+    return together(seen)
+
+
+def of_finding(rule: Rule, finding: Finding, number: int = 0) -> Sighting:
+    """A finding as its rule sees it; `number` is its place among the findings."""
+    fits = [condition for condition in rule.conditions if _names(condition, finding)]
+    weight = Weight.VALIDATION if finding.name.startswith(VALIDATIONS) else Weight.FINDING
+    if any(condition.limit is not None for condition in fits):
+        weight = Weight.LIMIT
+    evidence = Evidence(rule=rule.id, stream="wrapper", line=0, offset=0, text=finding.text)
+    fields = {"text": finding.text, **finding.fields}
+    return Sighting(rule, weight, 1, (evidence,), fields, (0, "", number))
+
+
+def together(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """All forms in which a rule was seen as one sighting: the strongest, with every form's evidence in order."""
+    forms: dict[str, list[Sighting]] = {}
+    for one in sightings:
+        forms.setdefault(one.rule.id, []).append(one)
+    return [_one(sorted(seen, key=lambda one: (_in_log(one), one.place))) for seen in forms.values()]
+
+
+def _one(forms: list[Sighting]) -> Sighting:
+    strongest = min(forms, key=lambda one: (one.weight, one.place))
+    evidence = tuple(each for one in forms for each in one.evidence)
+    count = sum(one.count for one in forms if one.weight == strongest.weight)
+    return Sighting(
+        strongest.rule, strongest.weight, count, evidence, fields_of(one.fields for one in forms), strongest.place
+    )
+
+
+def _in_log(one: Sighting) -> bool:
+    """Sorts what stands in a log before what does not: people believe a line that they can read."""
+    return one.weight != Weight.TEXT
+
+
+def _measured(rule: Rule, condition: Condition, case: Case) -> Iterator[Sighting]:
+    if condition.exit is not None and case.exit is not None and exit_fits(condition.exit, case.exit):
+        yield _of_exit(rule, condition.exit, case.exit)
+    if condition.file is not None and case.workdir is not None and (said := file_fits(condition.file, case.workdir)):
+        evidence = Evidence(rule=rule.id, stream="wrapper", line=0, offset=0, text=said)
+        yield Sighting(rule, Weight.FILE, 1, (evidence,), {"text": said})
+    for number, finding in enumerate(case.findings):
+        if _names(condition, finding):
+            yield of_finding(rule, finding, number)
+
+
+def _of_exit(rule: Rule, wanted: ExitCondition, status: ExitStatus) -> Sighting:
+    sent = status.signal is not None and status.signal not in CRASH_SIGNALS and status.signal in wanted.signals
+    evidence = Evidence(rule=rule.id, stream="wrapper", line=0, offset=0, text=str(status))
+    fields: dict[str, str | int | float] = {"exit": str(status)}
+    fields |= {"code": status.code} if status.code is not None else {"signal": status.signal or ""}
+    return Sighting(rule, Weight.SIGNAL if sent else Weight.EXIT, 1, (evidence,), fields)
+
+
+def _absent(rule: Rule, matches: Matches, silencing: set[str]) -> Iterator[Sighting]:
+    for condition in rule.conditions:
+        if condition.absent is None or (rule.id, condition) in matches.markers or silencing & set(condition.unless):
+            continue
+        tail = matches.streams[condition.stream].tail if condition.stream in matches.streams else ()
+        last = [line.text for line in tail if line.text.strip()][-MOST_NEIGHBOURS:]
+        where = "stdout and stderr" if condition.stream == "any" else condition.stream
+        text = f"{condition.absent!r} does not stand in {where}"
+        evidence = Evidence(rule=rule.id, stream="wrapper", line=0, offset=0, text=text, before=tuple(last))
+        yield Sighting(rule, Weight.ABSENT, 1, (evidence,))
+
+
+def _names(condition: Condition, finding: Finding) -> bool:
+    if condition.limit is not None:
+        return finding.name == f"limit-{condition.limit}"
+    return condition.finding == finding.name

@@ -1,0 +1,95 @@
+"""`pilotext classify`: the verdict on the logs of a program that has ended."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from pilotext.classify import classify_files
+from pilotext.errors import UsageError
+from pilotext.model import ExitStatus, Kind
+from pilotext.profile import load_experiment
+from pilotext.rules.loader import load_rules
+
+SIGNALS = {member.name: int(member) for member in signal.Signals}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--experiment", default="COMPASS", metavar="E", help="whose rules (default: COMPASS)")
+    parser.add_argument("--job-type", metavar="T", help="what was run, 'mass production' (default: just a program)")
+    parser.add_argument("--stdout", type=_log, metavar="FILE", help="its standard output")
+    parser.add_argument("--stderr", type=_log, metavar="FILE", help="its standard error")
+    ended = parser.add_mutually_exclusive_group()
+    ended.add_argument("--exit", type=_code, dest="ended", metavar="N", help="its exit code; -9 is the signal 9")
+    ended.add_argument(
+        "--signal", type=_signal, dest="ended", metavar="NAME", help="what killed it, SIGKILL or KILL or 9"
+    )
+    parser.add_argument("--core", action="store_true", help="it dumped core")
+    parser.add_argument("--workdir", type=Path, metavar="DIR", help="where its files are, for rules about files")
+    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
+    parser.add_argument("--json", action="store_true", help="print the verdict as one JSON document")
+    parser.add_argument("--fail", action="store_true", help="exit with 1 if the verdict is failure")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the verdict. The exit status is 0 whatever it is, but 1 for a failure with `--fail`."""
+    named = {"stdout": options.stdout, "stderr": options.stderr}
+    streams = {name: path for name, path in named.items() if path is not None}
+    verdict = classify_files(
+        load_rules(options.experiment, options.rules),
+        kind=_kind(options),
+        job_type=options.job_type or "",
+        streams=streams,
+        exit=_exit_status(options),
+        workdir=options.workdir,
+    )
+    if options.json:
+        sys.stdout.write(msgspec.json.encode(verdict).decode() + "\n")
+    else:
+        from pilotext.cli.verdict_page import show  # noqa: PLC0415
+
+        show(verdict, streams)
+    return int(options.fail and verdict.verdict == "failure")
+
+
+def _kind(options: argparse.Namespace) -> Kind:
+    if options.job_type is None:
+        return "tool"
+    return load_experiment(options.experiment, options.rules).kind_of(options.job_type)
+
+
+def _exit_status(options: argparse.Namespace) -> ExitStatus | None:
+    ended: ExitStatus | None = options.ended
+    if not options.core:
+        return ended
+    if ended is None or ended.signal is None:
+        raise UsageError("--core goes with a signal.", advice="Give --signal NAME.")
+    return msgspec.structs.replace(ended, core=True)
+
+
+def _log(word: str) -> Path:
+    path = Path(word)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"{word}: there is no such file")
+    return path
+
+
+def _code(word: str) -> ExitStatus:
+    try:
+        code = int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word}: this is not a number; give a signal as --signal") from None
+    return ExitStatus(code=code) if code >= 0 else _signal(str(-code))
+
+
+def _signal(word: str) -> ExitStatus:
+    name = word.upper()
+    numbers = {str(number): known for known, number in SIGNALS.items()}
+    found = next((known for known in (name, f"SIG{name}") if known in SIGNALS), numbers.get(word))
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{word}: there is no such signal")
+    return ExitStatus(signal=found)

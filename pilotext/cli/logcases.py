@@ -1,0 +1,99 @@
+"""Case folders: `stdout`, `stderr` and `workdir/`, and in `case.yaml` the verdict that the rules must come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pilotext import decode
+from pilotext.classify import classify_files
+from pilotext.errors import FieldError, Problem
+from pilotext.model import ExitStatus, Finding, Record, Verdict
+from pilotext.profile import load_experiment
+from pilotext.rules.schema import RuleSet
+from pilotext.yamlfile import read_yaml
+
+CASE = "case.yaml"
+
+
+class Expected(Record, frozen=True):
+    """What the verdict must say; what stands not here may be anything.
+
+    `quote` must stand in the elected rule's evidence, `notes` are rules that must be in `also` with the action `note`.
+    """
+
+    verdict: str
+    rule: str | None = None
+    code: str | None = None
+    cause: str | None = None
+    action: str | None = None
+    quote: str | None = None
+    notes: tuple[str, ...] = ()
+    counters: dict[str, int | float] = {}
+
+
+class LogCase(Record, frozen=True):
+    """One case: whose job it was, how it ended, what the wrapper found out, and the verdict."""
+
+    job_type: str
+    expect: Expected
+    experiment: str = "COMPASS"
+    exit: ExitStatus | None = None
+    findings: tuple[Finding, ...] = ()
+    note: str = ""
+
+
+def case_files(paths: Sequence[Path]) -> list[Path]:
+    """The case files at these paths, sorted."""
+    found = {file for path in paths for file in ([path] if path.name == CASE else path.rglob(CASE))}
+    return sorted(file.resolve() for file in found)
+
+
+def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[Problem]:
+    """Judge one case; every difference from what it expects is a problem with its place in the case file."""
+    document = read_yaml(path)
+    if document.problems:
+        return list(document.problems)
+    try:
+        case = decode.from_plain(document.data, LogCase)
+    except FieldError as error:
+        return [document.field_problem((), error)]
+    ruleset = rulesets.get(case.experiment)
+    if ruleset is None:
+        return [document.problem(("experiment",), f"there are no rules for {case.experiment!r}.")]
+    verdict = judge_case(path.parent, case, ruleset)
+    return [
+        document.problem(("expect", field), f"`{field}` is {found!r}, expected {wanted!r}.", rule=path.parent.name)
+        for field, found, wanted in differences(case.expect, verdict)
+    ]
+
+
+def judge_case(folder: Path, case: LogCase, ruleset: RuleSet) -> Verdict:
+    """The verdict on the logs in a case folder."""
+    workdir = folder / "workdir"
+    return classify_files(
+        ruleset,
+        kind=load_experiment(case.experiment).kind_of(case.job_type),
+        job_type=case.job_type,
+        streams={name: folder / name for name in ("stdout", "stderr") if (folder / name).is_file()},
+        exit=case.exit,
+        workdir=workdir if workdir.is_dir() else None,
+        findings=case.findings,
+    )
+
+
+def differences(expected: Expected, verdict: Verdict) -> Iterator[tuple[str, object, object]]:
+    """Each field of `expected` that the verdict does not fulfil: its name, what was found, what was wanted."""
+    for field in ("verdict", "rule", "code", "cause", "action"):
+        wanted, found = getattr(expected, field), getattr(verdict, field)
+        if wanted is not None and wanted != found:
+            yield field, found, wanted
+    quoted = "\n".join(evidence.text for evidence in verdict.evidence)
+    if expected.quote is not None and expected.quote not in quoted:
+        yield "quote", quoted, expected.quote
+    notes = tuple(match.rule for match in verdict.also if match.action == "note")
+    if missing := tuple(note for note in expected.notes if note not in notes):
+        yield "notes", notes, missing
+    for name, wanted in expected.counters.items():
+        if verdict.counters.get(name) != wanted:
+            yield "counters", {name: verdict.counters.get(name)}, {name: wanted}

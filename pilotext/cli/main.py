@@ -1,0 +1,80 @@
+"""The command `pilotext`: finds the verb, and is the one place where errors become words and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from pilotext import __version__
+from pilotext.codes import Exit
+from pilotext.errors import PilotextError, UsageError
+
+VERBS = {
+    "run": ("pilotext.cli.run", "run one job, from stage-in to report"),
+    "classify": ("pilotext.cli.classify", "judge the logs of a program that has ended"),
+    "rules": ("pilotext.cli.rules", "check and test the rule files"),
+}
+"""Verb → its module, imported only when it is asked for: starting a job must stay cheap."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but with our exit status for wrong words: the pilot gives 2 a meaning of its own."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.print_usage(sys.stderr)
+        self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except PilotextError as error:
+        print(f"pilotext: {error}", file=sys.stderr)
+        return Exit.USAGE if isinstance(error, UsageError) else Exit.INTERNAL
+    except KeyboardInterrupt:
+        print("pilotext: interrupted", file=sys.stderr)
+        return Exit.STOPPED
+    except BrokenPipeError:
+        # Whoever read our output has gone; say nothing more, and let Python not try either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.STOPPED
+    except Exception as error:  # noqa: BLE001  the boundary
+        print(f"pilotext: this is a bug in pilotext: {type(error).__name__}: {error}", file=sys.stderr)
+        print(f"pilotext: please report it with the file {_crash_file(words)}", file=sys.stderr)
+        return Exit.INTERNAL
+
+
+def _run(words: list[str]) -> int:
+    parser = _Parser(prog="pilotext", description="Payload wrapper and error classifier for grid productions.")
+    parser.add_argument("--version", action="version", version=f"pilotext {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    for verb, (module_name, summary) in VERBS.items():
+        own = verbs.add_parser(verb, help=summary, description=summary[:1].upper() + summary[1:] + ".")
+        if verb == wanted:
+            module = importlib.import_module(module_name)
+            module.add_arguments(own)
+            own.set_defaults(function=module.run)
+    options = parser.parse_args(words)
+    if options.verb is None:
+        parser.print_help()
+        return Exit.USAGE
+    status: int = options.function(options)
+    return status
+
+
+def _crash_file(words: list[str]) -> Path:
+    """Everything that a report of the bug needs, in a file that can be pasted into it."""
+    with tempfile.NamedTemporaryFile("w", prefix="pilotext-crash-", suffix=".txt", delete=False) as file:
+        file.write(f"pilotext {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
+        file.write(f"verb: {words[0] if words else ''}\n\n{traceback.format_exc()}")
+    return Path(file.name)

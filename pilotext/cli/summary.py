@@ -1,0 +1,72 @@
+"""A report for people: a few plain lines, since a pilot's log may be where they are read.
+
+The pilot takes a line with the word CRITICAL, and any byte that is not UTF-8, for an error of its own, so what comes
+from a payload's log is shown as ASCII.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pilotext.model import Evidence, Report
+
+
+def render(report: Report) -> str:
+    """The summary of a report, without a newline at its end."""
+    parts = [
+        f"{report.job.type}, task {report.job.task}, job {report.job.job}, attempt {report.job.attempt}",
+        _table(("phase", "outcome", "seconds"), _phase_rows(report)),
+    ]
+    if report.inputs or report.outputs or report.log:
+        parts.append(_table(("file", "bytes", "adler32", "where"), _file_rows(report)))
+    if report.verdict.counters:
+        numbers = (f"{name} {value}" for name, value in sorted(report.verdict.counters.items()))
+        parts.append("counters: " + ", ".join(numbers))
+    parts.append("\n".join(_verdict_lines(report)))
+    parts.append(_table(("files", ""), report.files.items()))
+    return _ascii("\n\n".join(parts))
+
+
+def _phase_rows(report: Report) -> Iterable[Sequence[str]]:
+    for phase in report.phases:
+        yield phase.name, phase.outcome, "-" if phase.seconds is None else f"{phase.seconds:.3f}"
+
+
+def _file_rows(report: Report) -> Iterable[Sequence[str]]:
+    logs = () if report.log is None else (report.log,)
+    for direction, transfers in (("from", report.inputs), ("to", report.outputs), ("to", logs)):
+        for file in transfers:
+            yield file.name, str(file.size), file.adler32, f"{direction} {file.url}"
+
+
+def _verdict_lines(report: Report) -> Iterable[str]:
+    verdict = report.verdict
+    yield f"verdict: {verdict.verdict}"
+    if verdict.verdict != "success":
+        yield f"code:    {verdict.code} ({verdict.number}) {verdict.title}"
+        yield f"cause:   {verdict.cause}"
+        yield f"action:  {verdict.action}"
+        for evidence in verdict.evidence[:1]:
+            yield f"line:    {_where(evidence)}: {evidence.text.strip()}"
+        if verdict.remedy:
+            yield f"advice:  {verdict.remedy}"
+    for match in verdict.also:
+        if match.action == "note" and match.evidence:
+            yield f"note:    {match.rule} ({match.count}): {match.evidence[0].text.strip()}"
+    yield f"exit:    {report.exit_status}"
+
+
+def _where(evidence: Evidence) -> str:
+    return f"{evidence.stream}:{evidence.line}" if evidence.line else evidence.stream
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    table = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode("ascii").replace("CRITICAL", "C-R-I-T-I-C-A-L")

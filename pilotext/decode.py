@@ -1,0 +1,120 @@
+"""JSON or plain Python data to records, with errors that name the field and teach its mend."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from pilotext.errors import FieldError
+
+T = TypeVar("T")
+
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
+_UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]+)`")
+
+
+def from_json(data: bytes | str, kind: type[T], *, where: str = "") -> T:
+    """Decode one JSON document to a record of type `kind`.
+
+    Raises FieldError with the path of the first wrong field; `where` names the document in it.
+    """
+    try:
+        plain = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FieldError("", f"this is not a JSON document: {error}", where=where) from None
+    return from_plain(plain, kind, where=where)
+
+
+def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
+    """Turn dictionaries and lists, as JSON and YAML give them, into a record of type `kind`."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        raise _field_error(str(error), data, kind, where) from None
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """The known word that `word` was probably meant to be, or an empty string."""
+    return next(iter(difflib.get_close_matches(word, known, n=1)), "")
+
+
+def _field_error(text: str, data: Any, kind: Any, where: str) -> FieldError:
+    """msgspec's message, said as: which field, what is wrong with it, what to do."""
+    found = _AT.match(text)
+    what = found["what"] if found else text
+    path = ((found["path"] if found else "") or "").removeprefix("$").removeprefix(".")
+    if missing := _MISSING.search(what):
+        return FieldError(_join(path, missing["field"]), "this field is missing.", where=where)
+    if unknown := _UNKNOWN.search(what):
+        field = unknown["field"]
+        meant = nearest(field, _fields_at(kind, path))
+        advice = f"Did you mean `{meant}`?" if meant else "Remove it, or use a version of pilotext that knows it."
+        return FieldError(_join(path, field), "there is no such field.", where=where, advice=advice)
+    value = _value_at(data, path)
+    if words := [word for word in _words_at(kind, path) if what.startswith("Invalid enum value")]:
+        meant = nearest(str(value), [str(word) for word in words])
+        advice = f"Did you mean {meant!r}?" if meant else ""
+        known = ", ".join(str(word) for word in words)
+        return FieldError(path, f"{value!r} is none of: {known}.", where=where, advice=advice)
+    return FieldError(path, f"{what[:1].lower()}{what[1:]}; found {value!r}.", where=where)
+
+
+def _join(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field
+
+
+def _steps(path: str) -> list[str]:
+    return [step for step in re.split(r"[.\[\]]+", path) if step]
+
+
+def _value_at(data: Any, path: str) -> Any:
+    for step in _steps(path):
+        try:
+            data = data[int(step)] if isinstance(data, list) else data[step]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return data
+    return data
+
+
+def _type_at(kind: Any, path: str) -> Any:
+    """The type, as msgspec describes it, that `path` leads to inside `kind`; None where it leads nowhere."""
+    here: Any = msgspec.inspect.type_info(kind)
+    for step in _steps(path):
+        if step.isdigit() or step == "...":
+            continue
+        record = _record_in(here)
+        field = next((f for f in record.fields if f.encode_name == step), None) if record else None
+        if field is None:
+            return None
+        here = field.type
+    return here
+
+
+def _fields_at(kind: Any, path: str) -> list[str]:
+    record = _record_in(_type_at(kind, path))
+    return [] if record is None else [field.encode_name for field in record.fields]
+
+
+def _words_at(kind: Any, path: str) -> tuple[Any, ...]:
+    """The words that are allowed at `path`, if it takes one of a few."""
+    here = _type_at(kind, path)
+    options = here.types if isinstance(here, msgspec.inspect.UnionType) else (here,)
+    return next((option.values for option in options if isinstance(option, msgspec.inspect.LiteralType)), ())
+
+
+def _record_in(info: Any) -> Any:
+    """The record type inside optional, list, tuple and mapping types, or None."""
+    if isinstance(info, msgspec.inspect.StructType):
+        return info
+    for inner in ("item_type", "value_type"):
+        if hasattr(info, inner):
+            return _record_in(getattr(info, inner))
+    if isinstance(info, msgspec.inspect.UnionType):
+        return next((found for option in info.types if (found := _record_in(option))), None)
+    if isinstance(info, msgspec.inspect.TupleType):
+        return next((found for option in info.item_types if (found := _record_in(option))), None)
+    return None

@@ -1,0 +1,230 @@
+"""Raw data files: count and copy their events by walking the headers, and find the place where a file is damaged.
+
+Event bodies are never read for counting, and no size found in a file is ever trusted: it is compared with what the file
+has left before it is used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pilotext.errors import FormatError
+from pilotext.formats.date import (
+    CALIBRATION,
+    END_OF_RUN,
+    HEADER_3,
+    HEADER_5,
+    MAGIC,
+    PHYSICS,
+    SMALLEST_VERSION,
+    START,
+    START_OF_RUN,
+    Header,
+    decode_header,
+)
+from pilotext.model import Record
+
+# Small events are read by the block, large ones are jumped over: a system call costs about as much as copying 8 kB.
+_SMALL_EVENT = 8 * 1024
+_BLOCK = 256 * 1024
+_HEADERS_ONLY = 128
+_COPY_BLOCK = 1024 * 1024
+
+LARGEST_EVENT = 256 * 1024 * 1024
+"""The largest size that is believed of an event beyond the end of its file; above it, the size itself is damaged."""
+
+_KNOWN_TYPES = 32
+_MANY_RUNS = 16
+
+
+class Damage(Record, frozen=True):
+    """What is wrong with a raw file: `truncated` (it ends inside an event) or `damaged` (something is not an event).
+
+    `offset` is the byte where the bad event starts, `text` the sentence for people.
+    """
+
+    kind: Literal["truncated", "damaged"]
+    offset: int
+    text: str
+
+
+class RawSummary(Record, frozen=True):
+    """What a walk over a raw file found, up to its end or its damage.
+
+    `events` counts whole events by DATE type; types that DATE does not have are counted as 0. `runs` holds the run
+    numbers seen (at most 16), `first_event` and `last_event` the numbers of the first and last physics event.
+    """
+
+    size: int
+    events: dict[int, int]
+    runs: tuple[int, ...]
+    first_event: int | None
+    last_event: int | None
+    date_version: int | None
+    damage: Damage | None
+
+    @property
+    def total(self) -> int:
+        return sum(self.events.values())
+
+    @property
+    def physics(self) -> int:
+        return self.events.get(PHYSICS, 0)
+
+    @property
+    def calibration(self) -> int:
+        return self.events.get(CALIBRATION, 0)
+
+    @property
+    def started(self) -> bool:
+        """The file holds a start of run."""
+        return START_OF_RUN in self.events
+
+    @property
+    def ended(self) -> bool:
+        """The file holds an end of run. One that `started` and has not ended may have been cut between two events."""
+        return END_OF_RUN in self.events
+
+
+class Copied(Record, frozen=True):
+    """What copy_events wrote, and the damage of the source that ended it, if any."""
+
+    events: int
+    size: int
+    damage: Damage | None
+
+
+def walk(path: Path) -> RawSummary:
+    """Count the events of a raw or dump file.
+
+    An empty file has no events. Raises FormatError when the file does not begin like a DATE file at all (for example
+    text), and OSError when it cannot be read.
+    """
+    events: dict[int, int] = {}
+    runs: list[int] = []
+    first = last = version = None
+    with _Scan(path) as scan:
+        for _, _, words in scan:
+            if words[3] >= SMALLEST_VERSION:
+                version, kind, run = 5, words[4], words[5]
+            else:
+                version, kind, run = 3, words[2], words[4]
+            if kind >= _KNOWN_TYPES:
+                kind = 0
+            events[kind] = events.get(kind, 0) + 1
+            if run not in runs and len(runs) < _MANY_RUNS:
+                runs.append(run)
+            if kind == PHYSICS:
+                last = words[6]
+                first = last if first is None else first
+        return RawSummary(scan.end, events, tuple(runs), first, last, version, scan.damage)
+
+
+def iter_headers(path: Path) -> Iterator[Header]:
+    """The headers of all whole events, in the order of the file.
+
+    Raises FormatError at the place where the file is truncated, damaged, or not a DATE file at all.
+    """
+    with _Scan(path) as scan:
+        for offset, at, _ in scan:
+            yield decode_header(scan.block, at, offset)
+        if scan.damage:
+            raise FormatError(path, scan.damage.offset, scan.damage.text)
+
+
+def copy_events(source: Path, target: Path, keep: Callable[[Header], bool]) -> Copied:
+    """Write the events that `keep` wants, byte by byte as they are, to `target`, which is replaced.
+
+    Stops at damage of the source and reports it. Raises FormatError and OSError as `walk` does.
+    """
+    events = size = 0
+    with _Scan(source) as scan, target.open("wb") as out:
+        for offset, at, _ in scan:
+            header = decode_header(scan.block, at, offset)
+            if keep(header):
+                for piece in scan.body(header):
+                    out.write(piece)
+                events, size = events + 1, size + header.size
+        return Copied(events, size, scan.damage)
+
+
+class _Scan:
+    """One pass over the headers of a file: iterating gives (offset, place in `block`, the first eight words).
+
+    Reads by position into a buffer of its own: a mapped file that somebody shortens would end the program with SIGBUS.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.block = b""
+        self.damage: Damage | None = None
+
+    def __enter__(self) -> _Scan:
+        self._file = self.path.open("rb", buffering=0)
+        self.end = os.fstat(self._file.fileno()).st_size
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __iter__(self) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        read, number, unpack = os.pread, self._file.fileno(), START.unpack_from
+        offset = base = 0
+        size = _SMALL_EVENT
+        while offset < self.end:
+            at = offset - base
+            if at + HEADER_3 > len(self.block) and base + len(self.block) < self.end:
+                self.block = read(number, _BLOCK if size < _SMALL_EVENT else _HEADERS_ONLY, offset)
+                base, at = offset, 0
+            if at + START.size > len(self.block):
+                self.damage = self._judge(offset, at)
+                return
+            words = unpack(self.block, at)
+            size, magic, third, fourth = words[:4]
+            length, shortest = (third, HEADER_5) if fourth >= SMALLEST_VERSION else (fourth, HEADER_3)
+            if magic != MAGIC or size & 3 or not shortest <= length <= size <= self.end - offset:
+                self.damage = self._judge(offset, at)
+                return
+            yield offset, at, words
+            offset += size
+
+    def body(self, header: Header) -> Iterator[bytes]:
+        """The bytes of one event in pieces. Raises FormatError when the file has become shorter meanwhile."""
+        at, end = header.offset, header.offset + header.size
+        while at < end:
+            piece = os.pread(self._file.fileno(), min(_COPY_BLOCK, end - at), at)
+            if not piece:
+                raise FormatError(self.path, at, "the file became shorter while it was read.")
+            yield piece
+            at += len(piece)
+
+    def _judge(self, offset: int, at: int) -> Damage:
+        """What is wrong with the event at `offset`, of which the block has the first 32 bytes if they exist."""
+        head = self.block[at : at + HEADER_3]
+        rest = self.end - offset
+        seen = head[4:8]
+        if seen != MAGIC.to_bytes(4, "little")[: len(seen)]:
+            text = f"this is not an event: the magic word is {seen[::-1].hex()}, not {MAGIC:x}."
+            if offset == 0:
+                raise FormatError(self.path, 4, f"not a DATE file: {text}")
+            return Damage("damaged", offset, f"{text} The size of the event before may be wrong too.")
+        if len(head) < START.size:
+            return Damage("truncated", offset, f"the file ends inside an event header, {rest} bytes after its start.")
+        return _judge_sizes(offset, rest, START.unpack_from(head))
+
+
+def _judge_sizes(offset: int, rest: int, words: tuple[int, ...]) -> Damage:
+    size, _, third, fourth = words[:4]
+    length, shortest = (third, HEADER_5) if fourth >= SMALLEST_VERSION else (fourth, HEADER_3)
+    if length < shortest:
+        return Damage("damaged", offset, f"the header says that it has {length} bytes; the shortest has {shortest}.")
+    if size % 4:
+        return Damage("damaged", offset, f"the event's size, {size} bytes, is no whole number of 32-bit words.")
+    if size < length:
+        return Damage("damaged", offset, f"the event's size, {size} bytes, is less than its header's, {length}.")
+    if size > LARGEST_EVENT:
+        return Damage("damaged", offset, f"the event's size, {size} bytes, is more than any event can have.")
+    return Damage("truncated", offset, f"the file ends inside an event: {rest} of its {size} bytes are there.")

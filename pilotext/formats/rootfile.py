@@ -1,0 +1,192 @@
+"""Prove that a ROOT file is whole: header, size, the records at its end, and, where uproot is installed, every basket.
+
+A damaged file may do anything to its reader, so the worker lets a child process read it: `check_in_child` runs
+`python -m pilotext.formats.rootfile FILE`, which prints one JSON document.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import msgspec
+
+from pilotext.decode import from_json
+from pilotext.formats.rootheader import header_fault
+from pilotext.model import Record
+
+Method = Literal["every branch read", "header, size and trailer", "not checked"]
+
+_DIRECTORIES = ("TDirectory", "TDirectoryFile")
+_TREES = ("TTree", "TNtuple", "TNtupleD")
+_HISTOGRAMS = ("TH1", "TH2", "TH3", "TProfile")
+_TICK_S = 0.2
+_LARGEST_ANSWER = 1 << 20
+_MEMORY = 2 << 30  # a size that damage has made huge is refused by the system, not granted
+_PDEATHSIG = 1
+
+
+class RootSummary(Record, frozen=True):
+    """What was found in a ROOT file: entries of each tree (newest cycle), number of objects read, and how.
+
+    `problem` is None for a whole file, else the sentence that says what is wrong, with the byte `offset` where one is
+    known. Method `not checked` says that the check itself failed; `problem` then says why, and the file is not blamed.
+    """
+
+    size: int
+    method: Method
+    trees: dict[str, int] = {}
+    objects: int = 0
+    problem: str | None = None
+    offset: int | None = None
+
+
+def check(path: Path) -> RootSummary:
+    """Read a ROOT file through, in this process. Raises OSError when the file cannot be opened."""
+    size = path.stat().st_size
+    if fault := header_fault(path):
+        return RootSummary(size, "header, size and trailer", problem=fault.text, offset=fault.offset)
+    try:
+        import uproot  # noqa: PLC0415  # takes half a second, and is an extra
+    except ImportError:
+        return RootSummary(size, "header, size and trailer")
+    trees: dict[str, int] = {}
+    read: list[str] = []
+    try:
+        # Reads by position: a mapped file that somebody shortens would end the check with SIGBUS.
+        with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
+            for name, key in _keys(file):
+                read.append(name)
+                _read_object(key, name, trees)
+    except Exception as error:  # noqa: BLE001  # any error that damage can cause: see the reader's own, zlib, assertions
+        reason = f"{type(error).__name__}: {_one_line(str(error))}"
+        place = f"reading {read[-1]}" if read else "opening it"
+        return RootSummary(size, "every branch read", trees, len(read), f"{place} failed: {reason}")
+    return RootSummary(size, "every branch read", trees, len(read))
+
+
+def check_in_child(path: Path, timeout_s: float, tick: Callable[[], None]) -> RootSummary:
+    """Read a ROOT file through in a process of its own, which is killed after `timeout_s`.
+
+    `tick` is called several times a second; when it raises, the child is killed and the exception goes on. A child that
+    is killed or crashes gives a summary with method `not checked`. Raises OSError when the file is not there.
+    """
+    size = path.stat().st_size
+    command = [sys.executable, "-P", "-m", "pilotext.formats.rootfile", str(path.resolve())]
+    with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=answer, stderr=errors, env=_environment(), cwd="/"
+        )
+        try:
+            status = _wait(child, timeout_s, tick)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        if status == 0:
+            return from_json(_content(answer), RootSummary, where=f"the check of {path.name}")
+        return RootSummary(size, "not checked", problem=_why_not(status, timeout_s, _content(errors)))
+
+
+def _wait(child: subprocess.Popen[bytes], timeout_s: float, tick: Callable[[], None]) -> int | None:
+    """The child's return code, or None when the time is over."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        tick()
+        try:
+            return child.wait(timeout=min(_TICK_S, timeout_s))
+        except subprocess.TimeoutExpired:
+            continue
+    return None
+
+
+def _why_not(status: int | None, timeout_s: float, errors: bytes) -> str:
+    if status is None:
+        return f"the check was not finished after {timeout_s:g} s."
+    how = f"exit status {status}" if status > 0 else f"signal {signal.Signals(-status).name}"
+    lines = errors.decode("utf-8", "replace").strip().splitlines()
+    return f"the check ended with {how}: {lines[-1][:300] if lines else 'it said nothing'}"
+
+
+def _environment() -> dict[str, str]:
+    """The child finds this package from anywhere, and numpy takes no memory for threads that it will not use."""
+    here = str(Path(__file__).resolve().parents[2])
+    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read(_LARGEST_ANSWER)
+
+
+def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """All keys of a directory and those inside it, named `path/name`, with `;cycle` where a newer cycle exists."""
+    newest: dict[str, int] = {}
+    keys = [directory.key(name) for name in directory.keys(recursive=False, cycle=True)]
+    for key in keys:
+        newest[key.fName] = max(newest.get(key.fName, 0), key.fCycle)
+    for key in keys:
+        name = path + key.fName
+        if key.fClassName in _DIRECTORIES:
+            yield from _keys(key.get(), f"{name}/")
+        else:
+            yield name if key.fCycle == newest[key.fName] else f"{name};{key.fCycle}", key
+
+
+def _read_object(key: Any, name: str, trees: dict[str, int]) -> None:
+    """Read one object of the file, a tree basket by basket.
+
+    Baskets are decompressed, which proves their bytes by the compressor's checksum, and not interpreted: PHAST's
+    classes need not be known here. An older cycle is a backup that no program reads: its bytes have to be there.
+    """
+    newest = not name.endswith(f";{key.fCycle}")
+    if newest and key.fClassName in _TREES:
+        tree = key.get()
+        for branch in tree.itervalues(recursive=True):
+            _read_branch(branch)
+        trees[name] = int(tree.num_entries)
+    elif newest and key.fClassName.startswith(_HISTOGRAMS):
+        key.get()
+    else:
+        key.get_uncompressed_chunk_cursor()
+
+
+def _read_branch(branch: Any) -> None:
+    entries = sum(int(branch.basket(number).num_entries) for number in range(branch.num_baskets))
+    if branch.num_baskets and entries != branch.num_entries:
+        raise ValueError(f"branch {branch.name} has {branch.num_entries} entries, its baskets hold {entries}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
+
+
+def _die_with_parent() -> None:
+    import ctypes  # noqa: PLC0415  # only the child needs it
+
+    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+
+
+def main(arguments: list[str]) -> int:
+    """Check the one file named, within bounds of memory, and print the summary as JSON."""
+    _die_with_parent()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    bound = _MEMORY if most == resource.RLIM_INFINITY else min(most, _MEMORY)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
+    summary = check(Path(arguments[0]))
+    print(msgspec.json.encode(summary).decode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,361 @@
+"""The records that travel: a Job goes in, a Report comes out, and everything between is made of these.
+
+All are frozen. Files and messages are JSON with the field names as written here; `pilotext.decode` reads them and says
+which field is wrong. Sizes are bytes, times are seconds (points in time: seconds since 1970, UTC), memory limits MB of
+10^6 bytes, checksums adler32 as 8 hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["reconstruction", "decoding", "generation", "merging", "tool"]
+"""What sort of work a job does; rules name their scope by it."""
+
+Cause = Literal[
+    "memory",
+    "crash",
+    "killed",
+    "input-missing",
+    "input-corrupt",
+    "output-write",
+    "output-invalid",
+    "software-setup",
+    "calibration",
+    "conditions-db",
+    "decoding-maps",
+    "configuration",
+    "root-io",
+    "storage",
+    "credentials",
+    "fatal-error",
+    "unhandled-exception",
+    "limit",
+    "incomplete",
+    "internal",
+    "unknown",
+]
+
+Action = Literal["retry", "retry-elsewhere", "retry-more-memory", "restage", "manual-check", "fail", "note"]
+"""What to do next. `note` marks a text that is known to be benign: it never decides a verdict."""
+
+Phase = Literal["prepare", "stage-in", "payload", "classify", "validate", "stage-out", "report"]
+
+STORAGE_FAULTS = (
+    "failed",
+    "not-found",
+    "offline",
+    "denied",
+    "credentials",
+    "no-space",
+    "exists",
+    "checksum",
+    "size",
+    "unsupported",
+    "unreachable",
+    "stalled",
+)
+"""The classes of `pilotext.errors.StorageError`, by name."""
+
+LIMITS = ("memory", "wall", "cpu", "disk", "stall", "silence")
+"""What the wrapper can limit; `Limits` holds the values."""
+
+FINDINGS = frozenset(
+    [
+        *(f"stage-in-{fault}" for fault in STORAGE_FAULTS),
+        *(f"stage-out-{fault}" for fault in STORAGE_FAULTS),
+        *(f"limit-{limit}" for limit in LIMITS),
+        "work-directory-unusable",  # cannot write there, or too little room
+        "payload-not-found",  # the program or its setup script is not there
+        "payload-not-executable",
+        "payload-not-started",  # any other refusal of the system
+        "told-to-stop",  # the pilot or the batch system ended the job
+        "raw-truncated",  # a raw input ends in the middle of an event
+        "raw-damaged",  # a raw input holds something that is not an event
+        "output-missing",
+        "output-empty",
+        "output-replaced",  # missing or empty, and the job allows the placeholder
+        "output-damaged",  # a ROOT or raw file that cannot be read whole
+        "output-unchecked",  # the check itself could not be done
+        "law-broken",  # counters of input, program and output do not agree
+        "no-log",  # there was no log to judge
+        "log-not-delivered",  # the archive of the logs; it stays in the work directory
+        "report-not-delivered",  # the report to the server; it stays in the work directory
+        "unclassified",  # the job failed and no rule says why
+        "classifier-failed",
+        "wrapper-died",  # what a report says until the job has ended
+        "internal-error",
+    ]
+)
+"""Everything the wrapper can find out by itself, for rules of kind `finding`. What each means stands in the rules."""
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A record that travels; a field nobody knows is an error, not a surprise."""
+
+
+# ----------------------------------------------------------------------------------------------------------------- job
+
+
+class Input(Record, frozen=True):
+    """One file to stage in: its name in the work directory, and where it can be had, best source first."""
+
+    name: str
+    sources: tuple[str, ...]
+    size: int | None = None
+    adler32: str | None = None
+    events: int | None = None
+    """Events that the catalogue promises."""
+
+
+class Output(Record, frozen=True):
+    """One file that the payload must leave behind.
+
+    A destination that ends in `/` is a folder: the file gets its own name there, or `as`.
+    `check` says how to prove that the file is whole: `root` reads it through, `raw` walks its events.
+    `when_empty: placeholder` allows a missing or empty file and puts the production's placeholder text in its place.
+    """
+
+    name: str
+    kind: Literal["mdst", "hist", "dump", "log", "other"] = "other"
+    destinations: tuple[str, ...] = ()
+    publish_as: str | None = msgspec.field(default=None, name="as")
+    check: Literal["root", "raw", "none"] = "none"
+    when_empty: Literal["fail", "placeholder"] = "fail"
+
+    @property
+    def published_name(self) -> str:
+        return self.publish_as or self.name
+
+
+class LogTarget(Record, frozen=True):
+    """Where the archive of the job's logs goes, also for failed jobs."""
+
+    destinations: tuple[str, ...]
+    name: str | None = None
+
+
+class Limits(Record, frozen=True):
+    """What the payload may use; None is no limit.
+
+    `stall_s` is the time without progress (a counter of the log that its rule calls progress), `silence_s` the time
+    without any output, `grace_s` the time between SIGTERM and SIGKILL.
+    """
+
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    memory_mb: float | None = None
+    disk_mb: float | None = None
+    stall_s: float | None = None
+    silence_s: float | None = None
+    grace_s: float = 10.0
+    transfer_stall_s: float = 300.0
+    """A transfer that moves nothing for so long is ended and tried again."""
+    transfer_tries: int = 3
+    transfer_wait_s: float = 10.0
+    """Before the second try of a transfer; later waits are longer."""
+
+
+class ReportTarget(Record, frozen=True):
+    """Where the report is delivered, and the token that allows just this attempt to do so."""
+
+    url: str
+    token: str = ""
+
+
+class Job(Record, frozen=True):
+    """One job, complete: the worker needs nothing else but the rules."""
+
+    format: Literal[1]
+    experiment: str
+    type: str
+    kind: Kind
+    command: tuple[str, ...]
+    task: str = "local"
+    job: int = 0
+    attempt: int = 1
+    panda_id: int | None = None
+    run: int | None = None
+    chunk: int | None = None
+    setup: str | None = None
+    environment: dict[str, str] = {}
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    log: LogTarget | None = None
+    law: str | None = None
+    limits: Limits = Limits()
+    report: ReportTarget | None = None
+
+    @property
+    def label(self) -> str:
+        """Names this attempt among all: `<task>-<job>-<attempt>`."""
+        return f"{self.task}-{self.job}-{self.attempt}"
+
+
+# ------------------------------------------------------------------------------------------------------------- verdict
+
+
+class ExitStatus(Record, frozen=True):
+    """How a program ended, as its parent saw it: an exit code, or the name of the signal that ended it."""
+
+    code: int | None = None
+    signal: str | None = None
+    core: bool = False
+
+    def __str__(self) -> str:
+        if self.signal is None:
+            return f"exit status {self.code}"
+        return f"killed by {self.signal}" + (" (core dumped)" if self.core else "")
+
+
+class Finding(Record, frozen=True):
+    """Something the wrapper found out by itself; `name` is one of FINDINGS, `text` the sentence with the facts."""
+
+    name: str
+    text: str
+    phase: Phase
+    fields: dict[str, str | int | float] = {}
+
+
+class Evidence(Record, frozen=True):
+    """Where a rule saw what it looks for.
+
+    `stream` is stdout, stderr, the name of a file, or `wrapper` for what the wrapper measured; `line` counts from 1 and
+    `offset` is in bytes of the original stream (both 0 where there is no line).
+    """
+
+    rule: str
+    stream: str
+    line: int
+    offset: int
+    text: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+class Match(Record, frozen=True):
+    """A rule that matched, how often, and its first evidence."""
+
+    rule: str
+    code: str
+    action: Action
+    count: int
+    evidence: tuple[Evidence, ...]
+
+
+class Dropped(Record, frozen=True):
+    """A match that was not elected, and why."""
+
+    rule: str
+    reason: str
+
+
+class Verdict(Record, frozen=True):
+    """What happened, the evidence for it, and what to do next.
+
+    `failure` and `success` are judged; `unknown` says that there was nothing to judge by. `also` lists every other rule
+    that matched, `dropped` why none of those was elected. `signature` is set where the cause is unknown: equal for the
+    same failure on other nodes, dates and runs.
+    """
+
+    verdict: Literal["success", "failure", "unknown"]
+    code: str | None = None
+    number: int = 0
+    cause: Cause | None = None
+    action: Action | None = None
+    rule: str | None = None
+    title: str = ""
+    diag: str = ""
+    remedy: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    also: tuple[Match, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    counters: dict[str, int | float] = {}
+    signature: str | None = None
+    ruleset: str = ""
+
+
+# -------------------------------------------------------------------------------------------------------------- report
+
+
+class Try(Record, frozen=True):
+    """One try of a transfer that did not work."""
+
+    url: str
+    fault: str
+    message: str
+    seconds: float
+
+
+class Transfer(Record, frozen=True):
+    """One file moved and compared: `url` is the place it came from or is published at."""
+
+    name: str
+    url: str | None
+    size: int
+    adler32: str
+    seconds: float
+    tries: tuple[Try, ...] = ()
+
+
+class PhaseRecord(Record, frozen=True):
+    """When a phase began, how long it took (None while it lasts), and how it ended."""
+
+    name: Phase
+    started: float
+    seconds: float | None = None
+    outcome: Literal["running", "done", "failed", "skipped"] = "running"
+
+
+class Usage(Record, frozen=True):
+    """What the payload used: peaks over its whole process tree."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_memory_mb: float = 0.0
+    peak_processes: int = 0
+    samples: int = 0
+
+
+class JobIdentity(Record, frozen=True):
+    """Which attempt of which job this is."""
+
+    experiment: str
+    type: str
+    kind: Kind
+    task: str
+    job: int
+    attempt: int
+    panda_id: int | None
+    run: int | None
+    chunk: int | None
+
+    @classmethod
+    def of(cls, job: Job) -> JobIdentity:
+        return cls(**{name: getattr(job, name) for name in cls.__struct_fields__})
+
+
+class Report(Record, frozen=True, kw_only=True):
+    """What became of a job, valid from its first second: until the end it says what is true if the wrapper dies now."""
+
+    format: Literal[1] = 1
+    pilotext: str
+    job: JobIdentity
+    state: Literal["running", "done", "failed"]
+    phase: Phase
+    exit_status: int
+    verdict: Verdict
+    started: float
+    ended: float | None = None
+    host: str = ""
+    payload: ExitStatus | None = None
+    phases: tuple[PhaseRecord, ...] = ()
+    inputs: tuple[Transfer, ...] = ()
+    outputs: tuple[Transfer, ...] = ()
+    log: Transfer | None = None
+    findings: tuple[Finding, ...] = ()
+    usage: Usage = Usage()
+    files: dict[str, str] = {}
+    """Where to look: role → path on the worker node."""

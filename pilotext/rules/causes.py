@@ -1,0 +1,55 @@
+"""Which rule explains which: `explains` and `consequence-of` of all rules put together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pilotext.rules.schema import RuleText, conditions_of
+
+ANY = "any"
+"""In `consequence-of`: every failure that a text or an exit status shows."""
+
+
+def explanations(rules: Sequence[RuleText]) -> dict[str, tuple[str, ...]]:
+    """For each rule the ids of the rules that it explains, in a fixed order."""
+    known = {rule.id: list(rule.explains) for rule in rules}
+    for rule in rules:
+        for cause in _causes(rule, rules):
+            if cause in known and rule.id not in known[cause]:
+                known[cause].append(rule.id)
+    return {rule: tuple(explained) for rule, explained in known.items()}
+
+
+def circles(rules: Sequence[RuleText]) -> Iterator[tuple[str, ...]]:
+    """Every rule that, over others, explains itself: the way from it back to it."""
+    known = explanations(rules)
+    for start in known:
+        if way := _way_back(start, known):
+            yield way
+
+
+def _causes(rule: RuleText, rules: Sequence[RuleText]) -> Iterator[str]:
+    for cause in rule.consequence_of:
+        if cause != ANY:
+            yield cause
+            continue
+        yield from (other.id for other in rules if _shows_failure(other) and other.id not in {rule.id, *rule.explains})
+
+
+def _shows_failure(rule: RuleText) -> bool:
+    evidence = any(c.match or c.contains or c.exit for c in conditions_of(rule))
+    return evidence and rule.action != "note" and rule.status == "active"
+
+
+def _way_back(start: str, known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop()
+        for rule in known.get(way[-1], ()):
+            if rule == start:
+                return (*way, start)
+            if rule not in seen:
+                seen.add(rule)
+                ways.append((*way, rule))
+    return ()

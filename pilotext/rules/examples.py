@@ -1,0 +1,74 @@
+"""The examples that stand in the rules, held against the rules themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotext.errors import Problem
+from pilotext.rules.patterns import Found, plain, search
+from pilotext.rules.schema import Condition, Example, Rule, RuleSet
+
+TIMEOUT_S = 1.0
+
+
+def check_examples(ruleset: RuleSet) -> list[Problem]:
+    """Every example that does not behave as it says, and every form of evidence that no example shows, by place.
+
+    A `match` text of an `absent` rule is a log without the marker.
+    """
+    return sorted(problem for rule in ruleset.rules for problem in _of_rule_in_time(rule))
+
+
+def fulfilled(condition: Condition, text: str) -> Found | None:
+    """Where a text condition is fulfilled in a text as a log would hold it, line by line or in windows of `lines`."""
+    lines = plain(text).split("\n")
+    windows = ("\n".join(lines[first : first + condition.lines]) for first in range(len(lines)))
+    found = next((found for window in windows if (found := search(condition, window, TIMEOUT_S))), None)
+    if condition.absent is None:
+        return found
+    return None if found else Found({}, 0, 0)
+
+
+def _of_rule_in_time(rule: Rule) -> list[Problem]:
+    try:
+        return list(_of_rule(rule))
+    except TimeoutError:
+        message = f"a pattern needs longer than {TIMEOUT_S:g} s for an example."
+        return [_problem(rule, message, "Write it without repeats inside repeats.")]
+
+
+def _of_rule(rule: Rule) -> Iterator[Problem]:
+    forms = [condition for condition in rule.conditions if condition.match or condition.contains or condition.absent]
+    shown: set[int] = set()
+    for number, example in enumerate(rule.text.examples, 1):
+        found = {index: hit for index, form in enumerate(forms) if (hit := fulfilled(form, _text_of(example)))}
+        if example.match is not None:
+            shown.update(found)
+        if message := _wrong(example, list(found.values())):
+            yield _problem(rule, f"example {number}: {message}")
+    for index, form in enumerate(forms):
+        if form.absent is None and index not in shown and rule.text.examples:
+            yield _problem(rule, f"no example shows `{form.match or form.contains}`.", "Add a `match` example for it.")
+
+
+def _wrong(example: Example, found: list[Found]) -> str:
+    """What is wrong with an example for which the forms of its rule were fulfilled as `found`; empty if nothing is."""
+    text = _text_of(example)
+    if (example.match is None) == (example.no_match is None):
+        return "it must say either `match` or `no-match`."
+    if example.no_match is not None:
+        return f"the rule matches {text!r} and must not." if found else ""
+    if not found:
+        return f"the rule does not match {text!r}."
+    if any(example.fields.items() <= hit.fields.items() for hit in found):
+        return ""
+    return f"the fields of {text!r} are {found[0].fields}, not {example.fields}."
+
+
+def _text_of(example: Example) -> str:
+    return example.match or example.no_match or ""
+
+
+def _problem(rule: Rule, message: str, advice: str = "") -> Problem:
+    place = rule.place
+    return Problem(place.file, place.line, place.column, rule.id, message, advice)

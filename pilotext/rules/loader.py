@@ -1,0 +1,52 @@
+"""Rule files of an experiment, checked and put together for use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from pilotext.codes import Code
+from pilotext.errors import Problem, RuleFilesError
+from pilotext.profile import Experiment, load_experiment, rules_roots
+from pilotext.rules.causes import explanations
+from pilotext.rules.checks import Group, patterns_that_are_none, repeated_names
+from pilotext.rules.schema import Rule, RuleSet, RuleText, conditions_of
+from pilotext.rules.source import Entry, Source, read_source, rule_files
+
+
+def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
+    """The rules of `common` and of the experiment, from our own rule files and from further `folders`.
+
+    Raises UsageError for an experiment that nobody knows, RuleFilesError with every problem of every file.
+    """
+    profile = load_experiment(experiment, folders)
+    subfolders = ("common", profile.name.lower())
+    files = [path for root in rules_roots(folders) for name in subfolders for path in rule_files(root / name)]
+    source = read_source(files)
+    group = Group(profile.name, source.rules, source.counters)
+    problems = [*source.problems, *_wrong_codes(source, profile)]
+    problems += [*repeated_names(group), *patterns_that_are_none(group)]
+    if problems:
+        raise RuleFilesError(problems)
+    explained = explanations([entry.text for entry in source.rules])
+    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in source.rules)
+    counters = tuple(entry.text for entry in source.counters)
+    content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters])
+    return RuleSet(profile.name, profile.number, rules, counters, hashlib.sha256(content).hexdigest()[:16])
+
+
+def _rule(entry: Entry[RuleText], profile: Experiment, explains: tuple[str, ...]) -> Rule:
+    text = msgspec.structs.replace(entry.text, explains=explains, consequence_of=())
+    code = Code(profile.name, profile.number, text.code)
+    return Rule(text, code, conditions_of(text), entry.experiment is None, entry.place)
+
+
+def _wrong_codes(source: Source, profile: Experiment) -> Iterator[Problem]:
+    for entry in source.rules:
+        try:
+            Code(profile.name, profile.number, entry.text.code)
+        except ValueError as error:
+            yield entry.problem("code", f"{error}.")

@@ -1,0 +1,116 @@
+"""What no type can check in a rule or counter: values that are well written and mean nothing.
+
+A rule with such a value could never match, so it is not loaded. Each function yields (field, message, advice).
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+
+from pilotext import decode
+from pilotext.model import FINDINGS, LIMITS
+from pilotext.rules.schema import (
+    CONDITION_KINDS,
+    Condition,
+    CounterText,
+    ExitCondition,
+    FileCondition,
+    RuleText,
+    conditions_of,
+)
+
+Wrong = tuple[str, str, str]
+
+MOST_LINES = 100
+"""The longest window that `lines` may ask for; the matcher keeps that many lines of each stream."""
+
+SIGNALS = tuple(member.name for member in signal.Signals)
+_RANGE = re.compile(r"(\d+)-(\d+)")
+
+
+def wrong_rule(text: RuleText) -> Iterator[Wrong]:
+    """Problems of one rule by itself."""
+    kinds = [kind for kind in CONDITION_KINDS if getattr(text, kind) is not None]
+    if text.any and kinds:
+        yield kinds[0], f"the rule has `any` and `{kinds[0]}`.", f"Move `{kinds[0]}` into `any`, as one more form."
+    elif not text.any and len(kinds) != 1:
+        yield from _not_one(kinds, "")
+    for index, condition in enumerate(conditions_of(text)):
+        where = f"any[{index}]." if text.any else ""
+        inner = [kind for kind in CONDITION_KINDS if getattr(condition, kind) is not None]
+        if text.any and len(inner) != 1:
+            yield from _not_one(inner, where.removesuffix("."))
+        yield from ((where + field, *rest) for field, *rest in _wrong_condition(condition))  # type: ignore[misc]
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text.id):
+        yield "id", f"the id {text.id!r} is not a word.", "Write small letters, digits and single hyphens."
+
+
+def wrong_counter(counter: CounterText) -> Iterator[Wrong]:
+    """Problems of one counter by itself."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", counter.name):
+        yield "name", f"the name {counter.name!r} cannot stand in a law.", "Write small letters, digits and `_`."
+    if counter.take != "count" and "(?<n>" not in counter.match and "(?P<n>" not in counter.match:
+        yield "match", "the pattern has no group `n`.", r"Put the number into one: `(?<n>\d+)`; or say `take: count`."
+
+
+def exit_range(text: str) -> range:
+    """`129-139` as a range of exit codes, both ends in it. Raises ValueError if it is not one."""
+    found = _RANGE.fullmatch(text)
+    if not found or int(found[1]) > int(found[2]):
+        raise ValueError(f"{text!r} is not a range of exit codes")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def _not_one(kinds: list[str], where: str) -> Iterator[Wrong]:
+    if kinds:
+        names = " and ".join(f"`{kind}`" for kind in kinds)
+        yield f"{where}.{kinds[-1]}" if where else kinds[-1], f"{names} stand together.", "Put each into a list `any`."
+    else:
+        yield where, "the rule has no condition.", f"Give it one of: {', '.join(CONDITION_KINDS)}, any."
+
+
+def _wrong_condition(condition: Condition) -> Iterator[Wrong]:
+    for kind in ("match", "contains", "absent"):
+        if getattr(condition, kind) == "":
+            yield kind, f"`{kind}` is empty.", "An empty text stands in every line; write what is looked for."
+    if not 1 <= condition.lines <= MOST_LINES:
+        yield "lines", f"`lines` is {condition.lines}.", f"Write a number from 1 to {MOST_LINES}."
+    if condition.lines > 1 and condition.match is None:
+        yield "lines", "`lines` goes with `match` only.", "Remove it."
+    if condition.unless and condition.absent is None:
+        yield "unless", "`unless` goes with `absent` only.", "Remove it, or restrict the rule with `jobs`."
+    if condition.limit is not None:
+        yield from _not_among("limit", condition.limit, LIMITS)
+    if condition.finding is not None:
+        yield from _not_among("finding", condition.finding, sorted(FINDINGS))
+    if condition.exit is not None:
+        yield from _wrong_exit(condition.exit)
+    if condition.file is not None:
+        yield from _wrong_file(condition.file)
+
+
+def _wrong_exit(wanted: ExitCondition) -> Iterator[Wrong]:
+    if not (wanted.codes or wanted.ranges or wanted.signals or wanted.core is not None):
+        yield "exit", "`exit` asks for nothing.", "Give it `codes`, `ranges`, `signals` or `core`."
+    for text in wanted.ranges:
+        try:
+            exit_range(text)
+        except ValueError as error:
+            yield "exit.ranges", f"{error}.", "Write the lower and the upper code, '129-139'."
+    for name in wanted.signals:
+        yield from _not_among("exit.signals", name, SIGNALS)
+
+
+def _wrong_file(wanted: FileCondition) -> Iterator[Wrong]:
+    if (wanted.state == "smaller-than") != (wanted.bytes > 0):
+        yield "file.bytes", "`bytes` goes with `is: smaller-than`, and only with it.", "Add it there, or remove it."
+
+
+def _not_among(field: str, word: str, known: tuple[str, ...] | list[str]) -> Iterator[Wrong]:
+    if word in known:
+        return
+    meant = decode.nearest(word, list(known))
+    advice = f"Did you mean `{meant}`?" if meant else f"Known are: {', '.join(known)}."
+    yield field, f"there is no {field.rpartition('.')[2].removesuffix('s')} {word!r}.", advice

@@ -1,0 +1,178 @@
+"""What a back-end must do to be one. A test class inherits `StorageConformance` and gives it two fixtures:
+
+    storage     the back-end
+    base        the URL of a folder, ending in `/`, that holds nothing yet; it need not exist
+
+Needs pytest, so nothing but tests may import it. `pytest.register_assert_rewrite("pilotext.storage.conformance")` in a
+conftest.py makes failures readable.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import pytest
+
+from pilotext.errors import ExistsError, NotFoundError
+from pilotext.storage.base import Copied, FileStat, Storage
+
+CONTENT = bytes(range(256)) * 12_000  # 3 MB: more than one piece of any back-end
+NAMES = ["mDST-275772-13040-0-7.root", "with space", "ha#sh", "100%", "per%20cent", "Zürich-\u03bc", "a+b=c&d", "it's"]
+
+
+def adler32(data: bytes) -> str:
+    return f"{zlib.adler32(data):08x}"
+
+
+def ignore(_: int) -> None:
+    """Progress that nobody watches."""
+
+
+class StorageConformance:
+    """Every operation of `pilotext.storage.base.Storage`, where it works and where it must refuse."""
+
+    @pytest.fixture
+    def local(self, tmp_path: Path) -> Path:
+        path = tmp_path / "local.raw"
+        path.write_bytes(CONTENT)
+        return path
+
+    @pytest.fixture
+    def url(self, storage: Storage, base: str, local: Path) -> str:
+        """A file that is there, holding CONTENT."""
+        url = base + "there.raw"
+        storage.put(local, url, ignore)
+        return url
+
+    def test_put_creates_folders_and_says_what_left(self, storage: Storage, base: str, local: Path) -> None:
+        url = base + "a/b/c/new.raw"
+        assert storage.put(local, url, ignore) == Copied(len(CONTENT), adler32(CONTENT))
+        assert storage.stat(url) == FileStat(len(CONTENT), offline=False)
+
+    def test_put_replaces_an_earlier_file(self, storage: Storage, url: str, tmp_path: Path) -> None:
+        shorter = tmp_path / "shorter"
+        shorter.write_bytes(b"shorter")
+        storage.put(shorter, url, ignore)
+        assert storage.stat(url).size == 7
+        assert storage.checksum(url) == adler32(b"shorter")
+
+    def test_put_of_a_missing_local_file_changes_nothing(
+        self, storage: Storage, base: str, url: str, tmp_path: Path
+    ) -> None:
+        for target in (base + "new", url):
+            with pytest.raises(NotFoundError) as caught:
+                storage.put(tmp_path / "missing", target, ignore)
+            assert caught.value.url == f"file://{tmp_path}/missing"
+        assert storage.stat(url).size == len(CONTENT)
+        with pytest.raises(NotFoundError):
+            storage.stat(base + "new")
+
+    def test_put_onto_a_folder_is_refused(self, storage: Storage, base: str, local: Path) -> None:
+        storage.put(local, base + "folder/inside", ignore)
+        with pytest.raises(ExistsError):
+            storage.put(local, base + "folder", ignore)
+        assert storage.stat(base + "folder/inside").size == len(CONTENT)
+
+    def test_get_brings_the_same_bytes(self, storage: Storage, url: str, tmp_path: Path) -> None:
+        target = tmp_path / "arrived"
+        assert storage.get(url, target, ignore) == Copied(len(CONTENT), adler32(CONTENT))
+        assert target.read_bytes() == CONTENT
+
+    def test_get_replaces_an_earlier_file(self, storage: Storage, url: str, tmp_path: Path) -> None:
+        target = tmp_path / "arrived"
+        target.write_bytes(CONTENT * 2)
+        storage.get(url, target, ignore)
+        assert target.read_bytes() == CONTENT
+
+    def test_get_of_a_missing_file_is_refused(self, storage: Storage, base: str, tmp_path: Path) -> None:
+        with pytest.raises(NotFoundError) as caught:
+            storage.get(base + "missing", tmp_path / "arrived", ignore)
+        assert caught.value.url == base + "missing"
+
+    def test_a_folder_cannot_be_got_or_compared_or_removed(self, storage: Storage, url: str, tmp_path: Path) -> None:
+        folder = url.rpartition("/")[0]
+        for operation in (storage.stat, storage.checksum, storage.remove):
+            with pytest.raises(NotFoundError):
+                operation(folder)
+        with pytest.raises(NotFoundError):
+            storage.get(folder, tmp_path / "arrived", ignore)
+        assert storage.stat(url).size == len(CONTENT)
+
+    def test_progress_grows_to_the_whole_size(self, storage: Storage, base: str, local: Path, tmp_path: Path) -> None:
+        sent, got = list[int](), list[int]()
+        storage.put(local, base + "watched", sent.append)
+        storage.get(base + "watched", tmp_path / "arrived", got.append)
+        for seen in (sent, got):
+            assert seen == sorted(seen)
+            assert seen[-1] == len(CONTENT)
+
+    def test_an_empty_file_is_a_file(self, storage: Storage, base: str, tmp_path: Path) -> None:
+        empty, arrived = tmp_path / "empty", tmp_path / "arrived"
+        empty.touch()
+        storage.put(empty, base + "empty", ignore)
+        assert storage.stat(base + "empty").size == 0
+        assert storage.checksum(base + "empty") == "00000001"
+        assert storage.get(base + "empty", arrived, ignore) == Copied(0, "00000001")
+        assert arrived.read_bytes() == b""
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_names_are_taken_literally(self, storage: Storage, base: str, tmp_path: Path, name: str) -> None:
+        mine = tmp_path / name
+        mine.write_bytes(CONTENT)
+        storage.put(mine, base + name, ignore)
+        storage.move(base + name, base + "moved " + name)
+        assert storage.checksum(base + "moved " + name) == adler32(CONTENT)
+        storage.get(base + "moved " + name, tmp_path / f"again {name}", ignore)
+        assert (tmp_path / f"again {name}").read_bytes() == CONTENT
+        storage.remove(base + "moved " + name)
+
+    def test_checksum_keeps_leading_zeros(self, storage: Storage, base: str, tmp_path: Path) -> None:
+        small = tmp_path / "small"
+        small.write_bytes(b"abc")
+        storage.put(small, base + "small", ignore)
+        assert storage.checksum(base + "small") == adler32(b"abc") == "024d0127"
+
+    def test_checksum_and_stat_of_a_missing_file_are_refused(self, storage: Storage, base: str) -> None:
+        for operation in (storage.stat, storage.checksum):
+            with pytest.raises(NotFoundError) as caught:
+                operation(base + "missing")
+            assert caught.value.url == base + "missing"
+
+    def test_move_leaves_nothing_behind(self, storage: Storage, base: str, url: str) -> None:
+        storage.move(url, base + "moved.raw")
+        assert storage.checksum(base + "moved.raw") == adler32(CONTENT)
+        with pytest.raises(NotFoundError):
+            storage.stat(url)
+
+    def test_move_replaces_an_earlier_file(self, storage: Storage, base: str, url: str, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        other.write_bytes(b"other")
+        storage.put(other, base + "other", ignore)
+        storage.checksum(url)  # some storages remember checksums by name
+        storage.move(base + "other", url)
+        assert storage.checksum(url) == adler32(b"other")
+        assert storage.stat(url).size == 5
+
+    def test_move_of_a_missing_file_is_refused(self, storage: Storage, base: str, url: str) -> None:
+        with pytest.raises(NotFoundError):
+            storage.move(base + "missing", url)
+        assert storage.stat(url).size == len(CONTENT)
+
+    def test_move_onto_a_folder_is_refused(self, storage: Storage, base: str, url: str, local: Path) -> None:
+        storage.put(local, base + "folder/inside", ignore)
+        with pytest.raises(ExistsError) as caught:
+            storage.move(url, base + "folder")
+        assert caught.value.url == base + "folder"
+        assert storage.stat(url).size == len(CONTENT)
+
+    def test_remove_removes_once(self, storage: Storage, url: str) -> None:
+        storage.remove(url)
+        with pytest.raises(NotFoundError):
+            storage.stat(url)
+        with pytest.raises(NotFoundError):
+            storage.remove(url)
+
+    def test_prepare_of_a_file_on_disk_finds_it_online(self, storage: Storage, base: str, url: str) -> None:
+        request = storage.prepare([url])
+        assert storage.status(request, [url, base + "missing"]) == {url: "online", base + "missing": "missing"}

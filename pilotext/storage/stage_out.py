@@ -1,0 +1,164 @@
+"""The output files of a job: all are published, or none.
+
+Each file goes to a temporary name in its destination's folder and is compared there; only when all are whole, all are
+renamed. The temporary name is `.<name>.<tag>.part`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from pilotext.errors import ChecksumError, ExistsError, NotFoundError, SizeError, StorageError, TransientError
+from pilotext.model import Record, Transfer, Try
+from pilotext.storage.base import Copied, FileStat
+from pilotext.storage.os_errors import translated
+from pilotext.storage.retry import Policy, retried
+from pilotext.storage.transfer import Mover
+from pilotext.storage.urls import is_folder, join, name_of, sibling
+
+
+class Upload(Record, frozen=True):
+    """A local file and where it goes, best destination first; one that ends in `/` is a folder for `published_name`."""
+
+    name: str
+    path: Path
+    destinations: tuple[str, ...]
+    published_name: str
+
+    def target(self, destination: str) -> str:
+        return join(destination, self.published_name) if is_folder(destination) else destination
+
+
+class _Placed(Record, frozen=True):
+    """A file that lies whole under its temporary name."""
+
+    upload: Upload
+    temporary: str
+    target: str
+    copied: Copied
+    seconds: float
+    tries: tuple[Try, ...]
+
+
+def stage_out(uploads: Sequence[Upload], *, tag: str, mover: Mover, policy: Policy) -> tuple[Transfer, ...]:
+    """Publish every file, and say where; an earlier file of the same name is replaced.
+
+    `tag` marks the temporary names as this attempt's; what an earlier call with it left there is replaced too.
+    If any file cannot be published, what this call has published or uploaded is removed, and the StorageError of the
+    last try is raised, with every failed try, also of the tidying, in `tries`. The same is tried, quickly, when the
+    mover's tick raises.
+    """
+    _refuse_same_targets(uploads)
+    call = _Call(tag.replace("/", "_"), mover, policy)
+    try:
+        placed = [call.place(upload) for upload in uploads]
+        return tuple([call.publish(each) for each in placed])
+    except StorageError as error:
+        call.tidy(mover)
+        error.tries = tuple(call.tries)
+        raise
+    except BaseException:
+        call.tidy(mover.tidier())
+        raise
+
+
+@dataclass
+class _Call:
+    """One call of `stage_out`: the tries that failed, and the URLs to remove if it fails."""
+
+    tag: str
+    mover: Mover
+    policy: Policy
+    tries: list[Try] = field(default_factory=list)
+    rubbish: list[str] = field(default_factory=list)
+
+    def place(self, upload: Upload) -> _Placed:
+        """Upload to the first destination that takes the file."""
+        began, before = time.monotonic(), len(self.tries)
+        last: StorageError = NotFoundError(upload.name, "the job names no destination for this file.")
+        for destination in upload.destinations:
+            target = upload.target(destination)
+            temporary = sibling(target, f".{name_of(target)}.{self.tag}.part")
+            self.rubbish.append(temporary)
+            send = partial(_upload, upload.path, temporary, self.mover)
+            try:
+                copied = retried(send, target, self.mover, self.policy, self.tries)
+            except StorageError as error:
+                last = error
+                continue
+            seconds = time.monotonic() - began
+            return _Placed(upload, temporary, target, copied, seconds, tuple(self.tries[before:]))
+        raise last
+
+    def publish(self, placed: _Placed) -> Transfer:
+        began, before = time.monotonic(), len(self.tries)
+        rename = partial(_rename, placed, self.mover)
+        retried(rename, placed.target, self.mover, self.policy, self.tries)
+        self.rubbish.append(placed.target)
+        return Transfer(
+            placed.upload.name,
+            placed.target,
+            placed.copied.size,
+            placed.copied.adler32,
+            round(placed.seconds + time.monotonic() - began, 3),
+            (*placed.tries, *self.tries[before:]),
+        )
+
+    def tidy(self, mover: Mover) -> None:
+        """Remove the rubbish; what stays is told in `tries`. A server that does not answer is not asked again."""
+        for url in reversed(self.rubbish):
+            began = time.monotonic()
+            try:
+                _remove_if_there(url, mover)
+            except StorageError as error:
+                message = f"left behind: {error.reason}"
+                self.tries.append(Try(url, error.fault, message, round(time.monotonic() - began, 3)))
+                if isinstance(error, TransientError):
+                    break
+
+
+def _refuse_same_targets(uploads: Iterable[Upload]) -> None:
+    taken: dict[str, str] = {}
+    for upload in uploads:
+        for target in {upload.target(destination) for destination in upload.destinations}:
+            if target in taken:
+                raise ExistsError(target, f"both {taken[target]} and {upload.name} would be published there.")
+            taken[target] = upload.name
+
+
+def _upload(path: Path, temporary: str, mover: Mover) -> Copied:
+    """One fresh copy, compared with what lies at the destination."""
+    left: Copied = mover.do("put", path=path, url=temporary)
+    with translated(f"file://{path}"):
+        size = path.stat().st_size
+    arrived = _there(temporary, mover)
+    if not left.size == size == arrived.size:
+        raise SizeError(temporary, f"{arrived.size} bytes arrived, the file has {size}.")
+    if arrived.adler32 != left.adler32:
+        raise ChecksumError(temporary, f"adler32 {left.adler32} left and {arrived.adler32} arrived.")
+    return left
+
+
+def _rename(placed: _Placed, mover: Mover) -> None:
+    try:
+        mover.do("move", source=placed.temporary, target=placed.target)
+    except NotFoundError:
+        # An earlier try may have renamed it, and only its answer was lost.
+        if _there(placed.target, mover) != placed.copied:
+            raise
+
+
+def _there(url: str, mover: Mover) -> Copied:
+    found: FileStat = mover.do("stat", url=url)
+    return Copied(found.size, mover.do("checksum", url=url))
+
+
+def _remove_if_there(url: str, mover: Mover) -> None:
+    try:
+        mover.do("remove", url=url)
+    except NotFoundError:
+        return

@@ -1,0 +1,166 @@
+"""What is known of a job so far, on disk at every moment."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pilotext
+from pilotext.classify import Case, Matches, judge, provisional
+from pilotext.codes import Exit
+from pilotext.model import (
+    ExitStatus,
+    Finding,
+    Job,
+    JobIdentity,
+    Phase,
+    PhaseRecord,
+    Report,
+    Transfer,
+    Usage,
+    Verdict,
+)
+from pilotext.rules.schema import RuleSet
+from pilotext.worker import report
+from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
+
+EXIT_OF_PHASE: dict[Phase, Exit] = {
+    "prepare": Exit.STAGE_IN_FAILED,
+    "stage-in": Exit.STAGE_IN_FAILED,
+    "payload": Exit.PAYLOAD_FAILED,
+    "classify": Exit.PAYLOAD_FAILED,
+    "validate": Exit.VALIDATION_FAILED,
+    "stage-out": Exit.STAGE_OUT_FAILED,
+    "report": Exit.INTERNAL,
+}
+STOPPING_CAUSES = ("killed", "limit")
+
+
+class Ledger:
+    """The growing record of one job; every change of phase is written out with the verdict that holds until the next.
+
+    Until the job has ended, that verdict is the one of the finding `wrapper-died`: if nothing else is ever written, it
+    is true.
+    """
+
+    def __init__(self, job: Job, directory: Path, ruleset: RuleSet, warn: Callable[[str], None]) -> None:
+        self.warn = warn
+        self.job = job
+        self.directory = directory
+        self.ruleset = ruleset
+        self.started = time.time()
+        self.phase: Phase = "prepare"
+        self.phases: list[PhaseRecord] = []
+        self.findings: list[Finding] = []
+        self.matches = Matches()
+        self.counters: dict[str, int | float] = {}
+        self.exit: ExitStatus | None = None
+        self.inputs: tuple[Transfer, ...] = ()
+        self.outputs: tuple[Transfer, ...] = ()
+        self.log: Transfer | None = None
+        self.usage = Usage()
+
+    def enter(self, phase: Phase) -> None:
+        """Begin a phase, and say on disk that the job is in it."""
+        self.begin(phase)
+        self.write_provisional()
+
+    def begin(self, phase: Phase) -> None:
+        """Begin a phase that leaves the report on disk as it is."""
+        self.phase = phase
+        self.phases.append(PhaseRecord(name=phase, started=time.time()))
+
+    def leave(self, *, well: bool) -> None:
+        """End the current phase."""
+        last = self.phases[-1]
+        self.phases[-1] = PhaseRecord(
+            name=last.name,
+            started=last.started,
+            seconds=round(time.time() - last.started, 3),
+            outcome="done" if well else "failed",
+        )
+
+    def found(self, *findings: Finding) -> None:
+        self.findings.extend(findings)
+
+    def failed(self, findings: Sequence[Finding]) -> bool:
+        """Whether one of these findings is more than a note."""
+        rules = [self.ruleset.for_finding(finding.name) for finding in findings]
+        return any(rule is None or rule.text.action != "note" for rule in rules)
+
+    def verdict(self) -> Verdict:
+        """The verdict by everything known now."""
+        case = Case(
+            kind=self.job.kind,
+            job_type=self.job.type,
+            exit=self.exit,
+            findings=tuple(self.findings),
+            workdir=self.directory,
+            extra_counters=self.counters,
+        )
+        return judge(self.ruleset, self.matches, case)
+
+    def write_provisional(self) -> None:
+        died = Finding(
+            name="wrapper-died",
+            text=f"the wrapper ended without a final report in phase {self.phase}",
+            phase=self.phase,
+            fields={"phase": self.phase},
+        )
+        decided = [finding for finding in self.findings if self.failed([finding])]
+        verdict = provisional(self.ruleset, decided[0] if decided else died)
+        self._write("running", verdict)
+
+    def write_final(self) -> Report:
+        """Write the report of the ended job."""
+        verdict = self.verdict()
+        return self._write("done" if verdict.verdict == "success" else "failed", verdict)
+
+    def _write(self, state: str, verdict: Verdict) -> Report:
+        final = state != "running"
+        record = Report(
+            pilotext=pilotext.__version__,
+            job=JobIdentity.of(self.job),
+            state="running" if not final else "done" if state == "done" else "failed",
+            phase=self.phase,
+            exit_status=int(self.exit_status(verdict)),
+            verdict=verdict,
+            started=self.started,
+            ended=time.time() if final else None,
+            host=socket.gethostname(),
+            payload=self.exit,
+            phases=tuple(self.phases),
+            inputs=self.inputs,
+            outputs=self.outputs,
+            log=self.log,
+            findings=tuple(self.findings),
+            usage=self.usage,
+            files={
+                "work directory": str(self.directory),
+                "stdout": str(self.directory / STDOUT_NAME),
+                "stderr": str(self.directory / STDERR_NAME),
+                "report": str(self.directory / report.REPORT_NAME),
+            },
+        )
+        try:
+            report.write(record, self.directory)
+        except OSError as error:  # a full disk: the report of the phase before stays there, whole
+            self.warn(f"{self.directory}: the report there is not up to date: {error.strerror}")
+        return record
+
+    def exit_status(self, verdict: Verdict) -> Exit:
+        """The exit status of `pilotext run` for a verdict: which phase failed, or that the job was stopped."""
+        if verdict.verdict == "success":
+            return Exit.SUCCESS
+        if verdict.cause == "internal":
+            return Exit.INTERNAL
+        elected = next((finding for finding in self.findings if self._speaks_for(finding, verdict)), None)
+        if verdict.cause in STOPPING_CAUSES or (elected is not None and elected.name.startswith("limit-")):
+            return Exit.STOPPED
+        return EXIT_OF_PHASE[elected.phase] if elected is not None else Exit.PAYLOAD_FAILED
+
+    def _speaks_for(self, finding: Finding, verdict: Verdict) -> bool:
+        rule = self.ruleset.for_finding(finding.name)
+        return rule is not None and rule.id == verdict.rule

@@ -1,0 +1,146 @@
+"""The payload seen from the wrapper: start it, hear how it ended, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pilotext.decode import from_plain
+from pilotext.errors import PilotextError
+from pilotext.model import ExitStatus, Job
+from pilotext.worker import keeper
+
+STDOUT_NAME = "payload_stdout.txt"
+STDERR_NAME = "payload_stderr.txt"
+
+# The setup script's own output goes to stderr, so that stdout is the program's alone; exec makes the wait status the
+# program's. `$0` is the script, `$@` the command.
+_SOURCE_AND_EXEC = 'source "$0" >&2 && exec "$@"'
+
+
+class PayloadRefusedError(PilotextError):
+    """The system did not start the program; `finding` says why."""
+
+    def __init__(self, finding: str, message: str) -> None:
+        super().__init__(message)
+        self.finding = finding
+
+
+class Payload:
+    """One running payload.
+
+    Use it in a `with` block: leaving the block, for whatever reason, ends every process of the payload.
+    """
+
+    def __init__(self, job: Job, directory: Path, environment: Mapping[str, str]) -> None:
+        self.program = keeper.Program(
+            command=command_line(job),
+            environment={**environment, **job.environment},
+            directory=directory,
+            stdout=directory / STDOUT_NAME,
+            stderr=directory / STDERR_NAME,
+        )
+        self.exit: ExitStatus | None = None
+        self.left_behind = 0
+        """Processes that were still there when the program had ended."""
+        self.cpu_s = 0.0
+        self.keeper_pid = 0
+        self._orders = -1
+        self._news = -1
+        self._unread = b""
+        self._over = False
+
+    def __enter__(self) -> Payload:
+        keeper.become_subreaper()  # if the keeper is killed, its children come to us and not to init
+        self.keeper_pid, self._orders, self._news = keeper.fork_keeper(self.program)
+        return self
+
+    def start(self) -> None:
+        """Wait until the program runs; raises PayloadRefusedError if the system does not start it."""
+        while True:
+            message = self._next_message(timeout_s=None)
+            if message is None:
+                raise PayloadRefusedError("payload-not-started", "the keeper of the payload ended at once.")
+            if "started" in message:
+                return
+            if "refused" in message:
+                raise _refusal(int(message["refused"]), str(message["file"]))
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait at most `timeout_s`; True when the program and everything it started has ended."""
+        deadline = time.monotonic() + timeout_s
+        while not self._over:
+            message = self._next_message(timeout_s=max(0.0, deadline - time.monotonic()))
+            if message is None:
+                return self._over
+            if "ended" in message:
+                self.exit = from_plain(message["ended"], ExitStatus)
+            elif "swept" in message:
+                self.left_behind = int(message["swept"])
+                self.cpu_s = float(message["cpu_s"])
+                self._over = True
+        return True
+
+    def stop(self, grace_s: float) -> None:
+        """Ask for the end of the whole tree: SIGTERM now, SIGKILL after `grace_s`."""
+        with contextlib.suppress(BrokenPipeError):  # the keeper has just ended: nothing is left to stop
+            os.write(self._orders, json.dumps({"stop": grace_s}).encode() + b"\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._orders)  # the keeper takes this as our end, and ends the tree
+        os.close(self._news)
+        os.waitpid(self.keeper_pid, 0)
+
+    def _next_message(self, timeout_s: float | None) -> dict[str, Any] | None:
+        """The keeper's next message; None when the time is over or the keeper is gone."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while b"\n" not in self._unread:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not select.select([self._news], [], [], left)[0]:
+                return None
+            data = os.read(self._news, 65536)
+            if not data:
+                self._keeper_gone()
+                return None
+            self._unread += data
+        line, self._unread = self._unread.split(b"\n", 1)
+        message: dict[str, Any] = json.loads(line)
+        if "error" in message:
+            raise RuntimeError(f"the keeper of the payload failed:\n{message['error']}")
+        return message
+
+    def _keeper_gone(self) -> None:
+        """The keeper was killed from outside: its orphans are ours now, and end here."""
+        self._over = True
+        if self.exit is None:
+            self.exit = ExitStatus(signal="SIGKILL")
+        while left := [process for process in keeper.descendants(os.getpid()) if process.pid != self.keeper_pid]:
+            keeper.signal_all(left, signal.SIGKILL)
+            time.sleep(keeper.SWEEP_STEP_S)
+
+
+def command_line(job: Job) -> tuple[str, ...]:
+    """The job's command, started by bash after the setup script if there is one. Nothing else goes through a shell."""
+    if job.setup is None:
+        return job.command
+    return ("/bin/bash", "-c", _SOURCE_AND_EXEC, job.setup, *job.command)
+
+
+def _refusal(number: int, file: str) -> PayloadRefusedError:
+    said = f"{file}: {os.strerror(number)}"
+    if number == errno.ENOENT:
+        return PayloadRefusedError("payload-not-found", said)
+    if number in (errno.EACCES, errno.ENOEXEC):
+        return PayloadRefusedError("payload-not-executable", said)
+    return PayloadRefusedError("payload-not-started", said)

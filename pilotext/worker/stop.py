@@ -1,0 +1,50 @@
+"""Being told to stop: signals become an exception at a place where the job's life can take one."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+# What pilots and batch systems send: pilot3 forwards these seven kinds to its payload's process group.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGXCPU)
+
+
+class ToldToStop(Exception):  # noqa: N818  it is an order, not an error
+    """Somebody ended the job; `signal_name` is the signal that said so."""
+
+    def __init__(self, signal_name: str) -> None:
+        super().__init__(f"told to stop by {signal_name}")
+        self.signal_name = signal_name
+
+
+class StopSwitch:
+    """Remembers the first signal to stop until somebody looks.
+
+    Every wait in the worker calls `tick` several times a second, so an order is obeyed within a fraction of a second.
+    An order is given once: what cleans up after it may call `tick` again and is left in peace.
+    """
+
+    def __init__(self) -> None:
+        self.received: str | None = None
+        self._obeyed = False
+
+    def tick(self) -> None:
+        """Raise ToldToStop if a signal has come since the last call."""
+        if self.received is not None and not self._obeyed:
+            self._obeyed = True
+            raise ToldToStop(self.received)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the stop signals while the block runs. For the main thread."""
+        before = {number: signal.signal(number, self._take) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        self.received = self.received or signal.Signals(number).name

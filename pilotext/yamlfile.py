@@ -1,0 +1,140 @@
+"""YAML files read so that every error has its line and column.
+
+Dates stay text (`since: 2017-09-12` is a string), `4.5e9` is a number, and a key that stands twice is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pilotext.errors import FieldError, Problem
+
+try:
+    from yaml import CSafeLoader as _SafeLoader
+except ImportError:  # PyYAML built without libyaml: the same results, slower
+    from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
+
+Steps = tuple[str | int, ...]
+"""The way to a value inside a document: keys and indices, `("rules", 3, "match")`."""
+
+
+class _Loader(_SafeLoader):
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in _SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+# YAML 1.1, which PyYAML reads, asks for a sign in the exponent; people do not write one.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML file: its data (None if it cannot be read), where each value stands, and what is wrong with its YAML."""
+
+    path: Path
+    data: Any
+    problems: tuple[Problem, ...]
+    _root: yaml.Node | None = None
+
+    def position(self, steps: Steps) -> tuple[int, int]:
+        """Line and column, from 1, of the value at `steps`, or of the nearest thing around it that exists."""
+        node, mark = self._root, self._root.start_mark if self._root else None
+        for step in steps:
+            found = _child(node, step)
+            if found is None:
+                break
+            node, mark = found
+        return (mark.line + 1, mark.column + 1) if mark else (1, 1)
+
+    def problem(self, steps: Steps, message: str, advice: str = "", *, rule: str = "") -> Problem:
+        return Problem(self.path, *self.position(steps), rule, message, advice)
+
+    def field_problem(self, steps: Steps, error: FieldError, *, rule: str = "") -> Problem:
+        """A decoding error, below the value at `steps`, with its place in the file."""
+        message = f"`{error.path}`: {error.message}" if error.path else error.message
+        return self.problem((*steps, *path_steps(error.path)), message, error.advice, rule=rule)
+
+    def engine_problem(self, known: int) -> Problem | None:
+        """What is wrong with `engine: N`, the version of the file's format, for a reader that knows `known`."""
+        engine = self.data.get("engine") if isinstance(self.data, dict) else None
+        if not isinstance(engine, int):
+            return self.problem(("engine",), "the file does not say its format.", f"Begin it with `engine: {known}`.")
+        if engine > known:
+            return self.problem(
+                ("engine",), f"the file has format {engine}; this pilotext reads format {known}.", "Upgrade pilotext."
+            )
+        return None
+
+
+def read_yaml(path: Path) -> Document:
+    """Read one file; whatever is wrong with it, unreadable included, is among the `problems` of the document."""
+    try:
+        loader = _Loader(path.read_bytes().decode())
+    except OSError as error:
+        return _broken(path, 1, 1, f"this file cannot be read: {error.strerror}.")
+    except UnicodeDecodeError as error:
+        return _broken(path, 1, 1, f"this is not UTF-8 text: byte {error.start} cannot be read.")
+    try:
+        root = loader.get_single_node()
+        data = None if root is None else loader.construct_document(root)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return _broken(path, line, column, f"this is not YAML: {error.problem or error.context}.")
+    except yaml.YAMLError as error:
+        return _broken(path, 1, 1, f"this is not YAML: {error}.")
+    finally:
+        loader.dispose()
+    return Document(path, data, tuple(_duplicate_keys(path, root)), root)
+
+
+def path_steps(path: str) -> Steps:
+    """`any[0].match` as steps."""
+    return tuple(int(step) if step.isdigit() else step for step in re.split(r"[.\[\]]+", path) if step)
+
+
+def _broken(path: Path, line: int, column: int, message: str) -> Document:
+    return Document(path, None, (Problem(path, line, column, "", message),))
+
+
+def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node, yaml.Mark] | None:
+    if isinstance(node, yaml.MappingNode):
+        pairs = [(value, key.start_mark) for key, value in node.value if key.value == step]
+        return pairs[-1] if pairs else None
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step].start_mark
+    return None
+
+
+def _duplicate_keys(path: Path, root: yaml.Node | None) -> Iterator[Problem]:
+    waiting, seen = [root] if root is not None else [], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield from _repeated(path, [key for key, _ in node.value])
+            waiting += [value for _, value in node.value]
+        else:
+            waiting += node.value
+
+
+def _repeated(path: Path, keys: list[yaml.Node]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for key in keys:
+        mark, name = key.start_mark, str(key.value)
+        if name in first:
+            advice = f"Remove one; the first is on line {first[name]}."
+            yield Problem(path, mark.line + 1, mark.column + 1, "", f"`{name}` stands here a second time.", advice)
+        first.setdefault(name, mark.line + 1)

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pilotext.classify import probe
+from pilotext.classify.finder import Finder
+from pilotext.classify.match import StreamMatcher, Watch
+from pilotext.classify.sighting import Sighting
+from pilotext.rules.schema import Rule
+from tests.classify.inline import rule, ruleset, scan
+
+FATAL = rule("fatal", match=r"^FATAL, on .*\n from: (?<file>.*)\n`(?<text>[^']*)", lines=3)
+KILLED = rule("killed", match=r"^(?:.*: )?Killed(?: +(?<command>.*))?$")
+ANY_CASE = rule("any-case", match=r"(?i)^abort")
+SHORT = rule("short", match=r"^\d+$")
+RULES = (FATAL, KILLED, ANY_CASE, SHORT)
+TEXTS = ["FATAL, on Mon", " from: a.cc   12", "`no map'", "sh: Killed   x.exe", "Killed", "ABORT", "12", "", "Event: 5"]
+LOGS = st.lists(st.sampled_from(TEXTS), max_size=30).map(lambda lines: "\n".join(lines).encode())
+
+
+def sightings(chunks: list[bytes], *rules: Rule) -> list[Sighting]:
+    watches = [Watch("stderr", one, condition) for one in rules for condition in one.conditions]
+    matcher = StreamMatcher("stderr", watches, ())
+    for chunk in chunks:
+        matcher.feed(chunk)
+    matcher.close()
+    return [watch.sighting() for watch in watches if watch.count]
+
+
+def test_a_match_keeps_its_place_its_fields_and_what_stands_around() -> None:
+    (seen,) = sightings([b"one\ntwo\nthree\nfour\nsh: Killed   x.exe\n\x07six\nseven"], KILLED)
+    (evidence,) = seen.evidence
+    assert (evidence.stream, evidence.line, evidence.offset, evidence.text) == ("stderr", 5, 19, "sh: Killed   x.exe")
+    assert evidence.before == ("two", "three", "four")
+    assert evidence.after == ("six", "seven")
+    assert seen.fields == {"command": "x.exe"}
+
+
+def test_first_matches_the_last_one_and_their_number_are_kept() -> None:
+    (seen,) = sightings([b"Killed\n" * 1000], KILLED)
+    assert seen.count == 1000
+    assert [evidence.line for evidence in seen.evidence] == [1, 2, 3, 1000]
+
+
+def test_a_line_without_the_text_does_not_match() -> None:
+    assert sightings([b"Killed* x.exe\nnot Killed\n"], KILLED) == []
+
+
+def test_a_pattern_over_several_lines_is_placed_at_its_first_and_quotes_them_all() -> None:
+    (seen,) = sightings([b"x\nFATAL, on Mon\n from: a.cc\n`no map'\nbehind\n"], FATAL)
+    assert seen.evidence[0].line == 2
+    assert seen.evidence[0].text == "FATAL, on Mon\n from: a.cc\n`no map'"
+    assert seen.evidence[0].after == ("behind",)
+    assert seen.fields == {"file": "a.cc", "text": "no map"}
+
+
+def test_a_pattern_over_three_lines_does_not_reach_over_a_fourth() -> None:
+    assert sightings([b"FATAL, on Mon\n\n from: a.cc\n`no map'\n"], FATAL) == []
+
+
+@given(LOGS, st.data())
+def test_the_cut_into_chunks_never_changes_a_match(log: bytes, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=8)))
+    chunks = [log[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(log)], strict=True)]
+    assert sightings(chunks, *RULES) == sightings([log], *RULES)
+
+
+@given(LOGS)
+def test_the_choice_of_lines_never_changes_a_match(log: bytes) -> None:
+    chosen = sightings([log], *RULES)
+    with pytest.MonkeyPatch.context() as patch:
+        everything = range(len(RULES))
+        patch.setattr(
+            Finder,
+            "candidates",
+            lambda self, block: [(line, index) for line in range(block.number, block.end) for index in everything],
+        )
+        assert sightings([log], *RULES) == chosen
+
+
+def test_most_lines_are_shown_to_no_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(probe, "search", lambda condition, text, timeout: tried.append(text))
+    sightings([b"Event: 5\n" * 100 + b"Killed\n"], KILLED, FATAL)
+    assert tried == ["Killed"]
+
+
+def test_a_note_takes_only_its_own_line_from_the_rule_that_it_explains() -> None:
+    missing = rule("missing", match="(?<what>.*): command not found")
+    benign = rule("prefix", action="note", contains="DDD: command not found", explains=["missing"])
+    (seen, note) = sightings([b"DDD: command not found\nddd: command not found\n"], missing, benign)
+    assert (seen.count, seen.fields["what"], note.count) == (1, "ddd", 1)
+    (note,) = sightings([b"DDD: command not found\n"], missing, benign)
+    assert note.rule.id == "prefix"
+
+
+def test_a_pattern_that_runs_wild_is_given_up_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "TIMEOUT_S", 0.01)
+    wild = rule("wild", match="x(a|aa)+$")
+    found = scan(tmp_path, ruleset(wild, KILLED), stderr=("x" + "a" * 60 + "b\n") * 5 + "Killed\n")
+    assert [one.rule.id for one in found.sightings] == ["killed"]
+    (told,) = found.unjudged
+    assert told.rule == "wild"
+    assert "on 3 lines of stderr" in told.reason
+
+
+def test_a_long_line_is_quoted_around_the_match(tmp_path: Path) -> None:
+    (seen,) = sightings([b"a" * 5000 + b"Killed_here" + b"b" * 5000], rule("killed", contains="Killed_here"))
+    assert "Killed_here" in seen.evidence[0].text
+    assert len(seen.evidence[0].text) < 1100

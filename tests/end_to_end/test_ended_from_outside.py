@@ -1,0 +1,108 @@
+"""Somebody ends the wrapper, politely or not: the report on disk is valid and true, nothing of the payload is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.end_to_end.conftest import Grid, read_report
+from tests.end_to_end.test_good_job import processes_in
+
+PHASES = ["prepare", "stage-in", "payload", "classify", "validate", "stage-out"]
+
+# The command as it is, but for one phase that never ends.
+ENDLESS_PHASE = """
+import sys, time
+from pilotext.cli.main import main
+from pilotext.worker import lifecycle
+endless = sys.argv.pop(1)
+lifecycle.STEPS = tuple(
+    (phase, (lambda run: time.sleep(600)) if phase == endless else step) for phase, step in lifecycle.STEPS
+)
+sys.exit(main())
+"""
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def phase_on_disk(grid: Grid) -> str:
+    path = grid.workdir / "job.report.json"
+    return str(json.loads(path.read_bytes())["phase"]) if path.exists() else ""
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_sigkill_in_any_phase_leaves_a_report_that_names_it(grid: Grid, phase: str) -> None:
+    command = [sys.executable, "-P", "-c", ENDLESS_PHASE, phase, *grid.command()[4:]]
+    wrapper = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: phase_on_disk(grid) == phase)
+    wrapper.kill()
+    wrapper.wait()
+    report = read_report(grid.workdir)
+    assert (report.state, report.phase) == ("running", phase)
+    assert (report.verdict.code, report.verdict.cause) == ("COMPASS-5001", "internal")
+    assert phase in report.verdict.evidence[0].text
+    assert report.phases[-1].outcome == "running"
+    assert grid.published() == {}
+
+
+def test_sigkill_while_the_payload_runs_leaves_no_process(grid: Grid) -> None:
+    grid.job["environment"]["PILOTEXT_STANDIN"] = "ignore-term"
+    wrapper = subprocess.Popen(grid.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: len(processes_in(grid.workdir)) >= 2)
+    wrapper.kill()
+    wrapper.wait()
+    until(lambda: processes_in(grid.workdir) == [])
+    assert read_report(grid.workdir).phase == "payload"
+
+
+def test_a_second_run_after_a_sigkill_succeeds(grid: Grid) -> None:
+    grid.job["environment"]["PILOTEXT_STANDIN"] = "hang"
+    wrapper = subprocess.Popen(grid.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: len(processes_in(grid.workdir)) >= 1)
+    wrapper.kill()
+    wrapper.wait()
+    grid.job["environment"]["PILOTEXT_STANDIN"] = ""
+    assert grid.run().status == 0
+
+
+@pytest.mark.parametrize("mode", ["hang", "ignore-term"])
+def test_sigterm_ends_the_payload_and_the_final_report_says_so(grid: Grid, mode: str) -> None:
+    grid.job["environment"]["PILOTEXT_STANDIN"] = mode
+    wrapper = subprocess.Popen(grid.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: len(processes_in(grid.workdir)) >= 1)
+    wrapper.send_signal(signal.SIGTERM)
+    stdout, stderr = wrapper.communicate(timeout=60)
+    ended = grid.ended(wrapper.returncode, stdout, stderr)
+    assert ended.status == 69
+    assert (ended.report.state, ended.report.phase) == ("failed", "payload")
+    assert (ended.report.verdict.code, ended.report.verdict.cause) == ("COMPASS-5010", "killed")
+    assert "SIGTERM" in ended.report.verdict.evidence[0].text
+    assert processes_in(grid.workdir) == []
+    assert set(grid.published()) == {"job.log.tgz"}
+
+
+def test_sigterm_during_stage_out_takes_back_what_was_uploaded(grid: Grid) -> None:
+    grid.job["limits"] |= {"transfer_stall_s": 60}
+    grid.job["log"] = None
+    grid.eos.kill(signal.SIGSTOP)
+    wrapper = subprocess.Popen(grid.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: phase_on_disk(grid) == "stage-out")
+    wrapper.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    grid.eos.kill(signal.SIGCONT)
+    stdout, stderr = wrapper.communicate(timeout=60)
+    ended = grid.ended(wrapper.returncode, stdout, stderr)
+    assert ended.status == 69
+    assert ended.report.verdict.code == "COMPASS-5010"
+    assert [name for name in grid.published() if not name.endswith(".part")] == []

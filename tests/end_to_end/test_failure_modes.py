@@ -1,0 +1,59 @@
+"""Every way a payload fails, really done by the stand-in: the verdict, its evidence, and nothing published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.end_to_end.conftest import MDST, Grid
+from tests.end_to_end.test_good_job import processes_in
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A mode of the stand-in, and the verdict it must end with."""
+
+    mode: str
+    code: int
+    cause: str
+    action: str
+    status: int
+    quote: str
+    limits: dict[str, float] = field(default_factory=dict)
+
+
+FAILURES = [
+    Failure("fatal", 1235, "fatal-error", "manual-check", 66, "FATAL"),
+    Failure("abort", 1239, "crash", "retry", 66, "SIGABRT"),
+    Failure("abort-core", 1236, "crash", "manual-check", 66, "core dumped"),
+    Failure("segv", 2101, "crash", "retry", 66, "SIGSEGV"),
+    Failure("memory", 5101, "memory", "retry-more-memory", 69, "MB of memory, the limit is 600", {"memory_mb": 600}),
+    Failure("tlattice", 1241, "memory", "retry-more-memory", 66, "Cannot Allocate"),
+    Failure("no-end-of-job", 1240, "incomplete", "retry", 66, "End of Job"),
+    Failure("exception", 1244, "conditions-db", "retry", 66, "can't connect to CDB database"),
+    Failure("no-event", 1237, "input-corrupt", "manual-check", 66, "DaqEventsManager::GetEvent(): no event"),
+    Failure("abnormal", 1238, "unhandled-exception", "retry", 66, "Abnormal job termination"),
+    Failure("truncated-mdst", 4003, "output-invalid", "retry", 67, MDST),
+    Failure("few-events", 4010, "incomplete", "manual-check", 67, "raw_events"),
+    Failure("hang", 5105, "limit", "retry", 69, "s without progress, the limit is 2", {"stall_s": 2}),
+    Failure("ignore-term", 5105, "limit", "retry", 69, "s without progress", {"stall_s": 2}),
+    Failure("spin", 5103, "limit", "retry", 69, "s of CPU time, the limit is 2", {"cpu_s": 2}),
+    Failure("hang", 5102, "limit", "retry", 69, "s of wall time, the limit is 3", {"wall_s": 3}),
+    Failure("killed-shell", 1246, "killed", "retry", 69, "Killed"),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: f"{failure.mode}-{failure.code}")
+def test_a_failure_ends_with_the_right_verdict_and_nothing_published(grid: Grid, failure: Failure) -> None:
+    grid.job["environment"]["PILOTEXT_STANDIN"] = failure.mode
+    grid.job["limits"] |= failure.limits
+    ended = grid.run()
+    verdict = ended.report.verdict
+    assert (verdict.code, verdict.number) == (f"COMPASS-{failure.code}", 580000 + failure.code)
+    assert (verdict.verdict, verdict.cause, verdict.action) == ("failure", failure.cause, failure.action)
+    assert failure.quote in verdict.evidence[0].text
+    assert (ended.status, ended.report.exit_status, ended.report.state) == (failure.status, failure.status, "failed")
+    assert set(grid.published()) == {"job.log.tgz"}
+    assert processes_in(grid.workdir) == []
+    assert failure.quote in ended.stdout

@@ -1,0 +1,67 @@
+"""The rule files that we ship: what must hold of them whatever else changes."""
+
+from __future__ import annotations
+
+import pytest
+
+from pilotext.model import FINDINGS
+from pilotext.rules.examples import check_examples
+from pilotext.rules.loader import load_rules
+from pilotext.rules.schema import RuleSet
+
+
+@pytest.fixture(scope="module")
+def compass() -> RuleSet:
+    return load_rules("COMPASS")
+
+
+@pytest.mark.parametrize("finding", sorted(FINDINGS))
+def test_every_finding_of_the_wrapper_has_a_rule(compass: RuleSet, finding: str) -> None:
+    assert compass.for_finding(finding) is not None
+
+
+def test_a_finding_that_is_none_has_no_rule(compass: RuleSet) -> None:
+    assert compass.for_finding("moon-full") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "rule", "action"),
+    [
+        (1235, "fatal-error", "manual-check"),
+        (1236, "core-dumped", "manual-check"),
+        (1237, "get-event-no-event", "manual-check"),
+        (1238, "abnormal-termination", "retry"),
+        (1239, "aborted", "retry"),
+        (1240, "no-end-of-job", "retry"),
+        (1241, "cannot-allocate", "retry-more-memory"),
+        (1243, "calibration-empty", "manual-check"),
+        (1244, "cdb-unreachable", "retry"),
+        (1245, "calibration-bad-line", "manual-check"),
+        (1246, "killed", "retry"),
+        (1247, "return-code-3", "manual-check"),
+        (1249, "cdb-lost", "retry"),
+        (1250, "raw-not-opened", "retry"),
+        (1251, "zero-events", "manual-check"),
+        (1252, "root-input-truncated", "retry"),
+        (1253, "maps-broken", "manual-check"),
+        (1255, "not-staged", "restage"),
+    ],
+)
+def test_the_numbers_of_the_first_pilot_keep_their_meaning(compass: RuleSet, code: int, rule: str, action: str) -> None:
+    found = compass.rule(rule)
+    assert found is not None
+    assert (found.text.code, found.text.action) == (code, action)
+
+
+def test_every_example_in_the_rules_behaves_as_it_says(compass: RuleSet) -> None:
+    assert [str(problem) for problem in check_examples(compass)] == []
+
+
+def test_every_rule_says_whom_to_ask_and_what_to_do(compass: RuleSet) -> None:
+    assert [rule.id for rule in compass.rules if not (rule.text.remedy and rule.text.owner and rule.text.since)] == []
+
+
+def test_the_counters_that_laws_name_are_there(compass: RuleSet) -> None:
+    names = {counter.name for counter in compass.counters}
+    assert {"events_processed", "events_skipped", "events_written", "events_saved"} <= names
+    assert [counter.name for counter in compass.counters if counter.progress] == ["merge_sources", "events_seen"]

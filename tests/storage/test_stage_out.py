@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pilotext.errors import (
+    ChecksumError,
+    DeniedError,
+    ExistsError,
+    NoSpaceError,
+    NotFoundError,
+    SizeError,
+    StorageError,
+    TransientError,
+)
+from pilotext.storage import registry
+from pilotext.storage.base import FileStat
+from pilotext.storage.conformance import CONTENT, adler32
+from pilotext.storage.memory import MemoryStorage
+from pilotext.storage.retry import Policy
+from pilotext.storage.stage_out import Upload, stage_out
+from pilotext.storage.transfer import ChildMover, InProcessMover
+from tests.storage.conftest import no_file_above
+from tests.support.xrootd_server import EOS, XrdServer, serving
+
+TAG = "dvcs2016P09t1-588-1"
+MDST, HIST = "mDST-275772-13040-0-7.root", "275772-13040-0.root"
+
+
+@pytest.fixture
+def eos() -> Iterator[XrdServer]:
+    with serving([*EOS, ("/eos/closed", "r/o")]) as running:
+        yield running
+
+
+@pytest.fixture
+def mover() -> Iterator[ChildMover]:
+    with ChildMover(stall_s=20) as running:
+        yield running
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> dict[str, Path]:
+    files = {MDST: tmp_path / MDST, HIST: tmp_path / "trafdic.root"}
+    files[MDST].write_bytes(CONTENT)
+    files[HIST].write_bytes(b"abc")
+    return files
+
+
+def upload(outputs: dict[str, Path], name: str, *destinations: str) -> Upload:
+    return Upload(outputs[name].name, outputs[name], destinations, published_name=name)
+
+
+def stored(server: XrdServer) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in server.store.rglob("*") if path.is_file()}
+
+
+# ------------------------------------------------------------------------------------------------ over real servers
+
+
+def test_all_files_are_published_under_their_names(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, impatient: Policy
+) -> None:
+    folder = eos.url("/eos/compass/2016/mDST.chunks/?svcClass=default")
+    named = eos.url("/eos/compass/2016/histos/renamed.root")
+    done = stage_out(
+        [upload(outputs, MDST, folder), upload(outputs, HIST, named)], tag=TAG, mover=mover, policy=impatient
+    )
+    assert [each.name for each in done] == [MDST, "trafdic.root"]
+    assert [each.url for each in done] == [eos.url(f"/eos/compass/2016/mDST.chunks/{MDST}?svcClass=default"), named]
+    assert [(each.size, each.adler32) for each in done] == [(len(CONTENT), adler32(CONTENT)), (3, "024d0127")]
+    assert stored(eos) == {MDST: CONTENT, "renamed.root": b"abc"}
+
+
+def test_the_same_files_again_give_the_same_result(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, impatient: Policy
+) -> None:
+    uploads = [upload(outputs, name, eos.url("/eos/compass/")) for name in (MDST, HIST)]
+    first, second = (stage_out(uploads, tag=TAG, mover=mover, policy=impatient) for _ in range(2))
+    assert [(each.url, each.adler32) for each in first] == [(each.url, each.adler32) for each in second]
+    assert stored(eos) == {MDST: CONTENT, HIST: b"abc"}
+
+
+def test_a_better_result_replaces_the_earlier_one(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, impatient: Policy
+) -> None:
+    uploads = [upload(outputs, HIST, eos.url("/eos/compass/"))]
+    stage_out(uploads, tag=TAG, mover=mover, policy=impatient)
+    outputs[HIST].write_bytes(b"more events")
+    (done,) = stage_out(uploads, tag="another-588-2", mover=mover, policy=impatient)
+    assert done.size == 11
+    assert stored(eos) == {HIST: b"more events"}
+
+
+def test_nothing_is_published_when_the_second_file_is_refused(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, impatient: Policy
+) -> None:
+    uploads = [upload(outputs, MDST, eos.url("/eos/compass/")), upload(outputs, HIST, eos.url("/eos/closed/"))]
+    with pytest.raises(DeniedError) as caught:
+        stage_out(uploads, tag=TAG, mover=mover, policy=impatient)
+    assert [each.fault for each in caught.value.tries][:1] == ["denied"]
+    assert stored(eos) == {}
+
+
+def test_nothing_is_published_when_the_second_file_is_not_there(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, impatient: Policy
+) -> None:
+    outputs[HIST].unlink()
+    with pytest.raises(NotFoundError, match=r"trafdic\.root"):
+        stage_out(
+            [upload(outputs, name, eos.url("/eos/compass/")) for name in (MDST, HIST)],
+            tag=TAG,
+            mover=mover,
+            policy=impatient,
+        )
+    assert stored(eos) == {}
+
+
+def test_what_was_renamed_is_taken_back_when_the_second_rename_fails(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, impatient: Policy
+) -> None:
+    (eos.store / "eos/compass/taken/inside").mkdir(parents=True)
+    eos.give_to_server()
+    uploads = [
+        upload(outputs, MDST, eos.url("/eos/compass/")),
+        upload(outputs, HIST, eos.url("/eos/compass/taken")),
+    ]
+    with pytest.raises(ExistsError):
+        stage_out(uploads, tag=TAG, mover=mover, policy=impatient)
+    assert stored(eos) == {}
+
+
+def test_the_next_destination_serves_when_the_first_is_dead_or_closed(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover
+) -> None:
+    with serving() as stopped:
+        dead = stopped.url("/eos/compass/")
+    uploads = [upload(outputs, HIST, dead, eos.url("/eos/closed/"), eos.url("/eos/compass/"))]
+    (done,) = stage_out(uploads, tag=TAG, mover=mover, policy=Policy(tries=1))
+    assert done.url == eos.url(f"/eos/compass/{HIST}")
+    assert [each.fault for each in done.tries] == ["unreachable", "denied"]
+    assert stored(eos) == {HIST: b"abc"}
+
+
+# --------------------------------------------------------------------------------------------------- local, memory
+
+
+def test_a_full_destination_gives_way_to_the_next(
+    tmp_path: Path, outputs: dict[str, Path], memory: MemoryStorage, impatient: Policy
+) -> None:
+    uploads = [upload(outputs, MDST, f"file://{tmp_path}/full/", "memory://spare/")]
+    with no_file_above(len(CONTENT) // 2):
+        (done,) = stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert done.url == f"memory://spare/{MDST}"
+    assert list((tmp_path / "full").iterdir()) == []
+    with no_file_above(len(CONTENT) // 2), pytest.raises(NoSpaceError):
+        stage_out(
+            [upload(outputs, MDST, f"file://{tmp_path}/full/")], tag=TAG, mover=InProcessMover(), policy=impatient
+        )
+
+
+def test_what_this_attempt_left_behind_is_replaced(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    memory.files[f"memory://eos/.{HIST}.{TAG}.part"] = b"half of it"
+    stage_out([upload(outputs, HIST, "memory://eos/")], tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert memory.files == {f"memory://eos/{HIST}": b"abc"}
+
+
+def test_the_final_name_is_written_by_rename_only(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    stage_out(uploads, tag="a/b", mover=InProcessMover(), policy=impatient)
+    changes = [call for call in memory.calls if call[0] in ("put", "move")]
+    temporary = [f"memory://eos/.{name}.a_b.part" for name in (MDST, HIST)]
+    assert changes == [*(("put", url) for url in temporary), *(("move", url) for url in temporary)]
+
+
+class Corrupting(MemoryStorage):
+    """A destination that stores something else than it was given."""
+
+    def __init__(self, stores: bytes) -> None:
+        super().__init__()
+        self.stores = stores
+
+    def checksum(self, url: str) -> str:
+        self.files[url] = self.stores
+        return super().checksum(url)
+
+    def stat(self, url: str) -> FileStat:
+        self.files[url] = self.stores
+        return super().stat(url)
+
+
+@pytest.mark.parametrize(("stores", "error"), [(b"abX", ChecksumError), (b"ab", SizeError)])
+def test_a_file_that_changed_on_the_way_is_sent_twice_and_not_published(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy, stores: bytes, error: type[StorageError]
+) -> None:
+    broken = Corrupting(stores)
+    registry.register("memory", broken)
+    with pytest.raises(error) as caught:
+        stage_out([upload(outputs, HIST, "memory://eos/")], tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert len(caught.value.tries) == 2
+    assert broken.files == {}
+
+
+def test_a_rename_whose_answer_was_lost_counts_when_the_file_is_there(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    temporary, final = f"memory://eos/.{HIST}.{TAG}.part", f"memory://eos/{HIST}"
+    memory.fail_next("move", TransientError(temporary, "answer lost"))
+    memory.fail_next("move", NotFoundError(temporary, "gone"))
+    memory.files[final] = b"abc"
+    (done,) = stage_out([upload(outputs, HIST, "memory://eos/")], tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert (done.url, [each.fault for each in done.tries]) == (final, ["unreachable"])
+
+
+def test_an_earlier_result_survives_a_rename_that_never_happened(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    temporary, final = f"memory://eos/.{HIST}.{TAG}.part", f"memory://eos/{HIST}"
+    memory.files[final] = b"earlier"
+    memory.fail_next("move", DeniedError(temporary, "no renames today"))
+    with pytest.raises(DeniedError):
+        stage_out([upload(outputs, HIST, "memory://eos/")], tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert memory.files == {final: b"earlier"}
+
+
+def test_what_cannot_be_removed_is_told(memory: MemoryStorage, outputs: dict[str, Path]) -> None:
+    temporary = f"memory://eos/.{HIST}.{TAG}.part"
+    memory.fail_next("move", TransientError(temporary, "server gone"))
+    memory.fail_next("remove", TransientError(temporary, "still gone"))
+    with pytest.raises(TransientError) as caught:
+        stage_out([upload(outputs, HIST, "memory://eos/")], tag=TAG, mover=InProcessMover(), policy=Policy(tries=1))
+    assert [each.message for each in caught.value.tries] == ["server gone", "left behind: still gone"]
+
+
+def test_an_abort_takes_everything_back(memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy) -> None:
+    def stop() -> None:
+        if any(operation == "move" for operation, _ in memory.calls):
+            raise KeyboardInterrupt
+
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    with pytest.raises(KeyboardInterrupt):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(stop), policy=impatient)
+    assert memory.files == {}
+
+
+def test_two_outputs_with_one_target_are_refused_before_anything_moves(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    uploads = [upload(outputs, MDST, "memory://eos/x"), upload(outputs, HIST, "memory://eos/x")]
+    with pytest.raises(ExistsError, match="both"):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert memory.calls == []
+
+
+def test_an_output_without_destinations_is_refused(outputs: dict[str, Path], impatient: Policy) -> None:
+    with pytest.raises(NotFoundError, match="names no destination"):
+        stage_out([upload(outputs, HIST)], tag=TAG, mover=InProcessMover(), policy=impatient)
+
+
+def test_nothing_to_publish_is_fine(impatient: Policy) -> None:
+    assert stage_out([], tag=TAG, mover=InProcessMover(), policy=impatient) == ()

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from pilotext.storage.urls import is_folder, join, name_of, scheme_of, sibling, split_xrootd, why_malformed
+
+CASTOR = "root://castorpublic.cern.ch//castor/cern.ch/compass/cdr13040-275772.raw?svcClass=compasscdr&eos.app=x"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        CASTOR,
+        "root://127.0.0.1:1094//eos/compass/",
+        "root://[::1]:1094//eos",
+        "roots://pilot@eos.cern.ch//eos/x y#z%",
+        "file:///tmp/with space/100%.raw",
+        "memory://anything",
+    ],
+)
+def test_well_formed(url: str) -> None:
+    assert why_malformed(url) == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("root:////eos/compass", "needs a host"),
+        ("root://bad_host//eos", "needs a host"),
+        ("root://eos.cern.ch:99999//eos", "no port 99999"),
+        ("root://eos.cern.ch/eos/compass", "double slash"),
+        ("root://eos.cern.ch", "double slash"),
+        ("root://eos.cern.ch///", "double slash"),
+        ("file://relative/path", "three slashes"),
+        ("file:///", "three slashes"),
+        ("file:////x", "three slashes"),
+        ("root://eos.cern.ch//eos/two\nlines", "control character"),
+        ("root://eos.cern.ch//eos/x?authz=Bearer%20abc", "BEARER_TOKEN_FILE"),
+        ("root://eos.cern.ch//eos/x?a=b&access_token=abc", "BEARER_TOKEN_FILE"),
+    ],
+)
+def test_malformed(url: str, complaint: str) -> None:
+    assert complaint in why_malformed(url)
+
+
+def test_the_scheme_is_in_lower_case_or_empty() -> None:
+    assert scheme_of("ROOT://x//y") == "root"
+    assert scheme_of("/eos/compass/x") == scheme_of("c:x") == ""
+
+
+def test_an_xrootd_url_splits_into_server_and_path() -> None:
+    assert split_xrootd(CASTOR) == ("root://castorpublic.cern.ch", CASTOR[CASTOR.index("//castor/") + 1 :])
+    assert split_xrootd("root://u@[::1]:1094//a/b") == ("root://u@[::1]:1094", "/a/b")
+    with pytest.raises(ValueError, match="not an XRootD URL"):
+        split_xrootd("file:///a/b")
+
+
+def test_names_join_folders_before_the_opaque_part() -> None:
+    assert join("root://h//eos/?svcClass=a/b", "x.root") == "root://h//eos/x.root?svcClass=a/b"
+    assert join("file:///a/b/", "what?") == "file:///a/b/what?"
+
+
+def test_a_sibling_lies_in_the_same_folder() -> None:
+    assert sibling("root://h//eos/x.root?a=/b/", ".x.part") == "root://h//eos/.x.part?a=/b/"
+    assert sibling("file:///a?b/c", "d") == "file:///a?b/d"
+
+
+def test_the_name_is_what_stands_behind_the_last_slash() -> None:
+    assert name_of("root://h//eos/x.root?a=/b") == "x.root"
+    assert name_of("file:///a/what?") == "what?"
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"), [("root://h//a/?x=y", True), ("root://h//a?x=/", False), ("file:///a/", True)]
+)
+def test_a_folder_ends_in_a_slash_before_the_opaque_part(url: str, folder: bool) -> None:
+    assert is_folder(url) is folder

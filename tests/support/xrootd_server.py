@@ -1,0 +1,41 @@
+"""XRootD servers for tests, each with a folder of its own that vanishes with it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fixtures.servers.tape import TapeServer
+from fixtures.servers.xrootd import XrdServer
+
+__all__ = ["EOS", "TapeServer", "XrdServer", "serving", "serving_tape"]
+
+EOS = (("/eos/compass", "r/w"),)
+
+
+@contextmanager
+def serving(exports: Sequence[tuple[str, str]] = EOS) -> Iterator[XrdServer]:
+    """A running server with files on disk."""
+    with _open_folder() as root, XrdServer(root, exports) as server:
+        yield server
+
+
+@contextmanager
+def serving_tape(path: str = "/castor/cern.ch/compass") -> Iterator[TapeServer]:
+    """A running server whose files are on tape."""
+    with _open_folder() as root, TapeServer(root, path) as server:
+        yield server
+
+
+@contextmanager
+def _open_folder() -> Iterator[Path]:
+    """pytest's own temporary folders are closed to other users, and under root the server is one."""
+    root = Path(tempfile.mkdtemp(prefix="xrootd-"))
+    root.chmod(0o755)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)

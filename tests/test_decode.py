@@ -1,0 +1,53 @@
+"""Errors that name the field and teach its mend."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pilotext.decode import from_json, nearest
+from pilotext.errors import FieldError
+from pilotext.model import Job
+from tests.support.jobs import job_document
+
+
+def said(**fields: Any) -> str:
+    with pytest.raises(FieldError) as caught:
+        from_json(json.dumps(job_document(**fields)), Job, where="job.json")
+    return str(caught.value)
+
+
+def test_a_whole_document_becomes_a_record() -> None:
+    assert from_json(json.dumps(job_document(run=275772)), Job).run == 275772
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"comand": 1}, "job.json: comand: there is no such field. Did you mean `command`?"),
+        ({"limits": {"wall": 3}}, "job.json: limits.wall: there is no such field. Did you mean `wall_s`?"),
+        ({"outputs": [{"name": "a", "as": 3}]}, "job.json: outputs[0].as: expected `str | null`, got `int`; found 3."),
+        ({"inputs": [{"sources": []}]}, "job.json: inputs[0].name: this field is missing."),
+        (
+            {"kind": "mergin"},
+            "job.json: kind: 'mergin' is none of: decoding, generation, merging, reconstruction, tool. "
+            "Did you mean 'merging'?",
+        ),
+        ({"format": 2}, "job.json: format: 2 is none of: 1."),
+    ],
+    ids=["misspelt", "misspelt inside", "wrong type in a list", "missing in a list", "not one of the words", "newer"],
+)
+def test_the_path_of_the_wrong_field_is_named(fields: dict[str, Any], sentence: str) -> None:
+    assert said(**fields) == sentence
+
+
+@pytest.mark.parametrize("text", ["", "{", b"\xff\xfe", "nope"])
+def test_what_is_not_json_is_said(text: str | bytes) -> None:
+    with pytest.raises(FieldError, match="this is not a JSON document"):
+        from_json(text, Job)
+
+
+def test_a_word_unlike_all_others_has_no_nearest() -> None:
+    assert nearest("zzz", ["command", "inputs"]) == ""

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilotext.errors import RuleFilesError, UsageError
+from pilotext.profile import find_rules_root, known_experiments, load_experiment, rules_roots
+
+NA62 = "engine: 1\nexperiment: NA62\nnumber: 62\njob_types:\n  reco: {kind: reconstruction}\n"
+
+
+def profile(root: Path, text: str, folder: str = "na62") -> Path:
+    path = root / folder / "experiment.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("job_type", "kind"),
+    [
+        ("mass production", "reconstruction"),
+        ("DDD filtering", "decoding"),
+        ("ddd", "decoding"),
+        ("MC generation", "generation"),
+        ("merging mdst", "merging"),
+        ("coral", "reconstruction"),
+        ("root", "tool"),
+        ("shell", "tool"),
+    ],
+)
+def test_compass_knows_its_job_types(job_type: str, kind: str) -> None:
+    assert load_experiment("COMPASS").kind_of(job_type) == kind
+
+
+def test_an_unknown_job_type_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'mass production'"):
+        load_experiment("COMPASS").kind_of("mass prodction")
+
+
+def test_the_case_of_an_experiments_name_does_not_matter() -> None:
+    assert load_experiment("compass") == load_experiment("COMPASS")
+    assert load_experiment("Compass").number == 58
+
+
+def test_an_unknown_experiment_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'COMPASS'"):
+        load_experiment("COMPAS")
+
+
+def test_an_experiment_far_from_any_name_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="Known are: COMPASS"):
+        load_experiment("xyz")
+
+
+def test_a_further_folder_brings_an_experiment(tmp_path: Path) -> None:
+    root = profile(tmp_path, NA62)
+    assert known_experiments([root]) == ("COMPASS", "NA62")
+    assert load_experiment("na62", [root]).kind_of("reco") == "reconstruction"
+
+
+def test_the_environment_names_further_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTEXT_RULES", str(profile(tmp_path, NA62)))
+    assert rules_roots() == (find_rules_root(), tmp_path.resolve())
+    assert load_experiment("NA62").number == 62
+
+
+def test_a_further_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none: this folder of rule files does not exist"):
+        rules_roots([tmp_path / "none"])
+
+
+def test_what_only_others_read_is_accepted_as_data(tmp_path: Path) -> None:
+    more = NA62 + "merges: {hist: {per: run, limit: 2.0e9}}\nsites: [a, b]\n"
+    assert load_experiment("NA62", [profile(tmp_path, more)]).merges == {"hist": {"per": "run", "limit": 2.0e9}}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (NA62.replace("reconstruction", "cooking"), "experiment.yaml:4:1: .* is none of: decoding"),
+        (NA62.replace("number: 62\n", ""), "`number`: this field is missing"),
+        (NA62.replace("engine: 1", "engine: 9"), "Upgrade pilotext"),
+        (NA62.replace("NA62", "NA64"), "experiment NA64 stands in the folder 'na62'"),
+        (NA62 + "number: 63\n", "`number` stands here a second time"),
+    ],
+)
+def test_a_wrong_profile_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RuleFilesError, match=words):
+        load_experiment("NA62", [profile(tmp_path, text)])

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilotext.errors import FieldError
+from pilotext.yamlfile import Document, path_steps, read_yaml
+
+
+def document(folder: Path, text: str) -> Document:
+    path = folder / "x.yaml"
+    path.write_text(text)
+    return read_yaml(path)
+
+
+def test_every_value_has_its_line_and_column(tmp_path: Path) -> None:
+    read = document(tmp_path, "a: 1\nb:\n  - c: 2\n  - {d: 3}\n")
+    assert read.data == {"a": 1, "b": [{"c": 2}, {"d": 3}]}
+    assert read.problems == ()
+    assert read.position(("b", 1, "d")) == (4, 6)
+
+
+def test_the_position_of_what_is_not_there_is_that_of_the_nearest_thing_around_it(tmp_path: Path) -> None:
+    read = document(tmp_path, "a: 1\nb:\n  - c: 2\n")
+    assert read.position(("b", 0, "missing", 3)) == read.position(("b", 0)) == (3, 5)
+    assert document(tmp_path, "").position(("b",)) == (1, 1)
+
+
+def test_a_date_stays_text(tmp_path: Path) -> None:
+    assert document(tmp_path, "since: 2017-09-12\n").data == {"since": "2017-09-12"}
+
+
+@pytest.mark.parametrize(("text", "value"), [("4.5e9", 4.5e9), ("-1E3", -1000.0), ("e9", "e9"), ("1.2.3e4", "1.2.3e4")])
+def test_a_number_with_an_exponent_is_a_number(tmp_path: Path, text: str, value: float | str) -> None:
+    assert document(tmp_path, f"limit: {text}\n").data == {"limit": value}
+
+
+def test_a_key_that_stands_twice_is_told_with_both_lines(tmp_path: Path) -> None:
+    read = document(tmp_path, "a: {x: 1}\nb: [{y: 1,\n  y: 2}]\n")
+    assert [str(problem) for problem in read.problems] == [
+        f"{read.path}:3:3: `y` stands here a second time. Remove one; the first is on line 2."
+    ]
+
+
+def test_equal_keys_in_different_mappings_are_no_problem(tmp_path: Path) -> None:
+    assert document(tmp_path, "a: {x: 1}\nb: {x: 1}\n").problems == ()
+
+
+def test_an_alias_is_read_once(tmp_path: Path) -> None:
+    read = document(tmp_path, "a: &one {x: 1}\nb: *one\n")
+    assert read.data == {"a": {"x": 1}, "b": {"x": 1}}
+    assert read.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "words"),
+    [
+        (b"a: [1\nb: 2\n", (2, 2), "this is not YAML"),
+        (b"a: b: c\n", (1, 5), "mapping values are not allowed"),
+        (b"a: !ghost x\n", (1, 4), "could not determine a constructor"),
+        (b"a: \xff\n", (1, 1), "not UTF-8 text: byte 3"),
+        (b"a: '\x07'\n", (1, 1), "this is not YAML"),
+    ],
+)
+def test_what_cannot_be_read_is_a_problem_with_its_place(
+    tmp_path: Path, content: bytes, place: tuple[int, int], words: str
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content)
+    read = read_yaml(path)
+    [problem] = read.problems
+    assert read.data is None
+    assert (problem.line, problem.column) == place
+    assert words in problem.message
+
+
+def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
+    [problem] = read_yaml(tmp_path / "none.yaml").problems
+    assert "No such file" in problem.message
+
+
+@pytest.mark.parametrize(("line", "words"), [("engine: 2", "Upgrade"), ("a: 1", "Begin it with `engine: 1`")])
+def test_another_format_is_refused_before_its_fields_are(tmp_path: Path, line: str, words: str) -> None:
+    problem = document(tmp_path, line).engine_problem(1)
+    assert problem is not None
+    assert words in problem.advice
+
+
+def test_the_known_format_is_accepted(tmp_path: Path) -> None:
+    assert document(tmp_path, "engine: 1").engine_problem(1) is None
+
+
+def test_a_wrong_field_is_told_at_its_own_line(tmp_path: Path) -> None:
+    read = document(tmp_path, "rules:\n  - id: a\n    lines: x\n")
+    problem = read.field_problem(("rules", 0), FieldError("lines", "this is no number."), rule="a")
+    assert str(problem) == f"{read.path}:3:5: a: `lines`: this is no number."
+
+
+def test_a_path_is_read_as_steps() -> None:
+    assert path_steps("any[0].exit.codes[12]") == ("any", 0, "exit", "codes", 12)
+    assert path_steps("") == ()

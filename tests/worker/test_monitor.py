@@ -1,0 +1,92 @@
+"""Limits, with real processes: each limit passed, and a payload within all of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pilotext.model import Finding, Limits
+from pilotext.worker.monitor import Monitor, disk_usage
+
+HUNGRY = "import time; block = bytearray(80_000_000); print('fed', flush=True); time.sleep(600)"
+BUSY = "print('fed', flush=True)\nwhile True: pass"
+IDLE = "print('fed', flush=True); import time; time.sleep(600)"
+
+# What plays the keeper: a process with the program below it.
+KEEPER = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
+@pytest.fixture
+def keeper_of(request: pytest.FixtureRequest) -> Iterator[int]:
+    keeper = subprocess.Popen([sys.executable, "-c", KEEPER, request.param], stdout=subprocess.PIPE)
+    assert keeper.stdout is not None
+    assert keeper.stdout.readline() == b"fed\n"
+    yield keeper.pid
+    subprocess.run(["pkill", "-KILL", "-P", str(keeper.pid)], check=False)
+    keeper.kill()
+    keeper.wait()
+    keeper.stdout.close()
+
+
+def first_finding(monitor: Monitor, output_bytes: int = 0) -> Finding:
+    end = time.monotonic() + 20
+    while (finding := monitor.sample(output_bytes, {})) is None:
+        assert time.monotonic() < end, "the limit was never passed"
+        time.sleep(0.05)
+    return finding
+
+
+@pytest.mark.parametrize("keeper_of", [HUNGRY], indirect=True)
+def test_memory_over_the_limit_is_a_finding_with_value_and_limit(keeper_of: int, tmp_path: Path) -> None:
+    finding = first_finding(Monitor(Limits(memory_mb=60), tmp_path, keeper_of))
+    assert finding.name == "limit-memory"
+    assert finding.fields["limit"] == 60
+    assert float(finding.fields["value"]) > 80
+
+
+@pytest.mark.parametrize("keeper_of", [HUNGRY], indirect=True)
+def test_a_payload_within_its_limits_is_left_alone_and_its_peak_is_kept(keeper_of: int, tmp_path: Path) -> None:
+    limits = Limits(memory_mb=2000, wall_s=600, cpu_s=600, disk_mb=100, stall_s=600, silence_s=600)
+    monitor = Monitor(limits, tmp_path, keeper_of)
+    assert monitor.sample(0, {}) is None
+    assert monitor.usage.peak_memory_mb > 80
+    assert monitor.usage.peak_processes == 1
+
+
+@pytest.mark.parametrize("keeper_of", [BUSY], indirect=True)
+def test_cpu_time_is_limited(keeper_of: int, tmp_path: Path) -> None:
+    assert first_finding(Monitor(Limits(cpu_s=0.2), tmp_path, keeper_of)).name == "limit-cpu"
+
+
+@pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
+def test_disk_in_the_work_directory_is_limited(keeper_of: int, tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below/big").write_bytes(b"x" * 3_000_000)
+    assert disk_usage(tmp_path) >= 3_000_000
+    assert first_finding(Monitor(Limits(disk_mb=2), tmp_path, keeper_of)).name == "limit-disk"
+
+
+@pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [
+        (Limits(wall_s=0.2), "limit-wall"),
+        (Limits(stall_s=0.2), "limit-stall"),
+        (Limits(silence_s=0.2), "limit-silence"),
+    ],
+)
+def test_time_is_limited(keeper_of: int, tmp_path: Path, limits: Limits, name: str) -> None:
+    assert first_finding(Monitor(limits, tmp_path, keeper_of)).name == name
+
+
+@pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
+def test_output_and_progress_keep_a_slow_payload_alive(keeper_of: int, tmp_path: Path) -> None:
+    monitor = Monitor(Limits(stall_s=0.3, silence_s=0.3), tmp_path, keeper_of)
+    for number in range(8):
+        assert monitor.sample(output_bytes=number, progress={"event": number}) is None
+        time.sleep(0.1)

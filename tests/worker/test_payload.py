@@ -1,0 +1,175 @@
+"""The payload and its keeper, with real programs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pilotext.model import ExitStatus
+from pilotext.worker.keeper import descendants
+from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError, command_line
+from tests.support.jobs import make_job
+
+PATIENCE_S = 20.0
+
+
+def run_to_end(directory: Path, *command: str, **fields: object) -> Payload:
+    with Payload(make_job(command=list(command), **fields), directory, os.environ) as payload:
+        payload.start()
+        assert payload.wait(PATIENCE_S)
+    return payload
+
+
+def sleepers(marker: str) -> list[psutil.Process]:
+    """Living processes that were started as `sleep <marker>`."""
+    alive = (p for p in psutil.process_iter(["cmdline", "status"]) if p.info["status"] != psutil.STATUS_ZOMBIE)
+    return [process for process in alive if process.info["cmdline"] == ["sleep", marker]]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until it is true; fail the test if it never is."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def test_the_exit_code_is_the_programs_own(tmp_path: Path) -> None:
+    assert run_to_end(tmp_path, "/bin/bash", "-c", "exit 37").exit == ExitStatus(code=37)
+
+
+def test_a_death_by_signal_is_told_with_its_name(tmp_path: Path) -> None:
+    payload = run_to_end(tmp_path, "/bin/bash", "-c", "ulimit -c 0; kill -SEGV $$")
+    assert payload.exit == ExitStatus(signal="SIGSEGV", core=False)
+
+
+def test_streams_go_to_files_of_their_own_and_stdin_is_empty(tmp_path: Path) -> None:
+    run_to_end(tmp_path, "/bin/bash", "-c", "cat; echo out; echo err >&2")
+    assert (tmp_path / STDOUT_NAME).read_bytes() == b"out\n"
+    assert (tmp_path / STDERR_NAME).read_bytes() == b"err\n"
+
+
+def test_the_program_runs_in_the_work_directory_with_the_jobs_environment(tmp_path: Path) -> None:
+    run_to_end(tmp_path, "/bin/sh", "-c", 'echo "$PWD $TMPRAWFILE"', environment={"TMPRAWFILE": "cdr1-2.raw"})
+    assert (tmp_path / STDOUT_NAME).read_text() == f"{tmp_path} cdr1-2.raw\n"
+
+
+def test_a_setup_script_is_sourced_and_the_program_replaces_the_shell(tmp_path: Path) -> None:
+    setup = tmp_path / "set up; ls.sh"
+    setup.write_text("echo noise of the setup\nexport CORAL=/cvmfs/coral\n")
+    payload = run_to_end(tmp_path, "/bin/sh", "-c", 'echo "$CORAL $1"; kill -KILL $$', "sh", "a b;c", setup=str(setup))
+    assert payload.exit == ExitStatus(signal="SIGKILL")
+    assert (tmp_path / STDOUT_NAME).read_text() == "/cvmfs/coral a b;c\n"
+    assert (tmp_path / STDERR_NAME).read_text() == "noise of the setup\n"
+
+
+def test_without_a_setup_script_no_shell_is_involved() -> None:
+    assert command_line(make_job(command=["/x/coral.exe", "$HOME; true"])) == ("/x/coral.exe", "$HOME; true")
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "finding"),
+    [(None, "", "payload-not-found"), (0o644, "#!/bin/sh\n", "payload-not-executable")],
+    ids=["a program that is not there", "a program that may not be executed"],
+)
+def test_a_program_that_cannot_start_is_a_finding(tmp_path: Path, mode: int | None, text: str, finding: str) -> None:
+    program = tmp_path / "coral.exe"
+    if mode is not None:
+        program.write_text(text)
+        program.chmod(mode)
+    payload = Payload(make_job(command=[str(program)]), tmp_path, os.environ)
+    with payload, pytest.raises(PayloadRefusedError, match=r"coral\.exe") as caught:
+        payload.start()
+    assert caught.value.finding == finding
+
+
+def test_a_daemonised_grandchild_does_not_outlive_the_program(tmp_path: Path) -> None:
+    payload = run_to_end(tmp_path, "/bin/bash", "-c", "setsid sleep 4711.01 & exit 0")
+    assert payload.exit == ExitStatus(code=0)
+    assert payload.left_behind == 1
+    assert not sleepers("4711.01")
+
+
+def test_stop_ends_a_tree_that_ignores_sigterm_and_one_that_is_stopped(tmp_path: Path) -> None:
+    script = (
+        "trap '' TERM; (trap '' TERM; sleep 4711.02) & setsid sleep 4711.02 &"
+        "sleep 0.5; kill -STOP $!; while :; do sleep 1; done"
+    )
+    with Payload(make_job(command=["/bin/bash", "-c", script]), tmp_path, os.environ) as payload:
+        payload.start()
+        until(lambda: len(sleepers("4711.02")) == 2)
+        payload.stop(grace_s=0.2)
+        assert payload.wait(PATIENCE_S)
+    assert payload.exit == ExitStatus(signal="SIGKILL")
+    assert not sleepers("4711.02")
+
+
+def test_a_program_that_obeys_sigterm_ends_in_its_own_way(tmp_path: Path) -> None:
+    script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+    with Payload(make_job(command=["/bin/bash", "-c", script]), tmp_path, os.environ) as payload:
+        payload.start()
+        until(lambda: (tmp_path / STDOUT_NAME).read_text() == "ready\n")
+        payload.stop(grace_s=PATIENCE_S)
+        assert payload.wait(PATIENCE_S)
+    assert payload.exit == ExitStatus(code=3)
+    assert (tmp_path / STDOUT_NAME).read_text() == "ready\nbye\n"
+
+
+def test_leaving_the_block_ends_the_payload(tmp_path: Path) -> None:
+    command = ["/bin/bash", "-c", "sleep 4711.03"]
+    with pytest.raises(KeyError), Payload(make_job(command=command), tmp_path, os.environ) as payload:
+        payload.start()
+        until(lambda: sleepers("4711.03"))
+        raise KeyError
+    assert not sleepers("4711.03")
+
+
+def test_a_killed_keeper_takes_the_payload_with_it(tmp_path: Path) -> None:
+    with Payload(make_job(command=["/bin/bash", "-c", "setsid sleep 4711.04 & wait"]), tmp_path, os.environ) as payload:
+        payload.start()
+        until(lambda: sleepers("4711.04"))
+        os.kill(payload.keeper_pid, signal.SIGKILL)
+        assert payload.wait(PATIENCE_S)
+    assert payload.exit == ExitStatus(signal="SIGKILL")
+    assert not sleepers("4711.04")
+
+
+WRAPPER = """
+import os, sys, time
+from pathlib import Path
+from pilotext.worker.payload import Payload
+from tests.support.jobs import make_job
+script = "trap '' TERM; setsid sleep 4711.05 & sleep 4711.05; true"
+with Payload(make_job(command=["/bin/bash", "-c", script]), Path(sys.argv[1]), os.environ) as payload:
+    payload.start()
+    print("started", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_wrapper_killed_by_sigkill_leaves_nothing(tmp_path: Path) -> None:
+    wrapper = subprocess.Popen([sys.executable, "-c", WRAPPER, str(tmp_path)], stdout=subprocess.PIPE)
+    assert wrapper.stdout is not None
+    assert wrapper.stdout.readline() == b"started\n"
+    until(lambda: len(sleepers("4711.05")) == 2)
+    below = descendants(wrapper.pid)
+    assert len(below) >= 4, "keeper, bash and two sleepers"
+    wrapper.kill()
+    wrapper.wait()
+    wrapper.stdout.close()
+    until(lambda: not sleepers("4711.05"))
+    until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in below))
+
+
+def test_the_cpu_time_of_ended_children_is_counted(tmp_path: Path) -> None:
+    burn = "import time\nwhile time.process_time() < 0.3: pass"
+    payload = run_to_end(tmp_path, "/bin/bash", "-c", f"{sys.executable} -c '{burn}'; true")
+    assert payload.cpu_s >= 0.3
