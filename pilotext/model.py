@@ -92,6 +92,10 @@ FINDINGS = frozenset(
 """Everything the wrapper can find out by itself, for rules of kind `finding`. What each means stands in the rules."""
 
 
+PLACEHOLDER = b"PanDA message: the file is empty\n"
+"""What stands for an event dump without events; the production system knows it by its 33 bytes."""
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A record that travels; a field nobody knows is an error, not a surprise."""
 

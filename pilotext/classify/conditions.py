@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pilotext.model import ExitStatus
+from pilotext.model import PLACEHOLDER, ExitStatus
 from pilotext.rules.meaning import exit_range
 from pilotext.rules.schema import ExitCondition, FileCondition
 
@@ -12,9 +12,6 @@ CRASH_SIGNALS = frozenset(
     f"SIG{name}" for name in ("SEGV", "ABRT", "IOT", "BUS", "FPE", "ILL", "TRAP", "SYS", "EMT", "STKFLT")
 )
 """Signals that a program brings upon itself; any other was sent to it."""
-
-PLACEHOLDER = b"PanDA message: the file is empty\n"
-"""What stands in an event dump without events; the production system knows it by its 33 bytes."""
 
 
 def exit_fits(wanted: ExitCondition, status: ExitStatus) -> bool:
@@ -43,8 +40,16 @@ def _state(wanted: FileCondition, path: Path) -> str:
         return f"{path.name} is empty" if size == 0 else ""
     if wanted.state == "smaller-than":
         return f"{path.name} has {size} bytes, fewer than {wanted.bytes}" if size < wanted.bytes else ""
-    with path.open("rb") as file:
-        begin = file.read(len(PLACEHOLDER) + 1)
     if wanted.state == "placeholder":
-        return f"{path.name} is the placeholder for a file without events" if begin == PLACEHOLDER else ""
-    return "" if begin.startswith(b"root") else f"{path.name} is no ROOT file"
+        return f"{path.name} is the placeholder for a file without events" if is_placeholder(path) else ""
+    return "" if _begin(path, 4) == b"root" else f"{path.name} is no ROOT file"
+
+
+def is_placeholder(path: Path) -> bool:
+    """Whether a file holds just the text that stands for an event dump without events."""
+    return _begin(path, len(PLACEHOLDER) + 1) == PLACEHOLDER
+
+
+def _begin(path: Path, length: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(length)

@@ -54,9 +54,9 @@ class Program:
     stderr: Path
 
 
-def become_subreaper() -> None:
-    """Make orphans below this process its own children instead of init's (prctl(2), Linux 3.4 and newer)."""
-    if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+def adopt_orphans(*, yes: bool) -> None:
+    """Make orphans below this process its own children instead of init's, or not (prctl(2), since Linux 3.4)."""
+    if _libc.prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
@@ -116,7 +116,7 @@ def _keep_and_exit(program: Program, orders: int, news: int) -> NoReturn:
 def _isolate(orders: int, news: int) -> None:
     """A session of our own, no descriptor of the wrapper, no signal handler of it."""
     os.setsid()
-    become_subreaper()
+    adopt_orphans(yes=True)
     signal.set_wakeup_fd(-1)
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilotext.classify import law
+from pilotext.classify.conditions import is_placeholder
 from pilotext.errors import FormatError
 from pilotext.formats import raw, rootfile
-from pilotext.model import Finding, Input, Job, Output, Phase
-
-PLACEHOLDER = b"PanDA message: the file is empty\n"
-"""The 33 bytes that stand for an event dump without events; the merging of dumps knows them."""
+from pilotext.model import PLACEHOLDER, Finding, Input, Job, Output, Phase
 
 ROOT_CHECK_TIMEOUT_S = 1800.0
 
@@ -103,7 +101,7 @@ def _check_root(output: Output, path: Path, checked: Checked, tick: Callable[[],
 
 
 def _check_raw_output(output: Output, path: Path, checked: Checked) -> Iterable[Finding]:
-    if path.read_bytes()[: len(PLACEHOLDER) + 1] == PLACEHOLDER:
+    if is_placeholder(path):
         return []
     try:
         summary = raw.walk(path)

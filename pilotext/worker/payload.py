@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from pilotext.decode import from_plain
 from pilotext.errors import PilotextError
 from pilotext.model import ExitStatus, Job
@@ -60,7 +62,7 @@ class Payload:
         self._over = False
 
     def __enter__(self) -> Payload:
-        keeper.become_subreaper()  # if the keeper is killed, its children come to us and not to init
+        keeper.adopt_orphans(yes=True)  # if the keeper is killed, its children come to us and not to init
         self.keeper_pid, self._orders, self._news = keeper.fork_keeper(self.program)
         return self
 
@@ -101,6 +103,7 @@ class Payload:
         os.close(self._orders)  # the keeper takes this as our end, and ends the tree
         os.close(self._news)
         os.waitpid(self.keeper_pid, 0)
+        keeper.adopt_orphans(yes=False)
 
     def _next_message(self, timeout_s: float | None) -> dict[str, Any] | None:
         """The keeper's next message; None when the time is over or the keeper is gone."""
@@ -127,7 +130,7 @@ class Payload:
             self.exit = ExitStatus(signal="SIGKILL")
         while left := [process for process in keeper.descendants(os.getpid()) if process.pid != self.keeper_pid]:
             keeper.signal_all(left, signal.SIGKILL)
-            time.sleep(keeper.SWEEP_STEP_S)
+            psutil.wait_procs(left, timeout=keeper.SWEEP_STEP_S)
 
 
 def command_line(job: Job) -> tuple[str, ...]:

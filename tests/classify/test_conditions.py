@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.classify.conditions import PLACEHOLDER, exit_fits, file_fits
-from pilotext.model import ExitStatus
+from pilotext.classify.conditions import exit_fits, file_fits
+from pilotext.model import PLACEHOLDER, ExitStatus
 from pilotext.rules.schema import ExitCondition, FileCondition
 
 CODE_3 = ExitStatus(code=3)

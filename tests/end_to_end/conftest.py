@@ -30,12 +30,6 @@ HISTOGRAMS = "275772-12019-0.root"
 DUMP = "evtdump0-12019-275772.raw"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "end_to_end" in item.nodeid:
-            item.add_marker(pytest.mark.end_to_end)
-
-
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """A folder that the server's own user can reach; pytest's are closed to others."""

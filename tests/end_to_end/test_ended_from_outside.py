@@ -37,8 +37,8 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def phase_on_disk(grid: Grid) -> str:
-    path = grid.workdir / "job.report.json"
-    return str(json.loads(path.read_bytes())["phase"]) if path.exists() else ""
+    path = grid.workdir / "jobReport.json"  # the last of the three to be written
+    return str(json.loads(path.read_bytes())["pilotext"]["phase"]) if path.exists() else ""
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -50,7 +50,7 @@ def test_sigkill_in_any_phase_leaves_a_report_that_names_it(grid: Grid, phase: s
     wrapper.wait()
     report = read_report(grid.workdir)
     assert (report.state, report.phase) == ("running", phase)
-    assert (report.verdict.code, report.verdict.cause) == ("COMPASS-5001", "internal")
+    assert (report.verdict.code, report.verdict.cause) == ("COMPASS-5001", "killed")
     assert phase in report.verdict.evidence[0].text
     assert report.phases[-1].outcome == "running"
     assert grid.published() == {}

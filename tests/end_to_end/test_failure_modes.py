@@ -24,22 +24,23 @@ class Failure:
 
 
 FAILURES = [
-    Failure("fatal", 1235, "fatal-error", "manual-check", 66, "FATAL"),
+    Failure("fatal", 1235, "fatal-error", "manual-check", 66, "A FATAL was asked for."),
+    Failure("fatal-geometry", 1260, "software-setup", "retry", 66, "No files w/ syntax"),
     Failure("abort", 1239, "crash", "retry", 66, "SIGABRT"),
     Failure("abort-core", 1236, "crash", "manual-check", 66, "core dumped"),
-    Failure("segv", 2101, "crash", "retry", 66, "SIGSEGV"),
+    Failure("segv", 2020, "crash", "retry", 66, "SIGSEGV"),
     Failure("memory", 5101, "memory", "retry-more-memory", 69, "MB of memory, the limit is 600", {"memory_mb": 600}),
     Failure("tlattice", 1241, "memory", "retry-more-memory", 66, "Cannot Allocate"),
     Failure("no-end-of-job", 1240, "incomplete", "retry", 66, "End of Job"),
     Failure("exception", 1244, "conditions-db", "retry", 66, "can't connect to CDB database"),
     Failure("no-event", 1237, "input-corrupt", "manual-check", 66, "DaqEventsManager::GetEvent(): no event"),
     Failure("abnormal", 1238, "unhandled-exception", "retry", 66, "Abnormal job termination"),
-    Failure("truncated-mdst", 4003, "output-invalid", "retry", 67, MDST),
-    Failure("few-events", 4010, "incomplete", "manual-check", 67, "raw_events"),
+    Failure("truncated-mdst", 4004, "output-invalid", "retry", 67, MDST),
+    Failure("few-events", 4006, "incomplete", "manual-check", 67, "raw_events"),
     Failure("hang", 5105, "limit", "retry", 69, "s without progress, the limit is 2", {"stall_s": 2}),
     Failure("ignore-term", 5105, "limit", "retry", 69, "s without progress", {"stall_s": 2}),
-    Failure("spin", 5103, "limit", "retry", 69, "s of CPU time, the limit is 2", {"cpu_s": 2}),
-    Failure("hang", 5102, "limit", "retry", 69, "s of wall time, the limit is 3", {"wall_s": 3}),
+    Failure("spin", 5103, "limit", "manual-check", 69, "s of CPU time, the limit is 2", {"cpu_s": 2}),
+    Failure("hang", 5102, "limit", "retry-elsewhere", 69, "s of wall time, the limit is 3", {"wall_s": 3}),
     Failure("killed-shell", 1246, "killed", "retry", 69, "Killed"),
 ]
 

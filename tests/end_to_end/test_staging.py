@@ -14,7 +14,7 @@ def test_a_missing_raw_file_is_a_stage_in_failure(grid: Grid) -> None:
     grid.job["inputs"][0]["sources"] = [grid.castor.url(f"{CASTOR}/cdr99999-275772.raw")]
     ended = grid.run()
     assert ended.status == 65
-    assert (ended.report.verdict.code, ended.report.verdict.cause) == ("COMPASS-3101", "input-missing")
+    assert (ended.report.verdict.code, ended.report.verdict.cause) == ("COMPASS-3102", "input-missing")
     assert "cdr99999-275772.raw" in ended.report.verdict.evidence[0].text
     assert ended.report.payload is None, "the payload was never started"
 
@@ -41,7 +41,7 @@ def test_a_raw_file_cut_in_an_event_is_seen_before_the_payload_runs(grid: Grid) 
     grid.job["inputs"][0] |= {"size": made.size, "adler32": made.adler32}
     ended = grid.run()
     assert ended.status == 65
-    assert (ended.report.verdict.code, ended.report.verdict.cause) == ("COMPASS-4020", "input-corrupt")
+    assert (ended.report.verdict.code, ended.report.verdict.cause) == ("COMPASS-4007", "input-corrupt")
     assert ended.report.verdict.action == "restage"
 
 

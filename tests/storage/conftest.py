@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -15,25 +14,6 @@ from pilotext.storage.retry import Policy
 from tests.support.xrootd_server import XrdServer, serving
 
 pytest.register_assert_rewrite("pilotext.storage.conformance")
-
-# The client takes these from the environment once, at import.
-QUICK = {
-    "XRD_CONNECTIONWINDOW": "2",
-    "XRD_CONNECTIONRETRY": "1",
-    "XRD_REQUESTTIMEOUT": "10",
-    "XRD_STREAMTIMEOUT": "5",
-    "XRD_TIMEOUTRESOLUTION": "1",
-    "XRD_STREAMERRORWINDOW": "2",
-}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def quick_xrootd() -> Iterator[None]:
-    """Dead servers are given up after seconds, in this process and in transfer processes."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUICK.items():
-            patch.setitem(os.environ, name, value)
-        yield
 
 
 @pytest.fixture

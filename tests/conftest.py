@@ -1,0 +1,31 @@
+"""What holds for every test."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+# XRootD's client takes these from the environment once, when it is first imported in a process: dead servers are given
+# up after seconds, in this process and in those it starts.
+os.environ.update(
+    XRD_CONNECTIONWINDOW="2",
+    XRD_CONNECTIONRETRY="1",
+    XRD_REQUESTTIMEOUT="10",
+    XRD_STREAMTIMEOUT="5",
+    XRD_TIMEOUTRESOLUTION="1",
+    XRD_STREAMERRORWINDOW="2",
+)
+
+USES_SERVERS = ("XrdServer", "serving")
+"""Names that a test module has when some of its tests start an XRootD server."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `bin/test --fast` leaves out: the whole command, and real servers where there are none."""
+    for item in items:
+        if item.path.parent.name == "end_to_end":
+            item.add_marker("end_to_end")
+        module = getattr(item, "module", None)
+        if any(hasattr(module, name) for name in USES_SERVERS):
+            item.add_marker("real_servers")
