@@ -15,7 +15,6 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pilotext.classify import LogScan
 from pilotext.errors import StorageError, UsageError
 from pilotext.model import Finding, Job, Phase, Report
 from pilotext.rules.schema import RuleSet
@@ -28,6 +27,7 @@ from pilotext.worker.archive import make_archive
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.monitor import Monitor
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError
+from pilotext.worker.scan import GuardedScan
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
 SAMPLE_EVERY_S = 0.25
@@ -135,8 +135,13 @@ def _make_usable(directory: Path) -> None:
 
 def _prepare(run: Run) -> bool:
     """Is there room for the inputs, and nothing of an earlier attempt in the way of the outputs."""
-    for name in (*(output.name for output in run.job.outputs), STDOUT_NAME, STDERR_NAME):
-        (run.directory / name).unlink(missing_ok=True)
+    try:
+        for name in (*(output.name for output in run.job.outputs), STDOUT_NAME, STDERR_NAME):
+            (run.directory / name).unlink(missing_ok=True)
+    except OSError as error:
+        text = f"{run.directory / name} is in the way and cannot be removed: {error.strerror}"
+        run.ledger.found(_finding(run, "work-directory-unusable", text))
+        return False
     needed = sum(file.size or 0 for file in run.job.inputs)
     free = shutil.disk_usage(run.directory).free
     if needed <= free:
@@ -164,7 +169,7 @@ def _stage_in(run: Run) -> bool:
 def _payload(run: Run) -> bool:
     """Run the program under watch; how it ended is judged by the next step."""
     streams = {"stdout": run.directory / STDOUT_NAME, "stderr": run.directory / STDERR_NAME}
-    scan = LogScan(run.ruleset, kind=run.job.kind, job_type=run.job.type, streams=streams)
+    scan = GuardedScan(run.ruleset, run.job, streams)
     with Payload(run.job, run.directory, os.environ) as payload:
         try:
             payload.start()
@@ -181,17 +186,18 @@ def _payload(run: Run) -> bool:
         finally:
             run.ledger.exit = payload.exit
             run.ledger.matches = scan.finish()
+            if scan.broken:
+                run.ledger.found(_finding(run, "classifier-failed", scan.broken))
             run.ledger.usage = replace(run.ledger.usage, cpu_s=max(payload.cpu_s, run.ledger.usage.cpu_s))
     return True
 
 
-def _watch(run: Run, payload: Payload, scan: LogScan) -> None:
+def _watch(run: Run, payload: Payload, scan: GuardedScan) -> None:
     """Until the payload has ended: read its logs, sample its use, and end it when it passes a limit."""
     monitor = Monitor(run.job.limits, run.directory, payload.keeper_pid)
     stopping = False
     while not payload.wait(SAMPLE_EVERY_S):
         run.switch.tick()
-        scan.read()
         progress = scan.progress()
         passed = monitor.sample(progress.bytes, progress.counters)
         run.ledger.usage = monitor.usage
