@@ -128,9 +128,11 @@ class Payload:
         self._over = True
         if self.exit is None:
             self.exit = ExitStatus(signal="SIGKILL")
-        while left := [process for process in keeper.descendants(os.getpid()) if process.pid != self.keeper_pid]:
+        while left := [
+            process for process in psutil.Process().children(recursive=True) if process.pid != self.keeper_pid
+        ]:
             keeper.signal_all(left, signal.SIGKILL)
-            psutil.wait_procs(left, timeout=keeper.SWEEP_STEP_S)
+            psutil.wait_procs(left, timeout=keeper.SWEEP_STEP_S)  # reaps the zombies among them too
 
 
 def command_line(job: Job) -> tuple[str, ...]:
