@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.end_to_end.conftest import Grid, read_report
+from tests.end_to_end.conftest import DUMP, HISTOGRAMS, MDST, Grid, read_report
 from tests.end_to_end.test_good_job import processes_in
 
 PHASES = ["prepare", "stage-in", "payload", "classify", "validate", "stage-out"]
@@ -54,6 +54,26 @@ def test_sigkill_in_any_phase_leaves_a_report_that_names_it(grid: Grid, phase: s
     assert phase in report.verdict.evidence[0].text
     assert report.phases[-1].outcome == "running"
     assert grid.published() == {}
+
+
+ENDLESS_DELIVERY = """
+import sys, time
+from pilotext.cli.main import main
+from pilotext.worker import lifecycle
+lifecycle.make_archive = lambda *_: time.sleep(600)
+sys.exit(main())
+"""
+
+
+def test_sigkill_while_the_logs_are_delivered_leaves_the_final_verdict(grid: Grid) -> None:
+    command = [sys.executable, "-P", "-c", ENDLESS_DELIVERY, *grid.command()[4:]]
+    wrapper = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: phase_on_disk(grid) == "report")
+    wrapper.kill()
+    wrapper.wait()
+    report = read_report(grid.workdir)
+    assert (report.state, report.phase, report.verdict.verdict) == ("done", "report", "success")
+    assert set(grid.published()) == {MDST, HISTOGRAMS, DUMP}
 
 
 def test_sigkill_while_the_payload_runs_leaves_no_process(grid: Grid) -> None:
