@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
 from typing import Any, TypeVar
 
 import msgspec
@@ -59,8 +60,13 @@ def _field_error(text: str, data: Any, kind: Any, where: str) -> FieldError:
         meant = nearest(str(value), [str(word) for word in words])
         advice = f"Did you mean {meant!r}?" if meant else ""
         known = ", ".join(str(word) for word in words)
-        return FieldError(path, f"{value!r} is none of: {known}.", where=where, advice=advice)
-    return FieldError(path, f"{what[:1].lower()}{what[1:]}; found {value!r}.", where=where)
+        return FieldError(path, f"{_shown(value, path)} is none of: {known}.", where=where, advice=advice)
+    return FieldError(path, f"{what[:1].lower()}{what[1:]}; found {_shown(value, path)}.", where=where)
+
+
+def _shown(value: Any, path: str) -> str:
+    """A value as a sentence can hold it: short, and never a secret."""
+    return "a secret" if path.endswith("token") else reprlib.repr(value)
 
 
 def _join(path: str, field: str) -> str:

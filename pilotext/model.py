@@ -7,6 +7,7 @@ which field is wrong. Sizes are bytes, times are seconds (points in time: second
 
 from __future__ import annotations
 
+import signal
 from typing import Literal
 
 import msgspec
@@ -212,6 +213,14 @@ class ExitStatus(Record, frozen=True):
         if self.signal is None:
             return f"exit status {self.code}"
         return f"killed by {self.signal}" + (" (core dumped)" if self.core else "")
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, for real-time signals too: `SIGKILL`, `SIGRTMIN+6`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"
 
 
 class Finding(Record, frozen=True):

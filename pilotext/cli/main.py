@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext import __version__
+from pilotext.cli.output import open_standard_streams, say
 from pilotext.codes import Exit
 from pilotext.errors import PilotextError, UsageError
 
@@ -35,21 +36,22 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    open_standard_streams()
     try:
         return _run(words)
     except PilotextError as error:
-        print(f"pilotext: {error}", file=sys.stderr)
+        say(f"pilotext: {error}", stream=2)
         return Exit.USAGE if isinstance(error, UsageError) else Exit.INTERNAL
     except KeyboardInterrupt:
-        print("pilotext: interrupted", file=sys.stderr)
+        say("pilotext: interrupted", stream=2)
         return Exit.STOPPED
     except BrokenPipeError:
         # Whoever read our output has gone; say nothing more, and let Python not try either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.STOPPED
     except Exception as error:  # noqa: BLE001  the boundary
-        print(f"pilotext: this is a bug in pilotext: {type(error).__name__}: {error}", file=sys.stderr)
-        print(f"pilotext: please report it with the file {_crash_file(words)}", file=sys.stderr)
+        say(f"pilotext: this is a bug in pilotext: {type(error).__name__}: {error}", stream=2)
+        say(f"pilotext: please report it with the file {_crash_file(words)}", stream=2)
         return Exit.INTERNAL
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import json
 from pathlib import Path
 
 import msgspec
 
+from pilotext.cli.output import say, write
+from pilotext.cli.summary import render
 from pilotext.codes import Exit
+from pilotext.errors import UsageError
 from pilotext.model import Job, Report
+from pilotext.profile import load_experiment
 from pilotext.rules.loader import load_rules
+from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import jobfile
+from pilotext.worker import report as reports
+from pilotext.worker.jobcheck import check_type
 from pilotext.worker.lifecycle import run_job
 from pilotext.worker.stop import StopSwitch
 
@@ -32,22 +39,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the job; the exit status says in which phase it failed (see docs/operations.md)."""
-    switch = StopSwitch()
-    with switch.listening():
+    workdir = _workdir(options)
+    try:
         job = _read_job(options)
         ruleset = load_rules(job.experiment, options.rules)
-        mover = ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick)
-        report = run_job(
+        job_types = load_experiment(job.experiment, options.rules).job_types
+        check_type(job, {name: job_type.kind for name, job_type in job_types.items()})
+        report = _run(job, workdir, ruleset)
+    except UsageError:
+        reports.discard(workdir)
+        raise
+    if options.json:
+        write(json.dumps(msgspec.to_builtins(report)).encode() + b"\n")
+    else:
+        say(render(report))
+    return Exit(report.exit_status)
+
+
+def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
+    switch = StopSwitch()
+    with switch.listening():
+        return run_job(
             job,
-            options.workdir.resolve(),
+            workdir,
             ruleset,
-            mover=mover,
+            mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
             policy=Policy(tries=job.limits.transfer_tries, first_wait_s=job.limits.transfer_wait_s),
             switch=switch,
-            warn=lambda sentence: print(f"pilotext: {sentence}", file=sys.stderr),
+            warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
         )
-    _print(report, as_json=options.json)
-    return Exit(report.exit_status)
+
+
+def _workdir(options: argparse.Namespace) -> Path:
+    try:
+        workdir: Path = options.workdir.resolve()
+        str(workdir).encode()
+    except FileNotFoundError:
+        raise UsageError("the current folder is gone; give another one with --workdir.") from None
+    except UnicodeEncodeError:
+        raise UsageError(f"{str(options.workdir)!r}: the name of a work directory must be valid UTF-8.") from None
+    return workdir
 
 
 def _read_job(options: argparse.Namespace) -> Job:
@@ -56,12 +87,3 @@ def _read_job(options: argparse.Namespace) -> Job:
     if options.job_url is not None:
         return jobfile.read_url(options.job_url)
     return jobfile.read_file(options.job)
-
-
-def _print(report: Report, *, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-        return
-    from pilotext.cli.summary import render  # noqa: PLC0415
-
-    print(render(report))

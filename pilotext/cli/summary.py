@@ -1,8 +1,4 @@
-"""A report for people: a few plain lines, since a pilot's log may be where they are read.
-
-The pilot takes a line with the word CRITICAL, and any byte that is not UTF-8, for an error of its own, so what comes
-from a payload's log is shown as ASCII.
-"""
+"""A report for people: a few plain lines, since a pilot's log may be where they are read."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ def render(report: Report) -> str:
         parts.append("counters: " + ", ".join(numbers))
     parts.append("\n".join(_verdict_lines(report)))
     parts.append(_table(("files", ""), report.files.items()))
-    return _ascii("\n\n".join(parts))
+    return "\n\n".join(parts)
 
 
 def _phase_rows(report: Report) -> Iterable[Sequence[str]]:
@@ -66,7 +62,3 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
     )
-
-
-def _ascii(text: str) -> str:
-    return text.encode("ascii", "backslashreplace").decode("ascii").replace("CRITICAL", "C-R-I-T-I-C-A-L")

@@ -21,7 +21,7 @@ import msgspec
 
 from pilotext.decode import from_json
 from pilotext.formats.rootheader import header_fault
-from pilotext.model import Record
+from pilotext.model import Record, signal_name
 
 Method = Literal["every branch read", "header, size and trailer", "not checked"]
 
@@ -111,7 +111,7 @@ def _wait(child: subprocess.Popen[bytes], timeout_s: float, tick: Callable[[], N
 def _why_not(status: int | None, timeout_s: float, errors: bytes) -> str:
     if status is None:
         return f"the check was not finished after {timeout_s:g} s."
-    how = f"exit status {status}" if status > 0 else f"signal {signal.Signals(-status).name}"
+    how = f"exit status {status}" if status > 0 else f"signal {signal_name(-status)}"
     lines = errors.decode("utf-8", "replace").strip().splitlines()
     return f"the check ended with {how}: {lines[-1][:300] if lines else 'it said nothing'}"
 

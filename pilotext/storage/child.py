@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 import pilotext
+from pilotext.model import signal_name
 
 LAST_WORDS = 4096
 REAP_WITHIN_S = 5.0
@@ -76,7 +77,7 @@ class Child:
         if self._process.stderr is not None:
             with suppress(BlockingIOError):
                 self._stderr = (self._stderr + os.read(self._process.stderr.fileno(), 1 << 16))[-LAST_WORDS:]
-        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+        how = f"by {signal_name(-status)}" if status < 0 else f"with status {status}"
         words = self._stderr.decode("utf-8", "replace").strip().splitlines() or ["it said nothing"]
         return ChildEndedError(f"the transfer process ended {how}: {words[-1].strip()}")
 

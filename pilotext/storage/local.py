@@ -74,8 +74,8 @@ def _copy(source: str, target: str, progress: Progress) -> Copied:
     path = _path(target)
     part = _part_of(path)
     with translated(target):
-        if path.is_dir():
-            raise ExistsError(target, "there is a folder of this name.")
+        if path.exists() and not path.is_file():
+            raise ExistsError(target, "there is a folder or a device of this name.")
         try:
             left = _write(part, _pieces(source), progress)
             arrived = Copied(part.stat().st_size, adler32_of(part, lambda _: progress(left.size)))

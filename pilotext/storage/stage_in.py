@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from pilotext.storage.base import Copied, FileStat, Residence
 from pilotext.storage.os_errors import translated
 from pilotext.storage.retry import Policy, retried
 from pilotext.storage.transfer import Mover
+
+WORKSHOP = ".stage-in-"
+"""How the name of the folder for unfinished files begins."""
 
 
 def stage_in(file: Input, directory: Path, mover: Mover, policy: Policy) -> Transfer:
@@ -44,11 +48,17 @@ def stage_in(file: Input, directory: Path, mover: Mover, policy: Policy) -> Tran
     raise last
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove what an attempt that was killed in its stage-in has left in its work directory."""
+    for folder in directory.glob(f"{WORKSHOP}*"):
+        shutil.rmtree(folder)
+
+
 @contextmanager
 def _workshop(directory: Path) -> Iterator[Path]:
     """A folder for parts of files: whatever a killed copy leaves in it goes with it."""
     with translated(f"file://{directory}"):
-        folder = TemporaryDirectory(prefix=".stage-in-", dir=directory)
+        folder = TemporaryDirectory(prefix=WORKSHOP, dir=directory)
     with folder as name:
         yield Path(name)
 

@@ -56,7 +56,10 @@ def stage_out(uploads: Sequence[Upload], *, tag: str, mover: Mover, policy: Poli
     call = _Call(tag.replace("/", "_"), mover, policy)
     try:
         placed = [call.place(upload) for upload in uploads]
-        return tuple([call.publish(each) for each in placed])
+        # The last rename replaces in one step; what the others replace may be wanted back until then.
+        published = [call.publish(each, keep_replaced=True) for each in placed[:-1]]
+        published += [call.publish(each, keep_replaced=False) for each in placed[-1:]]
+        call.forget_replaced()
     except StorageError as error:
         call.tidy(mover)
         error.tries = tuple(call.tries)
@@ -64,6 +67,7 @@ def stage_out(uploads: Sequence[Upload], *, tag: str, mover: Mover, policy: Poli
     except BaseException:
         call.tidy(mover.tidier())
         raise
+    return tuple(published)
 
 
 @dataclass
@@ -75,6 +79,8 @@ class _Call:
     policy: Policy
     tries: list[Try] = field(default_factory=list)
     rubbish: list[str] = field(default_factory=list)
+    replaced: dict[str, str] = field(default_factory=dict)
+    """Target → where the file of an earlier attempt waits until all files are published."""
 
     def place(self, upload: Upload) -> _Placed:
         """Upload to the first destination that takes the file."""
@@ -94,8 +100,10 @@ class _Call:
             return _Placed(upload, temporary, target, copied, seconds, tuple(self.tries[before:]))
         raise last
 
-    def publish(self, placed: _Placed) -> Transfer:
+    def publish(self, placed: _Placed, *, keep_replaced: bool) -> Transfer:
         began, before = time.monotonic(), len(self.tries)
+        if keep_replaced:
+            retried(partial(self._put_aside, placed.target), placed.target, self.mover, self.policy, self.tries)
         rename = partial(_rename, placed, self.mover)
         retried(rename, placed.target, self.mover, self.policy, self.tries)
         self.rubbish.append(placed.target)
@@ -108,8 +116,25 @@ class _Call:
             (*placed.tries, *self.tries[before:]),
         )
 
+    def _put_aside(self, target: str) -> None:
+        """Keep what an earlier attempt has published, to bring it back if this one fails."""
+        aside = sibling(target, f".{name_of(target)}.{self.tag}.old")
+        try:
+            self.mover.do("move", source=target, target=aside)
+        except NotFoundError:
+            return
+        self.replaced[target] = aside
+
+    def forget_replaced(self) -> None:
+        """All is published: what was replaced is not needed any more."""
+        for aside in self.replaced.values():
+            _remove_if_there(aside, self.mover)
+
     def tidy(self, mover: Mover) -> None:
-        """Remove the rubbish; what stays is told in `tries`. A server that does not answer is not asked again."""
+        """Remove the rubbish, and bring back what was replaced.
+
+        What stays is told in `tries`; a server that does not answer is not asked again.
+        """
         for url in reversed(self.rubbish):
             began = time.monotonic()
             try:
@@ -118,7 +143,9 @@ class _Call:
                 message = f"left behind: {error.reason}"
                 self.tries.append(Try(url, error.fault, message, round(time.monotonic() - began, 3)))
                 if isinstance(error, TransientError):
-                    break
+                    return
+        for target, aside in self.replaced.items():
+            mover.do("move", source=aside, target=target)
 
 
 def _refuse_same_targets(uploads: Iterable[Upload]) -> None:

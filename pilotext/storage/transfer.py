@@ -79,7 +79,7 @@ class ChildMover:
         return msgspec.convert(answer["result"], RESULTS[operation])
 
     def pause(self, seconds: float) -> None:
-        _pause(seconds, self._tick)
+        pause(seconds, self._tick)
 
     def tidier(self) -> ChildMover:
         return ChildMover(min(self._stall_s, TIDY_WITHIN_S))
@@ -124,7 +124,7 @@ class InProcessMover:
         return perform(operation, arguments, lambda _: self._tick())
 
     def pause(self, seconds: float) -> None:
-        _pause(seconds, self._tick)
+        pause(seconds, self._tick)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -133,7 +133,8 @@ class InProcessMover:
         return InProcessMover()
 
 
-def _pause(seconds: float, tick: Tick) -> None:
+def pause(seconds: float, tick: Tick) -> None:
+    """Wait, and tick several times a second meanwhile."""
     end = time.monotonic() + seconds
     tick()
     while (left := end - time.monotonic()) > 0:

@@ -20,8 +20,12 @@ def archive_name(job: Job) -> str:
 def make_archive(job: Job, directory: Path) -> Path:
     """Pack the report and the payload's streams, as far as they exist, into the work directory."""
     path = directory / archive_name(job)
-    with tarfile.open(path, "w:gz", compresslevel=6) as archive:
-        for name in MEMBERS:
-            if (directory / name).is_file():
-                archive.add(directory / name, arcname=f"{job.label}/{name}")
+    try:
+        with tarfile.open(path, "w:gz", compresslevel=6) as archive:
+            for name in MEMBERS:
+                if (directory / name).is_file():
+                    archive.add(directory / name, arcname=f"{job.label}/{name}")
+    except OSError:
+        path.unlink(missing_ok=True)  # half an archive only takes room, and there may be none left
+        raise
     return path

@@ -25,13 +25,14 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 import psutil
 
-from pilotext.model import ExitStatus
+from pilotext.model import ExitStatus, signal_name
 from pilotext.worker.stop import STOP_SIGNALS
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -158,7 +159,7 @@ class _Keeper:
 
     def _start(self, program: Program) -> subprocess.Popen[bytes] | None:
         try:
-            with program.stdout.open("wb") as stdout, program.stderr.open("wb") as stderr:
+            with _stream_file(program.stdout) as stdout, _stream_file(program.stderr) as stderr:
                 process = subprocess.Popen(
                     list(program.command),
                     env=dict(program.environment),
@@ -233,6 +234,11 @@ class _Keeper:
         _tell(self.news, {"swept": count, "cpu_s": used.ru_utime + used.ru_stime})
 
 
+def _stream_file(path: Path) -> FileIO:
+    """A new file that is only appended to: a program that opens /dev/stdout anew then loses nothing."""
+    return FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644), "wb")
+
+
 def _before_exec(keeper_pid: int) -> None:
     """In the program's own process: it dies with the keeper, and takes signals as a program of a login shell does."""
     for number in STOP_SIGNALS:
@@ -245,5 +251,5 @@ def _before_exec(keeper_pid: int) -> None:
 def exit_status(status: int) -> ExitStatus:
     """The wait status of waitpid(2) as a record."""
     if os.WIFSIGNALED(status):
-        return ExitStatus(signal=signal.Signals(os.WTERMSIG(status)).name, core=os.WCOREDUMP(status))
+        return ExitStatus(signal=signal_name(os.WTERMSIG(status)), core=os.WCOREDUMP(status))
     return ExitStatus(code=os.WEXITSTATUS(status))

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pilotext
 from pilotext.classify import Case, Matches, judge, provisional
@@ -61,6 +62,13 @@ class Ledger:
         self.outputs: tuple[Transfer, ...] = ()
         self.log: Transfer | None = None
         self.usage = Usage()
+        self.written = False
+        """Whether the report on disk is the last one that was made."""
+        self._reserve = report.Reserve(directory)
+        self._reserve.take()
+
+    def close(self) -> None:
+        self._reserve.give_back()
 
     def enter(self, phase: Phase) -> None:
         """Begin a phase, and say on disk that the job is in it."""
@@ -118,17 +126,16 @@ class Ledger:
         verdict = self.verdict()
         return self._write("done" if verdict.verdict == "success" else "failed", verdict)
 
-    def _write(self, state: str, verdict: Verdict) -> Report:
-        final = state != "running"
+    def _write(self, state: Literal["running", "done", "failed"], verdict: Verdict) -> Report:
         record = Report(
             pilotext=pilotext.__version__,
             job=JobIdentity.of(self.job),
-            state="running" if not final else "done" if state == "done" else "failed",
+            state=state,
             phase=self.phase,
             exit_status=int(self.exit_status(verdict)),
             verdict=verdict,
             started=self.started,
-            ended=time.time() if final else None,
+            ended=None if state == "running" else time.time(),
             host=socket.gethostname(),
             payload=self.exit,
             phases=tuple(self.phases),
@@ -144,11 +151,21 @@ class Ledger:
                 "report": str(self.directory / report.REPORT_NAME),
             },
         )
-        try:
-            report.write(record, self.directory)
-        except OSError as error:  # a full disk: the report of the phase before stays there, whole
-            self.warn(f"{self.directory}: the report there is not up to date: {error.strerror}")
+        self.written = self._save(record)
         return record
+
+    def _save(self, record: Report) -> bool:
+        """Write the files, if need be in the room that was kept for that."""
+        for last_try in (False, True):
+            try:
+                report.write(record, self.directory)
+            except OSError as error:
+                if last_try:  # the report of the phase before stays there, whole
+                    self.warn(f"{self.directory}: the report there is not up to date: {error.strerror}")
+                self._reserve.give_back()
+            else:
+                return True
+        return False
 
     def exit_status(self, verdict: Verdict) -> Exit:
         """The exit status of `pilotext run` for a verdict: which phase failed, or that the job was stopped."""

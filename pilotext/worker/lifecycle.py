@@ -6,6 +6,8 @@ the final report is written: after a step that failed, after an order to stop, a
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import traceback
@@ -15,11 +17,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from pilotext.codes import Exit
 from pilotext.errors import StorageError, UsageError
 from pilotext.model import Finding, Job, Phase, Report
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
-from pilotext.storage.stage_in import stage_in
+from pilotext.storage.stage_in import remove_leftovers, stage_in
 from pilotext.storage.stage_out import Upload, stage_out
 from pilotext.storage.transfer import Mover
 from pilotext.worker import outputs, report
@@ -30,6 +33,7 @@ from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRe
 from pilotext.worker.scan import GuardedScan
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
+TRACEBACK_NAME = "pilotext_traceback.txt"
 SAMPLE_EVERY_S = 0.25
 STOP_GRACE_S = 1.0
 """What the payload has between SIGTERM and SIGKILL when we are told to stop ourselves: the pilot leaves us 3 s."""
@@ -66,8 +70,7 @@ def run_job(
     `warn` gets the sentences that belong to no report, for example that a report could not be written. Raises
     UsageError, with nothing started, when the work directory cannot be used at all.
     """
-    _make_usable(directory)
-    ledger = Ledger(job, directory, ruleset, warn)
+    ledger = _begin(job, directory, ruleset, warn)
     run = Run(job, directory, ruleset, mover, policy, switch, ledger)
     try:
         _live(run)
@@ -75,7 +78,11 @@ def run_job(
         _stopped(run, order)
     except Exception as error:  # noqa: BLE001  the boundary: our own mistakes end in a report too
         _failed_ourselves(run, error)
-    return _end(run)
+    final = _end(run)
+    ledger.close()
+    if not ledger.written:  # the pilot reads the old report, so the status must not say anything better
+        return replace(final, exit_status=int(Exit.INTERNAL))
+    return final
 
 
 def _live(run: Run) -> None:
@@ -89,16 +96,25 @@ def _live(run: Run) -> None:
 
 
 def _stopped(run: Run, order: ToldToStop) -> None:
-    text = f"{order.signal_name} came in phase {run.ledger.phase}"
-    run.ledger.found(_finding(run, "told-to-stop", text, signal=order.signal_name))
+    _note_order(run, order)
     run.ledger.leave(well=False)
+
+
+def _note_order(run: Run, order: ToldToStop) -> None:
+    if not any(finding.name == "told-to-stop" for finding in run.ledger.findings):
+        text = f"{order.signal_name} came in phase {run.ledger.phase}"
+        run.ledger.found(_finding(run, "told-to-stop", text, signal=order.signal_name))
 
 
 def _failed_ourselves(run: Run, error: Exception) -> None:
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
-    (run.directory / "pilotext_traceback.txt").write_text("".join(traceback.format_exception(error)))
-    run.ledger.found(_finding(run, "internal-error", text))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        run.ledger.found(_finding(run, "work-directory-unusable", text))
+    else:
+        with contextlib.suppress(OSError):  # the finding says enough where this cannot be written
+            (run.directory / TRACEBACK_NAME).write_text("".join(traceback.format_exception(error)))
+        run.ledger.found(_finding(run, "internal-error", text))
     run.ledger.leave(well=False)
 
 
@@ -113,7 +129,7 @@ def _end(run: Run) -> Report:
     ledger.leave(well=well)
     ledger.phase = ended_in
     final = ledger.write_final()
-    if run.job.report is not None and (problem := report.deliver(final, run.job.report)):
+    if run.job.report is not None and (problem := report.deliver(final, run.job.report, run.switch.tick)):
         ledger.found(_finding(run, "report-not-delivered", problem))
         final = ledger.write_final()
     return final
@@ -122,12 +138,10 @@ def _end(run: Run) -> Report:
 # ---------------------------------------------------------------------------------------------------------- the steps
 
 
-def _make_usable(directory: Path) -> None:
+def _begin(job: Job, directory: Path, ruleset: RuleSet, warn: Callable[[str], None]) -> Ledger:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / f".pilotext.{os.getpid()}"
-        probe.write_bytes(b"x")
-        probe.unlink()
+        return Ledger(job, directory, ruleset, warn)
     except OSError as error:
         advice = "Give another one with --workdir, or make room."
         raise UsageError(f"{directory}: this cannot be a work directory: {error.strerror}.", advice=advice) from None
@@ -138,6 +152,7 @@ def _prepare(run: Run) -> bool:
     try:
         for name in (*(output.name for output in run.job.outputs), STDOUT_NAME, STDERR_NAME):
             (run.directory / name).unlink(missing_ok=True)
+        remove_leftovers(run.directory)
     except OSError as error:
         text = f"{run.directory / name} is in the way and cannot be removed: {error.strerror}"
         run.ledger.found(_finding(run, "work-directory-unusable", text))
@@ -172,13 +187,14 @@ def _payload(run: Run) -> bool:
     scan = GuardedScan(run.ruleset, run.job, streams)
     with Payload(run.job, run.directory, os.environ) as payload:
         try:
-            payload.start()
+            payload.start(run.switch.tick)
         except PayloadRefusedError as refusal:
             run.ledger.found(_finding(run, refusal.finding, str(refusal)))
             return False
         try:
             _watch(run, payload, scan)
-        except ToldToStop:
+        except ToldToStop as order:
+            _note_order(run, order)
             run.ledger.write_provisional()
             payload.stop(STOP_GRACE_S)
             payload.wait(2 * STOP_GRACE_S)

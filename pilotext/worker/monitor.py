@@ -157,6 +157,6 @@ def disk_usage(directory: Path) -> int:
     total = 0
     for folder, _, names in os.walk(directory):
         for name in names:
-            with contextlib.suppress(FileNotFoundError):  # files come and go while the payload runs
+            with contextlib.suppress(OSError):  # files come and go, and some folders are closed to us
                 total += Path(folder, name).lstat().st_blocks * 512
     return total

@@ -74,19 +74,28 @@ def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], t
 
 
 def _check_output(output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> Iterable[Finding]:
+    if path.exists() and not path.is_file():
+        return [_finding("output-damaged", f"{output.name} is not a regular file", "validate", output.name)]
     if not path.is_file() or path.stat().st_size == 0:
-        what = "is empty" if path.is_file() else "is not there"
-        if output.when_empty == "placeholder":
-            path.write_bytes(PLACEHOLDER)
-            text = f"{output.name} {what}; the placeholder of {len(PLACEHOLDER)} bytes takes its place"
-            return [_finding("output-replaced", text, "validate", output.name)]
-        name = "output-empty" if path.is_file() else "output-missing"
-        return [_finding(name, f"{output.name} {what}", "validate", output.name)]
+        return [_check_empty_output(output, path, checked)]
     if output.check == "root":
         return _check_root(output, path, checked, tick)
     if output.check == "raw":
         return _check_raw_output(output, path, checked)
     return []
+
+
+def _check_empty_output(output: Output, path: Path, checked: Checked) -> Finding:
+    what = "is empty" if path.is_file() else "is not there"
+    if output.when_empty != "placeholder":
+        name = "output-empty" if path.is_file() else "output-missing"
+        return _finding(name, f"{output.name} {what}", "validate", output.name)
+    path.unlink(missing_ok=True)  # never write through a link that the payload has left
+    path.write_bytes(PLACEHOLDER)
+    if output.check == "raw":
+        checked.count(f"{output.kind}_events", 0)
+    text = f"{output.name} {what}; the placeholder of {len(PLACEHOLDER)} bytes takes its place"
+    return _finding("output-replaced", text, "validate", output.name)
 
 
 def _check_root(output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> Iterable[Finding]:
@@ -101,12 +110,15 @@ def _check_root(output: Output, path: Path, checked: Checked, tick: Callable[[],
 
 
 def _check_raw_output(output: Output, path: Path, checked: Checked) -> Iterable[Finding]:
-    if is_placeholder(path):
-        return []
     try:
+        if is_placeholder(path):
+            checked.count(f"{output.kind}_events", 0)
+            return []
         summary = raw.walk(path)
     except FormatError as error:
         return [_finding("output-damaged", str(error), "validate", output.name)]
+    except OSError as error:
+        return [_finding("output-unchecked", f"{output.name}: {error.strerror}", "validate", output.name)]
     checked.count(f"{output.kind}_events", sum(summary.events.values()))
     if summary.damage is not None:
         text = f"{output.name}: at byte {summary.damage.offset}: {summary.damage.text}"

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,9 +24,22 @@ from pilotext.worker import keeper
 STDOUT_NAME = "payload_stdout.txt"
 STDERR_NAME = "payload_stderr.txt"
 
-# The setup script's own output goes to stderr, so that stdout is the program's alone; exec makes the wait status the
-# program's. `$0` is the script, `$@` the command.
-_SOURCE_AND_EXEC = 'source "$0" >&2 && exec "$@"'
+# Sourced in a function, the setup script sees no arguments and cannot change the program's; its output goes to stderr,
+# so that stdout is the program's alone. A status other than 0 ends the job here, and so does an exit with 0, since the
+# program has not run. exec makes the wait status the program's.
+_SETUP_FAILED = 97
+_SOURCE_AND_EXEC = f"""
+pilotext_setup() {{ source "$PILOTEXT_SETUP" >&2; }}
+trap 'echo "pilotext: the setup script $PILOTEXT_SETUP ended with status $?, the program was not started" >&2
+exit {_SETUP_FAILED}' EXIT
+pilotext_setup || exit
+trap - EXIT
+exec "$@"
+"""
+
+TICK_S = 0.2
+KEEPER_PATIENCE_S = 5.0
+"""How much longer than the grace the keeper may take to end the payload before it is ended itself."""
 
 
 class PayloadRefusedError(PilotextError):
@@ -46,7 +59,7 @@ class Payload:
     def __init__(self, job: Job, directory: Path, environment: Mapping[str, str]) -> None:
         self.program = keeper.Program(
             command=command_line(job),
-            environment={**environment, **job.environment},
+            environment={**environment, **job.environment, **_setup_variable(job)},
             directory=directory,
             stdout=directory / STDOUT_NAME,
             stderr=directory / STDERR_NAME,
@@ -60,27 +73,37 @@ class Payload:
         self._news = -1
         self._unread = b""
         self._over = False
+        self._ended_by: float | None = None
+        self.setup = None if job.setup is None else Path(job.setup)
 
     def __enter__(self) -> Payload:
         keeper.adopt_orphans(yes=True)  # if the keeper is killed, its children come to us and not to init
         self.keeper_pid, self._orders, self._news = keeper.fork_keeper(self.program)
         return self
 
-    def start(self) -> None:
-        """Wait until the program runs; raises PayloadRefusedError if the system does not start it."""
+    def start(self, tick: Callable[[], None]) -> None:
+        """Wait until the program runs; raises PayloadRefusedError if the system does not start it.
+
+        A program on a file system that does not answer can keep us waiting: `tick` is called meanwhile and may raise.
+        """
+        if self.setup is not None and not self.setup.is_file():
+            raise PayloadRefusedError("payload-not-found", f"{self.setup}: the setup script is not there")
         while True:
-            message = self._next_message(timeout_s=None)
-            if message is None:
+            message = self._next_message(timeout_s=TICK_S)
+            tick()
+            if message is None and self._over:
                 raise PayloadRefusedError("payload-not-started", "the keeper of the payload ended at once.")
-            if "started" in message:
+            if message is not None and "started" in message:
                 return
-            if "refused" in message:
+            if message is not None and "refused" in message:
                 raise _refusal(int(message["refused"]), str(message["file"]))
 
     def wait(self, timeout_s: float) -> bool:
         """Wait at most `timeout_s`; True when the program and everything it started has ended."""
         deadline = time.monotonic() + timeout_s
         while not self._over:
+            if self._ended_by is not None and time.monotonic() > self._ended_by:
+                self._end_keeper()
             message = self._next_message(timeout_s=max(0.0, deadline - time.monotonic()))
             if message is None:
                 return self._over
@@ -94,6 +117,7 @@ class Payload:
 
     def stop(self, grace_s: float) -> None:
         """Ask for the end of the whole tree: SIGTERM now, SIGKILL after `grace_s`."""
+        self._ended_by = time.monotonic() + grace_s + KEEPER_PATIENCE_S
         with contextlib.suppress(BrokenPipeError):  # the keeper has just ended: nothing is left to stop
             os.write(self._orders, json.dumps({"stop": grace_s}).encode() + b"\n")
 
@@ -102,7 +126,11 @@ class Payload:
     ) -> None:
         os.close(self._orders)  # the keeper takes this as our end, and ends the tree
         os.close(self._news)
-        os.waitpid(self.keeper_pid, 0)
+        process = psutil.Process(self.keeper_pid)
+        if psutil.wait_procs([process], timeout=KEEPER_PATIENCE_S)[1]:
+            self._end_keeper()
+            psutil.wait_procs([process], timeout=KEEPER_PATIENCE_S)
+            self._keeper_gone()
         keeper.adopt_orphans(yes=False)
 
     def _next_message(self, timeout_s: float | None) -> dict[str, Any] | None:
@@ -123,6 +151,12 @@ class Payload:
             raise RuntimeError(f"the keeper of the payload failed:\n{message['error']}")
         return message
 
+    def _end_keeper(self) -> None:
+        """The keeper does not do what it is asked, for example because the payload has stopped it."""
+        for number in (signal.SIGKILL, signal.SIGCONT):
+            os.kill(self.keeper_pid, number)
+        self._ended_by = None
+
     def _keeper_gone(self) -> None:
         """The keeper was killed from outside: its orphans are ours now, and end here."""
         self._over = True
@@ -139,7 +173,11 @@ def command_line(job: Job) -> tuple[str, ...]:
     """The job's command, started by bash after the setup script if there is one. Nothing else goes through a shell."""
     if job.setup is None:
         return job.command
-    return ("/bin/bash", "-c", _SOURCE_AND_EXEC, job.setup, *job.command)
+    return ("/bin/bash", "-c", _SOURCE_AND_EXEC, "bash", *job.command)
+
+
+def _setup_variable(job: Job) -> dict[str, str]:
+    return {} if job.setup is None else {"PILOTEXT_SETUP": job.setup}
 
 
 def _refusal(number: int, file: str) -> PayloadRefusedError:

@@ -6,21 +6,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from pilotext.model import Report, ReportTarget
+from pilotext.storage.transfer import pause
+from pilotext.worker.bounded import NotInTimeError, bounded
 
 REPORT_NAME = "job.report.json"
 PILOT_ERROR_NAME = "payload_error_report.json"
 PILOT_METADATA_NAME = "jobReport.json"
 REPORT_NAMES = (REPORT_NAME, PILOT_ERROR_NAME, PILOT_METADATA_NAME)
 
+RESERVED_BYTES = 512 * 1024
+
 _DELIVERY_TRIES = 3
-_DELIVERY_TIMEOUT_S = 20.0
+_DELIVERY_WITHIN_S = 20.0
 _DELIVERY_WAIT_S = 1.0
 
 
@@ -29,6 +34,13 @@ def write(report: Report, directory: Path) -> None:
     _replace(directory / REPORT_NAME, msgspec.json.format(msgspec.json.encode(report), indent=2))
     _replace(directory / PILOT_ERROR_NAME, msgspec.json.encode(pilot_error(report)))
     _replace(directory / PILOT_METADATA_NAME, msgspec.json.encode(pilot_metadata(report)))
+
+
+def discard(directory: Path) -> None:
+    """Remove the reports of an earlier attempt: they say nothing of a job that was refused."""
+    for name in REPORT_NAMES:
+        with contextlib.suppress(OSError):
+            (directory / name).unlink(missing_ok=True)
 
 
 def pilot_error(report: Report) -> dict[str, int | str]:
@@ -56,27 +68,70 @@ def pilot_metadata(report: Report) -> dict[str, object]:
     }
 
 
-def deliver(report: Report, target: ReportTarget) -> str:
-    """Send the report to its server. Returns an empty string, or the sentence that says why it was not taken."""
-    import requests  # noqa: PLC0415  only jobs with a server pay for it
+def deliver(report: Report, target: ReportTarget, tick: Callable[[], None]) -> str:
+    """Send the report to its server. Returns an empty string, or the sentence that says why it was not taken.
 
-    headers = {"Authorization": f"Bearer {target.token}", "Content-Type": "application/json"}
+    `tick` is called several times a second and may raise. Neither the token nor anything that a server says in its
+    answer gets into the sentence.
+    """
     problem = ""
     for number in range(_DELIVERY_TRIES):
-        time.sleep(_DELIVERY_WAIT_S * number)
+        pause(_DELIVERY_WAIT_S * number, tick)
         try:
-            answer = requests.post(
-                target.url, data=msgspec.json.encode(report), headers=headers, timeout=_DELIVERY_TIMEOUT_S
-            )
-            answer.raise_for_status()
-        except requests.RequestException as error:
-            problem = f"the report was not delivered to {target.url}: {error}"
+            status = bounded(lambda: _post(report, target), within_s=_DELIVERY_WITHIN_S, tick=tick)
+        except NotInTimeError as error:
+            problem = str(error)
+        except OSError as error:  # requests' own errors are all of this class
+            problem = type(error).__name__
         else:
-            return ""
-    return problem
+            if 200 <= status < 300:
+                return ""
+            problem = f"the server answers with status {status}"
+    return f"the report was not delivered to {target.url}: {problem}"
+
+
+def _post(report: Report, target: ReportTarget) -> int:
+    """The status of the server's answer; its body is not read."""
+    import requests  # noqa: PLC0415  only jobs with a server pay for it
+
+    class Bearer(requests.auth.AuthBase):
+        """An authentication of our own, since requests would prefer one from a .netrc file to a mere header."""
+
+        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers["Authorization"] = f"Bearer {target.token}"
+            return request
+
+    with requests.post(
+        target.url,
+        data=msgspec.json.encode(report),
+        headers={"Content-Type": "application/json"},
+        auth=Bearer(),
+        timeout=_DELIVERY_WITHIN_S,
+        allow_redirects=False,
+        stream=True,
+    ) as answer:
+        return answer.status_code
+
+
+class Reserve:
+    """Room on the disk that is kept for the last report of a job whose payload has filled everything."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / ".pilotext.reserve"
+
+    def take(self) -> None:
+        """Take the room, with bytes that are really written. Raises OSError where there is none."""
+        self._path.write_bytes(os.urandom(RESERVED_BYTES))
+
+    def give_back(self) -> None:
+        self._path.unlink(missing_ok=True)
 
 
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

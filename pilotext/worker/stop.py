@@ -7,8 +7,16 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
-# What pilots and batch systems send: pilot3 forwards these seven kinds to its payload's process group.
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGXCPU)
+# What pilots and batch systems send when a job has to end.
+STOP_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGXCPU,
+)
 
 
 class ToldToStop(Exception):  # noqa: N818  it is an order, not an error
@@ -38,8 +46,9 @@ class StopSwitch:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the stop signals while the block runs. For the main thread."""
-        before = {number: signal.signal(number, self._take) for number in STOP_SIGNALS}
+        """Take the stop signals while the block runs, but those that are ignored (nohup). For the main thread."""
+        heard = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, self._take) for number in heard}
         try:
             yield
         finally:

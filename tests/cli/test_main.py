@@ -53,17 +53,17 @@ def test_a_verb_gives_the_exit_status(verb: object) -> None:
     ],
 )
 def test_our_own_errors_are_one_sentence(
-    verb: object, capsys: pytest.CaptureFixture[str], error: BaseException, status: int, said: str
+    verb: object, capfd: pytest.CaptureFixture[str], error: BaseException, status: int, said: str
 ) -> None:
     verb(error)  # type: ignore[operator]
     assert cli.main(["try"]) == status
-    assert capsys.readouterr().err == said
+    assert capfd.readouterr().err == said
 
 
-def test_a_bug_is_said_to_be_one_and_leaves_a_file_to_report(verb: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_is_said_to_be_one_and_leaves_a_file_to_report(verb: object, capfd: pytest.CaptureFixture[str]) -> None:
     verb(ZeroDivisionError("oops"))  # type: ignore[operator]
     assert cli.main(["try"]) == 70
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert "this is a bug in pilotext: ZeroDivisionError: oops" in said
     found = re.search(r"with the file (\S+)", said)
     assert found is not None
@@ -73,7 +73,7 @@ def test_a_bug_is_said_to_be_one_and_leaves_a_file_to_report(verb: object, capsy
 
 
 @pytest.mark.parametrize("words", [[], ["no-such-verb"], ["run", "--no-such-option"]])
-def test_wrong_words_are_a_usage_error(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_words_are_a_usage_error(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     try:
         status = cli.main(words)
     except SystemExit as left:
@@ -81,9 +81,9 @@ def test_wrong_words_are_a_usage_error(words: list[str], capsys: pytest.CaptureF
     assert status == 64
 
 
-def test_every_verb_helps(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_helps(capfd: pytest.CaptureFixture[str]) -> None:
     for name in cli.VERBS:
         with pytest.raises(SystemExit) as left:
             cli.main([name, "--help"])
         assert left.value.code == 0
-        assert f"usage: pilotext {name}" in capsys.readouterr().out
+        assert f"usage: pilotext {name}" in capfd.readouterr().out

@@ -26,51 +26,51 @@ def test_lint_of_our_own_files_finds_nothing() -> None:
 
 
 def test_lint_prints_each_problem_with_its_place(
-    pack: Pack, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    pack: Pack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pack.add(GOOD.replace("1299", "2299").replace("match: boom, ", "match: 'boom()', ", 1))
     monkeypatch.chdir(pack.root)
     assert main(["rules", "lint", "compass"]) == 1
-    lines = capsys.readouterr().out.splitlines()
+    lines = capfd.readouterr().out.splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["compass/a.yaml:3:20:", "compass/a.yaml:3:32:", "files:"]
     assert lines[-1] == "files: 1, problems: 2"
 
 
-def test_lint_of_a_folder_without_rules_is_a_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lint_of_a_folder_without_rules_is_a_wrong_use(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "lint", str(tmp_path)]) == 64
-    assert "there are no rule files" in capsys.readouterr().err
+    assert "there are no rule files" in capfd.readouterr().err
 
 
-def test_test_runs_our_own_examples_and_cases(capsys: pytest.CaptureFixture[str]) -> None:
+def test_test_runs_our_own_examples_and_cases(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "test"]) == 0
-    summary = capsys.readouterr().out
+    summary = capfd.readouterr().out
     examples, cases = (int(part.partition(": ")[2]) for part in summary.split(", ")[:2])
     assert examples > 200
     assert cases > 30
 
 
-def test_test_tells_an_example_that_fails(pack: Pack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_test_tells_an_example_that_fails(pack: Pack, capfd: pytest.CaptureFixture[str]) -> None:
     path = pack.add(GOOD.replace("no-match: bang", "no-match: boom"))
     assert main(["rules", "test", str(path)]) == 1
-    assert "the rule matches 'boom' and must not" in capsys.readouterr().out
+    assert "the rule matches 'boom' and must not" in capfd.readouterr().out
 
 
-def test_test_of_good_rules_elsewhere_finds_nothing(pack: Pack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_test_of_good_rules_elsewhere_finds_nothing(pack: Pack, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "test", str(pack.add(GOOD))]) == 0
-    assert capsys.readouterr().out == "examples: 2, cases: 0, problems: 0\n"
+    assert capfd.readouterr().out == "examples: 2, cases: 0, problems: 0\n"
 
 
-def test_test_of_files_that_cannot_be_loaded_tells_why(pack: Pack, capsys: pytest.CaptureFixture[str]) -> None:
+def test_test_of_files_that_cannot_be_loaded_tells_why(pack: Pack, capfd: pytest.CaptureFixture[str]) -> None:
     path = pack.add("rules: [{id: boom}]\n")
     assert main(["rules", "test", str(path)]) == 1
-    assert "`code`: this field is missing" in capsys.readouterr().out
+    assert "`code`: this field is missing" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(("expected", "status"), [("failure", 0), ("success", 1)])
 def test_test_judges_a_case_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], expected: str, status: int
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], expected: str, status: int
 ) -> None:
     (tmp_path / "stderr").write_text("Killed\n")
     (tmp_path / "case.yaml").write_text(f"job_type: shell\nexit: {{code: 0}}\nexpect: {{verdict: {expected}}}\n")
     assert main(["rules", "test", str(tmp_path)]) == status
-    assert ("`verdict` is 'failure', expected 'success'" in capsys.readouterr().out) == bool(status)
+    assert ("`verdict` is 'failure', expected 'success'" in capfd.readouterr().out) == bool(status)

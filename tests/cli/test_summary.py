@@ -42,13 +42,6 @@ def test_a_failure_shows_code_cause_action_line_and_advice() -> None:
     assert "a.raw  5      0000000a  from root://x//a.raw" in said
 
 
-def test_what_the_pilot_would_take_for_its_own_error_is_disguised() -> None:
-    said = render(report_of(failure("CRITICAL: d\xe9j\xe0 vu \x07")))
-    assert said.isascii()
-    assert "CRITICAL" not in said
-    assert "d\\xe9j" in said
-
-
 def test_notes_of_a_good_job_are_shown_and_no_code() -> None:
     note = Match(
         rule="dump-empty",

@@ -34,6 +34,17 @@ BAD_JOBS: list[tuple[str, dict[str, Any], str]] = [
     ("newer format", {"format": 2}, "format"),
     ("unknown kind", {"kind": "reconstuction"}, "kind"),
     ("report to nowhere", {"report": {"url": "ftp://x"}}, "report.url"),
+    ("password in an address", {"report": {"url": "http://u:secret@h/"}}, "report.url"),
+    ("token with a newline", {"report": {"url": "http://h/", "token": "secret\n"}}, "report.token"),
+    ("token that is a number", {"report": {"url": "http://h/", "token": 5}}, "report.token"),
+    ("misspelt job type", {"type": "shel"}, "type: COMPASS has no job type 'shel'. Did you mean 'shell'?"),
+    ("kind of another type", {"kind": "merging"}, "kind: a 'shell' job is of kind 'tool'"),
+    ("two files in one place", {"outputs": [OUTPUT, {**OUTPUT, "name": "b", "as": "mDST.root"}]}, "outputs[1].dest"),
+    ("log over an output", {"outputs": [OUTPUT], "log": {**OUTPUT}}, "log.name"),
+    ("log over a report", {"log": {**OUTPUT, "name": "job.report.json"}}, "log.name"),
+    ("question mark in a name", {"outputs": [{**OUTPUT, "name": "a?b"}]}, "outputs[0].name"),
+    ("a limit of nothing", {"limits": {"wall_s": 0}}, "limits.wall_s"),
+    ("name too long", {"task": "t" * 300}, "task"),
 ]
 
 
@@ -53,10 +64,27 @@ def test_a_bad_field_is_named_and_nothing_is_started(
     ended = run(job, "--workdir", tmp_path / "work")
     assert ended.returncode == 64
     assert says in ended.stderr
+    assert "secret\n" not in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stdout == ""
     assert not proof.exists()
     assert not (tmp_path / "work").exists()
+
+
+def test_the_report_of_an_earlier_job_does_not_stand_for_one_that_was_refused(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(json.dumps(job_document()))
+    assert run(tmp_path / "job.json", "--workdir", tmp_path).returncode == 0
+    (tmp_path / "job.json").write_text("{")
+    assert run(tmp_path / "job.json", "--workdir", tmp_path).returncode == 64
+    assert not list(tmp_path.glob("*eport*.json"))
+
+
+@pytest.mark.parametrize("redirection", ["0<&-", ">&-", "2>&-", ">/dev/full", "| true"])
+def test_the_status_is_the_jobs_whatever_has_become_of_the_streams(tmp_path: Path, redirection: str) -> None:
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps(job_document(command=["/bin/sh", "-c", "exit 1"])))
+    command = f"{sys.executable} -P -m pilotext run {job} --workdir {tmp_path} {redirection}; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=False).returncode == 66
 
 
 def test_a_job_file_that_is_not_there_is_said(tmp_path: Path) -> None:

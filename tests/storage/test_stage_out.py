@@ -175,6 +175,7 @@ def test_the_final_name_is_written_by_rename_only(
     uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
     stage_out(uploads, tag="a/b", mover=InProcessMover(), policy=impatient)
     changes = [call for call in memory.calls if call[0] in ("put", "move")]
+    changes.remove(("move", f"memory://eos/{MDST}"))  # the look for an earlier result to keep
     temporary = [f"memory://eos/.{name}.a_b.part" for name in (MDST, HIST)]
     assert changes == [*(("put", url) for url in temporary), *(("move", url) for url in temporary)]
 
@@ -227,6 +228,27 @@ def test_an_earlier_result_survives_a_rename_that_never_happened(
     with pytest.raises(DeniedError):
         stage_out([upload(outputs, HIST, "memory://eos/")], tag=TAG, mover=InProcessMover(), policy=impatient)
     assert memory.files == {final: b"earlier"}
+
+
+def test_earlier_results_come_back_when_not_all_can_be_published(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    earlier = {f"memory://eos/{MDST}": b"earlier mDST", f"memory://eos/{HIST}": b"earlier histograms"}
+    memory.files.update(earlier)
+    memory.fail_next("move", DeniedError(f"memory://eos/.{HIST}.{TAG}.part", "no renames any more"))
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    with pytest.raises(DeniedError):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert memory.files == earlier
+
+
+def test_earlier_results_are_gone_once_all_is_published(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    memory.files.update({f"memory://eos/{name}": b"earlier" for name in (MDST, HIST)})
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert memory.files == {f"memory://eos/{name}": outputs[name].read_bytes() for name in (MDST, HIST)}
 
 
 def test_what_cannot_be_removed_is_told(memory: MemoryStorage, outputs: dict[str, Path]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,14 +166,38 @@ def test_a_classifier_that_fails_is_not_taken_for_a_verdict_on_the_job(
     assert report.payload.code == 0, "how the program ended is known all the same"
 
 
-def test_a_report_that_cannot_be_written_does_not_end_the_job(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_still_has_room_for_the_report(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = reports.write
+
+    def full_but_for_the_reserve(report: Report, directory: Path) -> None:
+        if report.state != "running" and (directory / ".pilotext.reserve").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(report, directory)
+
+    monkeypatch.setattr(reports, "write", full_but_for_the_reserve)
+    assert run().exit_status == 0
+    assert json.loads((tmp_path / "job.report.json").read_bytes())["state"] == "done"
+
+
+def test_a_job_whose_final_report_cannot_be_written_is_never_called_good(
+    run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     warnings: list[str] = []
     monkeypatch.setattr(reports, "write", full)
-    assert run(warn=warnings.append).exit_status == 0
+    assert run(warn=warnings.append).exit_status == 70, "the pilot reads the files, and they are out of date"
     assert "No space left on device" in warnings[0]
+
+
+def test_nothing_of_our_own_stays_in_the_work_directory_but_logs_and_reports(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / ".stage-in-killed").mkdir()
+    run()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {*reports.REPORT_NAMES, "payload_stdout.txt", "payload_stderr.txt"}
 
 
 def test_a_law_that_does_not_hold_is_a_failure_of_the_validation(run: Runner) -> None:

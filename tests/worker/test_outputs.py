@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,24 @@ def test_a_root_output_that_is_none_is_damaged(tmp_path: Path) -> None:
 
 def test_a_directory_is_no_output(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    assert names(of_output(tmp_path)) == ["output-missing"]
+    assert names(of_output(tmp_path, when_empty="placeholder")) == ["output-damaged"]
+
+
+def test_a_pipe_that_the_payload_left_is_no_output_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "out")
+    assert names(of_output(tmp_path, when_empty="placeholder")) == ["output-damaged"]
+
+
+def test_the_placeholder_is_never_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
+    assert names(of_output(tmp_path, when_empty="placeholder")) == ["output-replaced"]
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_dump_without_events_counts_as_none_in_a_law(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"")
+    checked = of_output(tmp_path, when_empty="placeholder", check="raw", law="dump_events == 0")
+    assert names(checked) == ["output-replaced"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from pilotext.model import ExitStatus
+from pilotext.storage.transfer import no_tick
 from pilotext.worker.keeper import descendants
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError, command_line
 from tests.support.jobs import make_job
@@ -23,7 +24,7 @@ PATIENCE_S = 20.0
 
 def run_to_end(directory: Path, *command: str, **fields: object) -> Payload:
     with Payload(make_job(command=list(command), **fields), directory, os.environ) as payload:
-        payload.start()
+        payload.start(no_tick)
         assert payload.wait(PATIENCE_S)
     return payload
 
@@ -71,6 +72,32 @@ def test_a_setup_script_is_sourced_and_the_program_replaces_the_shell(tmp_path: 
     assert (tmp_path / STDERR_NAME).read_text() == "noise of the setup\n"
 
 
+@pytest.mark.parametrize("script", ["exit 0", "exit 3", "return 3", "false", "source /nowhere/else.sh", "if"])
+def test_a_setup_script_that_fails_is_said_and_the_program_does_not_run(tmp_path: Path, script: str) -> None:
+    setup = tmp_path / "setup.sh"
+    setup.write_text(f"{script}\n")
+    payload = run_to_end(tmp_path, "/usr/bin/touch", "proof", setup=str(setup))
+    assert payload.exit == ExitStatus(code=97)
+    assert f"pilotext: the setup script {setup} ended with status " in (tmp_path / STDERR_NAME).read_text()
+    assert not (tmp_path / "proof").exists()
+
+
+@pytest.mark.parametrize("script", ["set -- x y", "shift 2", "set -eu", "trap - EXIT"])
+def test_a_setup_script_cannot_change_the_programs_arguments(tmp_path: Path, script: str) -> None:
+    setup = tmp_path / "setup.sh"
+    setup.write_text(f'{script} || true\necho "sees $#"\n')
+    payload = run_to_end(tmp_path, "/bin/echo", "a", "b c", setup=str(setup))
+    assert payload.exit == ExitStatus(code=0)
+    assert (tmp_path / STDOUT_NAME).read_text() == "a b c\n"
+
+
+def test_a_setup_script_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
+    payload = Payload(make_job(setup=str(tmp_path / "setup.sh")), tmp_path, os.environ)
+    with payload, pytest.raises(PayloadRefusedError, match="the setup script is not there") as caught:
+        payload.start(no_tick)
+    assert caught.value.finding == "payload-not-found"
+
+
 def test_without_a_setup_script_no_shell_is_involved() -> None:
     assert command_line(make_job(command=["/x/coral.exe", "$HOME; true"])) == ("/x/coral.exe", "$HOME; true")
 
@@ -87,7 +114,7 @@ def test_a_program_that_cannot_start_is_a_finding(tmp_path: Path, mode: int | No
         program.chmod(mode)
     payload = Payload(make_job(command=[str(program)]), tmp_path, os.environ)
     with payload, pytest.raises(PayloadRefusedError, match=r"coral\.exe") as caught:
-        payload.start()
+        payload.start(no_tick)
     assert caught.value.finding == finding
 
 
@@ -104,7 +131,7 @@ def test_stop_ends_a_tree_that_ignores_sigterm_and_one_that_is_stopped(tmp_path:
         "sleep 0.5; kill -STOP $!; while :; do sleep 1; done"
     )
     with Payload(make_job(command=["/bin/bash", "-c", script]), tmp_path, os.environ) as payload:
-        payload.start()
+        payload.start(no_tick)
         until(lambda: len(sleepers("4711.02")) == 2)
         payload.stop(grace_s=0.2)
         assert payload.wait(PATIENCE_S)
@@ -115,7 +142,7 @@ def test_stop_ends_a_tree_that_ignores_sigterm_and_one_that_is_stopped(tmp_path:
 def test_a_program_that_obeys_sigterm_ends_in_its_own_way(tmp_path: Path) -> None:
     script = "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
     with Payload(make_job(command=["/bin/bash", "-c", script]), tmp_path, os.environ) as payload:
-        payload.start()
+        payload.start(no_tick)
         until(lambda: (tmp_path / STDOUT_NAME).read_text() == "ready\n")
         payload.stop(grace_s=PATIENCE_S)
         assert payload.wait(PATIENCE_S)
@@ -126,7 +153,7 @@ def test_a_program_that_obeys_sigterm_ends_in_its_own_way(tmp_path: Path) -> Non
 def test_leaving_the_block_ends_the_payload(tmp_path: Path) -> None:
     command = ["/bin/bash", "-c", "sleep 4711.03"]
     with pytest.raises(KeyError), Payload(make_job(command=command), tmp_path, os.environ) as payload:
-        payload.start()
+        payload.start(no_tick)
         until(lambda: sleepers("4711.03"))
         raise KeyError
     assert not sleepers("4711.03")
@@ -134,7 +161,7 @@ def test_leaving_the_block_ends_the_payload(tmp_path: Path) -> None:
 
 def test_a_killed_keeper_takes_the_payload_with_it(tmp_path: Path) -> None:
     with Payload(make_job(command=["/bin/bash", "-c", "setsid sleep 4711.04 & wait"]), tmp_path, os.environ) as payload:
-        payload.start()
+        payload.start(no_tick)
         until(lambda: sleepers("4711.04"))
         os.kill(payload.keeper_pid, signal.SIGKILL)
         assert payload.wait(PATIENCE_S)
@@ -142,14 +169,37 @@ def test_a_killed_keeper_takes_the_payload_with_it(tmp_path: Path) -> None:
     assert not sleepers("4711.04")
 
 
+def test_a_keeper_that_the_payload_has_stopped_is_ended_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilotext.worker.payload.KEEPER_PATIENCE_S", 0.2)
+    command = ["/bin/bash", "-c", "kill -STOP $PPID; exec sleep 4711.06"]
+    with Payload(make_job(command=command), tmp_path, os.environ) as payload:
+        payload.start(no_tick)
+        until(lambda: sleepers("4711.06"))
+        payload.stop(grace_s=0)
+        until(lambda: payload.wait(0.1))
+    assert not sleepers("4711.06")
+
+
+def test_what_a_program_writes_to_dev_stdout_is_appended(tmp_path: Path) -> None:
+    run_to_end(tmp_path, "/bin/bash", "-c", "echo first; echo second > /dev/stdout; echo third")
+    assert (tmp_path / STDOUT_NAME).read_bytes().replace(b"first\n", b"") == b"second\nthird\n"
+
+
+def test_a_real_time_signal_has_a_name_too(tmp_path: Path) -> None:
+    assert run_to_end(tmp_path, "/bin/bash", "-c", "kill -40 $$").exit == ExitStatus(signal="SIGRTMIN+6")
+
+
 WRAPPER = """
 import os, sys, time
 from pathlib import Path
+from pilotext.storage.transfer import no_tick
 from pilotext.worker.payload import Payload
 from tests.support.jobs import make_job
 script = "trap '' TERM; setsid sleep 4711.05 & sleep 4711.05; true"
 with Payload(make_job(command=["/bin/bash", "-c", script]), Path(sys.argv[1]), os.environ) as payload:
-    payload.start()
+    payload.start(no_tick)
     print("started", flush=True)
     time.sleep(600)
 """

@@ -12,6 +12,7 @@ import pytest
 
 from pilotext.decode import from_json
 from pilotext.model import JobIdentity, Report, ReportTarget, Verdict
+from pilotext.storage.transfer import no_tick
 from pilotext.worker import report as reports
 from tests.support.jobs import make_job
 
@@ -104,7 +105,7 @@ def test_a_report_is_delivered_with_its_token_also_to_a_busy_server(
 ) -> None:
     monkeypatch.setattr(Server, "refusals", refusals)
     report = make_report()
-    assert reports.deliver(report, target(server)) == ""
+    assert reports.deliver(report, target(server), no_tick) == ""
     ((token, body),) = Server.taken
     assert token == "Bearer secret-of-this-attempt"
     assert from_json(body, Report) == report
@@ -114,6 +115,6 @@ def test_a_report_that_nobody_takes_is_said_without_the_token(
     server: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Server, "refusals", 99)
-    problem = reports.deliver(make_report(), target(server))
+    problem = reports.deliver(make_report(), target(server), no_tick)
     assert "503" in problem
     assert "secret" not in problem

@@ -1,0 +1,34 @@
+"""What is said reaches whoever listens, in a form that a pilot does not misjudge; that nobody listens is no failure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pilotext.cli.output import say, write
+
+
+def test_what_the_pilot_would_take_for_its_own_error_is_disguised(capfd: pytest.CaptureFixture[str]) -> None:
+    say("CRITICAL: d\xe9j\xe0 vu \x07\x1b[31m\nsecond line")
+    assert capfd.readouterr().out == "C-R-I-T-I-C-A-L: d\\xe9j\\xe0 vu ??[31m\nsecond line\n"
+
+
+def test_a_line_is_cut_before_it_floods_the_pilots_log(capfd: pytest.CaptureFixture[str]) -> None:
+    say("x" * 10_000_000, stream=2)
+    assert len(capfd.readouterr().err) < 3000
+
+
+def test_a_reader_that_has_gone_is_no_failure() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    write(b"to nobody", stream=writer)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_standard_stream_does_not_change_the_status(closed: int) -> None:
+    command = f"exec {sys.executable} -P -m pilotext --version {closed}>&-"
+    assert subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=False).returncode == 0
