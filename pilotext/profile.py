@@ -61,12 +61,16 @@ class Experiment(msgspec.Struct, frozen=True):
 
 def find_rules_root() -> Path:
     """The folder of rule files that belongs to this pilotext. Raises UsageError if it is nowhere."""
-    checkout = Path(__file__).resolve().parent.parent / "rules"
-    installed = Path(sys.prefix) / "share" / "pilotext" / "rules"
-    for root in (checkout, installed):
+    package = Path(__file__).resolve().parent
+    checkout = package.parent / "rules"
+    # Installers put shared files beside `lib`, be it of a virtual environment, of --user, --prefix or --target.
+    installed = [folder / "share" / "pilotext" / "rules" for folder in (*package.parents[:4], Path(sys.prefix))]
+    for root in (checkout, *installed):
         if (root / "common").is_dir():
             return root
-    raise UsageError(f"there are no rule files: neither {checkout} nor {installed} exists.", advice="Install again.")
+    raise UsageError(
+        f"there are no rule files, neither in {checkout} nor in any of {installed}.", advice="Install again."
+    )
 
 
 def rules_roots(folders: Sequence[Path] = ()) -> tuple[Path, ...]:

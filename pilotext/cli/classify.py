@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import signal
-import sys
 from pathlib import Path
 
 import msgspec
 
 from pilotext.classify import classify_files
+from pilotext.cli.output import write
 from pilotext.errors import UsageError
 from pilotext.model import ExitStatus, Kind
 from pilotext.profile import load_experiment
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--signal", type=_signal, dest="ended", metavar="NAME", help="what killed it, SIGKILL or KILL or 9"
     )
     parser.add_argument("--core", action="store_true", help="it dumped core")
-    parser.add_argument("--workdir", type=Path, metavar="DIR", help="where its files are, for rules about files")
+    parser.add_argument("--workdir", type=_folder, metavar="DIR", help="where its files are, for rules about files")
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
     parser.add_argument("--json", action="store_true", help="print the verdict as one JSON document")
     parser.add_argument("--fail", action="store_true", help="exit with 1 if the verdict is failure")
@@ -48,11 +48,11 @@ def run(options: argparse.Namespace) -> int:
         workdir=options.workdir,
     )
     if options.json:
-        sys.stdout.write(msgspec.json.encode(verdict).decode() + "\n")
+        write(msgspec.json.encode(verdict) + b"\n")
     else:
-        from pilotext.cli.verdict_page import show  # noqa: PLC0415
+        from pilotext.cli.verdict_page import page  # noqa: PLC0415
 
-        show(verdict, streams)
+        write(page(verdict, streams).encode())
     return int(options.fail and verdict.verdict == "failure")
 
 
@@ -75,6 +75,13 @@ def _log(word: str) -> Path:
     path = Path(word)
     if not path.is_file():
         raise argparse.ArgumentTypeError(f"{word}: there is no such file")
+    return path
+
+
+def _folder(word: str) -> Path:
+    path = Path(word)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{word}: there is no such folder")
     return path
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
@@ -14,14 +16,16 @@ COLOURS = {"success": "bold green", "failure": "bold red", "unknown": "bold yell
 WIDTH = 10
 
 
-def show(verdict: Verdict, files: Mapping[str, Path]) -> None:
-    """Print a verdict; `files` says where each stream lies, so that evidence can be opened."""
-    console = Console(highlight=False, soft_wrap=True)
-    for line in _page(verdict, files):
+def page(verdict: Verdict, files: Mapping[str, Path]) -> str:
+    """A verdict as text, in colours if it is for a terminal; `files` says where each stream lies, to open evidence."""
+    text = StringIO()
+    console = Console(file=text, force_terminal=os.isatty(1), highlight=False, soft_wrap=True)
+    for line in _lines(verdict, files):
         console.print(line)
+    return text.getvalue()
 
 
-def _page(verdict: Verdict, files: Mapping[str, Path]) -> Iterable[Text]:
+def _lines(verdict: Verdict, files: Mapping[str, Path]) -> Iterable[Text]:
     yield _row("verdict", verdict.verdict, COLOURS[verdict.verdict])
     if verdict.code is not None:
         yield _row("code", f"{verdict.code} ({verdict.number}) {verdict.rule}")
