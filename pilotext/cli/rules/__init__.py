@@ -8,6 +8,7 @@ import importlib
 VERBS = {
     "lint": "tell every problem of the rule files, with its place and how to mend it",
     "test": "hold the rules against the examples in them and against the cases in fixtures/logs",
+    "export": "write the codes, PanDA's tables or the JSON Schema of rule files",
 }
 
 
