@@ -86,28 +86,25 @@ FORMATS = {"sql": as_sql, "json": as_json}
 
 
 def _statements(ruleset: RuleSet) -> Iterator[str]:
-    low, high = ruleset.number * 10_000, ruleset.number * 10_000 + 9_999
-    yield f"DELETE FROM RETRYERRORS WHERE ERRORSOURCE = 'exeErrorCode' AND ERRORCODE BETWEEN {low} AND {high}"
+    ours = f"BETWEEN {ruleset.number * 10_000} AND {ruleset.number * 10_000 + 9_999}"
+    yield f"DELETE FROM RETRYERRORS WHERE ERRORSOURCE = 'exeErrorCode' AND ERRORCODE {ours}"
     for retry in retry_errors(ruleset):
         yield (
             "INSERT INTO RETRYERRORS"
             " (RETRYERROR_ID, ERRORSOURCE, ERRORCODE, ACTIVE, RETRYACTION, ERRORDIAG, PARAMETERS, DESCRIPTION)"
-            f" SELECT {_next('RETRYERROR_ID', 'RETRYERRORS')}, 'exeErrorCode', {retry.code}, 'Y', RETRYACTION_ID,"
+            " SELECT (SELECT COALESCE(MAX(RETRYERROR_ID), 0) + 1 FROM RETRYERRORS),"
+            f" 'exeErrorCode', {retry.code}, 'Y', RETRYACTION_ID,"
             f" {_quoted(retry.diag)}, {_quoted(retry.parameters)}, {_quoted(retry.description)}"
             f" FROM RETRYACTIONS WHERE RETRY_ACTION = {_quoted(retry.action)}"
         )
-    yield f"DELETE FROM ERROR_CLASSIFICATION WHERE ERROR_SOURCE = 'exeError' AND ERROR_CODE BETWEEN {low} AND {high}"
+    yield f"DELETE FROM ERROR_CLASSIFICATION WHERE ERROR_SOURCE = 'exeErrorCode' AND ERROR_CODE {ours}"
     for row in classifications(ruleset):
         values = ", ".join(map(_quoted, (row.diag, row.description, row.error_class)))
         yield (
             "INSERT INTO ERROR_CLASSIFICATION"
-            " (ID, ERROR_SOURCE, ERROR_CODE, ERROR_DIAG, DESCRIPTION, ERROR_CLASS, ACTIVE, REG_DATE)"
-            f" VALUES ({_next('ID', 'ERROR_CLASSIFICATION')}, 'exeError', {row.code}, {values}, 'Y', CURRENT_TIMESTAMP)"
+            " (ERROR_SOURCE, ERROR_CODE, ERROR_DIAG, DESCRIPTION, ERROR_CLASS, ACTIVE)"
+            f" VALUES ('exeErrorCode', {row.code}, {values}, 'Y')"
         )
-
-
-def _next(column: str, table: str) -> str:
-    return f"(SELECT COALESCE(MAX({column}), 0) + 1 FROM {table})"
 
 
 def _failures(ruleset: RuleSet) -> list[Rule]:

@@ -8,6 +8,9 @@ import importlib
 VERBS = {
     "lint": "tell every problem of the rule files, with its place and how to mend it",
     "test": "hold the rules against the examples in them and against the cases in fixtures/logs",
+    "coverage": "tell which rules no case and no example exercises",
+    "explain": "tell why a rule matches a log and is elected, or why not",
+    "draft": "write a first rule for a failure that no rule knows",
     "export": "write the codes, PanDA's tables or the JSON Schema of rule files",
 }
 
