@@ -14,13 +14,14 @@ from pilotext.rules.schema import ENGINE, RuleSet
 LONGEST_PATTERN = 160
 LONGEST_ID = 40
 
-# What differs between two cases of one failure: numbers in any form, paths and URLs. The first group of a name is
-# named, so that the diag can quote it.
+# What differs between two cases of one failure: paths and URLs, names with digits in them, numbers. The first of
+# each kind becomes a named group, so that the diag can quote it.
 _VARIABLE = re.compile(
-    r"(?P<file>\w+://\S+|(?<![\w.])(?:/[\w.+~%$@=-]+)+)|(?P<hex>0[xX][0-9a-fA-F]+)|(?P<number>\d+(?:\.\d+)?)"
+    r"(?P<file>\w+://\S+|(?<![\w.])(?:/[\w.+~%$@=-]+)+)|(?P<hex>0[xX][0-9a-fA-F]+)"
+    r"|(?P<name>\b(?=\w*\d)(?=\w*[A-Za-z])\w+)|(?P<number>\d+(?:\.\d+)?)"
 )
-_PIECES = {"file": r"\S+", "hex": "0[xX][0-9a-fA-F]+", "number": r"[\d.]+"}
-_FOR_PEOPLE = {"file": "a file", "hex": "an address", "number": "N"}
+_PIECES = {"file": r"\S+", "hex": "0[xX][0-9a-fA-F]+", "name": r"\w+", "number": r"[\d.]+"}
+_FOR_PEOPLE = {"file": "a file", "hex": "an address", "name": "X", "number": "N"}
 _SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
