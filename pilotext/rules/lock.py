@@ -46,6 +46,9 @@ def lock_problems(entries: Sequence[Entry[RuleText]], wanted: Sequence[Path]) ->
         except RuleFilesError as error:
             yield from error.problems
             continue
+        for name in lock:
+            if not (root / name).is_dir():
+                yield from _gone(root / LOCK, lock[name], set())
         for folder in dict.fromkeys(file.parent for file in wanted if file.parent.parent == root):
             own = [entry for entry in entries if entry.document.path.parent == folder and not entry.text.override]
             agreed = lock.get(folder.name, {})

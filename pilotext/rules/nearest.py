@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,34 +41,46 @@ class Nearest:
 
 def nearest_line(condition: Condition, path: Path) -> Nearest | None:
     """The first line that fulfils the condition, or else the nearest one; None if none is near."""
-    pattern = condition.match or condition.contains or condition.absent or ""
-    begins = _begins(condition, pattern)
-    words = tuple(dict.fromkeys(_WORD.findall(re.sub(r"\\.|\(\?P?<\w+>", " ", pattern))))
-    best, by_begin, by_words = 0, None, None
-    most = 0
-    for number, window in _windows(path, condition.lines):
-        if _fits(condition, window):
-            return Nearest(number, window, pattern, "", found=True)
-        reached = _reached(begins, best, window)
-        if reached > best:
-            best, by_begin = reached, (number, window)
-        if (there := sum(word in window for word in words)) > most:
-            most, by_words = there, (number, window)
-    fulfilled = begins[best - 1][0] if best else ""
-    shares = (len(fulfilled) / max(1, len(pattern)), most / max(1, len(words)))
-    if max(shares) < NEAR:
-        return None
-    if by_begin is not None and shares[0] >= shares[1] * 0.9:
-        return _nearest(by_begin, fulfilled, pattern, words)
-    if by_words is None:
-        return None
-    reached = _reached(begins, 0, by_words[1])
-    return _nearest(by_words, begins[reached - 1][0] if reached else "", pattern, words)
+    best = _Best(condition)
+    with contextlib.suppress(TimeoutError):  # of a slow pattern; what came before that line has to do
+        for number, window in _windows(path, condition.lines):
+            if _fits(condition, window):
+                return Nearest(number, window, best.pattern, "", found=True)
+            best.look(number, window)
+    return best.nearest()
 
 
-def _nearest(at: tuple[int, str], fulfilled: str, pattern: str, words: Iterable[str]) -> Nearest:
-    missing = tuple(word for word in words if word not in at[1])
-    return Nearest(at[0], at[1], fulfilled, pattern[len(fulfilled) :], missing)
+class _Best:
+    """The nearest line so far: the one that fulfils most of the pattern from its begin, or has most of its words."""
+
+    def __init__(self, condition: Condition) -> None:
+        self.pattern = condition.match or condition.contains or condition.absent or ""
+        self._begins = _begins(condition, self.pattern)
+        self._words = tuple(dict.fromkeys(_WORD.findall(re.sub(r"\\.|\(\?P?<\w+>", " ", self.pattern))))
+        self._by_begin = self._by_words = (0, 0, "")
+        self._most = 0
+
+    def look(self, number: int, window: str) -> None:
+        reached = _reached(self._begins, self._by_begin[0], window)
+        if reached > self._by_begin[0]:
+            self._by_begin = (reached, number, window)
+        if (there := sum(word in window for word in self._words)) > self._most:
+            self._most = there
+            self._by_words = (_reached(self._begins, 0, window), number, window)
+
+    def nearest(self) -> Nearest | None:
+        begin = len(self._fulfilled(self._by_begin[0])) / max(1, len(self.pattern))
+        words = self._most / max(1, len(self._words))
+        if max(begin, words) < NEAR:
+            return None
+        # The begin says more than words, which may stand anywhere.
+        reached, number, text = self._by_begin if begin >= words * 0.9 else self._by_words
+        fulfilled = self._fulfilled(reached)
+        missing = tuple(word for word in self._words if word not in text)
+        return Nearest(number, text, fulfilled, self.pattern[len(fulfilled) :], missing)
+
+    def _fulfilled(self, reached: int) -> str:
+        return self._begins[reached - 1][0] if reached else ""
 
 
 def _begins(condition: Condition, pattern: str) -> list[tuple[str, Condition]]:
@@ -109,10 +122,7 @@ def _reached(begins: list[tuple[str, Condition]], least: int, window: str) -> in
 
 
 def _fits(condition: Condition, window: str) -> bool:
-    try:
-        return search(condition, window, TIMEOUT_S) is not None
-    except TimeoutError:
-        return False
+    return search(condition, window, TIMEOUT_S) is not None
 
 
 def _windows(path: Path, count: int) -> Iterator[tuple[int, str]]:

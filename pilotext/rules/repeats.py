@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -50,8 +51,9 @@ def repeats_of(pattern: str) -> list[Repeat]:
     A pattern that only the `regex` module understands is taken for one repeat of its words.
     """
     try:
-        tree = parser.parse(_PROPERTY.sub(r"\\w", _NAMED.sub("(?P<", pattern)))
-    except re.error:
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # about sets, for Python's own matcher
+            tree = parser.parse(_PROPERTY.sub(r"\\w", _NAMED.sub("(?P<", pattern)))
+    except (re.error, ValueError, OverflowError, RecursionError):
         return [Repeat("", word, "") for word in dict.fromkeys(re.findall(r"\w+", pattern))]
     return list(dict.fromkeys(_Texts(tree).repeats(tree, "", "")))
 

@@ -97,3 +97,13 @@ def test_a_lock_that_cannot_be_read_is_told(pack: Pack) -> None:
     [problem] = problems(pack)
     assert problem.startswith("lock.json:1:1: ")
     assert "expected `int`" in problem
+
+
+def test_a_folder_that_is_gone_is_told_rule_by_rule(pack: Pack) -> None:
+    write(pack, BOOM)
+    pack.add(f"rules: [{BOOM}]\n", "amber/a.yaml")
+    update_lock(pack.root)
+    (pack.root / "amber" / "a.yaml").unlink()
+    (pack.root / "amber").rmdir()
+    [problem] = problems(pack)
+    assert problem.startswith("lock.json:3:1: boom: the rule with code 1299 is gone.")

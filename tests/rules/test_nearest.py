@@ -63,3 +63,10 @@ def test_a_line_without_an_end_is_one_line_wherever_it_is_cut(tmp_path: Path) ->
     found = near(tmp_path, LATTICE, "x" * 200_000 + "\nTLattice: Cannot Allocate 1 Bytes")
     assert found is not None
     assert found.line == 2
+
+
+def test_a_pattern_that_is_slow_costs_its_time_once(tmp_path: Path) -> None:
+    slow = Condition(match="Event: (t|tt)+$")
+    found = near(tmp_path, slow, "Event: 5\n" + f"Event: {'t' * 5000}!\n" * 1000)
+    assert found is not None
+    assert found.line == 1

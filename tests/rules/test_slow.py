@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pilotext.rules.repeats import Repeat, repeats_of
 from pilotext.rules.slow import slow_line
@@ -55,3 +57,14 @@ def test_a_pattern_for_the_regex_module_alone_is_taken_for_its_words() -> None:
 
 def test_a_repeat_with_a_small_bound_is_none() -> None:
     assert repeats_of("a{1,3}b?") == []
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.text(st.sampled_from("ab01^$.|?*+()[]{},-\\\\dwsSP<>=!:# "), max_size=24))
+def test_whatever_is_written_as_a_pattern_is_judged(pattern: str) -> None:
+    assert isinstance(slow_line(pattern), str)
+
+
+@pytest.mark.parametrize("pattern", ["(?L)a+", "a{99999999999999999999}", "[[a]+", "(?(1)a|b)+", r"(a)\1+", "(" * 300])
+def test_what_pythons_own_parser_does_not_take_is_judged_all_the_same(pattern: str) -> None:
+    assert slow_line(pattern) == ""
