@@ -68,9 +68,10 @@ def update_lock(root: Path) -> None:
 
 
 def _agreed(folder: Path, before: dict[str, Locked]) -> dict[str, Locked]:
-    now = {
-        entry.text.id: _locked(entry.text) for entry in read_source(rule_files(folder)).rules if not entry.text.override
-    }
+    source = read_source(rule_files(folder))
+    wrong = {problem.rule for problem in source.problems}
+    own = [entry.text for entry in source.rules if not entry.text.override and entry.text.id not in wrong]
+    now = {text.id: _locked(text) for text in own}
     taken = {locked.code: rule for rule, locked in before.items()}
     fine = {rule: new for rule, new in now.items() if taken.get(new.code, rule) == rule}
     kept = {rule: old for rule, old in before.items() if rule not in fine or fine[rule].code != old.code}

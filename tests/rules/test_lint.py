@@ -44,6 +44,13 @@ def test_a_problem_has_its_place_and_its_rule(pack: Pack) -> None:
     ]
 
 
+def test_a_rule_with_a_wrong_field_is_checked_all_the_same(pack: Pack) -> None:
+    rule = f"id: boom, code: 2999, {BOOM}".replace("memory", "memry")
+    first, second = problems(pack, rule)
+    assert first.startswith("code 2999 is not in the block")
+    assert second.endswith("Did you mean 'memory'?")
+
+
 def test_an_id_that_is_taken_is_told_also_for_one_of_the_neighbours(pack: Pack) -> None:
     neighbour = pack.add(f"rules: [{{id: boom, code: 1298, {BOOM}}}]\n", "na62/b.yaml")
     [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}", name="na62/c.yaml")

@@ -91,6 +91,15 @@ def test_an_update_agrees_to_meanings_and_never_to_codes_or_lost_rules(pack: Pac
     assert problems(pack) == []
 
 
+def test_an_update_does_not_agree_to_a_rule_that_is_wrong(pack: Pack) -> None:
+    write(pack, BOOM)
+    update_lock(pack.root)
+    before = (pack.root / "lock.json").read_text()
+    write(pack, BOOM.replace("memory", "memry"))
+    update_lock(pack.root)
+    assert (pack.root / "lock.json").read_text() == before
+
+
 def test_a_lock_that_cannot_be_read_is_told(pack: Pack) -> None:
     write(pack, BOOM)
     (pack.root / "lock.json").write_text('{"na62": {"boom": {"code": "x"}}}')
