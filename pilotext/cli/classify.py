@@ -8,17 +8,25 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.classify import classify_files
+from pilotext.classify import Case, classify_files
 from pilotext.cli.output import write
 from pilotext.errors import UsageError
-from pilotext.model import ExitStatus, Kind
+from pilotext.model import ExitStatus, Kind, Verdict
 from pilotext.profile import load_experiment
 from pilotext.rules.loader import load_rules
+from pilotext.rules.schema import RuleSet
 
 SIGNALS = {member.name: int(member) for member in signal.Signals}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_case_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the verdict as one JSON document")
+    parser.add_argument("--fail", action="store_true", help="exit with 1 if the verdict is failure")
+
+
+def add_case_arguments(parser: argparse.ArgumentParser) -> None:
+    """What says which program ended how, and where its logs are."""
     parser.add_argument("--experiment", default="COMPASS", metavar="E", help="whose rules (default: COMPASS)")
     parser.add_argument("--job-type", metavar="T", help="what was run, 'mass production' (default: just a program)")
     parser.add_argument("--stdout", type=_log, metavar="FILE", help="its standard output")
@@ -31,22 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--core", action="store_true", help="it dumped core")
     parser.add_argument("--workdir", type=_folder, metavar="DIR", help="where its files are, for rules about files")
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
-    parser.add_argument("--json", action="store_true", help="print the verdict as one JSON document")
-    parser.add_argument("--fail", action="store_true", help="exit with 1 if the verdict is failure")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the verdict. The exit status is 0 whatever it is, but 1 for a failure with `--fail`."""
-    named = {"stdout": options.stdout, "stderr": options.stderr}
-    streams = {name: path for name, path in named.items() if path is not None}
-    verdict = classify_files(
-        load_rules(options.experiment, options.rules),
-        kind=_kind(options),
-        job_type=options.job_type or "",
-        streams=streams,
-        exit=_exit_status(options),
-        workdir=options.workdir,
-    )
+    ruleset = load_rules(options.experiment, options.rules)
+    streams = streams_of(options)
+    verdict = verdict_of(options, ruleset)
     if options.json:
         write(msgspec.json.encode(verdict) + b"\n")
     else:
@@ -54,6 +53,29 @@ def run(options: argparse.Namespace) -> int:
 
         write(page(verdict, streams).encode())
     return int(options.fail and verdict.verdict == "failure")
+
+
+def verdict_of(options: argparse.Namespace, ruleset: RuleSet) -> Verdict:
+    case = case_of(options)
+    return classify_files(
+        ruleset,
+        kind=case.kind,
+        job_type=case.job_type,
+        streams=streams_of(options),
+        exit=case.exit,
+        workdir=case.workdir,
+    )
+
+
+def streams_of(options: argparse.Namespace) -> dict[str, Path]:
+    named = {"stdout": options.stdout, "stderr": options.stderr}
+    return {name: path for name, path in named.items() if path is not None}
+
+
+def case_of(options: argparse.Namespace) -> Case:
+    return Case(
+        kind=_kind(options), job_type=options.job_type or "", exit=_exit_status(options), workdir=options.workdir
+    )
 
 
 def _kind(options: argparse.Namespace) -> Kind:

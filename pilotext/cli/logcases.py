@@ -9,7 +9,7 @@ from pilotext import decode
 from pilotext.classify import classify_files
 from pilotext.errors import FieldError, Problem
 from pilotext.model import ExitStatus, Finding, Record, Verdict
-from pilotext.profile import load_experiment
+from pilotext.profile import find_rules_root, load_experiment
 from pilotext.rules.schema import RuleSet
 from pilotext.yamlfile import read_yaml
 
@@ -41,6 +41,12 @@ class LogCase(Record, frozen=True):
     exit: ExitStatus | None = None
     findings: tuple[Finding, ...] = ()
     note: str = ""
+
+
+def own_cases() -> list[Path]:
+    """The folder of cases of a checkout; an installed package has none."""
+    folder = find_rules_root().parent / "fixtures" / "logs"
+    return [folder] if folder.is_dir() else []
 
 
 def case_files(paths: Sequence[Path]) -> list[Path]:

@@ -40,6 +40,8 @@ class Group:
     job_types: tuple[str, ...] = ()
 
 
+OVERRIDE = "Choose another; or, in a folder of your own, write `override: true` to take that rule's place."
+
 Check = Callable[[Group], Iterator[Problem]]
 
 
@@ -49,7 +51,7 @@ def repeated_names(group: Group) -> Iterator[Problem]:
     for entry in group.rules:
         other = first.setdefault(entry.text.id, entry)
         if other is not entry:
-            yield entry.problem("id", f"this id is taken: {_where(other)}.", "Choose another.")
+            yield entry.problem("id", f"this id is taken: {_where(other)}.", OVERRIDE)
     counted: dict[str, Entry[CounterText]] = {}
     for counter in group.counters:
         known = counted.setdefault(counter.text.name, counter)
@@ -71,13 +73,13 @@ def codes_outside_their_block(group: Group) -> Iterator[Problem]:
         stem = entry.document.path.stem
         name = "experiment" if entry.experiment else stem if stem in BLOCKS else "common"
         block = BLOCKS[name]
-        if entry.text.code not in block:
+        if entry.text.code not in block and not entry.text.override:
             advice = f"Choose one from {block.start} to {block.stop - 1}."
             yield entry.problem("code", f"code {entry.text.code} is not in the block of {name} rules.", advice)
 
 
 def patterns_that_are_none(group: Group) -> Iterator[Problem]:
-    for entry, field, pattern in _patterns(group):
+    for entry, field, pattern in patterns_in(group):
         try:
             compile_pattern(pattern)
         except regex.error as error:
@@ -85,7 +87,7 @@ def patterns_that_are_none(group: Group) -> Iterator[Problem]:
 
 
 def unescaped_parentheses(group: Group) -> Iterator[Problem]:
-    for entry, field, pattern in _patterns(group):
+    for entry, field, pattern in patterns_in(group):
         if found := _EMPTY_GROUP.search(pattern):
             near = pattern[max(0, found.start() - 20) : found.end()]
             message = f"`()` in `{near}` is an empty group and matches nothing."
@@ -93,14 +95,14 @@ def unescaped_parentheses(group: Group) -> Iterator[Problem]:
 
 
 def globs_for_patterns(group: Group) -> Iterator[Problem]:
-    for entry, field, pattern in _patterns(group):
+    for entry, field, pattern in patterns_in(group):
         if found := _GLOB.search(pattern):
             message = f"`{found[0]}` reads like a file name pattern; in a regular expression `*` repeats a character."
             yield entry.problem(field, message, "Write `.*` for any text.")
 
 
 def dots_for_literals(group: Group) -> Iterator[Problem]:
-    for entry, field, pattern in _patterns(group):
+    for entry, field, pattern in patterns_in(group):
         if found := _LITERAL_DOT.search(pattern):
             yield entry.problem(field, f"the dot in `{found[0]}` stands for any character.", r"Write `\.` for a dot.")
 
@@ -195,7 +197,8 @@ def _conditions(text: RuleText) -> Iterator[tuple[str, Condition]]:
         yield (f"any[{index}]." if text.any else ""), condition
 
 
-def _patterns(group: Group) -> Iterator[tuple[Entry[RuleText] | Entry[CounterText], str, str]]:
+def patterns_in(group: Group) -> Iterator[tuple[Entry[RuleText] | Entry[CounterText], str, str]]:
+    """Every regular expression of a group: whose it is, in which field it stands, and the pattern."""
     for entry in group.rules:
         for field, condition in _conditions(entry.text):
             if condition.match is not None:

@@ -13,6 +13,7 @@ from pilotext.errors import Problem, RuleFilesError
 from pilotext.profile import Experiment, load_experiment, rules_roots
 from pilotext.rules.causes import explanations
 from pilotext.rules.checks import Group, patterns_that_are_none, repeated_names
+from pilotext.rules.override import settle
 from pilotext.rules.schema import Rule, RuleSet, RuleText, conditions_of
 from pilotext.rules.source import Entry, Source, read_source, rule_files
 
@@ -26,13 +27,14 @@ def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
     subfolders = ("common", profile.name.lower())
     files = [path for root in rules_roots(folders) for name in subfolders for path in rule_files(root / name)]
     source = read_source(files)
-    group = Group(profile.name, source.rules, source.counters)
-    problems = [*source.problems, *_wrong_codes(source, profile)]
+    settled = settle(source.rules)
+    group = Group(profile.name, settled.rules, source.counters)
+    problems = [*source.problems, *settled.problems, *_wrong_codes(source, profile)]
     problems += [*repeated_names(group), *patterns_that_are_none(group)]
     if problems:
         raise RuleFilesError(problems)
-    explained = explanations([entry.text for entry in source.rules])
-    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in source.rules)
+    explained = explanations([entry.text for entry in settled.rules])
+    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in settled.rules)
     counters = tuple(entry.text for entry in source.counters)
     content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters])
     return RuleSet(profile.name, profile.number, rules, counters, hashlib.sha256(content).hexdigest()[:16])

@@ -76,7 +76,7 @@ class RuleText(Record, frozen=True):
 
     `consequence_of` is `explains` seen from the other end, so that an experiment can say what a common rule explains;
     the word `any` in it stands for every failure that a text or an exit status shows. In a loaded rule it is empty:
-    `explains` says all.
+    `explains` says all. `override: true` takes the place of the rule with that id in a folder before this one.
     """
 
     id: str
@@ -102,6 +102,7 @@ class RuleText(Record, frozen=True):
     remedy: str = ""
     owner: str = ""
     status: Status = "active"
+    override: bool = False
     since: str = ""
     references: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()

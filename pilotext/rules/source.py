@@ -18,6 +18,9 @@ from pilotext.yamlfile import Document, Steps, path_steps, read_yaml
 
 T = TypeVar("T", RuleText, CounterText)
 
+STAND_INS: dict[str | int | None, str] = {"title": "", "cause": "unknown", "action": "fail"}
+"""For fields of a rule that are missing or wrong and told, so that the rest of the rule is checked in the same run."""
+
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
@@ -119,11 +122,16 @@ def _decode(data: Any, kind: type[Any]) -> tuple[Any, list[FieldError]]:
         try:
             return decode.from_plain(rest, kind), errors
         except FieldError as error:
-            steps = path_steps(error.path)
-            if not isinstance(rest, dict) or not steps or steps[0] not in rest:
-                return None, errors + _missing(data, kind, error)
-            errors.append(error)
-            del rest[steps[0]]
+            first = next(iter(path_steps(error.path)), None)
+            if isinstance(rest, dict) and first in rest:
+                errors.append(error)
+                del rest[first]
+            elif isinstance(rest, dict) and kind is RuleText and first in STAND_INS:
+                errors += [error] if first not in data else []
+                rest[first] = STAND_INS[first]
+            else:
+                told = {one.path for one in errors}
+                return None, errors + [one for one in _missing(data, kind, error) if one.path not in told]
 
 
 def _missing(data: Any, kind: type[Any], error: FieldError) -> list[FieldError]:

@@ -7,13 +7,23 @@ from pathlib import Path
 import pytest
 
 from pilotext.errors import UsageError
+from pilotext.rules.checks import OVERRIDE
 from pilotext.rules.lint import lint
 from tests.rules.packs import EXAMPLES, RULE, Pack
 
 BOOM = f"match: boom, {RULE}, {EXAMPLES}"
+BANG = f"match: bang, {RULE}, examples: [{{match: bang}}, {{no-match: boom}}]"
 
 
-def problems(pack: Pack, *rules: str, name: str = "compass/a.yaml") -> list[str]:
+PROFILE = "number: 62\njob_types: {mass production: {kind: reconstruction}, coral: {kind: reconstruction}}\n"
+
+
+@pytest.fixture(autouse=True)
+def profile(pack: Pack) -> None:
+    pack.add(PROFILE, "na62/experiment.yaml")
+
+
+def problems(pack: Pack, *rules: str, name: str = "na62/a.yaml") -> list[str]:
     """What lint says about these rules, each a YAML mapping without its braces, as `field-or-place: message advice`."""
     path = pack.add("rules:\n" + "".join(f"- {{{rule}}}\n" for rule in rules), name)
     return [f"{problem.message} {problem.advice}".rstrip() for problem in lint([path])]
@@ -28,25 +38,32 @@ def test_a_good_rule_has_no_problems(pack: Pack) -> None:
 
 
 def test_a_problem_has_its_place_and_its_rule(pack: Pack) -> None:
-    path = pack.add(f"rules:\n- id: boom\n  code: 2299\n  {BOOM.replace(', ', chr(10) + '  ', 4)}\n")
+    path = pack.add(f"rules:\n- id: boom\n  code: 2999\n  {BOOM.replace(', ', chr(10) + '  ', 4)}\n", "na62/a.yaml")
     assert [str(problem) for problem in lint([path])] == [
-        f"{path}:5:3: boom: code 2299 is not in the block of experiment rules. Choose one from 1200 to 1299."
+        f"{path}:5:3: boom: code 2999 is not in the block of experiment rules. Choose one from 1200 to 1299."
     ]
 
 
+def test_a_rule_with_a_wrong_field_is_checked_all_the_same(pack: Pack) -> None:
+    rule = f"id: boom, code: 2999, {BOOM}".replace("memory", "memry")
+    first, second = problems(pack, rule)
+    assert first.startswith("code 2999 is not in the block")
+    assert second.endswith("Did you mean 'memory'?")
+
+
 def test_an_id_that_is_taken_is_told_also_for_one_of_the_neighbours(pack: Pack) -> None:
-    neighbour = pack.add(f"rules: [{{id: boom, code: 1298, {BOOM}}}]\n", "compass/b.yaml")
-    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}", name="compass/c.yaml")
-    assert problem == f"this id is taken: {neighbour}:3. Choose another."
+    neighbour = pack.add(f"rules: [{{id: boom, code: 1298, {BOOM}}}]\n", "na62/b.yaml")
+    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}", name="na62/c.yaml")
+    assert problem == f"this id is taken: {neighbour}:3. {OVERRIDE}"
 
 
 def test_a_code_that_is_taken_is_told(pack: Pack) -> None:
-    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}", f"id: bang, code: 1299, {BOOM}")
+    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}", f"id: bang, code: 1299, {BANG}")
     assert problem.startswith("code 1299 is taken: boom, ")
 
 
 def test_two_experiments_may_use_one_id_and_one_code(pack: Pack) -> None:
-    pack.add(f"rules: [{{id: boom, code: 1299, {BOOM}}}]\n", "na62/a.yaml")
+    pack.add(f"rules: [{{id: boom, code: 1299, {BOOM}}}]\n", "amber/a.yaml")
     assert problems(pack, f"id: boom, code: 1299, {BOOM}") == []
     assert lint([pack.root]) == []
 
@@ -54,11 +71,11 @@ def test_two_experiments_may_use_one_id_and_one_code(pack: Pack) -> None:
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("compass/a.yaml", 1299, 2299),
-        ("common/a.yaml", 2299, 3299),
-        ("common/staging.yaml", 3299, 2299),
-        ("common/validation.yaml", 4299, 5299),
-        ("common/wrapper.yaml", 5299, 4299),
+        ("na62/a.yaml", 1299, 2999),
+        ("common/a.yaml", 2999, 3999),
+        ("common/staging.yaml", 3999, 2999),
+        ("common/validation.yaml", 4999, 5999),
+        ("common/wrapper.yaml", 5999, 4999),
     ],
 )
 def test_every_file_has_its_block_of_codes(pack: Pack, name: str, good: int, bad: int) -> None:
@@ -93,7 +110,7 @@ def test_a_pattern_that_means_what_it_says_is_left_alone(pack: Pack, pattern: st
 
 
 def test_the_pattern_of_a_counter_is_checked_too(pack: Pack) -> None:
-    path = pack.add("counters: [{name: n, match: '(?<n>1'}]\n")
+    path = pack.add("counters: [{name: n, match: '(?<n>1'}]\n", "na62/a.yaml")
     [problem] = lint([path])
     assert (problem.rule, problem.line) == ("n", 3)
 
@@ -121,7 +138,7 @@ def test_what_is_not_a_text_needs_no_examples(pack: Pack) -> None:
 
 @pytest.mark.parametrize("field", ["explains", "consequence-of"])
 def test_a_link_to_a_rule_that_is_not_there_names_the_nearest(pack: Pack, field: str) -> None:
-    bang = f"id: bang, code: 1298, {BOOM}"
+    bang = f"id: bang, code: 1298, {BANG}"
     assert problems(pack, bang, f"id: boom, code: 1299, {field}: [bang], {BOOM}") == []
     [problem] = problems(pack, bang, f"id: boom, code: 1299, {field}: [bangs], {BOOM}")
     assert problem == "there is no rule 'bangs'. Did you mean `bang`?"
@@ -137,7 +154,7 @@ def test_a_circle_of_explanations_is_told_at_each_of_its_rules(pack: Pack) -> No
     first, second = problems(
         pack,
         f"id: boom, code: 1298, explains: [bang], {BOOM}",
-        f"id: bang, code: 1299, explains: [boom], {BOOM}",
+        f"id: bang, code: 1299, explains: [boom], {BANG}",
     )
     assert first.startswith("the rule explains itself: boom → bang → boom.")
     assert second.startswith("the rule explains itself: bang → boom → bang.")
@@ -155,8 +172,8 @@ def test_jobs_are_kinds_or_types_of_the_experiment(pack: Pack, jobs: str, words:
 
 
 def test_a_common_rule_knows_kinds_only(pack: Pack) -> None:
-    assert problems(pack, f"id: boom, code: 2299, jobs: [tool], {BOOM}", name="common/a.yaml") == []
-    [problem] = problems(pack, f"id: boom, code: 2299, jobs: [mass production], {BOOM}", name="common/a.yaml")
+    assert problems(pack, f"id: boom, code: 2999, jobs: [tool], {BOOM}", name="common/a.yaml") == []
+    [problem] = problems(pack, f"id: boom, code: 2999, jobs: [mass production], {BOOM}", name="common/a.yaml")
     assert problem.startswith("there is no kind or type of jobs 'mass production'.")
 
 
@@ -185,10 +202,10 @@ def test_a_wrong_profile_is_told_by_lint(pack: Pack) -> None:
 
 
 def test_only_the_files_that_were_asked_for_are_told(pack: Pack) -> None:
-    pack.add("rules: [{id: wrong}]\n", "compass/b.yaml")
+    pack.add("rules: [{id: wrong}]\n", "na62/b.yaml")
     assert problems(pack, f"id: boom, code: 1299, {BOOM}") == []
 
 
 def test_a_folder_without_rule_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there are no rule files"):
-        lint([tmp_path])
+        lint([tmp_path / "empty"])

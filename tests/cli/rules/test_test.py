@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,30 +13,6 @@ GOOD = f"rules: [{{id: boom, code: 1299, match: boom, {RULE}, {EXAMPLES}}}]\n"
 @pytest.fixture
 def pack(tmp_path: Path) -> Pack:
     return Pack(tmp_path / "pack")
-
-
-def test_lint_of_our_own_files_finds_nothing() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pilotext", "rules", "lint"], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("problems: 0\n")
-
-
-def test_lint_prints_each_problem_with_its_place(
-    pack: Pack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pack.add(GOOD.replace("1299", "2299").replace("match: boom, ", "match: 'boom()', ", 1))
-    monkeypatch.chdir(pack.root)
-    assert main(["rules", "lint", "compass"]) == 1
-    lines = capfd.readouterr().out.splitlines()
-    assert [line.partition(" ")[0] for line in lines] == ["compass/a.yaml:3:20:", "compass/a.yaml:3:32:", "files:"]
-    assert lines[-1] == "files: 1, problems: 2"
-
-
-def test_lint_of_a_folder_without_rules_is_a_wrong_use(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["rules", "lint", str(tmp_path)]) == 64
-    assert "there are no rule files" in capfd.readouterr().err
 
 
 def test_test_runs_our_own_examples_and_cases(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,117 @@
+"""Why a rule was elected, was seen and not elected, or was not seen at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+from pilotext.classify.observe import Case
+from pilotext.model import Evidence, Verdict
+from pilotext.rules.nearest import Nearest, nearest_line
+from pilotext.rules.schema import CONDITION_KINDS, Condition, Rule
+
+Outcome = Literal["elected", "seen", "not seen"]
+
+
+@dataclass(frozen=True)
+class Near:
+    """What a stream holds for one form of a rule's evidence."""
+
+    stream: str
+    nearest: Nearest
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What became of a rule in a case, the reasons in sentences, and the lines that show it."""
+
+    rule: str
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    evidence: tuple[Evidence, ...] = ()
+    near: tuple[Near, ...] = ()
+
+
+def explain(rule: Rule, verdict: Verdict, case: Case, streams: Mapping[str, Path]) -> Explanation:
+    """What became of a rule that took part in this verdict."""
+    dropped = {one.rule: one.reason for one in verdict.dropped}
+    if verdict.rule == rule.id:
+        behind = (f"before {other}: {reason}" for other, reason in dropped.items())
+        return Explanation(rule.id, "elected", tuple(behind), verdict.evidence)
+    for match in verdict.also:
+        if match.rule == rule.id:
+            return Explanation(rule.id, "seen", (dropped.get(rule.id, "not elected"),), match.evidence)
+    reasons = [*_out_of_scope(rule, case)]
+    if rule.id in dropped:
+        reasons.append(dropped[rule.id])
+    near: list[Near] = []
+    for condition in rule.conditions:
+        if condition.match or condition.contains or condition.absent:
+            reasons += _of_text(condition, verdict, case, streams, near)
+        else:
+            reasons.append(_of_measure(condition, case))
+    return Explanation(rule.id, "not seen", tuple(reasons), near=tuple(near))
+
+
+def _out_of_scope(rule: Rule, case: Case) -> Iterator[str]:
+    if rule.text.status == "retired":
+        yield "the rule is retired"
+    if not rule.applies_to(case.kind, case.job_type):
+        jobs = ", ".join(rule.text.jobs)
+        yield f"the rule is for jobs of {jobs}; this one is of {case.job_type or 'no type'}, kind {case.kind}"
+
+
+def _of_text(
+    condition: Condition, verdict: Verdict, case: Case, streams: Mapping[str, Path], near: list[Near]
+) -> Iterator[str]:
+    """Sentences about one form of text; lines that come near are put to `near`."""
+    wanted = condition.match or condition.contains or condition.absent
+    looked = [stream for stream in streams if _is_looked_at(condition, stream)]
+    if not looked:
+        yield f"`{wanted}` is looked for in {condition.stream}, which was not given"
+    for stream, path in streams.items():
+        nearest = nearest_line(condition, path)
+        if nearest is None:
+            continue
+        place = f"{stream}:{nearest.line}"
+        if nearest.found and stream in looked:
+            near.append(Near(stream, nearest))
+            yield f"the required text stands in {place}" if condition.absent else f"`{wanted}` fits {place}"
+        elif nearest.found:
+            near.append(Near(stream, nearest))
+            yield f"`{wanted}` fits {place}, but is looked for in {condition.stream} only"
+        elif stream in looked and condition.absent is None:
+            near.append(Near(stream, nearest))
+            yield _clause(nearest, place)
+    if silencing := set(condition.unless) & {case.kind, case.job_type, *(match.rule for match in verdict.also)}:
+        yield f"it does not matter here, unless: {', '.join(sorted(silencing))}"
+    if looked and not condition.absent and not any(one.stream in looked for one in near):
+        yield f"no line of {', '.join(looked)} comes near `{wanted}`"
+
+
+def _clause(nearest: Nearest, place: str) -> str:
+    if nearest.fulfilled:
+        return f"nearest is {place}: it fits up to `{nearest.fulfilled}`, then `{nearest.failed}` fails"
+    return f"nearest is {place}: it does not fit from the begin; not there: {', '.join(nearest.missing) or 'nothing'}"
+
+
+def _of_measure(condition: Condition, case: Case) -> str:
+    kind = next((kind for kind in CONDITION_KINDS if getattr(condition, kind) is not None), "condition")
+    if kind == "exit":
+        return f"`exit` does not fit: {case.exit or 'how the program ended is not known'}"
+    if kind == "file" and condition.file is not None:
+        where = "no work directory was given" if case.workdir is None else f"it is not so in {case.workdir}"
+        return f"`file` {condition.file.name} is {condition.file.state}: {where}"
+    if kind in ("limit", "finding"):
+        found = ", ".join(finding.name for finding in case.findings) or "nothing"
+        return f"`{kind}: {getattr(condition, kind)}` comes from the wrapper, which found {found}"
+    return f"`{kind}` is not fulfilled"
+
+
+def _is_looked_at(condition: Condition, stream: str) -> bool:
+    if condition.stream == "any":
+        return stream in ("stdout", "stderr")
+    return fnmatch(stream, condition.stream)

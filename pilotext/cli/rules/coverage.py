@@ -1,0 +1,107 @@
+"""`pilotext rules coverage`: which rules are exercised, by a case or at least by an example of their own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pilotext import decode
+from pilotext.cli.logcases import LogCase, case_files, judge_case, own_cases
+from pilotext.errors import FieldError, RuleFilesError, UsageError
+from pilotext.model import Verdict
+from pilotext.profile import known_experiments
+from pilotext.rules.loader import load_rules
+from pilotext.rules.schema import Rule, RuleSet
+from pilotext.yamlfile import read_yaml
+
+ELECTED, SEEN, EXAMPLE, NOTHING = "elected in a case", "seen in a case", "an example", "nothing"
+
+
+@dataclass(frozen=True)
+class Covered:
+    """A rule, and the best that exercises it."""
+
+    rule: str
+    code: str
+    file: str
+    line: int
+    by: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "cases", nargs="*", type=Path, metavar="CASES", help="folders of cases (default: fixtures/logs)"
+    )
+    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
+    parser.add_argument(
+        "--at-least", type=float, default=0, metavar="PERCENT", help="exit with 1 if cases and examples exercise fewer"
+    )
+    parser.add_argument(
+        "--by-cases", type=float, default=0, metavar="PERCENT", help="exit with 1 if cases alone exercise fewer"
+    )
+    parser.add_argument("--json", action="store_true", help="print every active rule as one JSON document")
+
+
+def run(options: argparse.Namespace) -> int:
+    rulesets = {name: load_rules(name, options.rules) for name in known_experiments(options.rules)}
+    cases = case_files(options.cases or own_cases())
+    covered = coverage(rulesets, cases)
+    by_cases, by_any = (share(covered, kinds) for kinds in ((ELECTED, SEEN), (ELECTED, SEEN, EXAMPLE)))
+    if options.json:
+        sys.stdout.write(json.dumps({"rules": [vars(one) for one in covered]}, indent=2) + "\n")
+    else:
+        _show(covered)
+        print(f"rules: {len(covered)}, cases: {len(cases)}, by cases: {by_cases:.1f} %, by any: {by_any:.1f} %")
+    return int(by_any < options.at_least or by_cases < options.by_cases)
+
+
+def coverage(rulesets: Mapping[str, RuleSet], cases: Sequence[Path]) -> list[Covered]:
+    """Every active rule with what exercises it, the least exercised first."""
+    verdicts = [_verdict(case, rulesets) for case in cases]
+    elected = {verdict.rule for verdict in verdicts}
+    seen = {match.rule for verdict in verdicts for match in verdict.also}
+    rules = {rule.place: rule for ruleset in rulesets.values() for rule in ruleset.rules}
+    active = [rule for rule in rules.values() if rule.text.status == "active"]
+    order = [NOTHING, EXAMPLE, SEEN, ELECTED]
+    covered = [_covered(rule, elected, seen) for rule in active]
+    return sorted(covered, key=lambda one: (order.index(one.by), one.file, one.line))
+
+
+def share(covered: Sequence[Covered], kinds: Sequence[str]) -> float:
+    """How many percent of the rules are exercised by one of these."""
+    return 100 * sum(one.by in kinds for one in covered) / max(1, len(covered))
+
+
+def _covered(rule: Rule, elected: set[str | None], seen: set[str]) -> Covered:
+    shown = any(example.match is not None for example in rule.text.examples)
+    by = ELECTED if rule.id in elected else SEEN if rule.id in seen else EXAMPLE if shown else NOTHING
+    return Covered(rule.id, rule.code.label, str(rule.place.file), rule.place.line, by)
+
+
+def _verdict(path: Path, rulesets: Mapping[str, RuleSet]) -> Verdict:
+    document = read_yaml(path)
+    if document.problems:
+        raise RuleFilesError(document.problems)
+    try:
+        case = decode.from_plain(document.data, LogCase)
+    except FieldError as error:
+        raise RuleFilesError([document.field_problem((), error)]) from None
+    if case.experiment not in rulesets:
+        raise UsageError(f"{path}: there are no rules for {case.experiment!r}.")
+    return judge_case(path.parent, case, rulesets[case.experiment])
+
+
+def _show(covered: Sequence[Covered]) -> None:
+    from rich.console import Console  # noqa: PLC0415  only for people
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table("rule", "code", "where", "exercised by", title="Rules that no case exercises", box=None)
+    for one in covered:
+        if one.by in (NOTHING, EXAMPLE):
+            table.add_row(one.rule, one.code, f"{Path(one.file).name}:{one.line}", one.by)
+    if table.row_count:
+        Console(highlight=False, soft_wrap=True).print(table)

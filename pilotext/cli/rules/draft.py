@@ -1,0 +1,71 @@
+"""`pilotext rules draft`: a first rule for a failure that no rule knows."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from pilotext import decode
+from pilotext.cli import classify
+from pilotext.errors import UsageError
+from pilotext.model import Evidence, Report, Verdict
+from pilotext.rules.draft import draft
+from pilotext.rules.loader import load_rules
+from pilotext.rules.nearest import lines_of
+
+AROUND = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("report", nargs="?", type=Path, metavar="REPORT", help="a job.report.json with a signature")
+    classify.add_case_arguments(parser)
+    parser.add_argument("--line", metavar="STREAM:N", help="the line that tells the reason, stderr:812")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a rule file; it goes through `rules lint` and `rules test` as it is."""
+    if options.report is not None:
+        report = _report(options.report)
+        options.experiment, verdict = report.job.experiment, report.verdict
+    ruleset = load_rules(options.experiment, options.rules)
+    if options.report is None:
+        verdict = classify.verdict_of(options, ruleset)
+    evidence = _unknown(verdict) if options.line is None else _chosen(options)
+    since = time.strftime("%Y-%m-%d", time.gmtime())
+    sys.stdout.write(draft(evidence, ruleset, since=since, signature=verdict.signature or ""))
+    return 0
+
+
+def _report(path: Path) -> Report:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: this report cannot be read: {error.strerror}.") from None
+    return decode.from_json(data, Report, where=str(path))
+
+
+def _unknown(verdict: Verdict) -> Evidence:
+    """The line that the verdict quotes for a failure that is not known."""
+    if verdict.verdict == "success":
+        raise UsageError("the verdict is success.", advice="Choose a line with --line STREAM:N.")
+    if verdict.rule is not None and verdict.signature is None:
+        raise UsageError(
+            f"this failure is known: {verdict.code} {verdict.rule}.", advice="Choose a line with --line STREAM:N."
+        )
+    return next((one for one in reversed(verdict.evidence) if one.line), Evidence("", "wrapper", 0, 0, ""))
+
+
+def _chosen(options: argparse.Namespace) -> Evidence:
+    stream, _, number = options.line.partition(":")
+    path = classify.streams_of(options).get(stream)
+    if path is None or not number.isdigit():
+        raise UsageError(f"--line {options.line}: this names no line.", advice="Write stderr:812, and give --stderr.")
+    wanted = int(number)
+    near = {n: text for n, text in lines_of(path) if abs(n - wanted) <= AROUND}
+    if wanted not in near:
+        raise UsageError(f"{path} has no line {wanted}.")
+    before = tuple(text for n, text in near.items() if n < wanted)
+    after = tuple(text for n, text in near.items() if n > wanted)
+    return Evidence("", stream, wanted, 0, near[wanted], before, after)

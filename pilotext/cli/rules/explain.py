@@ -1,0 +1,85 @@
+"""`pilotext rules explain`: what became of one rule in one log, and why."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from pilotext.classify.explain import Explanation, explain
+from pilotext.cli import classify
+from pilotext.decode import nearest
+from pilotext.errors import UsageError
+from pilotext.rules.loader import load_rules
+from pilotext.rules.schema import Rule, RuleSet
+
+LONGEST = 200
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rule", metavar="RULE", help="its id or code: killed, COMPASS-1246, 1246")
+    parser.add_argument("log", nargs="?", type=Path, metavar="LOG", help="a log, for the stream that the rule looks at")
+    classify.add_case_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the explanation as one JSON document")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print why; 0 if the rule was elected or seen, 1 if not."""
+    ruleset = load_rules(options.experiment, options.rules)
+    rule = _named(ruleset, options.rule)
+    if options.log is not None:
+        _take_log(options, rule)
+    verdict = classify.verdict_of(options, ruleset)
+    explanation = explain(rule, verdict, classify.case_of(options), classify.streams_of(options))
+    if options.json:
+        sys.stdout.write(msgspec.json.encode(explanation).decode() + "\n")
+    else:
+        _show(_page(rule, explanation, verdict.rule))
+    return int(explanation.outcome == "not seen")
+
+
+def _named(ruleset: RuleSet, name: str) -> Rule:
+    for rule in ruleset.rules:
+        if name in (rule.id, rule.code.label, str(rule.code.number), str(rule.code.digits)):
+            return rule
+    meant = nearest(name, [rule.id for rule in ruleset.rules])
+    raise UsageError(f"there is no rule {name!r}.", advice=f"Did you mean {meant!r}?" if meant else "")
+
+
+def _take_log(options: argparse.Namespace, rule: Rule) -> None:
+    if not options.log.is_file():
+        raise UsageError(f"{options.log}: there is no such file.")
+    stream = next((form.stream for form in rule.conditions if form.stream in ("stdout", "stderr")), "stdout")
+    if getattr(options, stream) is not None:
+        raise UsageError(f"LOG and --{stream} are both given.", advice="Give one of them.")
+    setattr(options, stream, options.log)
+
+
+def _page(rule: Rule, explanation: Explanation, winner: str | None) -> Iterable[tuple[str, str]]:
+    yield f"{rule.code.label} {rule.id}: {explanation.outcome}", "bold"
+    if explanation.outcome != "elected":
+        yield f"elected: {winner or 'no rule'}", ""
+    for reason in explanation.reasons:
+        yield f"- {reason}", ""
+    for evidence in explanation.evidence:
+        yield f"{evidence.stream}:{evidence.line}" if evidence.line else evidence.stream, "bold cyan"
+        yield f"  > {evidence.text[:LONGEST]}", ""
+    for near in explanation.near:
+        yield f"{near.stream}:{near.nearest.line}", "bold cyan"
+        yield f"  > {near.nearest.text[:LONGEST]}", ""
+        if not near.nearest.found:
+            yield f"  fits: {near.nearest.fulfilled or 'nothing from the begin'}", "green"
+            yield f"  not:  {near.nearest.failed}", "red"
+    yield f"rule: {rule.place.file}:{rule.place.line}", "dim"
+
+
+def _show(lines: Iterable[tuple[str, str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415  only for people
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(highlight=False, soft_wrap=True)
+    for text, style in lines:
+        console.print(Text(text, style))

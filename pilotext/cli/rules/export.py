@@ -1,0 +1,50 @@
+"""`pilotext rules export`: the rules in the forms that others read."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pilotext.errors import UsageError
+from pilotext.rules import catalogue, panda
+from pilotext.rules.jsonschema import schema_text
+from pilotext.rules.loader import load_rules
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--codes", action="store_true", help="every code: --format json (default), csv, markdown")
+    what.add_argument(
+        "--panda",
+        action="store_true",
+        help="rows for PanDA's tables RETRYERRORS and ERROR_CLASSIFICATION: --format sql (default), json",
+    )
+    what.add_argument("--schema", action="store_true", help="the JSON Schema of rule files, for editors")
+    parser.add_argument("--format", metavar="FORMAT", help="see above")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there, not to stdout")
+    parser.add_argument("--experiment", default="COMPASS", metavar="E", help="whose rules (default: COMPASS)")
+    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
+
+
+def run(options: argparse.Namespace) -> int:
+    text = _text(options)
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        options.output.write_text(text)
+    return 0
+
+
+def _text(options: argparse.Namespace) -> str:
+    if options.schema:
+        _known(options.format, ["json"])
+        return schema_text()
+    formats = catalogue.FORMATS if options.codes else panda.FORMATS
+    return formats[_known(options.format, list(formats))](load_rules(options.experiment, options.rules))
+
+
+def _known(wanted: str | None, known: list[str]) -> str:
+    if wanted is not None and wanted not in known:
+        raise UsageError(f"there is no format {wanted!r} for this.", advice=f"Known are: {', '.join(known)}.")
+    return wanted or known[0]

@@ -1,0 +1,73 @@
+"""Problems of rule files, for people and for the services that show them beside a change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pilotext.errors import Problem
+
+
+def tell(problems: Sequence[Problem], what: str) -> int:
+    """Print one problem a line and the summary; 1 if there are problems, else 0."""
+    for problem in from_here(problems):
+        print(problem)
+    print(f"{what}, problems: {len(problems)}")
+    return 1 if problems else 0
+
+
+def from_here(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems with their files as seen from the working directory, where they lie below it."""
+    here = Path.cwd()
+    return [
+        replace(problem, file=problem.file.relative_to(here)) if problem.file.is_relative_to(here) else problem
+        for problem in problems
+    ]
+
+
+def github(problems: Sequence[Problem]) -> str:
+    """Workflow commands, which GitHub shows beside the lines of a pull request."""
+    lines = []
+    for problem in problems:
+        place = f"file={_property(str(problem.file))},line={problem.line},col={problem.column}"
+        lines.append(f"::error {place},title={_property(problem.rule or 'rules')}::{_data(_sentence(problem))}\n")
+    return "".join(lines)
+
+
+def gitlab(problems: Sequence[Problem]) -> str:
+    """A Code Quality report, which GitLab shows in a merge request."""
+    entries = [
+        {
+            "description": _sentence(problem),
+            "check_name": "pilotext-rules-lint",
+            # Without the line: a problem that only moves is the same problem.
+            "fingerprint": hashlib.sha256(f"{problem.file} {problem.rule} {problem.message}".encode()).hexdigest(),
+            "severity": "major",
+            "location": {"path": str(problem.file), "lines": {"begin": problem.line}},
+        }
+        for problem in problems
+    ]
+    return json.dumps(entries, indent=2) + "\n"
+
+
+def plain_json(problems: Sequence[Problem]) -> str:
+    entries = [{**vars(problem), "file": str(problem.file)} for problem in problems]
+    return json.dumps({"problems": entries}, indent=2) + "\n"
+
+
+FORMATS: dict[str, Callable[[Sequence[Problem]], str]] = {"github": github, "gitlab": gitlab, "json": plain_json}
+
+
+def _sentence(problem: Problem) -> str:
+    return f"{problem.message} {problem.advice}".rstrip()
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,48 @@
+"""`pilotext rules test`: whether rules judge their examples and cases right."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from pilotext.cli.logcases import case_files, own_cases, run_case
+from pilotext.cli.rules.show import tell
+from pilotext.errors import RuleFilesError
+from pilotext.profile import find_rules_root, known_experiments, rules_roots
+from pilotext.rules.examples import check_examples
+from pilotext.rules.lint import yaml_files
+from pilotext.rules.loader import load_rules
+from pilotext.rules.schema import RuleSet
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files or folders (default: all)")
+    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
+
+
+def run(options: argparse.Namespace) -> int:
+    further = rules_roots(options.rules)[1:]
+    wanted = options.paths or [find_rules_root(), *further, *own_cases()]
+    cases = case_files(wanted)
+    files = yaml_files([path for path in wanted if not case_files([path])])
+    try:
+        rulesets = _load(files, further)
+    except RuleFilesError as error:
+        return tell(list(error.problems), f"files: {len(files)}")
+    problems = {
+        problem for ruleset in rulesets.values() for problem in check_examples(ruleset) if problem.file in files
+    }
+    examples = {rule.place: len(rule.text.examples) for ruleset in rulesets.values() for rule in ruleset.rules}
+    count = sum(number for place, number in examples.items() if place.file in files)
+    for case in cases:
+        problems.update(run_case(case, rulesets))
+    return tell(sorted(problems), f"examples: {count}, cases: {len(cases)}")
+
+
+def _load(files: Sequence[Path], folders: Sequence[Path]) -> dict[str, RuleSet]:
+    """The rules of every experiment, with those in `files` wherever they lie."""
+    known = rules_roots(folders)
+    beside = dict.fromkeys(file.parent.parent for file in files if file.parent.parent not in known)
+    further = [*folders, *beside]
+    return {name: load_rules(name, further) for name in known_experiments(further)}

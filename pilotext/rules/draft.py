@@ -1,0 +1,103 @@
+"""A first rule for a line that no rule knows, ready for an expert to correct."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from pilotext.codes import BLOCKS
+from pilotext.errors import UsageError
+from pilotext.model import Evidence
+from pilotext.rules.patterns import find
+from pilotext.rules.schema import ENGINE, RuleSet
+
+LONGEST_PATTERN = 160
+LONGEST_ID = 40
+
+# What differs between two cases of one failure: paths and URLs, names with digits in them, numbers. The first of
+# each kind becomes a named group, so that the diag can quote it.
+_VARIABLE = re.compile(
+    r"(?P<file>\w+://\S+|(?<![\w.])(?:/[\w.+~%$@=-]+)+)|(?P<hex>0[xX][0-9a-fA-F]+)"
+    r"|(?P<name>\b(?=\w*\d)(?=\w*[A-Za-z])\w+)|(?P<number>\d+(?:\.\d+)?)"
+)
+_PIECES = {"file": r"\S+", "hex": "0[xX][0-9a-fA-F]+", "name": r"\w+", "number": r"[\d.]+"}
+_FOR_PEOPLE = {"file": "a file", "hex": "an address", "name": "X", "number": "N"}
+_SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
+
+
+def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = "") -> str:
+    """The text of a rule file with one rule for the quoted line.
+
+    Its `no-match` example is a line from the same log. Raises UsageError if the evidence quotes no line.
+    """
+    line = evidence.text.split("\n")[0].strip()
+    if not line or not evidence.line:
+        raise UsageError("there is no line to make a rule of.", advice="Choose one with --line STREAM:N.")
+    pattern = _pattern(line)
+    stream = evidence.stream if evidence.stream in ("stdout", "stderr") else "any"
+    title = _VARIABLE.sub(lambda found: _FOR_PEOPLE[found.lastgroup or "number"], line)[:80].strip()
+    rows = [
+        f"engine: {ENGINE}",
+        f"experiment: {ruleset.experiment}",
+        "",
+        "rules:",
+        f"  - id: {_id(title, ruleset)}  # choose a better one: it never changes",
+        f"    code: {_free_code(ruleset)}  # the first that is free; it never changes either",
+        f"    title: {_scalar(title)}  # say what it means, not what it prints",
+        "    cause: unknown  # docs/rules.md lists the causes",
+        "    action: manual-check",
+        f"    match: {_scalar(pattern)}",
+        f"    stream: {stream}",
+        "    remedy: ''  # what to do, for whoever meets the verdict",
+        "    owner: ''",
+        f"    since: '{since}'",
+        *([f"    references: [{_scalar(f'signature {signature}')}]"] if signature else []),
+        "    examples:",
+        f"      - match: {_scalar(line)}",
+        f"      - no-match: {_scalar(_harmless(evidence, pattern))}",
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _pattern(line: str) -> str:
+    parts, at, named = [], 0, set()
+    for found in _VARIABLE.finditer(line):
+        kind = found.lastgroup or "number"
+        piece = _PIECES[kind] if kind in named else f"(?<{kind}>{_PIECES[kind]})"
+        named.add(kind)
+        parts += [_escaped(line[at : found.start()]), piece]
+        at = found.end()
+        if sum(map(len, parts)) > LONGEST_PATTERN:
+            return "".join(parts)
+    return "".join([*parts, _escaped(line[at : at + LONGEST_PATTERN])])
+
+
+def _escaped(text: str) -> str:
+    """`text` for a pattern; not `re.escape`, which puts a backslash before every blank."""
+    return _SPECIAL.sub(lambda found: "\\" + found[0], text)
+
+
+def _harmless(evidence: Evidence, pattern: str) -> str:
+    around = [*reversed(evidence.before), *evidence.after]
+    return next((line for line in around if line.strip() and not find(pattern, line, 1.0)), "a harmless line")
+
+
+def _id(title: str, ruleset: RuleSet) -> str:
+    words = re.findall(r"[a-z]+", title.lower())
+    name = "-".join(words)[:LONGEST_ID].rsplit("-", 1)[0] if len("-".join(words)) > LONGEST_ID else "-".join(words)
+    name = name or "new-rule"
+    return name if ruleset.rule(name) is None else f"{name}-2"
+
+
+def _free_code(ruleset: RuleSet) -> int:
+    taken = {rule.text.code for rule in ruleset.rules}
+    free = next((code for code in BLOCKS["experiment"] if code not in taken), None)
+    if free is None:
+        raise UsageError(f"every code of {ruleset.experiment} is taken.", advice="Extend a rule that means the same.")
+    return free
+
+
+def _scalar(text: str) -> str:
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return json.dumps(text)

@@ -1,0 +1,23 @@
+"""The JSON Schema of rule files, for editors that complete and check while one writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from pilotext.rules.schema import CONDITION_KINDS, RuleFile
+
+
+def schema_text() -> str:
+    """The document, made from the types that rule files are decoded to."""
+    plain: dict[str, Any] = msgspec.json.schema(RuleFile, ref_template="#/$defs/{name}")
+    rule = plain["$defs"]["RuleText"]
+    combining = [name for name in ("any", "all") if name in rule["properties"]]
+    rule["oneOf"] = [{"required": [kind]} for kind in (*CONDITION_KINDS, *combining)]
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Rules of pilotext",
+    }
+    return json.dumps(head | plain, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,139 @@
+"""What rules meant when they were last agreed upon: `lock.json` beside the folders of rules.
+
+Reports, databases and PanDA's tables outlive a rule file, so an id or a code that silently means something else makes
+old numbers lie. A folder without a `lock.json` is not watched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from pilotext import decode
+from pilotext.errors import FieldError, Problem, RuleFilesError
+from pilotext.model import Record
+from pilotext.rules.schema import RuleText, conditions_of
+from pilotext.rules.source import Entry, read_source, rule_files
+
+LOCK = "lock.json"
+UPDATE = "pilotext rules lint --update-lock"
+
+
+class Locked(Record, frozen=True):
+    """What was agreed for one rule; `evidence` is a hash of its conditions."""
+
+    code: int
+    cause: str
+    action: str
+    evidence: str
+
+
+Lock = dict[str, dict[str, Locked]]
+"""Folder, then rule."""
+
+
+def lock_problems(entries: Sequence[Entry[RuleText]], wanted: Sequence[Path]) -> Iterator[Problem]:
+    """Where the rules in the files `wanted` differ from the locks of their folders."""
+    for root in dict.fromkeys(file.parent.parent for file in wanted):
+        if not (root / LOCK).is_file():
+            continue
+        try:
+            lock = _read(root / LOCK)
+        except RuleFilesError as error:
+            yield from error.problems
+            continue
+        for name in lock:
+            if not (root / name).is_dir():
+                yield from _gone(root / LOCK, lock[name], set())
+        for folder in dict.fromkeys(file.parent for file in wanted if file.parent.parent == root):
+            own = [entry for entry in entries if entry.document.path.parent == folder and not entry.text.override]
+            agreed = lock.get(folder.name, {})
+            for entry in own:
+                if entry.document.path in wanted:
+                    yield from _changed(entry, agreed)
+            if set(rule_files(folder)) <= set(wanted):
+                yield from _gone(root / LOCK, agreed, {entry.text.id for entry in own})
+
+
+def update_lock(root: Path) -> None:
+    """Agree to new rules and to changed meanings; what must never change stays as it was agreed."""
+    path = root / LOCK
+    lock = _read(path) if path.is_file() else {}
+    folders = sorted({*lock, *(file.parent.name for file in root.glob("*/*.yaml"))})
+    _write(path, {folder: _agreed(root / folder, lock.get(folder, {})) for folder in folders})
+
+
+def _agreed(folder: Path, before: dict[str, Locked]) -> dict[str, Locked]:
+    source = read_source(rule_files(folder))
+    wrong = {problem.rule for problem in source.problems}
+    own = [entry.text for entry in source.rules if not entry.text.override and entry.text.id not in wrong]
+    now = {text.id: _locked(text) for text in own}
+    taken = {locked.code: rule for rule, locked in before.items()}
+    fine = {rule: new for rule, new in now.items() if taken.get(new.code, rule) == rule}
+    kept = {rule: old for rule, old in before.items() if rule not in fine or fine[rule].code != old.code}
+    return {**fine, **kept}
+
+
+def _locked(text: RuleText) -> Locked:
+    content = msgspec.json.encode([_plain(condition) for condition in conditions_of(text)])
+    return Locked(text.code, text.cause, text.action, hashlib.sha256(content).hexdigest()[:8])
+
+
+def _plain(condition: msgspec.Struct) -> object:
+    """A condition without what it leaves at its default, so that a new field of the format changes no hash."""
+    defaults = {field.name: field.default for field in msgspec.structs.fields(condition)}
+    values = msgspec.structs.asdict(condition)
+    return {name: value for name, value in sorted(values.items()) if value != defaults[name]}
+
+
+def _changed(entry: Entry[RuleText], agreed: dict[str, Locked]) -> Iterator[Problem]:
+    text, now, old = entry.text, _locked(entry.text), agreed.get(entry.text.id)
+    owner = next((rule for rule, locked in agreed.items() if locked.code == text.code and rule != text.id), None)
+    if owner is not None:
+        message = f"code {text.code} was agreed for {owner} in {LOCK}."
+        yield entry.problem("code", message, "Choose one that was never used; a renamed rule keeps its old id.")
+    elif old is None:
+        advice = f"When its id and code are final, run `{UPDATE}`; they never change from then on."
+        yield entry.problem("id", f"the rule is not in {LOCK}.", advice)
+    elif old.code != now.code:
+        yield entry.problem("code", f"the rule's code was {old.code}.", "Write that again; codes never change.")
+    else:
+        for field in ("cause", "action"):
+            if getattr(old, field) != getattr(now, field):
+                message = f"the {field} was {getattr(old, field)!r}; reports of the past say so."
+                yield entry.problem(field, message, f"If the change is meant, run `{UPDATE}`.")
+        if old.evidence != now.evidence:
+            message = "the rule looks for something else than was agreed."
+            yield entry.problem("", message, f"If it means the same failure as before, run `{UPDATE}`.")
+
+
+def _gone(path: Path, agreed: dict[str, Locked], known: set[str]) -> Iterator[Problem]:
+    lines = path.read_text().splitlines()
+    for rule, locked in agreed.items():
+        if rule not in known:
+            line = next((n for n, text in enumerate(lines, 1) if text.strip().startswith(f'"{rule}": ')), 1)
+            message = f"the rule with code {locked.code} is gone."
+            yield Problem(path, line, 1, rule, message, "Put it back, with `status: retired` if it is not needed.")
+
+
+def _read(path: Path) -> Lock:
+    try:
+        return decode.from_json(path.read_bytes(), Lock)
+    except FieldError as error:
+        advice = error.advice or f"Take the last version that was right, then run `{UPDATE}`."
+        raise RuleFilesError([Problem(path, 1, 1, "", f"{error.path} {error.message}".strip(), advice)]) from None
+
+
+def _write(path: Path, lock: Lock) -> None:
+    """One rule a line, so that a change of the lock reads as what changed."""
+    folders = []
+    for folder, rules in lock.items():
+        lines = [f"    {json.dumps(rule)}: {json.dumps(msgspec.to_builtins(rules[rule]))}" for rule in sorted(rules)]
+        folders.append(
+            f"  {json.dumps(folder)}: {{\n" + ",\n".join(lines) + "\n  }" if lines else f'  "{folder}": {{}}'
+        )
+    path.write_text("{\n" + ",\n".join(folders) + "\n}\n")

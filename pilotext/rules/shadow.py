@@ -1,0 +1,96 @@
+"""Rules that can never win: wherever one of them is seen, another is elected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import regex
+
+from pilotext.errors import Problem
+from pilotext.rules.causes import explanations
+from pilotext.rules.checks import Group
+from pilotext.rules.examples import TIMEOUT_S
+from pilotext.rules.patterns import plain, search
+from pilotext.rules.schema import Condition, RuleText, conditions_of
+from pilotext.rules.source import Entry
+
+Explained = Mapping[str, frozenset[str]]
+
+ADVICE = "Let it say `explains: [{0}]`, or narrow {0}; if it is meant to be a consequence, narrow this one."
+
+
+def shadowed_rules(group: Group) -> Iterator[Problem]:
+    """Rules that lose to one other rule on every example of their own, in every stream and job where they are seen."""
+    rivals = [entry for entry in group.rules if _can_win(entry.text)]
+    reach = _reach([entry.text for entry in group.rules])
+    for entry in rivals:
+        # A common rule may well be behind one of this experiment; it serves the others too.
+        if (entry.experiment is None) != (group.experiment is None) or not _texts_only(entry.text):
+            continue
+        shown = [text for example in entry.text.examples if (text := example.match) is not None]
+        better = (other for other in rivals if other is not entry and _always_before(other, entry, reach, shown))
+        if shown and (other := next(better, None)):
+            message = f"the rule can never win: {other.text.id} is elected on each of its examples."
+            yield entry.problem("id", message, ADVICE.format(other.text.id))
+
+
+def _can_win(text: RuleText) -> bool:
+    return text.status == "active" and text.action != "note"
+
+
+def _texts_only(text: RuleText) -> bool:
+    return all(condition.match or condition.contains for condition in conditions_of(text))
+
+
+def _always_before(other: Entry[RuleText], entry: Entry[RuleText], reach: Explained, shown: Sequence[str]) -> bool:
+    one, two = other.text, entry.text
+    if one.id == two.id or one.id in reach[two.id] or not _wider(one.jobs, two.jobs):
+        return False
+    explained = two.id in reach[one.id]
+    if not explained and one.id > two.id:  # of two in one line, the election takes the first by name
+        return False
+    return all(_seen_with(one, two, text, anywhere=explained) for text in shown)
+
+
+def _seen_with(one: RuleText, two: RuleText, text: str, *, anywhere: bool) -> bool:
+    """Whether `one` is seen in `text` wherever `two` is: in a line that is not behind, or just `anywhere`."""
+    places = [(form, place) for form in conditions_of(two) if (place := _line(form, text)) is not None]
+    return bool(places) and all(_is_seen(one, form.stream, None if anywhere else place, text) for form, place in places)
+
+
+def _is_seen(rule: RuleText, stream: str, last: int | None, text: str) -> bool:
+    """Whether a rule is seen in a text that stands in `stream`, in a line that is not behind `last`."""
+    forms = [form for form in conditions_of(rule) if form.stream in ("any", stream)]
+    lines = [line for form in forms if (line := _line(form, text)) is not None]
+    return bool(lines) and (last is None or min(lines) <= last)
+
+
+def _line(condition: Condition, text: str) -> int | None:
+    """The number of the first line of the text where a `match` or `contains` is fulfilled."""
+    if condition.absent is not None:
+        return None
+    lines = plain(text).split("\n")
+    windows = ("\n".join(lines[first : first + condition.lines]) for first in range(len(lines)))
+    try:
+        return next((first for first, window in enumerate(windows) if search(condition, window, TIMEOUT_S)), None)
+    except (TimeoutError, regex.error):  # told where patterns are checked
+        return None
+
+
+def _wider(one: Sequence[str], two: Sequence[str]) -> bool:
+    return not one or bool(two and set(two) <= set(one))
+
+
+def _reach(rules: Sequence[RuleText]) -> Explained:
+    """For each rule, all that it explains, through however many steps."""
+    known = explanations(rules)
+    reach: dict[str, frozenset[str]] = {}
+    for start in known:
+        seen: set[str] = set()
+        ahead = [*known[start]]
+        while ahead:
+            if (rule := ahead.pop()) not in seen:
+                seen.add(rule)
+                ahead += known.get(rule, ())
+        reach[start] = frozenset(seen)
+    return reach

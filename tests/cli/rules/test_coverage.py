@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pilotext.cli.main import main
+from tests.rules.packs import EXAMPLES, RULE, Pack
+
+RULES = (
+    f"rules:\n- {{id: zz-shown, code: 1298, match: boom, {RULE}, {EXAMPLES}}}\n"
+    f"- {{id: zz-never, code: 1299, exit: {{codes: [77]}}, {RULE}}}\n"
+    f"- {{id: zz-gone, code: 1297, match: boom, status: retired, {RULE}}}\n"
+)
+
+
+def coverage(tmp_path: Path, capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, str]]:
+    """The status, and by rule what exercises it, for one case that `killed` wins."""
+    case = tmp_path / "cases" / "one"
+    case.mkdir(parents=True)
+    (case / "stderr").write_text("Killed\nMySQLInterface::connect: tries\n")
+    (case / "case.yaml").write_text("job_type: coral\nexit: {signal: SIGKILL}\nexpect: {verdict: failure}\n")
+    pack = Pack(tmp_path / "pack")
+    pack.add(RULES)
+    status = main(["rules", "coverage", str(case), "--rules", str(pack.root), "--json", *words])
+    rules = json.loads(capfd.readouterr().out)["rules"]
+    return status, {rule["rule"]: rule["by"] for rule in rules}
+
+
+def test_every_active_rule_is_told_with_the_best_that_exercises_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, by = coverage(tmp_path, capfd)
+    assert status == 0
+    assert (by["killed"], by["killed-from-outside"]) == ("elected in a case", "seen in a case")
+    assert (by["zz-shown"], by["zz-never"]) == ("an example", "nothing")
+    assert "zz-gone" not in by
+
+
+@pytest.mark.parametrize(("words", "status"), [("--at-least=10", 0), ("--at-least=100", 1), ("--by-cases=50", 1)])
+def test_too_little_is_told_by_the_status(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], words: str, status: int
+) -> None:
+    assert coverage(tmp_path, capfd, words)[0] == status
+
+
+def test_people_see_the_rules_that_no_case_exercises(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "coverage"]) == 0
+    out = capfd.readouterr().out
+    assert out.splitlines()[-1].startswith("rules: ")
+    assert "exercised by" in out
+
+
+def test_a_case_that_cannot_be_read_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "case.yaml").write_text("job_type: coral\n")
+    assert main(["rules", "coverage", str(tmp_path)]) == 64
+    assert "`expect`: this field is missing." in capfd.readouterr().err

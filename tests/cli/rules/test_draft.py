@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pilotext.cli.main import main
+from pilotext.model import Evidence, JobIdentity, Report, Verdict
+from tests.rules.packs import Pack
+
+LINE = 'CsGeom: can\'t read 0x7f3a of /sw/geometry/2016.dat (17 of 21 planes): a "hole"'
+
+
+@pytest.fixture
+def stderr(tmp_path: Path) -> Path:
+    path = tmp_path / "stderr"
+    path.write_text(f"reading the geometry\n{LINE}\n")
+    return path
+
+
+def drafted(pack: Pack, capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    """The draft, which lint and test accept as it stands."""
+    assert main(["rules", "draft", *words]) == 0
+    text = capfd.readouterr().out
+    path = pack.add(text, header="")
+    assert main(["rules", "lint", str(path)]) == 0, capfd.readouterr().out
+    assert main(["rules", "test", str(path)]) == 0, capfd.readouterr().out
+    return text
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    return Pack(tmp_path / "pack")
+
+
+def test_a_log_gives_a_rule_that_lint_and_test_accept(
+    pack: Pack, stderr: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = drafted(pack, capfd, "--stderr", str(stderr), "--exit", "9")
+    assert r"CsGeom: can''t read (?<hex>0[xX][0-9a-fA-F]+) of (?<file>\S+) \((?<number>[\d.]+) of [\d.]+ pl" in text
+    assert "- no-match: 'reading the geometry'" in text
+    assert "stream: stderr" in text
+    assert "references: ['signature " in text
+
+
+def test_the_rule_knows_the_failure_with_other_numbers_and_paths(
+    pack: Pack, stderr: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drafted(pack, capfd, "--stderr", str(stderr), "--exit", "9")
+    stderr.write_text(LINE.replace("0x7f3a", "0x1").replace("/sw/geometry", "/opt").replace("17", "3") + "\n")
+    assert main(["classify", "--stderr", str(stderr), "--exit", "9", "--rules", str(pack.root)]) == 0
+    assert "csgeom-can-t-read-an-address-of-a-file" in capfd.readouterr().out
+
+
+def test_a_line_can_be_chosen(pack: Pack, stderr: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = drafted(pack, capfd, "--stderr", str(stderr), "--line", "stderr:1")
+    assert "match: 'reading the geometry'" in text
+
+
+def test_a_report_gives_the_rule_for_its_signature(
+    pack: Pack, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evidence = Evidence(rule="unclassified", stream="stdout", line=7, offset=0, text=LINE, before=("fine",))
+    verdict = Verdict(verdict="failure", rule="unclassified", evidence=(evidence,), signature="0123456789abcdef")
+    report = Report(
+        pilotext="1",
+        job=JobIdentity("COMPASS", "shell", "tool", "t", 1, 1, None, None, None),
+        state="failed",
+        phase="report",
+        exit_status=66,
+        verdict=verdict,
+        started=0.0,
+    )
+    path = tmp_path / "job.report.json"
+    path.write_bytes(msgspec.json.encode(report))
+    text = drafted(pack, capfd, str(path))
+    assert "signature 0123456789abcdef" in text
+    assert "- no-match: 'fine'" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--stderr", "LOG", "--exit", "0"], "the verdict is success."),
+        (["--stderr", "LOG", "--signal", "KILL"], "this failure is known: COMPASS-1246 killed."),
+        (["--stderr", "LOG", "--line", "stderr:99"], "has no line 99."),
+        (["--stderr", "LOG", "--line", "stdout:1"], "this names no line."),
+        (["nowhere.json"], "this report cannot be read"),
+        (["LOG"], "this is not a JSON document"),
+        (["--exit", "9"], "there is no line to make a rule of."),
+    ],
+)
+def test_what_gives_no_rule_is_refused(
+    stderr: Path, capfd: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert main(["rules", "draft", *(str(stderr) if word == "LOG" else word for word in words)]) == 64
+    assert said in capfd.readouterr().err

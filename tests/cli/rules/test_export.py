@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pilotext.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("words", "begin"),
+    [
+        (["--codes"], "["),
+        (["--codes", "--format", "csv"], "code,number,id"),
+        (["--codes", "--format", "markdown"], "# Codes of COMPASS"),
+        (["--panda"], "DELETE FROM RETRYERRORS"),
+        (["--panda", "--format", "json"], "{"),
+        (["--schema"], "{"),
+    ],
+)
+def test_every_form_goes_to_stdout(words: list[str], begin: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "export", *words]) == 0
+    out = capfd.readouterr().out
+    assert out.startswith(begin)
+    if begin in "[{":
+        json.loads(out)
+
+
+def test_an_output_goes_to_its_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "export", "--codes", "--output", str(tmp_path / "codes.json")]) == 0
+    assert capfd.readouterr().out == ""
+    assert json.loads((tmp_path / "codes.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "words", [["--panda", "--format", "csv"], [], ["--codes", "--panda"], ["--schema", "--format", "sql"]]
+)
+def test_what_there_is_not_is_refused(words: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        status = main(["rules", "export", *words])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    assert status == 64
+    assert capfd.readouterr().err
