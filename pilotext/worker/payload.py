@@ -139,6 +139,7 @@ class Payload:
         while b"\n" not in self._unread:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not select.select([self._news], [], [], left)[0]:
+                self._wake_keeper()
                 return None
             data = os.read(self._news, 65536)
             if not data:
@@ -150,6 +151,13 @@ class Payload:
         if "error" in message:
             raise RuntimeError(f"the keeper of the payload failed:\n{message['error']}")
         return message
+
+    def _wake_keeper(self) -> None:
+        """A payload may have stopped its parent, by mistake or not; it must not stop our watch with it."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.keeper_pid)
+            if process.status() == psutil.STATUS_STOPPED:
+                process.resume()
 
     def _end_keeper(self) -> None:
         """The keeper does not do what it is asked, for example because the payload has stopped it."""

@@ -169,17 +169,13 @@ def test_a_killed_keeper_takes_the_payload_with_it(tmp_path: Path) -> None:
     assert not sleepers("4711.04")
 
 
-def test_a_keeper_that_the_payload_has_stopped_is_ended_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pilotext.worker.payload.KEEPER_PATIENCE_S", 0.2)
-    command = ["/bin/bash", "-c", "kill -STOP $PPID; exec sleep 4711.06"]
-    with Payload(make_job(command=command), tmp_path, os.environ) as payload:
+def test_a_payload_cannot_stop_the_watch_over_it(tmp_path: Path) -> None:
+    script = "trap '' TERM; while :; do kill -STOP $PPID; sleep 0.01; done"
+    with Payload(make_job(command=["/bin/bash", "-c", script]), tmp_path, os.environ) as payload:
         payload.start(no_tick)
-        until(lambda: sleepers("4711.06"))
         payload.stop(grace_s=0)
         until(lambda: payload.wait(0.1))
-    assert not sleepers("4711.06")
+    assert payload.exit == ExitStatus(signal="SIGKILL")
 
 
 def test_what_a_program_writes_to_dev_stdout_is_appended(tmp_path: Path) -> None:
