@@ -7,9 +7,10 @@ import msgspec
 from pilotext.classify.clean import Line
 from pilotext.classify.diag import compose, place, sentence
 from pilotext.classify.elect import elect
-from pilotext.classify.observe import Case, observe, of_finding
+from pilotext.classify.observe import Case, observe, of_finding, rules_for
 from pilotext.classify.sighting import Matches, Sighting, place_in_log
 from pilotext.classify.signature import signature
+from pilotext.classify.unless import ended_well, names_of, silenced
 from pilotext.model import Evidence, Finding, Match, Verdict
 from pilotext.rules.schema import RuleSet
 
@@ -26,8 +27,10 @@ def judge(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
     `success` needs exit code 0 and no rule that says otherwise. A failure that no rule knows is `unclassified`; where
     there is nothing to judge by, the verdict is `unknown`.
     """
-    sightings = observe(ruleset, matches, case)
-    election = elect(sightings, ruleset.rules)
+    rules = rules_for(ruleset, case)
+    sightings = observe(rules, matches, case)
+    names = names_of(case.kind, case.job_type, good_end=ended_well(rules, matches, case.exit))
+    election = elect(sightings, ruleset.rules, silenced(sightings, names))
     verdict = Verdict(
         verdict="success",
         also=tuple(_match(one) for one in sightings if one is not election.winner),

@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--core", action="store_true", help="it dumped core")
     parser.add_argument("--workdir", type=Path, metavar="DIR", help="where its files are, for rules about files")
+    parser.add_argument("--software", default="", metavar="V", help="the version of the experiment's software")
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
     parser.add_argument("--json", action="store_true", help="print the verdict as one JSON document")
     parser.add_argument("--fail", action="store_true", help="exit with 1 if the verdict is failure")
@@ -46,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
         streams=streams,
         exit=_exit_status(options),
         workdir=options.workdir,
+        software=options.software,
     )
     if options.json:
         sys.stdout.write(msgspec.json.encode(verdict).decode() + "\n")

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from pilotext.classify import law
 from pilotext.decode import from_plain
 from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job
+from pilotext.rules import law
 from pilotext.storage import registry
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.report import REPORT_NAMES

@@ -17,7 +17,12 @@ Number = int | float
 Counters = Mapping[str, int | float | Sequence[int | float]]
 Term = Callable[[Counters], Number]
 
-COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {"==": operator.eq, "<=": operator.le, ">=": operator.ge}
+COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {
+    "==": lambda apart, slack: abs(apart) <= slack,
+    "<=": lambda apart, slack: apart <= slack,
+    ">=": lambda apart, slack: -apart <= slack,
+}
+"""Whether two sides that are so far apart (left minus right) fulfil the comparison within the slack."""
 OPERATIONS: dict[str, Callable[[Number, Number], Number]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 DEEPEST = 20
 """Parentheses within parentheses."""
@@ -59,10 +64,22 @@ def parse(text: str) -> Law:
     return Law((text[:begin].strip(), text[end:].strip()), (left, right), comparison, tuple(parser.names))
 
 
-def check(text: str, counters: Counters) -> LawResult:
-    """Hold a law against what was counted. A counter that nobody counted breaks it: then nothing proves it.
+def slack(tolerance: str | float, size: Number) -> Number:
+    """How far two sides may be apart, by a number or a percentage of `size`. Raises LawError if it is neither."""
+    text = str(tolerance).strip()
+    try:
+        number = float(text.removesuffix("%"))
+    except ValueError:
+        raise LawError(f"{text!r} is no tolerance.") from None
+    if not 0 <= number < float("inf"):
+        raise LawError(f"{text!r} is no tolerance.")
+    return number * abs(size) / 100 if text.endswith("%") else number
 
-    Raises LawError if the law cannot be read.
+
+def check(text: str, counters: Counters, tolerance: str | float = 0) -> LawResult:
+    """Hold a law against what was counted; percentages of `tolerance` are of its right side.
+
+    A counter that nobody counted breaks it: then nothing proves it. Raises LawError if the law cannot be read.
     """
     law = parse(text)
     missing = [name for name in law.names if name not in counters]
@@ -70,7 +87,7 @@ def check(text: str, counters: Counters) -> LawResult:
         known = ", ".join(sorted(counters)) or "nothing"
         return LawResult(False, f"{text}: not counted: {', '.join(missing)}; counted: {known}")
     values = [term(counters) for term in law.terms]
-    holds = COMPARISONS[law.comparison](*values)
+    holds = COMPARISONS[law.comparison](values[0] - values[1], slack(tolerance, values[1]))
     sides = [f"{side} is {value}" for side, value in zip(law.sides, values, strict=True) if side != str(value)]
     facts = [f"{name} {counters[name]}" for name in law.names if name not in law.sides]
     numbers = " and ".join(sides) + (f" ({', '.join(facts)})" if facts else "")

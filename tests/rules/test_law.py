@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext.classify import law
+from pilotext.rules import law
 
 COUNTED: law.Counters = {
     "events_processed": 18640,
@@ -82,3 +82,29 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except law.LawError:
         return
     assert law.check(text, dict.fromkeys(read.names, 1)).sentence.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "tolerance", "holds"),
+    [
+        ("98 == 100", "2%", True),
+        ("98 == 100", "1%", False),
+        ("102 == 100", 2, True),
+        ("103 == 100", 2, False),
+        ("98 >= 100", "2%", True),
+        ("97 >= 100", 2, False),
+        ("102 <= 100", "2", True),
+        ("103 <= 100", "2%", False),
+        ("7 <= 100", 0, True),
+    ],
+)
+def test_a_tolerance_is_a_number_or_a_percentage_of_the_right_side(
+    text: str, tolerance: str | int, holds: bool
+) -> None:
+    assert law.check(text, {}, tolerance).holds == holds
+
+
+@pytest.mark.parametrize("tolerance", ["much", "-1", "inf", "%", "nan"])
+def test_what_is_no_tolerance_is_told(tolerance: str) -> None:
+    with pytest.raises(law.LawError, match="is no tolerance"):
+        law.slack(tolerance, 100)
