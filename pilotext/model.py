@@ -184,6 +184,8 @@ class Job(Record, frozen=True):
     panda_id: int | None = None
     run: int | None = None
     chunk: int | None = None
+    software: str = ""
+    """The version of the experiment's software, for rules that are meant for some versions only."""
     setup: str | None = None
     environment: dict[str, str] = {}
     inputs: tuple[Input, ...] = ()

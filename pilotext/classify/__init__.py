@@ -28,9 +28,14 @@ def classify_files(
     exit: ExitStatus | None,
     workdir: Path | None = None,
     findings: Sequence[Finding] = (),
+    counters: Mapping[str, int | float] | None = None,
+    software: str = "",
 ) -> Verdict:
-    """The verdict on a job that has ended. `streams` are its logs: `stdout`, `stderr`, and others by their names."""
+    """The verdict on a job that has ended. `streams` are its logs: `stdout`, `stderr`, and others by their names.
+
+    `counters` are what is known beside the logs, `software` the version of the experiment's software.
+    """
     named = {} if workdir is None else named_files(ruleset, workdir)
     matches = LogScan(ruleset, kind=kind, job_type=job_type, streams={**named, **streams}).finish()
-    case = Case(kind=kind, job_type=job_type, exit=exit, findings=tuple(findings), workdir=workdir)
+    case = Case(kind, job_type, exit, tuple(findings), workdir, counters or {}, software)
     return judge(ruleset, matches, case)

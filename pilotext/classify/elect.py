@@ -1,9 +1,9 @@
 """Which of all rules that were seen is the reason. The order is always the same, and never that of a file:
 
-1. notes are known to be benign, and shadows are on trial: neither is elected;
+1. notes are known to be benign, shadows are on trial, and some rules are silent this time (`unless`): none is elected;
 2. what another rule explains, through however many steps, is a consequence;
 3. what the wrapper measured (a limit, a finding, a signal from outside) comes before a text about it, a text before the
-   exit status, then the state of a file, then a marker that is missing, and at last the checks of the output: `Weight`;
+   exit status, then the state of a file, then a missing marker, and at last the checks of outputs and counts: `Weight`;
 4. within that, rules of the experiment come before common ones;
 5. within that, the first in the log; stderr is read before stdout.
 """
@@ -25,7 +25,7 @@ WORDS = {
     Weight.EXIT: "the exit status",
     Weight.FILE: "the state of a file",
     Weight.ABSENT: "a missing marker",
-    Weight.VALIDATION: "a check of the output",
+    Weight.VALIDATION: "a check of outputs and counts",
 }
 
 
@@ -37,10 +37,14 @@ class Election:
     dropped: tuple[Dropped, ...]
 
 
-def elect(sightings: Sequence[Sighting], rules: Iterable[Rule]) -> Election:
-    """Elect among sightings, one for each rule; `rules` are all rules, for what they explain."""
-    dropped = [Dropped(rule=one.rule.id, reason=reason) for one in sightings if (reason := _never_elected(one.rule))]
-    standing = sorted((one for one in sightings if not _never_elected(one.rule)), key=_rank)
+def elect(sightings: Sequence[Sighting], rules: Iterable[Rule], silent: Mapping[str, str] | None = None) -> Election:
+    """Elect among sightings, one for each rule; `rules` are all rules, for what they explain.
+
+    `silent` are rules that say nothing this time, with the reason.
+    """
+    kept_out = {one.rule.id: _never_elected(one.rule) or (silent or {}).get(one.rule.id, "") for one in sightings}
+    dropped = [Dropped(rule=rule, reason=reason) for rule, reason in kept_out.items() if reason]
+    standing = sorted((one for one in sightings if not kept_out[one.rule.id]), key=_rank)
     known = {rule.id: rule.text.explains for rule in rules}
     reach = {one.rule.id: _reach(one.rule.id, known) for one in standing}
     left = [one for one in standing if not any(_explains(other, one.rule.id, reach) for other in reach)]

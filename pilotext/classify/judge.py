@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from pilotext.classify.clean import Line
 from pilotext.classify.diag import compose, place, sentence
 from pilotext.classify.elect import elect
-from pilotext.classify.observe import Case, observe, of_finding
-from pilotext.classify.sighting import Matches, Sighting, place_in_log
-from pilotext.classify.signature import signature
-from pilotext.model import Evidence, Finding, Match, Verdict
+from pilotext.classify.observe import Case, observe, of_finding, rules_for
+from pilotext.classify.sighting import Matches, Sighting
+from pilotext.classify.tail import quote_tail, signature_of, tail_that_matters
+from pilotext.classify.unless import ended_well, names_of, silenced
+from pilotext.model import Finding, Match, Verdict
 from pilotext.rules.schema import RuleSet
 
 NOT_JUDGED = ("no-log", "classifier-failed")
 """Findings that say nothing about the job itself."""
 
 MOST_EVIDENCE = 6
-MOST_TAIL = 10
 
 
 def judge(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
@@ -26,8 +25,10 @@ def judge(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
     `success` needs exit code 0 and no rule that says otherwise. A failure that no rule knows is `unclassified`; where
     there is nothing to judge by, the verdict is `unknown`.
     """
-    sightings = observe(ruleset, matches, case)
-    election = elect(sightings, ruleset.rules)
+    rules = rules_for(ruleset, case)
+    sightings = observe(rules, matches, case)
+    names = names_of(case.kind, case.job_type, good_end=ended_well(rules, matches, case.exit))
+    election = elect(sightings, ruleset.rules, silenced(sightings, names))
     verdict = Verdict(
         verdict="success",
         also=tuple(_match(one) for one in sightings if one is not election.winner),
@@ -36,7 +37,7 @@ def judge(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
         ruleset=ruleset.digest,
     )
     if election.winner is not None:
-        return _by_rule(verdict, election.winner, matches, case)
+        return _by_rule(ruleset, verdict, election.winner, matches, case)
     if finding := _without_rule(ruleset, case) or _by_default(matches, case):
         return _by_finding(ruleset, verdict, finding, matches, case)
     if case.exit is None:
@@ -71,23 +72,26 @@ def _by_default(matches: Matches, case: Case) -> Finding | None:
 def _by_finding(ruleset: RuleSet, verdict: Verdict, finding: Finding, matches: Matches, case: Case) -> Verdict:
     rule = ruleset.for_finding(finding.name)
     if rule is not None:
-        return _by_rule(verdict, of_finding(rule, finding), matches, case)
+        return _by_rule(ruleset, verdict, of_finding(rule, finding), matches, case)
     return msgspec.structs.replace(
         verdict,
         verdict="unknown" if finding.name in NOT_JUDGED else "failure",
         cause="unknown",
         action="manual-check",
         diag=compose(finding.name, finding.text, ""),
-        signature=_signature(matches, case),
+        signature=signature_of(tail_that_matters(ruleset, matches)[1], case.exit),
     )
 
 
-def _by_rule(verdict: Verdict, winner: Sighting, matches: Matches, case: Case) -> Verdict:
+def _by_rule(ruleset: RuleSet, verdict: Verdict, winner: Sighting, matches: Matches, case: Case) -> Verdict:
     text, code = winner.rule.text, winner.rule.code
-    unknown = text.cause == "unknown"
     evidence = winner.evidence[:MOST_EVIDENCE]
-    if unknown and not any(one.line for one in evidence):
-        evidence += _tail_evidence(text.id, matches)
+    named = None
+    if text.cause == "unknown":
+        stream, lines = tail_that_matters(ruleset, matches)
+        named = signature_of(lines, case.exit)
+        if lines and not any(one.line for one in evidence):
+            evidence += (quote_tail(text.id, stream, lines),)
     not_judged = any(condition.finding in NOT_JUDGED for condition in winner.rule.conditions)
     return msgspec.structs.replace(
         verdict,
@@ -101,7 +105,7 @@ def _by_rule(verdict: Verdict, winner: Sighting, matches: Matches, case: Case) -
         diag=compose(f"{code.label} {text.id}", sentence(winner), place(evidence)),
         remedy=text.remedy,
         evidence=evidence,
-        signature=_signature(matches, case) if unknown else None,
+        signature=named,
     )
 
 
@@ -113,25 +117,3 @@ def _match(one: Sighting) -> Match:
         count=one.count,
         evidence=one.evidence[:1],
     )
-
-
-def _signature(matches: Matches, case: Case) -> str:
-    _, lines = _tail(matches)
-    return signature((line.text for line in lines), str(case.exit or ""))
-
-
-def _tail_evidence(rule: str, matches: Matches) -> tuple[Evidence, ...]:
-    """The end of the log where a reason is most likely to stand, as evidence for not knowing it."""
-    stream, lines = _tail(matches)
-    if not lines:
-        return ()
-    last, before = lines[-1], tuple(line.text for line in lines[:-1])[-MOST_TAIL:]
-    return (Evidence(rule=rule, stream=stream, line=last.number, offset=last.offset, text=last.text, before=before),)
-
-
-def _tail(matches: Matches) -> tuple[str, list[Line]]:
-    """The last lines that are not blank: of stderr, or if it has none, of the next stream that has some."""
-    for stream in sorted(matches.streams, key=lambda name: place_in_log(name, 0)):
-        if lines := [line for line in matches.streams[stream].tail if line.text.strip()]:
-            return stream, lines
-    return "", []

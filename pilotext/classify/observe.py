@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilotext.classify.conditions import CRASH_SIGNALS, exit_fits, file_fits
+from pilotext.classify.counted import of_counters
 from pilotext.classify.diag import fields_of
 from pilotext.classify.sighting import Matches, Sighting, Weight
 from pilotext.model import Evidence, ExitStatus, Finding
@@ -22,7 +23,8 @@ MOST_NEIGHBOURS = 3
 class Case:
     """A job of a kind and type, how its payload ended (None: it never started), and what the wrapper found out.
 
-    `workdir` is where rules about files look; `extra_counters` are what the wrapper counted itself.
+    `workdir` is where rules about files look; `extra_counters` are what the wrapper counted itself; `software` is the
+    version of the experiment's software, empty where it is not known.
     """
 
     kind: str
@@ -31,21 +33,49 @@ class Case:
     findings: tuple[Finding, ...] = ()
     workdir: Path | None = None
     extra_counters: Mapping[str, int | float] = field(default_factory=dict)
+    software: str = ""
 
 
-def observe(ruleset: RuleSet, matches: Matches, case: Case) -> list[Sighting]:
-    """One sighting for every rule that was seen, notes and shadows too."""
-    rules = [
-        rule for rule in ruleset.rules if rule.text.status != "retired" and rule.applies_to(case.kind, case.job_type)
-    ]
-    seen = [*matches.sightings]
+def rules_for(ruleset: RuleSet, case: Case) -> list[Rule]:
+    """The rules that are meant for such a case."""
+    scope = (case.kind, case.job_type, case.software)
+    return [rule for rule in ruleset.rules if rule.text.status != "retired" and rule.applies_to(*scope)]
+
+
+def observe(rules: Sequence[Rule], matches: Matches, case: Case) -> list[Sighting]:
+    """One sighting for every one of these rules that was seen, notes and shadows too."""
+    meant = {rule.id for rule in rules}
+    seen = [one for one in matches.sightings if one.rule.id in meant]
     for rule in rules:
         for condition in rule.conditions:
             seen += _measured(rule, condition, case)
+    counters = {**matches.counters, **case.extra_counters}
+    counted = [of_counters(rule, form, counters, seen) for rule in rules for form in rule.conditions]
+    seen += [one for one in counted if one is not None]
     if case.exit is not None or matches.streams:
         silencing = {one.rule.id for one in seen} | {case.kind, case.job_type}
         seen += [one for rule in rules for one in _absent(rule, matches, silencing)]
-    return together(seen)
+    return _with_wholes(rules, together(seen))
+
+
+def _with_wholes(rules: Sequence[Rule], parts: list[Sighting]) -> list[Sighting]:
+    """The sightings, and those of the rules that are made of them, and of the rules made of these."""
+    wholes = [(rule, form.all) for rule in rules for form in rule.conditions if form.all]
+    seen = {one.rule.id: one for one in parts}
+    for _ in wholes:  # as many rounds as there can be storeys
+        made = [_whole(rule, [seen[part] for part in all_of]) for rule, all_of in wholes if seen.keys() >= {*all_of}]
+        known, seen = seen, {one.rule.id: one for one in together([*parts, *made])}
+        if known.keys() == seen.keys():
+            break
+    return [*seen.values()]
+
+
+def _whole(rule: Rule, parts: Sequence[Sighting]) -> Sighting:
+    """A rule as seen in its parts: as near to the reason as the nearest of them."""
+    nearest = min(parts, key=lambda one: (one.weight, one.place))
+    evidence = tuple(each for one in parts for each in one.evidence)
+    fields = fields_of(one.fields for one in parts)
+    return Sighting(rule, nearest.weight, nearest.count, evidence, fields, nearest.place)
 
 
 def of_finding(rule: Rule, finding: Finding, number: int = 0) -> Sighting:

@@ -38,6 +38,7 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--core", action="store_true", help="it dumped core")
     parser.add_argument("--workdir", type=_folder, metavar="DIR", help="where its files are, for rules about files")
+    parser.add_argument("--software", default="", metavar="V", help="the version of the experiment's software")
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
 
 
@@ -64,6 +65,7 @@ def verdict_of(options: argparse.Namespace, ruleset: RuleSet) -> Verdict:
         streams=streams_of(options),
         exit=case.exit,
         workdir=case.workdir,
+        software=case.software,
     )
 
 
@@ -74,7 +76,11 @@ def streams_of(options: argparse.Namespace) -> dict[str, Path]:
 
 def case_of(options: argparse.Namespace) -> Case:
     return Case(
-        kind=_kind(options), job_type=options.job_type or "", exit=_exit_status(options), workdir=options.workdir
+        kind=_kind(options),
+        job_type=options.job_type or "",
+        exit=_exit_status(options),
+        workdir=options.workdir,
+        software=options.software,
     )
 
 

@@ -33,13 +33,15 @@ class Expected(Record, frozen=True):
 
 
 class LogCase(Record, frozen=True):
-    """One case: whose job it was, how it ended, what the wrapper found out, and the verdict."""
+    """One case: whose job it was, how it ended, what the wrapper found out and counted, and the verdict."""
 
     job_type: str
     expect: Expected
     experiment: str = "COMPASS"
     exit: ExitStatus | None = None
     findings: tuple[Finding, ...] = ()
+    counters: dict[str, int | float] = {}
+    software: str = ""
     note: str = ""
 
 
@@ -85,6 +87,8 @@ def judge_case(folder: Path, case: LogCase, ruleset: RuleSet) -> Verdict:
         exit=case.exit,
         workdir=workdir if workdir.is_dir() else None,
         findings=case.findings,
+        counters=case.counters,
+        software=case.software,
     )
 
 

@@ -12,12 +12,17 @@ ANY = "any"
 
 def explanations(rules: Sequence[RuleText]) -> dict[str, tuple[str, ...]]:
     """For each rule the ids of the rules that it explains, in a fixed order."""
-    known = {rule.id: list(rule.explains) for rule in rules}
+    known = {rule.id: [*dict.fromkeys([*rule.explains, *members(rule)])] for rule in rules}
     for rule in rules:
         for cause in _causes(rule, rules):
             if cause in known and rule.id not in known[cause]:
                 known[cause].append(rule.id)
     return {rule: tuple(explained) for rule, explained in known.items()}
+
+
+def members(rule: RuleText) -> Iterator[str]:
+    """The rules that this one is made of (`all`, ids in `any`): where it is seen, they are its parts."""
+    return (one for condition in conditions_of(rule) for one in condition.all or ())
 
 
 def circles(rules: Sequence[RuleText]) -> Iterator[tuple[str, ...]]:
@@ -33,11 +38,12 @@ def _causes(rule: RuleText, rules: Sequence[RuleText]) -> Iterator[str]:
         if cause != ANY:
             yield cause
             continue
-        yield from (other.id for other in rules if _shows_failure(other) and other.id not in {rule.id, *rule.explains})
+        known = {rule.id, *rule.explains, *members(rule)}
+        yield from (other.id for other in rules if _shows_failure(other) and other.id not in known)
 
 
 def _shows_failure(rule: RuleText) -> bool:
-    evidence = any(c.match or c.contains or c.exit for c in conditions_of(rule))
+    evidence = any(c.match or c.contains or c.exit or c.all for c in conditions_of(rule))
     return evidence and rule.action != "note" and rule.status == "active"
 
 

@@ -18,11 +18,13 @@ from pilotext.decode import nearest
 from pilotext.errors import Problem
 from pilotext.model import Kind
 from pilotext.rules.causes import ANY, circles
+from pilotext.rules.meaning import counters_in
 from pilotext.rules.patterns import compile_pattern
-from pilotext.rules.schema import Condition, CounterText, RuleText, conditions_of
+from pilotext.rules.schema import ALONE, GOOD_END, Condition, CounterText, RuleText, conditions_of
 from pilotext.rules.source import Entry
 
 KINDS: tuple[str, ...] = get_args(Kind)
+WRAPPER_COUNTERS = ("raw_events", "raw_calibration_events")
 
 _EMPTY_GROUP = re.compile(r"(?<!\\)\(\)")
 _GLOB = re.compile(r"^\*|(?<![\\\w])\w*(?<!\\)[A-Za-z0-9]\*[.\w-]")
@@ -133,7 +135,11 @@ def unknown_rules(group: Group) -> Iterator[Problem]:
     known = [entry.text.id for entry in group.rules]
     for entry in group.rules:
         text = entry.text
-        for field, names in (("explains", text.explains), ("consequence-of", text.consequence_of)):
+        named = [("explains", text.explains), ("consequence-of", text.consequence_of)]
+        for field, condition in _conditions(text):
+            named.append((f"{field}all", condition.all or ()))
+            named += [(f"{field}rate.rule", (condition.rate.rule,))] if condition.rate and condition.rate.rule else []
+        for field, names in named:
             for name in names:
                 if name not in known and not (name == ANY and field == "consequence-of"):
                     yield entry.problem(field, f"there is no rule {name!r}.", _meant(name, known))
@@ -155,18 +161,32 @@ def unknown_jobs(group: Group) -> Iterator[Problem]:
         for name in entry.text.jobs:
             if name not in jobs:
                 yield entry.problem("jobs", f"there is no kind or type of jobs {name!r}.", _meant(name, jobs))
+        inner = [(f"{field}unless", condition.unless) for field, condition in _conditions(entry.text) if field]
+        for field, names in [("unless", entry.text.unless), *inner]:
+            for name in names:
+                if name not in (*jobs, *ids, GOOD_END, ALONE):
+                    advice = _meant(name, [*jobs, *ids, GOOD_END, ALONE])
+                    yield entry.problem(field, f"there is no kind, type or rule {name!r}.", advice)
+
+
+def unknown_counters(group: Group) -> Iterator[Problem]:
+    """A law or a rate can name what the rules count, and what the wrapper counts by itself."""
+    known = [*(entry.text.name for entry in group.counters), *WRAPPER_COUNTERS]
+    for entry in group.rules:
+        if entry.experiment != group.experiment:
+            continue
         for field, condition in _conditions(entry.text):
-            for name in condition.unless:
-                if name not in (*jobs, *ids):
-                    advice = _meant(name, [*jobs, *ids])
-                    yield entry.problem(f"{field}unless", f"there is no kind, type or rule {name!r}.", advice)
+            for name in counters_in(condition):
+                if name not in known:
+                    where = f"{field}{'events' if condition.events is not None else 'rate'}"
+                    yield entry.problem(where, f"nobody counts {name!r}.", _meant(name, known))
 
 
 def unknown_fields_in_diag(group: Group) -> Iterator[Problem]:
     """A diag may name what the groups of its patterns caught; findings and limits bring fields of their own."""
     for entry in group.rules:
         conditions = [condition for _, condition in _conditions(entry.text)]
-        if any(condition.finding or condition.limit for condition in conditions):
+        if any(condition.finding or condition.limit or condition.all for condition in conditions):
             continue
         known = {name for c in conditions if c.match for name in _groups(c.match)}
         for _, name, _, _ in string.Formatter().parse(entry.text.diag):
@@ -188,6 +208,7 @@ CHECKS: tuple[Check, ...] = (
     unknown_rules,
     circular_explanations,
     unknown_jobs,
+    unknown_counters,
     unknown_fields_in_diag,
 )
 

@@ -34,7 +34,8 @@ def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
     if problems:
         raise RuleFilesError(problems)
     explained = explanations([entry.text for entry in settled.rules])
-    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in settled.rules)
+    meant = [entry for entry in settled.rules if profile.name in (entry.text.experiments or (profile.name,))]
+    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in meant)
     counters = tuple(entry.text for entry in source.counters)
     content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters])
     return RuleSet(profile.name, profile.number, rules, counters, hashlib.sha256(content).hexdigest()[:16])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from pilotext import decode
 from pilotext.model import FINDINGS, LIMITS
+from pilotext.rules import law
 from pilotext.rules.schema import (
     CONDITION_KINDS,
     Condition,
@@ -37,8 +38,12 @@ def wrong_rule(text: RuleText) -> Iterator[Wrong]:
         yield kinds[0], f"the rule has `any` and `{kinds[0]}`.", f"Move `{kinds[0]}` into `any`, as one more form."
     elif not text.any and len(kinds) != 1:
         yield from _not_one(kinds, "")
+    if text.any and text.unless and any(condition.absent is not None for condition in conditions_of(text)):
+        yield "unless", "`unless` stands beside a list with `absent`.", "Say it within the list, beside `absent`."
     for index, condition in enumerate(conditions_of(text)):
         where = f"any[{index}]." if text.any else ""
+        if text.any and condition.unless and condition.absent is None:
+            yield f"{where}unless", "here `unless` goes with `absent` only.", "Say it beside `any`, for the whole rule."
         inner = [kind for kind in CONDITION_KINDS if getattr(condition, kind) is not None]
         if text.any and len(inner) != 1:
             yield from _not_one(inner, where.removesuffix("."))
@@ -53,6 +58,17 @@ def wrong_counter(counter: CounterText) -> Iterator[Wrong]:
         yield "name", f"the name {counter.name!r} cannot stand in a law.", "Write small letters, digits and `_`."
     if counter.take != "count" and "(?<n>" not in counter.match and "(?P<n>" not in counter.match:
         yield "match", "the pattern has no group `n`.", r"Put the number into one: `(?<n>\d+)`; or say `take: count`."
+
+
+def counters_in(condition: Condition) -> tuple[str, ...]:
+    """The counters that a condition names; none of a law that cannot be read."""
+    rate = condition.rate
+    if rate is not None:
+        return tuple(name for name in (rate.counter, rate.of) if name is not None)
+    try:
+        return () if condition.events is None else law.parse(condition.events).names
+    except law.LawError:
+        return ()
 
 
 def exit_range(text: str) -> range:
@@ -79,16 +95,39 @@ def _wrong_condition(condition: Condition) -> Iterator[Wrong]:
         yield "lines", f"`lines` is {condition.lines}.", f"Write a number from 1 to {MOST_LINES}."
     if condition.lines > 1 and condition.match is None:
         yield "lines", "`lines` goes with `match` only.", "Remove it."
-    if condition.unless and condition.absent is None:
-        yield "unless", "`unless` goes with `absent` only.", "Remove it, or restrict the rule with `jobs`."
+    if condition.tolerance and condition.events is None:
+        yield "tolerance", "`tolerance` goes with `events` only.", "Remove it."
     if condition.limit is not None:
         yield from _not_among("limit", condition.limit, LIMITS)
     if condition.finding is not None:
         yield from _not_among("finding", condition.finding, sorted(FINDINGS))
+    yield from _wrong_counts(condition)
+    if condition.all == ():
+        yield "all", "`all` names no rule.", "Name the rules that must all have been seen."
     if condition.exit is not None:
         yield from _wrong_exit(condition.exit)
     if condition.file is not None:
         yield from _wrong_file(condition.file)
+
+
+def _wrong_counts(condition: Condition) -> Iterator[Wrong]:
+    if condition.events is not None:
+        try:
+            law.parse(condition.events)
+        except law.LawError as error:
+            yield "events", str(error), "Write one comparison between counters."
+        try:
+            law.slack(condition.tolerance, 0)
+        except law.LawError as error:
+            yield "tolerance", str(error), "Write a number of events, 3, or a percentage, '1%'."
+    if (rate := condition.rate) is None:
+        return
+    if (rate.counter is None) == (rate.rule is None):
+        yield "rate", "`rate` needs either `counter` or `rule`.", "Name what is counted."
+    if rate.more_than is None and rate.percent is None:
+        yield "rate", "`rate` names no bound.", "Give it `more-than`, or `percent` with `of`."
+    if (rate.percent is None) != (rate.of is None):
+        yield "rate.of", "`percent` and `of` go together.", "Say of which counter the percentage is."
 
 
 def _wrong_exit(wanted: ExitCondition) -> Iterator[Wrong]:

@@ -7,6 +7,7 @@ the same evidence, so that one code keeps its number whether a shell, a library 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -41,9 +42,23 @@ class FileCondition(Record, frozen=True):
     bytes: int = 0
 
 
-class Condition(Record, frozen=True):
-    """One form of evidence; exactly one of the first seven fields is set.
+class RateCondition(Record, frozen=True):
+    """More than so many, and more than so many percent of the counter `of`, where each is asked for.
 
+    Either the value of a `counter` is compared, or how often a `rule` was seen, whose lines are evidence then.
+    """
+
+    counter: str | None = None
+    rule: str | None = None
+    more_than: int | None = msgspec.field(default=None, name="more-than")
+    percent: float | None = None
+    of: str | None = None
+
+
+class Condition(Record, frozen=True):
+    """One form of evidence; exactly one of the first ten fields is set.
+
+    `all` names rules that must all have been seen; `tolerance` goes with `events`, a number or a percentage;
     `lines` lets `match` span that many lines; `unless` names kinds, types or rule ids for which `absent` is silent;
     `stream` is stdout, stderr, any, or a glob of a file in the work directory.
     """
@@ -55,12 +70,22 @@ class Condition(Record, frozen=True):
     file: FileCondition | None = None
     limit: str | None = None
     finding: str | None = None
+    events: str | None = None
+    rate: RateCondition | None = None
+    all: tuple[str, ...] | None = None
     lines: int = 1
+    tolerance: str | float = 0
     unless: tuple[str, ...] = ()
     stream: str = "any"
 
 
-CONDITION_KINDS = ("match", "contains", "absent", "exit", "file", "limit", "finding")
+CONDITION_KINDS = ("match", "contains", "absent", "exit", "file", "limit", "finding", "events", "rate", "all")
+
+GOOD_END = "good-end"
+"""In `unless`: the program ended with status 0, and the end marker that its job type asks for is there."""
+
+ALONE = "alone"
+"""In `unless`: nothing else shows that the job failed."""
 
 
 class Example(Record, frozen=True):
@@ -76,7 +101,8 @@ class RuleText(Record, frozen=True):
 
     `consequence_of` is `explains` seen from the other end, so that an experiment can say what a common rule explains;
     the word `any` in it stands for every failure that a text or an exit status shows. In a loaded rule it is empty:
-    `explains` says all. `override: true` takes the place of the rule with that id in a folder before this one.
+    `explains` says all. A rule over others (`all`, ids in `any`) explains them without saying so.
+    `override: true` takes the place of the rule with that id in a folder before this one.
     """
 
     id: str
@@ -91,11 +117,17 @@ class RuleText(Record, frozen=True):
     file: FileCondition | None = None
     limit: str | None = None
     finding: str | None = None
-    any: tuple[Condition, ...] = ()
+    events: str | None = None
+    rate: RateCondition | None = None
+    all: tuple[str, ...] | None = None
+    any: tuple[Condition | str, ...] = ()
     lines: int = 1
+    tolerance: str | float = 0
     unless: tuple[str, ...] = ()
     stream: str = "any"
     jobs: tuple[str, ...] = ()
+    experiments: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
     diag: str = ""
     explains: tuple[str, ...] = ()
     consequence_of: tuple[str, ...] = msgspec.field(default=(), name="consequence-of")
@@ -156,9 +188,12 @@ class Rule:
     def id(self) -> str:
         return self.text.id
 
-    def applies_to(self, kind: str, job_type: str) -> bool:
-        """Whether the rule is meant for jobs of this kind and type."""
-        return not self.text.jobs or kind in self.text.jobs or job_type in self.text.jobs
+    def applies_to(self, kind: str, job_type: str, software: str = "") -> bool:
+        """Whether the rule is meant for jobs of this kind, type and software; one that is not known may be any."""
+        if self.text.jobs and kind not in self.text.jobs and job_type not in self.text.jobs:
+            return False
+        versions = self.text.versions
+        return not (versions and software) or any(fnmatchcase(software, version) for version in versions)
 
 
 @dataclass(frozen=True)
@@ -185,9 +220,9 @@ class RuleSet:
 
 
 def conditions_of(text: RuleText) -> tuple[Condition, ...]:
-    """The conditions of a rule, one or, with `any`, several; empty if it has none."""
+    """The conditions of a rule, one or, with `any`, several; empty if it has none. An id in `any` is `all` of one."""
     if text.any:
-        return text.any
+        return tuple(form if isinstance(form, Condition) else Condition(all=(form,)) for form in text.any)
     if not any(getattr(text, kind) is not None for kind in CONDITION_KINDS):
         return ()
     return (Condition(**{name: getattr(text, name) for name in Condition.__struct_fields__}),)

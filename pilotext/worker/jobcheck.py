@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from pilotext.classify import law
 from pilotext.decode import nearest
 from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job, Kind
+from pilotext.rules import law
 from pilotext.storage import registry
 from pilotext.storage.urls import is_folder, join
 from pilotext.worker.archive import archive_name

@@ -107,6 +107,7 @@ class Ledger:
             findings=tuple(self.findings),
             workdir=self.directory,
             extra_counters=self.counters,
+            software=self.job.software,
         )
         return judge(self.ruleset, self.matches, case)
 

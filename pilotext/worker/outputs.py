@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pilotext.classify import law
 from pilotext.classify.conditions import is_placeholder
 from pilotext.errors import FormatError
 from pilotext.formats import raw, rootfile
 from pilotext.model import PLACEHOLDER, Finding, Input, Job, Output, Phase
+from pilotext.rules import law
 
 ROOT_CHECK_TIMEOUT_S = 1800.0
 

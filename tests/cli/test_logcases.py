@@ -61,7 +61,7 @@ def test_every_field_of_a_verdict_is_compared(expected: Expected, field: str) ->
 
 
 def test_a_case_sees_its_streams_its_exit_and_its_work_directory(tmp_path: Path) -> None:
-    (tmp_path / "stdout").write_text("End of Job\n")
+    (tmp_path / "stdout").write_text("7 events had been written to miniDST.\nEnd of Job\n")
     (tmp_path / "stderr").write_text("")
     (tmp_path / "workdir").mkdir()
     (tmp_path / "workdir" / "testevtdump.raw").write_text("")

@@ -22,6 +22,11 @@ def test_a_link_that_is_written_at_both_ends_counts_once() -> None:
     assert explanations(rules)["fire"] == ("smoke",)
 
 
+def test_a_rule_explains_what_it_is_made_of() -> None:
+    whole = rule("whole", match=None, all=("fire", "smoke"))
+    assert explanations([whole, rule("fire"), rule("smoke"), rule("rain")])["whole"] == ("fire", "smoke")
+
+
 def test_a_cause_that_no_rule_knows_explains_nothing() -> None:
     assert explanations([rule("smoke", consequence_of=("ghost",))]) == {"smoke": ()}
 

@@ -209,3 +209,27 @@ def test_only_the_files_that_were_asked_for_are_told(pack: Pack) -> None:
 def test_a_folder_without_rule_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there are no rule files"):
         lint([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize(
+    ("condition", "problem"),
+    [
+        ("all: [bang, boum]", "there is no rule 'boum'. Did you mean `boom`?"),
+        ("any: [boum]", "there is no rule 'boum'. Did you mean `boom`?"),
+        ("rate: {rule: boum, more-than: 3}", "there is no rule 'boum'. Did you mean `boom`?"),
+        ("events: don <= 3", "nobody counts 'don'. Did you mean `done`?"),
+        ("rate: {counter: don, more-than: 3}", "nobody counts 'don'. Did you mean `done`?"),
+    ],
+)
+def test_conditions_name_rules_and_counters_that_are_there(pack: Pack, condition: str, problem: str) -> None:
+    pack.add(r"counters: [{name: done, match: 'done (?<n>\d+)'}]", "na62/counters.yaml")
+    good = condition.replace("boum", "boom").replace("don ", "done ").replace("don,", "done,")
+    bang, boom = f"id: bang, code: 1298, {BOOM.replace('boom', 'bang')}", f"id: boom, code: 1299, {BOOM}"
+    assert problems(pack, bang, boom, f"id: whole, code: 1297, {RULE}, {good}") == []
+    assert problems(pack, bang, boom, f"id: whole, code: 1297, {RULE}, {condition}") == [problem]
+
+
+def test_unless_knows_the_words_for_the_end_of_a_job(pack: Pack) -> None:
+    assert problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [good-end, alone]") == []
+    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [god-end]")
+    assert problem == "there is no kind, type or rule 'god-end'. Did you mean `good-end`?"

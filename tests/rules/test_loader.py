@@ -132,3 +132,10 @@ def test_a_name_that_stands_twice_is_told_with_the_first_place(pack: Pack) -> No
 def test_an_experiment_that_nobody_knows_is_refused() -> None:
     with pytest.raises(UsageError, match="Did you mean 'COMPASS'"):
         load_rules("COMPAS")
+
+
+@pytest.mark.parametrize(("experiments", "there"), [("COMPASS", True), ("NA62", False)])
+def test_a_common_rule_can_be_for_some_experiments_only(pack: Pack, experiments: str, there: bool) -> None:
+    text = f"rules:\n- {{id: boom-boom, code: 2999, match: boom, {RULE}, experiments: [{experiments}]}}\n"
+    pack.add(text, "common/a.yaml")
+    assert (load_rules("COMPASS", [pack.root]).rule("boom-boom") is not None) == there

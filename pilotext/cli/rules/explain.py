@@ -14,7 +14,7 @@ from pilotext.cli import classify
 from pilotext.decode import nearest
 from pilotext.errors import UsageError
 from pilotext.rules.loader import load_rules
-from pilotext.rules.schema import Rule, RuleSet
+from pilotext.rules.schema import Condition, Rule, RuleSet
 
 LONGEST = 200
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     ruleset = load_rules(options.experiment, options.rules)
     rule = _named(ruleset, options.rule)
     if options.log is not None:
-        _take_log(options, rule)
+        _take_log(options, rule, ruleset)
     verdict = classify.verdict_of(options, ruleset)
     explanation = explain(rule, verdict, classify.case_of(options), classify.streams_of(options))
     if options.json:
@@ -49,10 +49,19 @@ def _named(ruleset: RuleSet, name: str) -> Rule:
     raise UsageError(f"there is no rule {name!r}.", advice=f"Did you mean {meant!r}?" if meant else "")
 
 
-def _take_log(options: argparse.Namespace, rule: Rule) -> None:
+def _forms(rule: Rule, ruleset: RuleSet) -> Iterable[Condition]:
+    """The conditions of a rule, and of the rules that it is made of."""
+    for form in rule.conditions:
+        yield form
+        for part in form.all or ():
+            if (other := ruleset.rule(part)) is not None:
+                yield from _forms(other, ruleset)
+
+
+def _take_log(options: argparse.Namespace, rule: Rule, ruleset: RuleSet) -> None:
     if not options.log.is_file():
         raise UsageError(f"{options.log}: there is no such file.")
-    stream = next((form.stream for form in rule.conditions if form.stream in ("stdout", "stderr")), "stdout")
+    stream = next((form.stream for form in _forms(rule, ruleset) if form.stream in ("stdout", "stderr")), "stdout")
     if getattr(options, stream) is not None:
         raise UsageError(f"LOG and --{stream} are both given.", advice="Give one of them.")
     setattr(options, stream, options.log)
