@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from pilotext.classify.diag import compose, place, sentence
 from pilotext.classify.elect import elect
-from pilotext.classify.observe import Case, observe, of_finding, rules_for
-from pilotext.classify.sighting import Matches, Sighting
+from pilotext.classify.observe import Case, observe, of_finding, rules_for, unseen_markers
+from pilotext.classify.sighting import Matches, Sighting, Weight
 from pilotext.classify.tail import quote_tail, signature_of, tail_that_matters
 from pilotext.classify.unless import ended_well, names_of, silenced
 from pilotext.model import Finding, Match, Verdict
-from pilotext.rules.schema import RuleSet
+from pilotext.rules.schema import Rule, RuleSet
 
 NOT_JUDGED = ("no-log", "classifier-failed")
 """Findings that say nothing about the job itself."""
@@ -38,7 +40,7 @@ def judge(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
     )
     if election.winner is not None:
         return _by_rule(ruleset, verdict, election.winner, matches, case)
-    if finding := _without_rule(ruleset, case) or _by_default(matches, case):
+    if finding := _without_rule(ruleset, case) or _by_default(rules, matches, case):
         return _by_finding(ruleset, verdict, finding, matches, case)
     if case.exit is None:
         diag = "nothing in the log tells of a failure, and how the program ended is not known"
@@ -57,15 +59,19 @@ def _without_rule(ruleset: RuleSet, case: Case) -> Finding | None:
     return next((finding for finding in case.findings if ruleset.for_finding(finding.name) is None), None)
 
 
-def _by_default(matches: Matches, case: Case) -> Finding | None:
+def _by_default(rules: Sequence[Rule], matches: Matches, case: Case) -> Finding | None:
     """What to say of a job that no rule says anything of; None if that is all right."""
-    if case.exit is None:
-        text = "there is neither a log nor an exit status"
-        return None if matches.streams else Finding(name="no-log", text=text, phase="classify")
-    if case.exit.code != 0 or case.exit.signal is not None:
-        return Finding(name="unclassified", text=f"{case.exit}, and no rule says why", phase="classify")
     if matches.unread:
         return Finding(name="classifier-failed", text="; ".join(matches.unread), phase="classify")
+    if not matches.streams and case.exit is None:
+        return Finding(name="no-log", text="there is neither a log nor an exit status", phase="classify")
+    if case.exit is not None and (case.exit.code != 0 or case.exit.signal is not None):
+        return Finding(name="unclassified", text=f"{case.exit}, and no rule says why", phase="classify")
+    if not matches.streams:
+        return Finding(name="no-log", text="there is no log, and exit status 0 alone proves nothing", phase="classify")
+    if case.exit is not None and (condition := next(unseen_markers(rules, matches), None)):
+        text = f"{condition.absent!r} is looked for in {condition.stream}, which was not given"
+        return Finding(name="no-log", text=text, phase="classify")
     return None
 
 
@@ -87,7 +93,7 @@ def _by_rule(ruleset: RuleSet, verdict: Verdict, winner: Sighting, matches: Matc
     text, code = winner.rule.text, winner.rule.code
     evidence = winner.evidence[:MOST_EVIDENCE]
     named = None
-    if text.cause == "unknown":
+    if text.cause == "unknown" or winner.weight is Weight.ABSENT:  # a missing marker says that, and never why
         stream, lines = tail_that_matters(ruleset, matches)
         named = signature_of(lines, case.exit)
         if lines and not any(one.line for one in evidence):

@@ -134,12 +134,27 @@ def _absent(rule: Rule, matches: Matches, silencing: set[str]) -> Iterator[Sight
     for condition in rule.conditions:
         if condition.absent is None or (rule.id, condition) in matches.markers or silencing & set(condition.unless):
             continue
+        if not _was_read(condition, matches):
+            continue
         tail = matches.streams[condition.stream].tail if condition.stream in matches.streams else ()
         last = [line.text for line in tail if line.text.strip()][-MOST_NEIGHBOURS:]
         where = "stdout and stderr" if condition.stream == "any" else condition.stream
         text = f"{condition.absent!r} does not stand in {where}"
         evidence = Evidence(rule=rule.id, stream="wrapper", line=0, offset=0, text=text, before=tuple(last))
         yield Sighting(rule, Weight.ABSENT, 1, (evidence,))
+
+
+def _was_read(condition: Condition, matches: Matches) -> bool:
+    """Whether there was a stream in which a text could have stood."""
+    return condition.stream in matches.streams or (condition.stream == "any" and bool(matches.streams))
+
+
+def unseen_markers(rules: Iterable[Rule], matches: Matches) -> Iterator[Condition]:
+    """Markers that are required, in streams that nobody gave us to read."""
+    for rule in rules:
+        for condition in rule.conditions:
+            if condition.absent is not None and rule.text.action != "note" and not _was_read(condition, matches):
+                yield condition
 
 
 def _names(condition: Condition, finding: Finding) -> bool:

@@ -6,7 +6,6 @@ A check sees a `Group`: the rules that are used together, those of `common` and 
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import get_args
@@ -182,6 +181,16 @@ def unknown_counters(group: Group) -> Iterator[Problem]:
                     yield entry.problem(where, f"nobody counts {name!r}.", _meant(name, known))
 
 
+FIELD = re.compile(r"\{(\w+)\}")
+
+
+def lonely_braces_in_diag(group: Group) -> Iterator[Problem]:
+    """Only a whole `{name}` is replaced."""
+    for entry in group.rules:
+        if re.search(r"[{}]", FIELD.sub("", entry.text.diag)):
+            yield entry.problem("diag", "a brace stands alone.", "Write `{name}` for what a group caught, or no brace.")
+
+
 def unknown_fields_in_diag(group: Group) -> Iterator[Problem]:
     """A diag may name what the groups of its patterns caught; findings and limits bring fields of their own."""
     for entry in group.rules:
@@ -189,8 +198,8 @@ def unknown_fields_in_diag(group: Group) -> Iterator[Problem]:
         if any(condition.finding or condition.limit or condition.all for condition in conditions):
             continue
         known = {name for c in conditions if c.match for name in _groups(c.match)}
-        for _, name, _, _ in string.Formatter().parse(entry.text.diag):
-            if name is not None and name not in known:
+        for name in FIELD.findall(entry.text.diag):
+            if name not in known:
                 advice = _meant(name, sorted(known))
                 yield entry.problem("diag", f"no pattern of the rule has a group `{name}`.", advice)
 
@@ -210,6 +219,7 @@ CHECKS: tuple[Check, ...] = (
     unknown_jobs,
     unknown_counters,
     unknown_fields_in_diag,
+    lonely_braces_in_diag,
 )
 
 

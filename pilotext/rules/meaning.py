@@ -27,6 +27,7 @@ Wrong = tuple[str, str, str]
 MOST_LINES = 100
 """The longest window that `lines` may ask for; the matcher keeps that many lines of each stream."""
 
+OWN_STREAMS = ("stdout", "stderr", "any")
 SIGNALS = tuple(member.name for member in signal.Signals)
 _RANGE = re.compile(r"(\d+)-(\d+)")
 
@@ -95,6 +96,8 @@ def _wrong_condition(condition: Condition) -> Iterator[Wrong]:
         yield "lines", f"`lines` is {condition.lines}.", f"Write a number from 1 to {MOST_LINES}."
     if condition.lines > 1 and condition.match is None:
         yield "lines", "`lines` goes with `match` only.", "Remove it."
+    if condition.stream not in OWN_STREAMS and not re.search(r"[.*?/]", condition.stream):
+        yield from _not_among("stream", condition.stream, OWN_STREAMS)
     if condition.tolerance and condition.events is None:
         yield "tolerance", "`tolerance` goes with `events` only.", "Remove it."
     if condition.limit is not None:
