@@ -1,0 +1,76 @@
+"""Counting the matches of a flood: thousands of lines that one rule fits, held against its pattern in one go."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+
+import regex
+
+from pilotext.classify.clean import Block
+from pilotext.classify.fastscan import may_match
+from pilotext.classify.literals import SET, needed_by
+from pilotext.classify.probe import TIMEOUT_S
+from pilotext.rules.patterns import FLAGS
+from pilotext.rules.schema import Condition
+
+_PART = re.compile(rf"\\.|{SET}|.", re.DOTALL)
+_CROSSES = re.compile(r"(?<!\\)(?:\\\\)*\\[^dwS\W]|[\x00-\x1f]-?|\\\n")
+"""What may let a set that is not negated hold a line end."""
+
+_GROUP_NAME = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P?<\w+>")
+_NARROWED = {r"\s": r"[^\S\n]", r"\D": r"[^\d\n]", r"\W": r"[^\w\n]"}
+_AS_THEY_ARE = frozenset((r"\d", r"\w", r"\S", r"\b", r"\B", r"\t"))
+
+
+class Crowd:
+    """A condition about one line, as a pattern that finds every such line of a text once."""
+
+    def __init__(self, pattern: str) -> None:
+        self._text = pattern
+        self._ascii = _GROUP_NAME.sub(r"\1(", pattern).encode()
+
+    def matches(self, block: Block) -> int | None:
+        """In how many lines of the block the condition is fulfilled; None if that cannot be said in time."""
+        if block.cleaned.isascii() and not may_match(self._ascii, block.cleaned):
+            return 0
+        try:
+            return len(self._pattern.findall(block.cleaned.decode(), timeout=TIMEOUT_S))
+        except TimeoutError:
+            return None
+
+    @cached_property
+    def _pattern(self) -> regex.Pattern[str]:
+        return regex.compile(f"(?:{self._text}).*", FLAGS)
+
+
+def crowd_of(condition: Condition) -> Crowd | None:
+    """None for a condition that might see something else in many lines than in each of them."""
+    if condition.lines > 1 or needed_by(condition) is None:  # None needed: it may match nothing, or is not understood
+        return None
+    if condition.match is None:
+        literal = condition.contains or condition.absent or ""
+        return None if "\n" in literal else Crowd(regex.escape(literal))
+    pattern = within_a_line(condition.match)
+    return None if pattern is None else Crowd(pattern)
+
+
+def within_a_line(pattern: str) -> str | None:
+    """A pattern of which `literals` knows a text, so that no part of it crosses a line end; None if not sure."""
+    if re.match(r"\(\?[a-z]*s", pattern):
+        return None
+    parts = [_narrowed(part) for part in _PART.findall(pattern)]
+    known = [part for part in parts if part is not None]
+    return "".join(known) if len(known) == len(parts) else None
+
+
+def _narrowed(part: str) -> str | None:
+    if part.startswith("[^"):
+        return None if part.startswith("[^]") else rf"[^\n{part[2:]}"
+    if part.startswith("["):
+        return None if _CROSSES.search(part) else part
+    if part in _NARROWED:
+        return _NARROWED[part]
+    if part == "\n" or (part.startswith("\\") and part not in _AS_THEY_ARE and (part[1].isalnum() or part[1] == "\n")):
+        return None
+    return part
