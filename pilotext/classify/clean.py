@@ -10,7 +10,7 @@ never changes a line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -80,6 +80,16 @@ class Block:
         """The line that this byte of `cleaned` stands in."""
         stop = self.cleaned.find(b"\n", place)
         return self.cleaned[self.cleaned.rfind(b"\n", 0, place) + 1 : stop if stop >= 0 else None].decode()
+
+    def lines_at(self, places: Iterable[int]) -> bytes:
+        """The lines that these bytes of `cleaned` stand in, each but once; the places are in order."""
+        text, lines, behind = self.cleaned, [], -1
+        for place in places:
+            if place > behind:
+                behind = text.find(b"\n", place)
+                behind = behind if behind >= 0 else len(text)
+                lines.append(text[text.rfind(b"\n", 0, place) + 1 : behind])
+        return b"\n".join(lines)
 
     def number_at(self, place: int) -> int:
         """The number of the line that this byte of `cleaned` stands in; quick if the last one asked for is near."""

@@ -41,9 +41,9 @@ class Count:
             self.value = number
         return True
 
-    def add_crowd(self, block: Block) -> bool:
-        """Count the lines of a block in one go; False if they are to be looked at line by line."""
-        times = self._crowd.matches(block) if self._crowd else None
+    def add_crowd(self, block: Block, places: Iterable[int]) -> bool:
+        """Count these lines of a block in one go; False if they are to be looked at line by line."""
+        times = self._crowd.matches(block, places) if self._crowd else None
         if times is None:
             return False
         self.value = (self.value or 0) + times

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cached_property
 
 import regex
@@ -18,6 +19,12 @@ _PART = re.compile(rf"\\.|{SET}|.", re.DOTALL)
 _CROSSES = re.compile(r"(?<!\\)(?:\\\\)*\\[^dwS\W]|[\x00-\x1f]-?|\\\n")
 """What may let a set that is not negated hold a line end."""
 
+_REPEATED_GROUP = re.compile(r"\)[*+{]")
+_ENDLESS = re.compile(r"[*+]|\{\d*,\}")
+MOST_ENDLESS = 2
+"""Repetitions of any length that a pattern may have to be tried without a time limit."""
+
+LONG_LINE = rb"[^\n]{1000}"
 _GROUP_NAME = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P?<\w+>")
 _NARROWED = {r"\s": r"[^\S\n]", r"\D": r"[^\d\n]", r"\W": r"[^\w\n]"}
 _AS_THEY_ARE = frozenset((r"\d", r"\w", r"\S", r"\b", r"\B", r"\t"))
@@ -28,14 +35,20 @@ class Crowd:
 
     def __init__(self, pattern: str) -> None:
         self._text = pattern
+        self._tame = not _REPEATED_GROUP.search(pattern) and len(_ENDLESS.findall(pattern)) <= MOST_ENDLESS
         self._ascii = _GROUP_NAME.sub(r"\1(", pattern).encode()
 
-    def matches(self, block: Block) -> int | None:
-        """In how many lines of the block the condition is fulfilled; None if that cannot be said in time."""
-        if block.cleaned.isascii() and not may_match(self._ascii, block.cleaned):
-            return 0
+    def is_nowhere(self, block: Block) -> bool:
+        """Whether it is certain, without a look at any line, that the condition is fulfilled in none of the block."""
+        return block.cleaned.isascii() and not may_match(self._ascii, block.cleaned)
+
+    def matches(self, block: Block, places: Iterable[int]) -> int | None:
+        """In how many of the lines with these places the condition is fulfilled; None if it takes too long to say."""
+        lines = block.lines_at(places).decode()
+        # Looking at the clock costs more than such a match; short lines bound what a tame pattern can take.
+        unlimited = self._tame and not may_match(LONG_LINE, block.cleaned)
         try:
-            return len(self._pattern.findall(block.cleaned.decode(), timeout=TIMEOUT_S))
+            return len(self._pattern.findall(lines, timeout=None if unlimited else TIMEOUT_S))
         except TimeoutError:
             return None
 

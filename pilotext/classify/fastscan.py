@@ -76,7 +76,7 @@ class Present:
 
 def may_match(pattern: bytes, data: bytes) -> bool:
     """False if it is certain that no line of `data`, all ASCII, matches; `pattern` must not cross line ends."""
-    if hyperscan() is None:
+    if len(data) < LARGE or hyperscan() is None:
         return True
     known = _pattern(pattern)
     return known is None or bool(known.present(data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
 
 from pilotext.classify.clean import Block
 from pilotext.classify.fastscan import Texts
@@ -40,7 +41,7 @@ class Finder:
         if not wanted:
             return begins(block.cleaned)
         found = [_places(block.cleaned.lower() if folded else block.cleaned, text) for text, folded in wanted]
-        return found[0] if len(found) == 1 else sorted(place for places in found for place in places)
+        return found[0] if len(found) == 1 else merge(*found)
 
     def places_from_end(self, block: Block, index: int) -> Iterable[int]:
         """The same from the last one on."""

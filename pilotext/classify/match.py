@@ -8,7 +8,6 @@ surroundings; counters are read at once, because limits watch them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 
 from pilotext.classify.clean import Block, Line, Splitter
 from pilotext.classify.counters import Count
@@ -125,11 +124,15 @@ class StreamMatcher:
             if index >= len(self.watches):
                 self._count(self.counts[index - len(self.watches)], block, index)
                 continue
-            if not (self._is_crowded(block, index) and self._judge_crowd(self.watches[index], block, index)):
-                self._open_lines(self.watches[index].condition.lines, block, index)
+            watch = self.watches[index]
+            if watch.crowd is not None and watch.crowd.is_nowhere(block):
+                continue
+            places = [*self._finder.places(block, index)]
+            if len(places) <= CROWD or not self._judge_crowd(watch, block, places):
+                self._open_for(index, watch.condition.lines, block, places)
 
-    def _open_lines(self, span: int, block: Block, index: int) -> None:
-        for place in self._finder.places(block, index):
+    def _open_for(self, index: int, span: int, block: Block, places: Iterable[int]) -> None:
+        for place in places:
             number = block.number_at(place)
             for start in range(max(1, number + 1 - span), number + 1):
                 self._open.setdefault(start, set()).add(index)
@@ -137,19 +140,18 @@ class StreamMatcher:
     def _count(self, count: Count, block: Block, index: int) -> None:
         if count.text.take == "last":
             any(count.look(block.text_at(place)) for place in self._finder.places_from_end(block, index))
-        elif not count.settled and not (self._is_crowded(block, index) and count.add_crowd(block)):
-            for place in self._finder.places(block, index):
-                count.look(block.text_at(place))
+        elif not count.settled:
+            places = [*self._finder.places(block, index)]
+            if len(places) <= CROWD or not count.add_crowd(block, places):
+                for place in places:
+                    count.look(block.text_at(place))
 
-    def _is_crowded(self, block: Block, index: int) -> bool:
-        return next(islice(self._finder.places(block, index), CROWD, None), None) is not None
-
-    def _judge_crowd(self, watch: Watch, block: Block, index: int) -> bool:
+    def _judge_crowd(self, watch: Watch, block: Block, places: Sequence[int]) -> bool:
         """Count the matches of a block in one go, and quote the last. False if that is to be done line by line."""
-        times = watch.crowd.matches(block) if watch.crowd else None
+        times = watch.crowd.matches(block, places) if watch.crowd else None
         if times is None or (times and (watch.count <= MOST_FIRST or watch.rule.id in self._sharing)):
             return False
-        for place in self._finder.places_from_end(block, index) if times else ():
+        for place in reversed(places if times else ()):
             line = block.line(block.number_at(place))
             if found := watch.probe.look(line.text, len(line.text)):
                 watch.keep(line, line.text, found, self._recent, times)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pilotext.classify.clean import Block
 from pilotext.classify.crowd import crowd_of, within_a_line
+from pilotext.classify.finder import begins
 from pilotext.rules.patterns import find
 from pilotext.rules.schema import Condition
 from tests.classify.test_literals import PATTERNS
@@ -23,8 +24,9 @@ def test_a_crowd_counts_what_line_by_line_is_found(pattern: str, log: str) -> No
         return
     crowd = crowd_of(Condition(match=pattern))
     if crowd is not None:
+        block = Block(1, 0, log.encode())
         lines = [line for line in log.split("\n") if find(pattern, line)]
-        assert crowd.matches(Block(1, 0, log.encode())) == len(lines)
+        assert crowd.matches(block, begins(block.cleaned)) == len(lines)
 
 
 @pytest.mark.parametrize(
@@ -53,4 +55,6 @@ def test_patterns_over_several_lines_or_without_a_certain_text_are_no_crowd() ->
 def test_literals_are_counted_once_a_line() -> None:
     crowd = crowd_of(Condition(contains="f(x)"))
     assert crowd is not None
-    assert crowd.matches(Block(1, 0, b"f(x) f(x)\nfx\n f(x)\n")) == 2
+    block = Block(1, 0, b"f(x) f(x)\nfx\n f(x)\n")
+    assert crowd.matches(block, [0, 5, 14]) == 2
+    assert crowd.matches(block, [5]) == 1

@@ -32,11 +32,12 @@ def test_without_hyperscan_the_same_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_pattern_that_no_line_has_is_known_not_to_match() -> None:
-    assert not may_match(rb"^Killed(?! twice)", b"not Killed\n")
+    assert not may_match(rb"^Killed(?! twice)", b"not Killed\n" * LARGE)
 
 
 def test_a_pattern_that_is_not_understood_may_match() -> None:
-    assert may_match(b"Killed(", b"nothing")
+    assert may_match(b"Killed(", b"nothing" * LARGE)
+    assert may_match(b"Killed", b"too small to ask")
 
 
 def test_no_texts_are_nowhere() -> None:
