@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import regex
 
 from pilotext.classify import Case, LogScan, judge
+from pilotext.classify.literals import needed_by
 from pilotext.model import ExitStatus
 from pilotext.rules.schema import Condition, Rule, RuleSet
 
 PIECE = 1 << 20
-_FLAGS = re.compile(r"\(\?[a-z]+\)")
 
 
 def many_rules(ruleset: RuleSet, times: int) -> RuleSet:
@@ -58,12 +59,14 @@ def _like(rule: Rule, number: int) -> Rule:
 
 
 def _other(condition: Condition, number: int) -> Condition:
-    """The condition with another text at its end: as many lines are near it, and none matches."""
-    if condition.match is not None:
-        flags = _FLAGS.match(condition.match)
-        begin = flags[0] if flags else ""
-        return msgspec.structs.replace(condition, match=f"{begin}(?:{condition.match.removeprefix(begin)})@{number}")
+    """The condition with another letter behind the texts that it needs: nearly there, as real rules are, and absent."""
+    needed = needed_by(condition)
+    mark = chr(ord("A") + number)
+    pattern = condition.match
+    for text in needed.texts if needed and pattern else ():
+        for written in (text, regex.escape(text), re.escape(text)):
+            pattern = pattern and pattern.replace(written, written + mark)
     literal = condition.contains or condition.absent
-    if literal is None:
-        return condition
-    return msgspec.structs.replace(condition, contains=f"{literal}@{number}", absent=None)
+    if literal is not None:
+        return msgspec.structs.replace(condition, contains=literal + mark, absent=None)
+    return msgspec.structs.replace(condition, match=pattern)
