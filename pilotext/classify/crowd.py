@@ -19,11 +19,8 @@ _PART = re.compile(rf"\\.|{SET}|.", re.DOTALL)
 _CROSSES = re.compile(r"(?<!\\)(?:\\\\)*\\[^dwS\W]|[\x00-\x1f]-?|\\\n")
 """What may let a set that is not negated hold a line end."""
 
+_REPEATED = re.compile(r"[*+{]")
 _REPEATED_GROUP = re.compile(r"\)[*+{]")
-_ENDLESS = re.compile(r"[*+]|\{\d*,\}")
-MOST_ENDLESS = 2
-"""Repetitions of any length that a pattern may have to be tried without a time limit."""
-
 LONG_LINE = rb"[^\n]{1000}"
 _GROUP_NAME = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P?<\w+>")
 _NARROWED = {r"\s": r"[^\S\n]", r"\D": r"[^\d\n]", r"\W": r"[^\w\n]"}
@@ -35,7 +32,8 @@ class Crowd:
 
     def __init__(self, pattern: str) -> None:
         self._text = pattern
-        self._tame = not _REPEATED_GROUP.search(pattern) and len(_ENDLESS.findall(pattern)) <= MOST_ENDLESS
+        self._tame = not _REPEATED_GROUP.search(pattern) and len(_REPEATED.findall(pattern)) <= 1
+        self._too_slow = False
         self._ascii = _GROUP_NAME.sub(r"\1(", pattern).encode()
 
     def is_nowhere(self, block: Block) -> bool:
@@ -44,12 +42,16 @@ class Crowd:
 
     def matches(self, block: Block, places: Iterable[int]) -> int | None:
         """In how many of the lines with these places the condition is fulfilled; None if it takes too long to say."""
+        if self._too_slow:
+            return None
         lines = block.lines_at(places).decode()
-        # Looking at the clock costs more than such a match; short lines bound what a tame pattern can take.
+        # Looking at the clock costs more than such a match. With one repetition and short lines there is no need to:
+        # what that can take by the line is far below the limit.
         unlimited = self._tame and not may_match(LONG_LINE, block.cleaned)
         try:
             return len(self._pattern.findall(lines, timeout=None if unlimited else TIMEOUT_S))
         except TimeoutError:
+            self._too_slow = True
             return None
 
     @cached_property

@@ -5,6 +5,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotext.classify import crowd as crowd_module
 from pilotext.classify.clean import Block
 from pilotext.classify.crowd import crowd_of, within_a_line
 from pilotext.classify.finder import begins
@@ -58,3 +59,24 @@ def test_literals_are_counted_once_a_line() -> None:
     block = Block(1, 0, b"f(x) f(x)\nfx\n f(x)\n")
     assert crowd.matches(block, [0, 5, 14]) == 2
     assert crowd.matches(block, [5]) == 1
+
+
+def test_a_pattern_that_runs_wild_is_given_up_once_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd_module, "TIMEOUT_S", 0.01)
+    crowd = crowd_of(Condition(match="Killed(a|aa)+$"))
+    assert crowd is not None
+    wild = Block(1, 0, b"Killed" + b"a" * 60 + b"b\n")
+    assert crowd.matches(wild, [0]) is None
+    assert crowd.matches(Block(1, 0, b"Killeda\n"), [0]) is None
+
+
+def test_only_a_pattern_with_one_repetition_is_tried_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd_module, "may_match", lambda pattern, data: False)
+    monkeypatch.setattr(crowd_module, "TIMEOUT_S", 1e-9)
+    many = Block(1, 0, b"xKilled 1\n" * 5000)
+    places = [*begins(many.cleaned)]
+    one, two = crowd_of(Condition(match=r"Killed \d+")), crowd_of(Condition(match=r"x.*Killed.*\d"))
+    assert one is not None
+    assert two is not None
+    assert one.matches(many, places) == 5000
+    assert two.matches(many, places) is None
