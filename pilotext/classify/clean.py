@@ -10,10 +10,11 @@ never changes a line.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+
+from pilotext.classify.fastscan import has_controls
 
 LINE_LIMIT = 64 * 1024
 HALF = LINE_LIMIT // 2
@@ -43,8 +44,10 @@ class Block:
 
     @cached_property
     def cleaned(self) -> bytes:
-        """The lines as UTF-8, cleaned, with `\\n` at their ends; as many as there are in `raw`."""
+        """The lines as UTF-8, cleaned, with `\\n` at their ends; as many as there are in `raw`. Mostly it is `raw`."""
         text = self.raw
+        if text.isascii() and not has_controls(text):
+            return text
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if b"\x1b" in text:
@@ -54,7 +57,11 @@ class Block:
 
     @cached_property
     def count(self) -> int:
-        return self.cleaned.count(b"\n") + (not self.cleaned.endswith(b"\n"))
+        return self._line_ends + (not self.cleaned.endswith(b"\n"))
+
+    @cached_property
+    def _line_ends(self) -> int:
+        return self.cleaned.count(b"\n")
 
     @property
     def end(self) -> int:
@@ -63,16 +70,65 @@ class Block:
 
     def line(self, number: int) -> Line:
         index = number - self.number
-        return Line(number, self.offset + self._offsets[index], self._texts[index].decode())
+        start = self._go_to(index)
+        stop = self.cleaned.find(b"\n", start)
+        text = self.cleaned[start:stop] if stop >= 0 else self.cleaned[start:]
+        offset = start if self.cleaned is self.raw else self._offsets[index]
+        return Line(number, self.offset + offset, text.decode())
+
+    def text_at(self, place: int) -> str:
+        """The line that this byte of `cleaned` stands in."""
+        stop = self.cleaned.find(b"\n", place)
+        return self.cleaned[self.cleaned.rfind(b"\n", 0, place) + 1 : stop if stop >= 0 else None].decode()
+
+    def lines_at(self, places: Iterable[int]) -> bytes:
+        """The lines that these bytes of `cleaned` stand in, each but once; the places are in order."""
+        text, lines, behind = self.cleaned, [], -1
+        for place in places:
+            if place > behind:
+                behind = text.find(b"\n", place)
+                behind = behind if behind >= 0 else len(text)
+                lines.append(text[text.rfind(b"\n", 0, place) + 1 : behind])
+        return b"\n".join(lines)
+
+    def number_at(self, place: int) -> int:
+        """The number of the line that this byte of `cleaned` stands in; quick if the last one asked for is near."""
+        index, start = self._last_place
+        if place - start > len(self.cleaned) - place:  # the end is nearer
+            index, start = self._line_ends, len(self.cleaned)
+        if place >= start:
+            index += self.cleaned.count(b"\n", start, place)
+        else:
+            index -= self.cleaned.count(b"\n", place, start)
+        self._remember(index, self.cleaned.rfind(b"\n", 0, place) + 1)
+        return self.number + index
+
+    def _go_to(self, index: int) -> int:
+        """Where in `cleaned` the line with this index begins."""
+        at, start = (index, self._known[index]) if index in self._known else self._last_place
+        while at < index:
+            at, start = at + 1, self.cleaned.index(b"\n", start) + 1
+        while at > index:
+            at, start = at - 1, self.cleaned.rfind(b"\n", 0, start - 1) + 1
+        self._remember(at, start)
+        return start
+
+    def _remember(self, index: int, start: int) -> None:
+        self._known[index] = start
+        self._last_place[:] = index, start
 
     @cached_property
-    def _texts(self) -> list[bytes]:
-        return self.cleaned.split(b"\n")
+    def _last_place(self) -> list[int]:
+        """The line that was asked for last: its index and where it begins in `cleaned`."""
+        return [0, 0]
+
+    @cached_property
+    def _known(self) -> dict[int, int]:
+        """Where lines begin that were asked for."""
+        return {}
 
     @cached_property
     def _offsets(self) -> list[int]:
-        if self.raw == self.cleaned:
-            return [0, *accumulate(len(text) + 1 for text in self._texts)]
         return [0, *(found.end() for found in _LINE_END.finditer(self.raw))]
 
 
@@ -87,7 +143,7 @@ class Splitter:
 
     def feed(self, chunk: bytes) -> list[Block]:
         """The blocks that this chunk completes."""
-        data = self._waiting + chunk
+        data = self._waiting + chunk if self._waiting else chunk
         held = data[-1:] if data.endswith(b"\r") else b""  # the next chunk may begin with its line feed
         data = data[: len(data) - len(held)]
         blocks = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pilotext.classify.clean import Block
+from pilotext.classify.crowd import crowd_of
 from pilotext.classify.probe import Probe
 from pilotext.rules.schema import Condition, CounterText
 
@@ -17,20 +19,35 @@ class Count:
     def __init__(self, text: CounterText) -> None:
         self.text = text
         self.probe = Probe(Condition(match=text.match))
+        self._crowd = crowd_of(self.probe.condition) if text.take == "count" else None
         self.value: int | float | None = 0 if text.take == "count" else None
 
-    def look(self, line: str) -> None:
-        """Take the number of a line, if it has one; what is no number is not counted."""
-        found = self.probe.look(line, len(line))
+    @property
+    def settled(self) -> bool:
+        """Whether no further line can change the value."""
+        return self.text.take == "first" and self.value is not None
+
+    def look(self, line: str) -> bool:
+        """Take the number of a line, if it has one, and say whether it had; what is no number is not counted."""
+        found = None if self.settled else self.probe.look(line, len(line))
         if found is None:
-            return
+            return False
         number = 1 if self.text.take == "count" else _number(found.fields.get("n", ""), self.text.type)
-        if number is None or (self.text.take == "first" and self.value is not None):
-            return
+        if number is None:
+            return False
         if self.text.take in ("sum", "count"):
             number += self.value or 0
         if abs(number) <= LARGEST:
             self.value = number
+        return True
+
+    def add_crowd(self, block: Block, places: Iterable[int]) -> bool:
+        """Count these lines of a block in one go; False if they are to be looked at line by line."""
+        times = self._crowd.matches(block, places) if self._crowd else None
+        if times is None:
+            return False
+        self.value = (self.value or 0) + times
+        return True
 
 
 def together(counts: Iterable[Count]) -> dict[str, int | float]:

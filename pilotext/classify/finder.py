@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
 
 from pilotext.classify.clean import Block
+from pilotext.classify.fastscan import Texts
 from pilotext.classify.literals import needed_by
 from pilotext.rules.schema import Condition
-
-Wanted = Mapping[bytes, Sequence[int]]
 
 
 class Finder:
@@ -17,39 +17,61 @@ class Finder:
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self._every: list[int] = []
-        self._exact: dict[bytes, list[int]] = defaultdict(list)
-        self._folded: dict[bytes, list[int]] = defaultdict(list)
+        self._wanted: list[list[tuple[bytes, bool]]] = [[] for _ in conditions]
+        owners: dict[tuple[bytes, bool], list[int]] = defaultdict(list)
         for index, condition in enumerate(conditions):
             needed = needed_by(condition)
             if needed is None:
                 self._every.append(index)
                 continue
-            for text in needed.texts:
-                (self._folded if needed.folded else self._exact)[text.encode()].append(index)
+            self._wanted[index] = [(text.encode(), needed.folded) for text in sorted(needed.texts)]
+            for text in self._wanted[index]:
+                owners[text].append(index)
+        self._owners = list(owners.values())
+        self._texts = Texts(list(owners))
 
-    def candidates(self, block: Block) -> list[tuple[int, int]]:
-        """Pairs of a line's number and the index of a condition that must look at it, in the order of the lines."""
-        places = [*_places(block.cleaned, self._exact)]
-        if self._folded:
-            places += _places(block.cleaned.lower(), self._folded)
-        found = {*_in_lines(block, sorted(places))}
-        found.update((number, index) for index in self._every for number in range(block.number, block.end))
-        return sorted(found)
+    def present(self, block: Block) -> list[int]:
+        """The conditions that must look at some line of the block, in order."""
+        seen = {index for text in self._texts.present(block.cleaned) for index in self._owners[text]}
+        return sorted(seen.union(self._every))
+
+    def places(self, block: Block, index: int) -> Iterable[int]:
+        """A place in every line that this condition must look at, in order."""
+        wanted = self._wanted[index]
+        if not wanted:
+            return begins(block.cleaned)
+        found = [_places(block.cleaned.lower() if folded else block.cleaned, text) for text, folded in wanted]
+        return found[0] if len(found) == 1 else merge(*found)
+
+    def places_from_end(self, block: Block, index: int) -> Iterable[int]:
+        """The same from the last one on."""
+        wanted = self._wanted[index]
+        if len(wanted) != 1 or wanted[0][1]:
+            return reversed([*self.places(block, index)])
+        return _places_from_end(block.cleaned, wanted[0][0])
 
 
-def _places(data: bytes, wanted: Wanted) -> Iterator[tuple[int, int]]:
-    """A place in every line that has one of the texts, with each condition that wants it."""
-    for text, indices in wanted.items():
-        at = data.find(text)
-        while at >= 0:
-            yield from ((at, index) for index in indices)
-            line_end = data.find(b"\n", at)
-            at = data.find(text, line_end) if line_end >= 0 else -1
+def begins(data: bytes) -> Iterator[int]:
+    """Where the lines of a block begin."""
+    at = 0
+    while True:
+        yield at
+        at = data.find(b"\n", at) + 1
+        if at in (0, len(data)):
+            return
 
 
-def _in_lines(block: Block, places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    number, before = block.number, 0
-    for place, index in places:
-        number += block.cleaned.count(b"\n", before, place)
-        before = place
-        yield number, index
+def _places(data: bytes, text: bytes) -> Iterator[int]:
+    at = data.find(text)
+    while at >= 0:
+        yield at
+        line_end = data.find(b"\n", at)
+        at = data.find(text, line_end + 1) if line_end >= 0 else -1
+
+
+def _places_from_end(data: bytes, text: bytes) -> Iterator[int]:
+    at = data.rfind(text)
+    while at >= 0:
+        yield at
+        line = data.rfind(b"\n", 0, at) + 1
+        at = data.rfind(text, 0, line)

@@ -22,7 +22,8 @@ _GLOBAL_FLAGS = re.compile(r"\(\?([a-zA-Z0-9]+)\)")
 _GROUP_HEAD = re.compile(r"\?(?:P?<\w+>|:)")
 _LOOK_AROUND = re.compile(r"\?<?[=!]")
 _QUANTIFIER = re.compile(r"[*?+]|\{(\d*),?\d*\}")
-_SET = re.compile(r"\[\^?\]?(?:\\.|[^\]\\\[])*\]", re.DOTALL)
+SET = r"\[\^?\]?(?:\\.|[^\]\\\[])*\]"
+_SET = re.compile(SET, re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One pass over a stream for all its rules and counters at once.
 
-`Finder.candidates` decides who looks at which lines, the patterns themselves decide what is a match. A line is judged
+`Finder` decides who looks at which lines, the patterns themselves decide what is a match. A line is judged
 when the lines behind it are there too, so that patterns can span several (`lines: N`) and evidence has its
 surroundings; counters are read at once, because limits watch them.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from pilotext.classify.clean import Block, Line, Splitter
 from pilotext.classify.counters import Count
+from pilotext.classify.crowd import crowd_of
 from pilotext.classify.finder import Finder
 from pilotext.classify.probe import Probe
 from pilotext.classify.quote import AFTER, BEFORE, quote, shorten, touched_lines, with_neighbours
@@ -28,6 +29,9 @@ MOST_FIRST = 3
 
 LONGEST_FIELD = 200
 
+CROWD = 50
+"""With more candidate lines in a block than this, the later matches of a rule are only counted."""
+
 
 class Watch:
     """A text condition of a rule in one stream, and what was seen of it."""
@@ -36,25 +40,32 @@ class Watch:
         self.stream = stream
         self.rule = rule
         self.probe = Probe(condition)
+        self.crowd = crowd_of(condition)
         self.count = 0
         self._fields: dict[str, str] = {}
         self._first: list[Evidence] = []
         self._last: tuple[Line, str, Found] | None = None
+        self._newest = 0
 
     @property
     def condition(self) -> Condition:
         return self.probe.condition
 
-    def keep(self, line: Line, window: str, found: Found, recent: Recent) -> None:
-        """Take a match into account; the later ones are quoted without their surroundings."""
-        self.count += 1
+    def keep(self, line: Line, window: str, found: Found, recent: Recent, times: int = 1) -> None:
+        """Take a match into account, the last of so many; the later ones are quoted without their surroundings."""
+        self.count += times
         if self.count == 1:
             self._fields = {name: value[:LONGEST_FIELD] for name, value in found.fields.items()}
         if self.count > MOST_FIRST:
-            self._last = (line, window, found)
+            if line.number > self._newest:  # lines before a crowd are judged behind it
+                self._newest, self._last = line.number, (line, window, found)
             return
         evidence = quote(self.rule.id, self.stream, line, window, found)
         self._first.append(with_neighbours(evidence, touched_lines(window, found), recent))
+
+    def start_over(self) -> None:
+        """Lines are counted from 1 again."""
+        self._newest = 0
 
     def sighting(self) -> Sighting:
         evidence = tuple(self._first)
@@ -75,6 +86,7 @@ class StreamMatcher:
         self._finder = Finder([probe.condition for probe in probes])
         self._span = max((watch.condition.lines for watch in watches), default=1)
         self._ahead = self._span - 1 + AFTER
+        self._sharing = _sharing(watch.rule for watch in watches)
         self._bytes = 0
         self._begin()
 
@@ -93,6 +105,8 @@ class StreamMatcher:
     def start_over(self) -> None:
         """The stream begins anew, as its file was truncated or replaced; what was seen stays seen."""
         self.close()
+        for watch in self.watches:
+            watch.start_over()
         self._begin()
 
     def end(self) -> StreamEnd:
@@ -106,12 +120,43 @@ class StreamMatcher:
 
     def _scan(self, block: Block) -> None:
         self._recent.add(block)
-        for number, index in self._finder.candidates(block):
+        for index in self._finder.present(block):
             if index >= len(self.watches):
-                self.counts[index - len(self.watches)].look(block.line(number).text)
+                self._count(self.counts[index - len(self.watches)], block, index)
                 continue
-            for start in range(max(1, number + 1 - self.watches[index].condition.lines), number + 1):
+            watch = self.watches[index]
+            if watch.crowd is not None and watch.crowd.is_nowhere(block):
+                continue
+            places = [*self._finder.places(block, index)]
+            if len(places) <= CROWD or not self._judge_crowd(watch, block, places):
+                self._open_for(index, watch.condition.lines, block, places)
+
+    def _open_for(self, index: int, span: int, block: Block, places: Iterable[int]) -> None:
+        for place in places:
+            number = block.number_at(place)
+            for start in range(max(1, number + 1 - span), number + 1):
                 self._open.setdefault(start, set()).add(index)
+
+    def _count(self, count: Count, block: Block, index: int) -> None:
+        if count.text.take == "last":
+            any(count.look(block.text_at(place)) for place in self._finder.places_from_end(block, index))
+        elif not count.settled:
+            places = [*self._finder.places(block, index)]
+            if len(places) <= CROWD or not count.add_crowd(block, places):
+                for place in places:
+                    count.look(block.text_at(place))
+
+    def _judge_crowd(self, watch: Watch, block: Block, places: Sequence[int]) -> bool:
+        """Count the matches of a block in one go, and quote the last. False if that is to be done line by line."""
+        times = watch.crowd.matches(block, places) if watch.crowd else None
+        if times is None or (times and (watch.count <= MOST_FIRST or watch.rule.id in self._sharing)):
+            return False
+        for place in reversed(places if times else ()):
+            line = block.line(block.number_at(place))
+            if found := watch.probe.look(line.text, len(line.text)):
+                watch.keep(line, line.text, found, self._recent, times)
+                break
+        return True
 
     def _judge_before(self, end: int) -> None:
         for number in sorted(number for number in self._open if number < end):
@@ -131,6 +176,12 @@ class StreamMatcher:
         for watch, window, found in seen:
             if watch.rule.id not in benign:
                 watch.keep(first, window, found, self._recent)
+
+
+def _sharing(rules: Iterable[Rule]) -> set[str]:
+    """Notes that take lines from rules, and the rules that they take them from: none can be counted by itself."""
+    notes = [rule.text for rule in rules if rule.text.action == "note" and rule.text.explains]
+    return {text.id for text in notes}.union(*(text.explains for text in notes))
 
 
 def _explained_here(rules: Iterable[Rule]) -> set[str]:

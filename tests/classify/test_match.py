@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotext.classify import probe
-from pilotext.classify.finder import Finder
+from pilotext.classify.finder import Finder, begins
 from pilotext.classify.match import StreamMatcher, Watch
 from pilotext.classify.sighting import Sighting
 from pilotext.rules.schema import Rule
@@ -73,12 +73,8 @@ def test_the_cut_into_chunks_never_changes_a_match(log: bytes, data: st.DataObje
 def test_the_choice_of_lines_never_changes_a_match(log: bytes) -> None:
     chosen = sightings([log], *RULES)
     with pytest.MonkeyPatch.context() as patch:
-        everything = range(len(RULES))
-        patch.setattr(
-            Finder,
-            "candidates",
-            lambda self, block: [(line, index) for line in range(block.number, block.end) for index in everything],
-        )
+        patch.setattr(Finder, "present", lambda self, block: range(len(RULES)))
+        patch.setattr(Finder, "places", lambda self, block, index: begins(block.cleaned))
         assert sightings([log], *RULES) == chosen
 
 
