@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -58,13 +60,19 @@ class LogScan:
         counts = [count for count in self._counts() if count.text.progress]
         return Progress(together(counts), self._bytes)
 
-    def finish(self) -> Matches:
-        """Read what is left in the streams now, and tell what all of them hold. The streams are closed."""
+    def finish(self, within_s: float = math.inf) -> Matches:
+        """Read what is left in the streams now, and tell what all of them hold. The streams are closed.
+
+        What could not be read `within_s` seconds is told in the matches as unread.
+        """
         if self._matches is None:
+            deadline = time.monotonic() + within_s
             for tail, matcher in self._streams:
                 left = max(1, tail.left())
-                while left > 0 and (size := self._step(tail, matcher, left)):
+                while left > 0 and time.monotonic() < deadline and (size := self._step(tail, matcher, left)):
                     left -= size
+                if time.monotonic() >= deadline and left > 1:
+                    tail.problem = f"the last {left} bytes were not read, there was no time"
                 tail.close()
                 matcher.close()
             self._matches = self._gather()

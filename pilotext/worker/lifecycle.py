@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import shutil
 import traceback
@@ -35,8 +36,11 @@ from pilotext.worker.stop import StopSwitch, ToldToStop
 
 TRACEBACK_NAME = "pilotext_traceback.txt"
 SAMPLE_EVERY_S = 0.25
-STOP_GRACE_S = 1.0
+STOP_GRACE_S = 0.8
 """What the payload has between SIGTERM and SIGKILL when we are told to stop ourselves: the pilot leaves us 3 s."""
+
+STOP_SCAN_S = 0.4
+"""What is left then for the end of its logs."""
 
 
 @dataclass(frozen=True)
@@ -191,9 +195,11 @@ def _payload(run: Run) -> bool:
         except PayloadRefusedError as refusal:
             run.ledger.found(_finding(run, refusal.finding, str(refusal)))
             return False
+        scan_within_s = math.inf
         try:
             _watch(run, payload, scan)
         except ToldToStop as order:
+            scan_within_s = STOP_SCAN_S
             _note_order(run, order)
             run.ledger.write_provisional()
             payload.stop(STOP_GRACE_S)
@@ -201,7 +207,7 @@ def _payload(run: Run) -> bool:
             raise
         finally:
             run.ledger.exit = payload.exit
-            run.ledger.matches = scan.finish()
+            run.ledger.matches = scan.finish(scan_within_s)
             if scan.broken:
                 run.ledger.found(_finding(run, "classifier-failed", scan.broken))
             run.ledger.usage = replace(run.ledger.usage, cpu_s=max(payload.cpu_s, run.ledger.usage.cpu_s))

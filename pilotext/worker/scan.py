@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +12,9 @@ from pilotext.model import Job
 from pilotext.rules.schema import RuleSet
 
 T = TypeVar("T")
+
+READ_AT_ONCE = 64 << 20
+"""Bytes of log that are read between two looks at the payload: a fraction of a second, and more than it can write."""
 
 
 class GuardedScan:
@@ -28,15 +32,15 @@ class GuardedScan:
         """Read what was written since, and say how far the payload is."""
 
         def read() -> Progress:
-            self._scan.read()
+            self._scan.read(READ_AT_ONCE)
             return self._scan.progress()
 
         self._progress = self._guarded(read, self._progress)
         return self._progress
 
-    def finish(self) -> Matches:
-        """Read the rest; nothing is known of the log if the classifier failed."""
-        return self._guarded(self._scan.finish, Matches())
+    def finish(self, within_s: float = math.inf) -> Matches:
+        """Read the rest, as far as there is time; nothing is known of the log if the classifier failed."""
+        return self._guarded(lambda: self._scan.finish(within_s), Matches())
 
     def _guarded(self, action: Callable[[], T], otherwise: T) -> T:
         if self.broken:

@@ -131,3 +131,11 @@ def test_a_file_of_the_work_directory_is_judged_by_the_rules_that_name_it(tmp_pa
     assert named_files(ruleset(KILLED, named), work) == {"setup.log": work / "setup.log"}
     judged = verdict(tmp_path, ruleset(KILLED, named), workdir=work, stdout="fine\n")
     assert (judged.rule, judged.evidence[0].stream, judged.also) == ("named", "setup.log", ())
+
+
+def test_what_there_is_no_time_to_read_is_told_and_never_taken_for_read(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("Event: 5\nKilled\n")
+    matches = following(stdout=log).finish(within_s=0)
+    assert matches.sightings == ()
+    assert matches.unread == ("stdout: the last 16 bytes were not read, there was no time",)
