@@ -258,25 +258,26 @@ def test_the_good_logs_are_successes_without_it(job_type: str) -> None:
     assert judged(GENUINE[job_type], job_type).verdict == "success"
 
 
+SIZE = st.integers(0, 100) | st.integers(0, 200_000)
+READINGS = st.lists(st.tuples(SIZE, SIZE, SIZE), max_size=5)
+"""How much more of stdout and of stderr is written, and how much is read then."""
+
+
 @UNHURRIED
-@given(LOG, LOG, JOB_TYPE, st.data())
+@given(LOG, LOG, JOB_TYPE, READINGS)
 def test_how_a_growing_log_is_read_never_changes_the_verdict(
-    stdout: bytes, stderr: bytes, job_type: str, data: st.DataObject
+    stdout: bytes, stderr: bytes, job_type: str, readings: Sequence[tuple[int, int, int]]
 ) -> None:
     log = {"stdout": stdout, "stderr": stderr}
     kind = COMPASS.kind_of(job_type)
     with written(dict.fromkeys(log, b"")) as paths:
         scan = LogScan(RULES, kind=kind, job_type=job_type, streams=paths)
-        for _ in range(data.draw(st.integers(0, 5))):
-            for name, path in paths.items():
-                done = path.stat().st_size
-                size = data.draw(st.integers(0, 100) | st.integers(0, len(log[name])))
-                with path.open("ab") as file:
+        for out, err, budget in (*readings, (len(stdout), len(stderr), 0)):
+            for name, size in zip(STREAMS, (out, err), strict=True):
+                done = paths[name].stat().st_size
+                with paths[name].open("ab") as file:
                     file.write(log[name][done : done + size])
-            scan.read(data.draw(st.integers(0, 50) | st.integers(0, 200_000)))
-        for name, path in paths.items():
-            with path.open("ab") as file:
-                file.write(log[name][path.stat().st_size :])
+            scan.read(budget)
         verdict = judge(RULES, scan.finish(), Case(kind, job_type, WELL))
     assert verdict == judged(log, job_type)
 
