@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+if os.environ.get("PILOTEXT_SOAK"):
+    settings.register_profile("soak", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("soak")
 
 # XRootD's client takes these from the environment once, when it is first imported in a process: dead servers are given
 # up after seconds, in this process and in those it starts.

@@ -108,9 +108,9 @@ class LogScan:
     def _unjudged(self) -> Iterator[Dropped]:
         for _, matcher in self._streams:
             for watch in matcher.watches:
-                if lines := watch.probe.timeouts:
-                    what = f"its pattern needed more than {TIMEOUT_S:g} s on {lines} lines of {matcher.name}"
-                    yield Dropped(rule=watch.rule.id, reason=f"{what}, which it did not judge")
+                if watch.probe.given_up:
+                    what = f"its pattern needed more than {TIMEOUT_S:g} s on a line of {matcher.name}"
+                    yield Dropped(rule=watch.rule.id, reason=f"{what} and was given up there")
 
 
 def _meant_for(name: str, ruleset: RuleSet, kind: str, job_type: str) -> tuple[list[Watch], list[CounterText]]:

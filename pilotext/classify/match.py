@@ -82,8 +82,8 @@ class StreamMatcher:
         self.name = name
         self.watches = watches
         self.counts = [Count(text) for text in counters]
-        probes = [*(watch.probe for watch in watches), *(count.probe for count in self.counts)]
-        self._finder = Finder([probe.condition for probe in probes])
+        self._probes = [*(watch.probe for watch in watches), *(count.probe for count in self.counts)]
+        self._finder = Finder([probe.condition for probe in self._probes])
         self._span = max((watch.condition.lines for watch in watches), default=1)
         self._ahead = self._span - 1 + AFTER
         self._sharing = _sharing(watch.rule for watch in watches)
@@ -121,6 +121,8 @@ class StreamMatcher:
     def _scan(self, block: Block) -> None:
         self._recent.add(block)
         for index in self._finder.present(block):
+            if self._probes[index].given_up:
+                continue
             if index >= len(self.watches):
                 self._count(self.counts[index - len(self.watches)], block, index)
                 continue

@@ -10,12 +10,14 @@ from pilotext.classify import probe
 from pilotext.classify.finder import Finder, begins
 from pilotext.classify.match import StreamMatcher, Watch
 from pilotext.classify.sighting import Sighting
-from pilotext.rules.schema import Rule
-from tests.classify.inline import rule, ruleset, scan
+from pilotext.rules.patterns import Found, search
+from pilotext.rules.schema import Condition, Rule
+from tests.classify.inline import rule, ruleset, scan, verdict
 
 FATAL = rule("fatal", match=r"^FATAL, on .*\n from: (?<file>.*)\n`(?<text>[^']*)", lines=3)
 KILLED = rule("killed", match=r"^(?:.*: )?Killed(?: +(?<command>.*))?$")
 ANY_CASE = rule("any-case", match=r"(?i)^abort")
+WILD = "x(a|aa)+$"
 SHORT = rule("short", match=r"^\d+$")
 RULES = (FATAL, KILLED, ANY_CASE, SHORT)
 TEXTS = ["FATAL, on Mon", " from: a.cc   12", "`no map'", "sh: Killed   x.exe", "Killed", "ABORT", "12", "", "Event: 5"]
@@ -101,7 +103,36 @@ def test_a_pattern_that_runs_wild_is_given_up_and_told(tmp_path: Path, monkeypat
     assert [one.rule.id for one in found.sightings] == ["killed"]
     (told,) = found.unjudged
     assert told.rule == "wild"
-    assert "on 3 lines of stderr" in told.reason
+    assert "on a line of stderr and was given up there" in told.reason
+
+
+def test_a_pattern_that_runs_wild_costs_its_limit_once_in_a_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def look(condition: Condition, text: str, timeout: float) -> Found | None:
+        tried.extend([text] if condition.match == WILD else [])
+        return search(condition, text, timeout)
+
+    monkeypatch.setattr(probe, "TIMEOUT_S", 0.01)
+    monkeypatch.setattr(probe, "search", look)
+    wild = "x" + "a" * 60 + "b\n"
+    log = wild * 40 + "Killed\nxa\n" + wild * 400 + "Killed\n"
+    judged = verdict(tmp_path, ruleset(rule("wild", match=WILD), KILLED), stderr=log, stdout="xa\n" + log)
+    alone = verdict(tmp_path, ruleset(KILLED), stderr=log, stdout="xa\n" + log)
+    assert tried == [wild.strip(), "xa", wild.strip()]
+    assert [(one.rule, one.reason.split(" on ")[1]) for one in judged.dropped if "s on a line" in one.reason] == [
+        ("wild", "a line of stderr and was given up there"),
+        ("wild", "a line of stdout and was given up there"),
+    ]
+    assert (judged.rule, judged.evidence) == (alone.rule, alone.evidence) == ("killed", judged.evidence)
+
+
+def test_a_pattern_that_keeps_its_limit_is_not_given_up(tmp_path: Path) -> None:
+    judged = verdict(tmp_path, ruleset(rule("tame", match="x[a]+$"), KILLED), stderr="xab\n" * 400 + "Killed\nxa\n")
+    assert {judged.rule, *(one.rule for one in judged.also)} == {"tame", "killed"}
+    assert all("given up" not in one.reason for one in judged.dropped)
 
 
 def test_a_long_line_is_quoted_around_the_match(tmp_path: Path) -> None:
