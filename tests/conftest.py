@@ -7,9 +7,9 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-if os.environ.get("PILOTEXT_SOAK"):
-    settings.register_profile("soak", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    settings.load_profile("soak")
+settings.register_profile("short", deadline=None)  # a loaded machine is no failure
+settings.register_profile("soak", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("soak" if os.environ.get("PILOTEXT_SOAK") else "short")
 
 # XRootD's client takes these from the environment once, when it is first imported in a process: dead servers are given
 # up after seconds, in this process and in those it starts.
@@ -27,12 +27,14 @@ os.environ.update(
 USES_SERVERS = ("XrdServer", "serving")
 """Names that a test module has when some of its tests start an XRootD server."""
 
+WHOLE_PROGRAMS = ("end_to_end", "fixtures", "fuzz")
+"""Folders of tests that run whole programs, or long."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `bin/test --fast` leaves out: the whole command, and real servers where there are none."""
+    """Mark the unit tests, which are all that `bin/test --fast` runs."""
     for item in items:
-        if item.path.parent.name == "end_to_end":
-            item.add_marker("end_to_end")
         module = getattr(item, "module", None)
-        if any(hasattr(module, name) for name in USES_SERVERS):
-            item.add_marker("real_servers")
+        over_servers = any(hasattr(module, name) for name in USES_SERVERS)
+        if item.path.parent.name not in WHOLE_PROGRAMS and not over_servers:
+            item.add_marker("unit")
