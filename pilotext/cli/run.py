@@ -11,9 +11,9 @@ import msgspec
 from pilotext.cli.output import say, write
 from pilotext.cli.summary import render
 from pilotext.codes import Exit
-from pilotext.errors import UsageError
+from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model import Job, Report
-from pilotext.profile import load_experiment
+from pilotext.profile import Experiment, load_experiment
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
@@ -42,9 +42,9 @@ def run(options: argparse.Namespace) -> int:
     workdir = _workdir(options)
     try:
         job = _read_job(options)
-        ruleset = load_rules(job.experiment, options.rules)
-        job_types = load_experiment(job.experiment, options.rules).job_types
+        job_types = _experiment(job, options).job_types
         check_type(job, {name: job_type.kind for name, job_type in job_types.items()})
+        ruleset = load_rules(job.experiment, options.rules)
         report = _run(job, workdir, ruleset)
     except UsageError:
         reports.discard(workdir)
@@ -68,6 +68,15 @@ def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
             switch=switch,
             warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
         )
+
+
+def _experiment(job: Job, options: argparse.Namespace) -> Experiment:
+    try:
+        return load_experiment(job.experiment, options.rules)
+    except RuleFilesError:
+        raise
+    except UsageError as error:
+        raise FieldError("experiment", error.message, advice=error.advice) from None
 
 
 def _workdir(options: argparse.Namespace) -> Path:

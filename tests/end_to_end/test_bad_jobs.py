@@ -18,7 +18,7 @@ OUTPUT = {"name": "mDST.root", "destinations": ["file:///tmp/x/"]}
 BAD_JOBS: list[tuple[str, dict[str, Any], str]] = [
     ("missing field", {"command": None}, "command"),
     ("misspelt field", {"comand": ["/bin/true"]}, "comand: there is no such field. Did you mean `command`?"),
-    ("unknown experiment", {"experiment": "COMPAS"}, "experiment"),
+    ("unknown experiment", {"experiment": "COMPAS"}, "experiment: there is no experiment 'COMPAS'. Did you mean"),
     ("wrong scheme", {"inputs": [{"name": "a.raw", "sources": ["rfio://castor/a.raw"]}]}, "inputs[0].sources[0]"),
     ("slash in an output", {"outputs": [{**OUTPUT, "name": "../a.root"}]}, "outputs[0].name"),
     ("dots as an output", {"outputs": [{**OUTPUT, "name": ".."}]}, "outputs[0].name"),
