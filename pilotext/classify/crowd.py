@@ -34,11 +34,8 @@ class Crowd:
         self._text = pattern
         self._tame = not _REPEATED_GROUP.search(pattern) and len(_REPEATED.findall(pattern)) <= 1
         self._too_slow = False
-        self._ascii = _GROUP_NAME.sub(r"\1(", pattern).encode()
-
-    def is_nowhere(self, block: Block) -> bool:
-        """Whether it is certain, without a look at any line, that the condition is fulfilled in none of the block."""
-        return block.cleaned.isascii() and not may_match(self._ascii, block.cleaned)
+        self.ascii = _GROUP_NAME.sub(r"\1(", pattern).encode()
+        """The pattern for bytes that are all ASCII, without the names of its groups."""
 
     def matches(self, block: Block, places: Iterable[int]) -> int | None:
         """In how many of the lines with these places the condition is fulfilled; None if it takes too long to say."""

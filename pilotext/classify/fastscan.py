@@ -6,6 +6,7 @@ results. It is loaded when the first large block comes, because most jobs write 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import cache
 from types import ModuleType
@@ -15,6 +16,9 @@ LARGE = 16 * 1024
 
 CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 """C0 controls but tab and line feed, and DEL."""
+
+TOGETHER_AT = (4, 64)
+"""After so many blocks it is known which patterns are asked about regularly."""
 
 
 @cache
@@ -82,15 +86,51 @@ def may_match(pattern: bytes, data: bytes) -> bool:
     return known is None or bool(known.present(data))
 
 
+class Suspects:
+    """Patterns that are asked about in one block after another: those that come regularly are looked for together."""
+
+    def __init__(self) -> None:
+        self._asked: Counter[bytes] = Counter()
+        self._blocks = 0
+        self._regular: dict[bytes, int] = {}
+        self._together: Present | None = None
+
+    def nowhere(self, patterns: Sequence[bytes], data: bytes) -> set[bytes]:
+        """Those that certainly match no line of `data`, as `may_match` says it for one."""
+        if len(data) < LARGE or hyperscan() is None:
+            return set()
+        self._asked.update(patterns)
+        self._blocks += 1
+        if self._blocks in TOGETHER_AT:
+            self._look_together()
+        found = set(self._together.present(data)) if self._together else set()
+        return {one for one in patterns if not self._is_possible(one, found, data)}
+
+    def _is_possible(self, pattern: bytes, found: set[int], data: bytes) -> bool:
+        index = self._regular.get(pattern)
+        return may_match(pattern, data) if index is None else index in found
+
+    def _look_together(self) -> None:
+        often = [one for one, times in self._asked.items() if 2 * times > self._blocks and _pattern(one) is not None]
+        if set(often) == self._regular.keys():
+            return
+        self._regular = {one: index for index, one in enumerate(often)}
+        self._together = Present([(one, False) for one in often], literal=False, flags=_pattern_flags())
+
+
 @cache
 def _pattern(pattern: bytes) -> Present | None:
     """None for a pattern that hyperscan does not understand."""
     library = _library()
     try:
-        flags = library.HS_FLAG_PREFILTER | library.HS_FLAG_MULTILINE
-        return Present([(pattern, False)], literal=False, flags=flags)
+        return Present([(pattern, False)], literal=False, flags=_pattern_flags())
     except library.error:
         return None
+
+
+def _pattern_flags() -> int:
+    library = _library()
+    return int(library.HS_FLAG_PREFILTER | library.HS_FLAG_MULTILINE)
 
 
 @cache

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pilotext.classify.clean import Block, Line, Splitter
 from pilotext.classify.counters import Count
 from pilotext.classify.crowd import crowd_of
+from pilotext.classify.fastscan import Suspects
 from pilotext.classify.finder import Finder
 from pilotext.classify.probe import Probe
 from pilotext.classify.quote import AFTER, BEFORE, quote, shorten, touched_lines, with_neighbours
@@ -86,6 +87,7 @@ class StreamMatcher:
         self._finder = Finder([probe.condition for probe in self._probes])
         self._span = max((watch.condition.lines for watch in watches), default=1)
         self._ahead = self._span - 1 + AFTER
+        self._suspects = Suspects()
         self._sharing = _sharing(watch.rule for watch in watches)
         self._bytes = 0
         self._begin()
@@ -120,18 +122,26 @@ class StreamMatcher:
 
     def _scan(self, block: Block) -> None:
         self._recent.add(block)
-        for index in self._finder.present(block):
+        present = [*self._finder.present(block)]
+        nowhere = self._certainly_nowhere(present, block)
+        for index in present:
             if self._probes[index].given_up:
                 continue
             if index >= len(self.watches):
                 self._count(self.counts[index - len(self.watches)], block, index)
                 continue
             watch = self.watches[index]
-            if watch.crowd is not None and watch.crowd.is_nowhere(block):
+            if watch.crowd is not None and watch.crowd.ascii in nowhere:
                 continue
             places = [*self._finder.places(block, index)]
             if len(places) <= CROWD or not self._judge_crowd(watch, block, places):
                 self._open_for(index, watch.condition.lines, block, places)
+
+    def _certainly_nowhere(self, present: Sequence[int], block: Block) -> set[bytes]:
+        """Patterns that, without a look at any line, are known to match in none of the block."""
+        watches = [self.watches[index] for index in present if index < len(self.watches)]
+        patterns = [watch.crowd.ascii for watch in watches if watch.crowd is not None]
+        return self._suspects.nowhere(patterns, block.cleaned) if patterns and block.cleaned.isascii() else set()
 
     def _open_for(self, index: int, span: int, block: Block, places: Iterable[int]) -> None:
         for place in places:

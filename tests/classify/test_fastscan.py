@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotext.classify import fastscan
-from pilotext.classify.fastscan import LARGE, Texts, has_controls, may_match
+from pilotext.classify.fastscan import LARGE, TOGETHER_AT, Suspects, Texts, has_controls, may_match
 
 BYTES = st.lists(
     st.sampled_from([b"Killed", b"KILLED", b"abort", b"Abort", b"\n", b"\t", b"\x07", b"\x7f", b"\xe9", b" "])
@@ -42,3 +42,17 @@ def test_a_pattern_that_is_not_understood_may_match() -> None:
 
 def test_no_texts_are_nowhere() -> None:
     assert list(Texts([]).present(b"x" * LARGE)) == []
+
+
+def test_patterns_that_come_regularly_are_judged_together_as_each_was_alone() -> None:
+    suspects = Suspects()
+    patterns = [rb"End of (?:Job|run)", rb"^Event: \d+$", rb"nothing like it"]
+    with_both = b"Event: 5\nEnd of Job\n" + b"a line of the log\n" * LARGE
+    with_one = b"Event: five\nEnd of run\n" + b"a line of the log\n" * LARGE
+    for _ in range(2 * max(TOGETHER_AT)):
+        assert suspects.nowhere(patterns, with_both) == {patterns[2]}
+        assert suspects.nowhere(patterns, with_one) == {patterns[1], patterns[2]}
+
+
+def test_nothing_is_certain_of_a_small_block() -> None:
+    assert Suspects().nowhere([rb"nothing like it"], b"a line\n") == set()
