@@ -37,6 +37,16 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _whole_number(loader: _Loader, node: yaml.ScalarNode) -> int:
+    try:
+        return int(loader.construct_yaml_int(node))
+    except ValueError:  # thousands of digits, or `0b_`, which YAML takes for a number and Python does not
+        raise yaml.constructor.ConstructorError(None, None, "this number cannot be read", node.start_mark) from None
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
+
+
 @dataclass(frozen=True)
 class Document:
     """One YAML file: its data (None if it cannot be read), where each value stands, and what is wrong with its YAML."""

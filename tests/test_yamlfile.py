@@ -100,3 +100,12 @@ def test_a_wrong_field_is_told_at_its_own_line(tmp_path: Path) -> None:
 def test_a_path_is_read_as_steps() -> None:
     assert path_steps("any[0].exit.codes[12]") == ("any", 0, "exit", "codes", 12)
     assert path_steps("") == ()
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "0b_", "-0x_"])
+def test_a_number_that_python_cannot_read_is_a_problem_with_its_place(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"engine: 1\ncode: {number}\n")
+    [problem] = read_yaml(path).problems
+    assert (problem.line, problem.column) == (2, 7)
+    assert "this number cannot be read" in problem.message
