@@ -25,6 +25,8 @@ os.environ.update(
     XRD_RUNFORKHANDLER="0",
 )
 
+pytest_plugins = ["tests.support.fault_matrix"]
+
 USES_SERVERS = ("XrdServer", "serving")
 """Names that a test module has when some of its tests start an XRootD server."""
 

@@ -41,7 +41,7 @@ def phase_on_disk(grid: Grid) -> str:
     return str(json.loads(path.read_bytes())["pilotext"]["phase"]) if path.exists() else ""
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", [pytest.param(name, marks=pytest.mark.fault(name, "SIGKILL")) for name in PHASES])
 def test_sigkill_in_any_phase_leaves_a_report_that_names_it(grid: Grid, phase: str) -> None:
     command = [sys.executable, "-P", "-c", ENDLESS_PHASE, phase, *grid.command()[4:]]
     wrapper = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -65,6 +65,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.fault("report", "SIGKILL")
 def test_sigkill_while_the_logs_are_delivered_leaves_the_final_verdict(grid: Grid) -> None:
     command = [sys.executable, "-P", "-c", ENDLESS_DELIVERY, *grid.command()[4:]]
     wrapper = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -76,6 +77,7 @@ def test_sigkill_while_the_logs_are_delivered_leaves_the_final_verdict(grid: Gri
     assert set(grid.published()) == {MDST, HISTOGRAMS, DUMP}
 
 
+@pytest.mark.fault("payload", "SIGKILL with children that ignore SIGTERM")
 def test_sigkill_while_the_payload_runs_leaves_no_process(grid: Grid) -> None:
     grid.job["environment"]["PILOTEXT_STANDIN"] = "ignore-term"
     wrapper = subprocess.Popen(grid.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -96,7 +98,13 @@ def test_a_second_run_after_a_sigkill_succeeds(grid: Grid) -> None:
     assert grid.run().status == 0
 
 
-@pytest.mark.parametrize("mode", ["hang", "ignore-term"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param("hang", marks=pytest.mark.fault("payload", "SIGTERM")),
+        pytest.param("ignore-term", marks=pytest.mark.fault("payload", "SIGTERM with a payload that ignores it")),
+    ],
+)
 def test_sigterm_ends_the_payload_and_the_final_report_says_so(grid: Grid, mode: str) -> None:
     grid.job["environment"]["PILOTEXT_STANDIN"] = mode
     wrapper = subprocess.Popen(grid.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -112,6 +120,7 @@ def test_sigterm_ends_the_payload_and_the_final_report_says_so(grid: Grid, mode:
     assert set(grid.published()) == {"job.log.tgz"}
 
 
+@pytest.mark.fault("stage-out", "SIGTERM")
 def test_sigterm_during_stage_out_takes_back_what_was_uploaded(grid: Grid) -> None:
     grid.job["limits"] |= {"transfer_stall_s": 60}
     grid.job["log"] = None

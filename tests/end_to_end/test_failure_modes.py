@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.end_to_end.conftest import MDST, Grid
 from tests.end_to_end.test_good_job import processes_in
@@ -45,7 +46,14 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: f"{failure.mode}-{failure.code}")
+def in_the_matrix(failure: Failure) -> ParameterSet:
+    phase = "validate" if failure.status == 67 else "payload"
+    limits = " ".join(failure.limits)
+    name = f"{failure.mode} {limits}".strip()
+    return pytest.param(failure, id=f"{failure.mode}-{failure.code}", marks=pytest.mark.fault(phase, name))
+
+
+@pytest.mark.parametrize("failure", [in_the_matrix(failure) for failure in FAILURES])
 def test_a_failure_ends_with_the_right_verdict_and_nothing_published(grid: Grid, failure: Failure) -> None:
     grid.job["environment"]["PILOTEXT_STANDIN"] = failure.mode
     grid.job["limits"] |= failure.limits

@@ -10,6 +10,7 @@ from pilotext.formats.rawmake import make_raw
 from tests.end_to_end.conftest import CASTOR, EOS, EVENTS, RAW, Grid
 
 
+@pytest.mark.fault("stage-in", "source missing")
 def test_a_missing_raw_file_is_a_stage_in_failure(grid: Grid) -> None:
     grid.job["inputs"][0]["sources"] = [grid.castor.url(f"{CASTOR}/cdr99999-275772.raw")]
     ended = grid.run()
@@ -19,6 +20,7 @@ def test_a_missing_raw_file_is_a_stage_in_failure(grid: Grid) -> None:
     assert ended.report.payload is None, "the payload was never started"
 
 
+@pytest.mark.fault("stage-in", "first of two sources missing")
 def test_the_second_source_serves_when_the_first_does_not(grid: Grid) -> None:
     grid.job["inputs"][0]["sources"].insert(0, grid.castor.url(f"{CASTOR}/elsewhere/{RAW}"))
     ended = grid.run()
@@ -27,6 +29,7 @@ def test_the_second_source_serves_when_the_first_does_not(grid: Grid) -> None:
     assert [one.fault for one in transfer.tries] == ["not-found"]
 
 
+@pytest.mark.fault("stage-in", "checksum unlike the catalogue")
 def test_a_raw_file_unlike_the_catalogue_is_not_used(grid: Grid) -> None:
     grid.job["inputs"][0]["adler32"] = "deadbeef"
     ended = grid.run()
@@ -35,6 +38,7 @@ def test_a_raw_file_unlike_the_catalogue_is_not_used(grid: Grid) -> None:
     assert not (grid.workdir / RAW).exists()
 
 
+@pytest.mark.fault("stage-in", "raw file truncated")
 def test_a_raw_file_cut_in_an_event_is_seen_before_the_payload_runs(grid: Grid) -> None:
     made = make_raw(grid.raw, run=275772, events=EVENTS, truncate=True)
     grid.castor.give_to_server()
@@ -45,6 +49,7 @@ def test_a_raw_file_cut_in_an_event_is_seen_before_the_payload_runs(grid: Grid) 
     assert ended.report.verdict.action == "restage"
 
 
+@pytest.mark.fault("stage-out", "destination refuses, after one file was taken")
 def test_a_storage_that_takes_nothing_leaves_nothing(grid: Grid) -> None:
     grid.job["outputs"][1]["destinations"] = [grid.castor.url("/castor/cern.ch/compass/histos/")]
     ended = grid.run()
@@ -53,7 +58,13 @@ def test_a_storage_that_takes_nothing_leaves_nothing(grid: Grid) -> None:
     assert set(grid.published()) == {"job.log.tgz"}, "the mDST went first, and was taken back"
 
 
-@pytest.mark.parametrize("server", ["castor", "eos"])
+@pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param("castor", marks=pytest.mark.fault("stage-in", "server mute")),
+        pytest.param("eos", marks=pytest.mark.fault("stage-out", "server mute")),
+    ],
+)
 def test_a_mute_storage_ends_in_bounded_time(grid: Grid, server: str) -> None:
     grid.job["limits"] |= {"transfer_stall_s": 1, "transfer_tries": 2}
     grid.job["log"] = {"destinations": [f"file://{grid.folder}/logs/"]}
@@ -67,6 +78,7 @@ def test_a_mute_storage_ends_in_bounded_time(grid: Grid, server: str) -> None:
     assert grid.published() == {}
 
 
+@pytest.mark.fault("report", "no destination takes the logs")
 def test_logs_that_cannot_be_delivered_do_not_spoil_a_good_job(grid: Grid) -> None:
     grid.job["log"]["destinations"] = [grid.castor.url(f"{EOS}/logs/")]
     ended = grid.run()
