@@ -25,6 +25,13 @@ os.environ.update(
     XRD_RUNFORKHANDLER="0",
 )
 
+
+@pytest.fixture(scope="session", autouse=True)
+def _spool_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Reports that tests leave behind wait in no spool of the user's; children inherit this."""
+    os.environ["PILOTEXT_SPOOL"] = str(tmp_path_factory.mktemp("spools") / "spool")
+
+
 pytest_plugins = ["tests.support.fault_matrix"]
 
 USES_SERVERS = ("XrdServer", "serving")

@@ -26,8 +26,9 @@ from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in
 from pilotext.storage.stage_out import Upload, stage_out
 from pilotext.storage.transfer import Mover
-from pilotext.worker import outputs, report
+from pilotext.worker import outputs
 from pilotext.worker.archive import make_archive
+from pilotext.worker.delivery import Delivery
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.monitor import Monitor
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError
@@ -117,7 +118,8 @@ def _failed_ourselves(run: Run, error: Exception) -> None:
         run.ledger.found(_finding(run, "work-directory-unusable", text))
     else:
         with contextlib.suppress(OSError):  # the finding says enough where this cannot be written
-            (run.directory / TRACEBACK_NAME).write_text("".join(traceback.format_exception(error)))
+            told = run.ledger.redactor.text("".join(traceback.format_exception(error)))
+            (run.directory / TRACEBACK_NAME).write_text(told)
         run.ledger.found(_finding(run, "internal-error", text))
     run.ledger.leave(well=False)
 
@@ -127,13 +129,14 @@ def _end(run: Run) -> Report:
     ledger = run.ledger
     ended_in = ledger.phase if ledger.phases[-1].outcome == "failed" else "report"
     ledger.phase = ended_in
-    ledger.write_final()
+    delivery = Delivery(run.job.report, os.environ)
+    delivery.keep(ledger.write_final())
     ledger.begin("report")
     well = _deliver_logs(run)
     ledger.leave(well=well)
     ledger.phase = ended_in
     final = ledger.write_final()
-    if run.job.report is not None and (problem := report.deliver(final, run.job.report, run.switch.tick)):
+    if problem := delivery.send(final, run.switch):
         ledger.found(_finding(run, "report-not-delivered", problem))
         final = ledger.write_final()
     return final
