@@ -43,6 +43,9 @@ STOP_GRACE_S = 0.8
 STOP_SCAN_S = 0.4
 """What is left then for the end of its logs."""
 
+STOP_LOG_BYTES = 2_000_000
+"""How much of them goes into the archive then: packing it takes a small part of a second."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -130,9 +133,10 @@ def _end(run: Run) -> Report:
     ended_in = ledger.phase if ledger.phases[-1].outcome == "failed" else "report"
     ledger.phase = ended_in
     delivery = Delivery(run.job.report, os.environ)
-    delivery.keep(ledger.write_final())
+    first = ledger.write_final()
+    delivery.keep(first)
     ledger.begin("report")
-    well = _deliver_logs(run)
+    well = _deliver_logs(run, first)
     ledger.leave(well=well)
     ledger.phase = ended_in
     final = ledger.write_final()
@@ -264,12 +268,13 @@ def _stage_out(run: Run) -> bool:
     return True
 
 
-def _deliver_logs(run: Run) -> bool:
+def _deliver_logs(run: Run, final: Report) -> bool:
     """The archive goes out for every job, good or bad; that it could not is no verdict on the job itself."""
     if run.job.log is None:
         return True
+    room = run.job.log.max_bytes if run.switch.received is None else min(STOP_LOG_BYTES, run.job.log.max_bytes)
     try:
-        path = make_archive(run.job, run.directory)
+        path = make_archive(run.job, run.directory, final, run.ledger.redactor, room)
         upload = Upload(name=path.name, path=path, destinations=run.job.log.destinations, published_name=path.name)
         (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy)
     except (StorageError, OSError, ToldToStop) as error:

@@ -30,7 +30,7 @@ class Patience(Record, frozen=True):
 
     answer_s: float = 20.0
     within_s: float = 60.0
-    policy: Policy = Policy(tries=4, first_wait_s=1.0)
+    policy: Policy = Policy(tries=3, first_wait_s=1.0)
 
 
 class Answer(Record, frozen=True):
