@@ -95,10 +95,15 @@ def load_experiment(name: str, folders: Sequence[Path] = ()) -> Experiment:
 
     Raises UsageError if no folder has it, RuleFilesError if its file is wrong.
     """
+    return read_profile(find_profile(name, folders))
+
+
+def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
+    """The file of an experiment's profile. Raises UsageError if no folder has it."""
     for root in rules_roots(folders):
         path = root / name.lower() / PROFILE
         if path.is_file():
-            return read_profile(path)
+            return path
     known = known_experiments(folders)
     raise UsageError(f"there is no experiment {name!r}.", advice=_choice(name.upper(), list(known)))
 

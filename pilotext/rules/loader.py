@@ -10,9 +10,10 @@ import msgspec
 
 from pilotext.codes import Code
 from pilotext.errors import Problem, RuleFilesError
-from pilotext.profile import Experiment, load_experiment, rules_roots
+from pilotext.profile import Experiment, find_profile, read_profile, rules_roots
 from pilotext.rules.causes import explanations
 from pilotext.rules.checks import Group, patterns_that_are_none, repeated_names
+from pilotext.rules.kept import kept_rules
 from pilotext.rules.override import settle
 from pilotext.rules.schema import Rule, RuleSet, RuleText, conditions_of
 from pilotext.rules.source import Entry, Source, read_source, rule_files
@@ -23,9 +24,13 @@ def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
 
     Raises UsageError for an experiment that nobody knows, RuleFilesError with every problem of every file.
     """
-    profile = load_experiment(experiment, folders)
-    subfolders = ("common", profile.name.lower())
+    profile_file = find_profile(experiment, folders)
+    subfolders = ("common", profile_file.parent.name)
     files = [path for root in rules_roots(folders) for name in subfolders for path in rule_files(root / name)]
+    return kept_rules([profile_file, *files], lambda: _read(read_profile(profile_file), files))
+
+
+def _read(profile: Experiment, files: Sequence[Path]) -> RuleSet:
     source = read_source(files)
     settled = settle(source.rules)
     group = Group(profile.name, settled.rules, source.counters)
