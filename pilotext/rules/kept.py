@@ -12,6 +12,7 @@ import regex
 import pilotext
 from pilotext import cache
 from pilotext.codes import Code
+from pilotext.model import Kind
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
 
 
@@ -30,6 +31,7 @@ class _KeptRules(msgspec.Struct, array_like=True):
     digest: str
     rules: tuple[_KeptRule, ...]
     counters: tuple[CounterText, ...]
+    kinds: dict[str, Kind]
 
 
 def kept_rules(files: Sequence[Path], read: Callable[[], RuleSet]) -> RuleSet:
@@ -65,7 +67,7 @@ def _packed(ruleset: RuleSet) -> _KeptRules:
         _KeptRule(rule.text, rule.code.digits, rule.common, str(rule.place.file), rule.place.line, rule.place.column)
         for rule in ruleset.rules
     )
-    return _KeptRules(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters)
+    return _KeptRules(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters, {**ruleset.kinds})
 
 
 def _unpacked(known: _KeptRules) -> RuleSet:
@@ -79,4 +81,4 @@ def _unpacked(known: _KeptRules) -> RuleSet:
         )
         for one in known.rules
     )
-    return RuleSet(known.experiment, known.number, rules, known.counters, known.digest)
+    return RuleSet(known.experiment, known.number, rules, known.counters, known.digest, known.kinds)
