@@ -222,4 +222,5 @@ class _LongLine:
 
 def _last_end(data: bytes, start: int, stop: int) -> int:
     """The position behind the last line end in this part of `data`, or 0."""
-    return max(data.rfind(b"\n", start, stop), data.rfind(b"\r", start, stop)) + 1
+    line_feed = data.rfind(b"\n", start, stop)
+    return max(line_feed, data.rfind(b"\r", max(start, line_feed), stop)) + 1
