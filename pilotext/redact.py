@@ -130,6 +130,8 @@ def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
 def _overlap(first: str, second: str) -> int:
     """How many characters at the end of `first` are the begin of `second`."""
     longest = min(len(first), len(second))
+    if second[:_SHORTEST_PART] not in first[-longest:]:
+        return 0
     return next((size for size in range(longest, _SHORTEST_PART - 1, -1) if first.endswith(second[:size])), 0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 _SECRET_NAME = re.compile(
     r"(?:TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRETS|CREDENTIALS?|AUTHZ|COOKIE|_PWD|_PW"
@@ -27,11 +28,16 @@ class Shape:
     """A pattern to try wherever its anchor stands; its group `secret` is what must not be seen."""
 
     anchor: bytes
-    pattern: re.Pattern[bytes]
+    expression: bytes
+
+    @cached_property
+    def pattern(self) -> re.Pattern[bytes]:
+        """Compiled where it is needed: most jobs print no secrets, and their start must stay cheap."""
+        return re.compile(self.expression)
 
 
 def _shape(anchor: bytes, pattern: bytes) -> Shape:
-    return Shape(anchor, re.compile(pattern))
+    return Shape(anchor, pattern)
 
 
 # A sign between a name and its value, as in environments, URLs, JSON and Python.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,7 +93,9 @@ def settle(spool: Spool, held: Held, answer: Answer) -> str:
         return f"it is set aside in {spool.aside}"
     spooled = held.read()
     not_before = 0.0 if answer.wait_s is None else time.time() + answer.wait_s
-    held.replace(replace(spooled, tries=spooled.tries + 1, problem=answer.said, not_before=not_before))
+    told = replace(spooled, tries=spooled.tries + 1, problem=answer.said, not_before=not_before)
+    with contextlib.suppress(OSError):  # the report itself stays, without a note of this try
+        held.replace(told)
     return f"it is kept in {spool.folder} and sent later"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 
 import pilotext
@@ -118,6 +117,8 @@ def meaning(answer: requests.Response) -> Answer:
 
 def retry_after(text: str, now: float) -> float | None:
     """Seconds that a header Retry-After asks for, as a number or a date; None if it says nothing usable."""
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415  as above
+
     try:
         wait_s = float(text) if text.strip().isdecimal() else parsedate_to_datetime(text).timestamp() - now
     except (ValueError, TypeError, OverflowError):

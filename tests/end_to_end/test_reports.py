@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from pilotext.decode import from_json
 from pilotext.jsonschema import schema_text
 from pilotext.model import Report
+from pilotext.worker.archive import Index
 from tests.support.jobs import job_document
 from tests.support.report_server import dead_url, report_server
 
@@ -171,3 +173,51 @@ def test_secrets_stand_in_nothing_that_leaves_the_node(tmp_path: Path, environme
     everything = (ended.stdout, ended.stderr, unpacked, reports, request.body.decode())
     for secret in ("correct-horse", "url-password", TOKEN):
         assert not [text for text in everything if secret in text], secret
+
+
+@pytest.mark.fault("payload", "flood of log, failed")
+def test_a_failed_job_with_an_endless_log_delivers_begin_end_and_reason(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    flood = "yes 0123456789abcdef | head -c 5100000"
+    reason = "** TLattice::TLattice: Cannot Allocate 132503040 Bytes in Memory!"
+    words = command(
+        tmp_path,
+        "http://127.0.0.1:9/nobody",
+        report=None,
+        type="mass production",
+        kind="reconstruction",
+        command=["/bin/sh", "-c", f"(echo begin; {flood}; echo '{reason}'; {flood}; echo end) >&2; exit 1"],
+        log={"destinations": [f"file://{tmp_path}/logs/"], "name": "log.tgz", "max_bytes": 400_000},
+    )
+    assert run(words, environment).returncode == 66
+    with tarfile.open(tmp_path / "logs/log.tgz") as archive:
+        contents = {member.name.partition("/")[2]: archive.extractfile(member) for member in archive}
+        stderr, index = (contents[name] for name in ("payload_stderr.txt", "INDEX.json"))
+        assert stderr is not None
+        assert index is not None
+        kept = stderr.read()
+        (told,) = [one for one in from_json(index.read(), Index).members if one.name == "payload_stderr.txt"]
+    report = from_json((tmp_path / "work-1/job.report.json").read_bytes(), Report)
+    evidence = report.verdict.evidence[0]
+    assert evidence.text == reason
+    assert (kept.startswith(b"begin\n"), kept.endswith(b"end\n"), len(kept) < 410_000) == (True, True, True)
+    (part,) = [part for part in told.parts if part.start <= evidence.offset < part.end]
+    place = part.at + evidence.offset - part.start
+    assert kept[place:].startswith(reason.encode()), "the report's positions find it by the index"
+    assert part.first_line is not None
+    assert part.first_line + kept[part.at : place].count(b"\n") == evidence.line
+
+
+@pytest.mark.fault("report", "log archive's storage refuses it")
+def test_an_archive_that_cannot_be_delivered_is_no_verdict_on_the_job(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "logs").write_text("in the way of the folder")
+    with report_server() as server:
+        log = {"destinations": [f"file://{tmp_path}/logs/"], "name": "log.tgz"}
+        assert run(command(tmp_path, server.url(), log=log), environment).returncode == 0
+    (request,) = server.requests
+    report = from_json(request.body, Report)
+    assert (report.state, [finding.name for finding in report.findings]) == ("done", ["log-not-delivered"])
+    assert (tmp_path / "work-1/log.tgz").exists(), "it stays on the node"

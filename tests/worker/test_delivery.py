@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pilotext.model import Report, ReportTarget
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
 from pilotext.worker import delivery as deliveries
+from pilotext.worker import spool as spools
 from pilotext.worker.delivery import Delivery, Flushed, flush
 from pilotext.worker.sending import Patience
 from pilotext.worker.spool import Spool
@@ -108,6 +110,25 @@ def test_without_a_spool_the_report_is_sent_all_the_same(spool: Spool) -> None:
     with report_server() as server:
         assert make_delivery(spool, server.url()).send(make_report(), StopSwitch(), QUICK) == ""
     assert len(server.requests) == 1
+
+
+@pytest.mark.fault("report", "server down and disk full under the spool")
+def test_a_report_stays_in_the_spool_when_the_try_cannot_be_noted_there(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = make_delivery(spool, dead_url())
+    delivery.keep(make_report())
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(spools, "_write_locked", full)
+    assert delivery.send(make_report(), StopSwitch(), QUICK).endswith("and sent later")
+    (path,) = spool.waiting()
+    held = spool.take(path)
+    assert held is not None
+    assert held.read().report["state"] == "failed"
+    held.release()
 
 
 @pytest.mark.fault("report", "server down and spool unusable")
