@@ -27,7 +27,7 @@ from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.report import REPORT_NAME
 
 INDEX_NAME = "INDEX.json"
-OWN_FILES = "pilotext_*.txt"
+OWN_FILES = ("pilotext_*.txt", "payload_*.txt")
 """What the wrapper itself has written down: tracebacks, stack traces of the payload."""
 
 ROOM_ON_A_FULL_DISK = (1_000_000, 50_000)
@@ -118,7 +118,7 @@ class _Packing:
     def _sizes(self) -> dict[str, int]:
         """Every file to pack, with its size; links, folders and core dumps are none."""
         names = [REPORT_NAME, STDOUT_NAME, STDERR_NAME]
-        names += sorted(path.name for path in self._directory.glob(OWN_FILES))
+        names += sorted(path.name for pattern in OWN_FILES for path in self._directory.glob(pattern))
         names += [output.name for output in self._job.outputs if output.kind == "log"]
         names += sorted({evidence.stream for evidence in self._evidence if evidence.line})
         sizes: dict[str, int] = {}

@@ -58,6 +58,7 @@ def test_reports_and_logs_are_packed_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "payload_stdout.txt").write_bytes(b"End of Job\n")
     (tmp_path / "job.report.json").write_bytes(b'{"authz": "authz=as-written"}')
     (tmp_path / "pilotext_traceback.txt").write_bytes(b"Traceback")
+    (tmp_path / "payload_stack_trace.txt").write_bytes(b"#0 TLattice")
     (tmp_path / "coral.log").write_bytes(b"of the program")
     (tmp_path / "coral2.log").write_bytes(b"an output")
     for name in ("mDST.root", "core", "core.123", "pilotext_secret.key"):
@@ -75,6 +76,7 @@ def test_reports_and_logs_are_packed_and_nothing_else(tmp_path: Path) -> None:
         "job.report.json",
         "payload_stdout.txt",
         "pilotext_traceback.txt",
+        "payload_stack_trace.txt",
         "coral.log",
         "coral2.log",
         "INDEX.json",
