@@ -46,12 +46,13 @@ def server() -> Iterator[Callable[..., tuple[str, list[str]]]]:
     running = []
 
     def start(*script: int | bytes | Callable[..., None]) -> tuple[str, list[str]]:
-        kind = type("Scripted", (Server,), {"script": list(script), "asked": []})
+        asked: list[str] = []
+        kind = type("Scripted", (Server,), {"script": list(script), "asked": asked})
         one = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
         one.daemon_threads = True
         threading.Thread(target=one.serve_forever, args=(0.01,), daemon=True).start()
         running.append(one)
-        return f"http://127.0.0.1:{one.server_port}/jobs/1", kind.asked
+        return f"http://127.0.0.1:{one.server_port}/jobs/1", asked
 
     yield start
     for one in running:
