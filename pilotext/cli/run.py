@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.cli.output import say, write
+from pilotext.cli.output import say, tell_pilot, write_json
 from pilotext.cli.summary import render
 from pilotext.codes import Exit
 from pilotext.errors import FieldError, RuleFilesError, UsageError
@@ -54,9 +54,11 @@ def run(options: argparse.Namespace) -> int:
         reports.discard(workdir)
         raise
     if options.json:
-        write(json.dumps(msgspec.to_builtins(report)).encode() + b"\n")
+        write_json(json.dumps(msgspec.to_builtins(report)).encode())
     else:
         say(render(report))
+    if report.exit_status:
+        tell_pilot(report.verdict.diag or "the job is done, but its report could not be written")
     if job.report is not None and not any(finding.name == "report-not-delivered" for finding in report.findings):
         _send_earlier_reports()  # the server is there, and this job's own report has arrived
     return Exit(report.exit_status)
