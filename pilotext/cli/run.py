@@ -15,7 +15,6 @@ from pilotext.cli.summary import render
 from pilotext.codes import Exit
 from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model import Job, Report
-from pilotext.profile import Experiment, load_experiment
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
@@ -46,9 +45,8 @@ def run(options: argparse.Namespace) -> int:
     workdir = _workdir(options)
     try:
         job = _read_job(options)
-        job_types = _experiment(job, options).job_types
-        check_type(job, {name: job_type.kind for name, job_type in job_types.items()})
-        ruleset = load_rules(job.experiment, options.rules)
+        ruleset = _rules_for(job, options)
+        check_type(job, ruleset.kinds)
         report = _run(job, workdir, ruleset)
     except UsageError:
         reports.discard(workdir)
@@ -90,9 +88,9 @@ def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
         )
 
 
-def _experiment(job: Job, options: argparse.Namespace) -> Experiment:
+def _rules_for(job: Job, options: argparse.Namespace) -> RuleSet:
     try:
-        return load_experiment(job.experiment, options.rules)
+        return load_rules(job.experiment, options.rules)
     except RuleFilesError:
         raise
     except UsageError as error:
