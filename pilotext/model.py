@@ -370,6 +370,8 @@ class Report(Record, frozen=True, kw_only=True):
     inputs: tuple[Transfer, ...] = ()
     outputs: tuple[Transfer, ...] = ()
     log: Transfer | None = None
+    tries: tuple[Try, ...] = ()
+    """Every failed try of the stage-in or stage-out that ended the job."""
     findings: tuple[Finding, ...] = ()
     usage: Usage = Usage()
     files: dict[str, str] = {}

@@ -20,6 +20,7 @@ from pilotext.model import (
     PhaseRecord,
     Report,
     Transfer,
+    Try,
     Usage,
     Verdict,
 )
@@ -61,6 +62,7 @@ class Ledger:
         self.inputs: tuple[Transfer, ...] = ()
         self.outputs: tuple[Transfer, ...] = ()
         self.log: Transfer | None = None
+        self.tries: tuple[Try, ...] = ()
         self.usage = Usage()
         self.written = False
         """Whether the report on disk is the last one that was made."""
@@ -143,6 +145,7 @@ class Ledger:
             inputs=self.inputs,
             outputs=self.outputs,
             log=self.log,
+            tries=self.tries,
             findings=tuple(self.findings),
             usage=self.usage,
             files={

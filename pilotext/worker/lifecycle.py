@@ -175,6 +175,7 @@ def _stage_in(run: Run) -> bool:
         try:
             transfer = stage_in(file, run.directory, run.mover, run.policy)
         except StorageError as error:
+            run.ledger.tries = error.tries
             run.ledger.found(_finding(run, f"stage-in-{error.fault}", str(error), file=file.name))
             return False
         run.ledger.inputs = (*run.ledger.inputs, transfer)
@@ -256,6 +257,7 @@ def _stage_out(run: Run) -> bool:
     try:
         run.ledger.outputs = stage_out(uploads, tag=run.job.label, mover=run.mover, policy=run.policy)
     except StorageError as error:
+        run.ledger.tries = error.tries
         run.ledger.found(_finding(run, f"stage-out-{error.fault}", str(error)))
         return False
     return True
