@@ -137,17 +137,17 @@ def ended(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]
             process.stderr.close()
 
 
-def aim(job: CopyJob, phase: str, port: int) -> None:
+def aim(job: CopyJob, phase: str, port: int, *, folder: str = FOLDER, host: str = "127.0.0.1") -> None:
     """Make the job read from, or write to, the XRootD server at this port."""
     if phase == "stage-in":
-        job.sources = [f"root://127.0.0.1:{port}/{FOLDER}/in.bin"]
+        job.sources = [f"root://{host}:{port}/{folder}/in.bin"]
     else:
-        job.destinations = [f"root://127.0.0.1:{port}/{FOLDER}/"]
+        job.destinations = [f"root://{host}:{port}/{folder}/"]
 
 
-def put(server: XrdServer, content: bytes) -> Path:
+def put(server: XrdServer, content: bytes, folder: str = FOLDER) -> Path:
     """Place the job's input on a server."""
-    path = server.store / FOLDER[1:] / "in.bin"
+    path = server.store / folder[1:] / "in.bin"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     server.give_to_server()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from fixtures.servers.security import Security, authorization
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
 
-__all__ = ["EOS", "TapeServer", "XrdServer", "serving", "serving_tape"]
+__all__ = ["EOS", "TapeServer", "XrdServer", "serving", "serving_known", "serving_tape"]
 
 EOS = (("/eos/compass", "r/w"),)
 
@@ -21,6 +22,17 @@ def serving(exports: Sequence[tuple[str, str]] = EOS) -> Iterator[XrdServer]:
     """A running server with files on disk."""
     with _open_folder() as root, XrdServer(root, exports) as server:
         yield server
+
+
+@contextmanager
+def serving_known(kind: Callable[[Path, Path], Security], clients: Path) -> Iterator[tuple[XrdServer, Security]]:
+    """A running server that lets the user it knows write below /eos/compass and nowhere else."""
+    with _open_folder() as root:
+        (root / "security").mkdir()
+        security = kind(root / "security", clients)
+        extra = f"{security.configuration}\n{authorization(root / 'security', '/eos/compass')}"
+        with XrdServer(root, [*EOS, ("/eos/private", "r/w")], extra=extra) as server:
+            yield server, security
 
 
 @contextmanager
