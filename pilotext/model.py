@@ -198,7 +198,15 @@ class Job(Record, frozen=True):
     @property
     def label(self) -> str:
         """Names this attempt among all: `<task>-<job>-<attempt>`."""
-        return f"{self.task}-{self.job}-{self.attempt}"
+        return self._label(self.attempt)
+
+    @property
+    def earlier_labels(self) -> tuple[str, ...]:
+        """Those of the attempts before this one, at most of the last ten."""
+        return tuple(self._label(attempt) for attempt in range(max(1, self.attempt - 10), self.attempt))
+
+    def _label(self, attempt: int) -> str:
+        return f"{self.task}-{self.job}-{attempt}"
 
 
 # ------------------------------------------------------------------------------------------------------------- verdict

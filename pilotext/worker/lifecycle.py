@@ -255,7 +255,9 @@ def _stage_out(run: Run) -> bool:
         if output.destinations
     ]
     try:
-        run.ledger.outputs = stage_out(uploads, tag=run.job.label, mover=run.mover, policy=run.policy)
+        run.ledger.outputs = stage_out(
+            uploads, tag=run.job.label, mover=run.mover, policy=run.policy, earlier=run.job.earlier_labels
+        )
     except StorageError as error:
         run.ledger.tries = error.tries
         run.ledger.found(_finding(run, f"stage-out-{error.fault}", str(error)))

@@ -14,7 +14,7 @@ import pytest
 
 from fixtures.servers.relay import Direction, Relay, mute
 from pilotext.model import Report
-from tests.support.copy_job import CONTENT, MIDDLE, CopyJob, aim, ended, faults, named, outcome, put, stored
+from tests.support.copy_job import CONTENT, MIDDLE, CopyJob, aim, ended, named, outcome, put, stored, transfers
 from tests.support.xrootd_server import XrdServer, serving
 
 UNREACHABLE = {
@@ -79,7 +79,7 @@ def test_a_dead_port_is_given_up_after_its_tries(job: CopyJob, server: XrdServer
     server.stop()
     report = job.run()
     assert outcome(report) == UNREACHABLE[phase]
-    assert faults(report)[:2] == ["unreachable", "unreachable"]
+    assert transfers(report) == ["unreachable", "unreachable"]
     assert_nothing_came_out(job, server)
 
 
@@ -89,7 +89,7 @@ def test_a_mute_port_is_given_up_after_its_tries(job: CopyJob, server: XrdServer
         aim(job, phase, listener.getsockname()[1])
         report = job.run()
     assert outcome(report) == STALLED[phase]
-    assert faults(report)[:2] == ["stalled", "stalled"]
+    assert transfers(report) == ["stalled", "stalled"]
     assert_nothing_came_out(job, server)
 
 
@@ -102,7 +102,7 @@ def test_a_server_killed_in_mid_transfer_fails_the_job(
 ) -> None:
     report = run_hurt(job, relay, phase, lambda: server.kill(signal.SIGKILL))
     assert outcome(report) in (UNREACHABLE[phase], STALLED[phase])
-    assert len([each for each in report.tries if "left behind" not in each.message]) == 2
+    assert len(transfers(report)) == 2
     assert_nothing_came_out(job, server)
 
 
@@ -113,7 +113,7 @@ def test_a_server_frozen_in_mid_transfer_fails_the_job(
     report = run_hurt(job, relay, phase, lambda: server.kill(signal.SIGSTOP))
     server.kill(signal.SIGCONT)
     assert outcome(report) == STALLED[phase]
-    assert faults(report)[:2] == ["stalled", "stalled"]
+    assert transfers(report) == ["stalled", "stalled"]
     assert_nothing_came_out(job, server)
 
 
@@ -125,7 +125,7 @@ def test_a_server_restarted_in_mid_transfer_costs_a_try_at_most(
         server.kill(signal.SIGKILL)
         server.start()
 
-    job.limits |= {"transfer_tries": 4, "transfer_wait_s": 1}
+    job.limits |= {"transfer_tries": 8, "transfer_wait_s": 0.5, "transfer_stall_s": 30}
     report = run_hurt(job, relay, phase, restart)
     assert outcome(report)[0] == 0, report.verdict.diag
     where = (
@@ -154,7 +154,7 @@ def test_a_line_that_goes_silent_fails_the_job(job: CopyJob, server: XrdServer, 
     relay.hold(DIRECTION[phase], MIDDLE)
     report = job.run()
     assert outcome(report) == STALLED[phase]
-    assert faults(report)[:2] == ["stalled", "stalled"]
+    assert transfers(report) == ["stalled", "stalled"]
     assert_nothing_came_out(job, server)
 
 
@@ -175,7 +175,7 @@ def test_the_next_server_serves_when_the_first_is_dead(job: CopyJob, server: Xrd
     report = job.run()
     assert outcome(report)[0] == 0
     (transfer,) = report.inputs if phase == "stage-in" else report.outputs
-    assert [each.fault for each in transfer.tries] == ["unreachable", "unreachable"]
+    assert [each.fault for each in transfer.tries][:2] == ["unreachable", "unreachable"]
     assert f":{server.port}/" in str(transfer.url)
 
 

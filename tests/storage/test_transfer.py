@@ -166,6 +166,15 @@ def test_a_forgotten_mover_ends_its_process(tmp_path: Path) -> None:
     assert gone(pid)
 
 
+def test_a_hurried_mover_waits_less_and_only_inside_the_block(pipe: Path, tmp_path: Path) -> None:
+    with ChildMover(stall_s=600) as mover:
+        with mover.hurried(), pytest.raises(StalledError, match="nothing moved for 5 s"):
+            mover.do("get", url=f"file://{pipe}", path=tmp_path / "arrived")
+        assert mover.do("status", request="", urls=[f"file://{pipe}"])
+    with ChildMover(stall_s=0.5) as mover, mover.hurried(), pytest.raises(StalledError, match=r"moved for 0\.5 s"):
+        mover.do("get", url=f"file://{pipe}", path=tmp_path / "arrived")
+
+
 @pytest.mark.parametrize("kind", [ChildMover, InProcessMover])
 def test_a_pause_ticks_and_can_be_ended(kind: type[ChildMover | InProcessMover]) -> None:
     ticks: list[None] = []

@@ -33,6 +33,18 @@ LONGEST_S = 150
 CONTENT = random.Random(588).randbytes(SIZE)
 SMALL = CONTENT[: 1 << 20]
 
+OF_TIDYING = ("left behind", "perhaps left behind", "not looked for leftovers")
+
+SMALL_DISK = """
+mount -t tmpfs -o "size=$1m" tmpfs "$2" || exit
+work=$2 kept=$3
+shift 3
+"$@"
+status=$?
+cp -r "$work" "$kept"
+exit "$status"
+"""
+
 
 @dataclass
 class CopyJob:
@@ -44,7 +56,8 @@ class CopyJob:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.workdir = self.folder / "work"
+        self.workdir = self.reported_in = self.folder / "work"
+        self.prefix: list[str] = []
         self.published = self.folder / "published"
         self.source = self.folder / "in.bin"
         self.source.write_bytes(self.content)
@@ -52,6 +65,14 @@ class CopyJob:
         self.destinations = [f"file://{self.published}/"]
         self.catalogue: dict[str, Any] = {"size": len(self.content), "adler32": adler32(self.content)}
         self.limits: dict[str, float] = {"transfer_stall_s": 3, "transfer_tries": 2, "transfer_wait_s": 0.1}
+
+    def on_small_disk(self, megabytes: int) -> None:
+        """Give the job a work directory on a disk of its own; what it leaves there is kept in `kept`."""
+        self.workdir.mkdir()
+        kept = self.folder / "kept"
+        self.prefix = ["unshare", "--map-root-user", "--mount", "/bin/bash", "-c", SMALL_DISK, "bash"]
+        self.prefix += [str(megabytes), str(self.workdir), str(kept)]
+        self.reported_in = kept
 
     def start(self) -> subprocess.Popen[bytes]:
         """The wrapper as a process whose descendants `survivors` can tell."""
@@ -65,7 +86,7 @@ class CopyJob:
         path = self.folder / "job.json"
         path.write_text(json.dumps(document))
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "pilotext", "run", str(path), "--workdir", str(self.workdir)],
+            [*self.prefix, sys.executable, "-P", "-m", "pilotext", "run", str(path), "--workdir", str(self.workdir)],
             env={**os.environ, "PYTHONPATH": str(Path.cwd()), **self.environment},
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
@@ -85,10 +106,10 @@ class CopyJob:
         return report
 
     def report(self) -> Report:
-        report = from_json((self.workdir / REPORT_NAME).read_bytes(), Report)
-        error = json.loads((self.workdir / PILOT_ERROR_NAME).read_bytes())
+        report = from_json((self.reported_in / REPORT_NAME).read_bytes(), Report)
+        error = json.loads((self.reported_in / PILOT_ERROR_NAME).read_bytes())
         assert error == {"error_code": report.verdict.number, "error_diag": report.verdict.diag}
-        assert json.loads((self.workdir / PILOT_METADATA_NAME).read_bytes())["pilotext"]["phase"] == report.phase
+        assert json.loads((self.reported_in / PILOT_METADATA_NAME).read_bytes())["pilotext"]["phase"] == report.phase
         return report
 
     def phase(self) -> str:
@@ -106,7 +127,7 @@ class CopyJob:
 
     def left_in_workdir(self) -> set[str]:
         """What a failed transfer could have left there."""
-        return {path.name for path in self.workdir.iterdir() if path.name == "in.bin" or path.name.startswith(".")}
+        return {path.name for path in self.reported_in.iterdir() if path.name == "in.bin" or path.name.startswith(".")}
 
 
 def adler32(data: bytes) -> str:
@@ -122,6 +143,11 @@ def outcome(report: Report) -> tuple[int, str | None, str | None, str | None]:
 def faults(report: Report) -> list[str]:
     """The classes of the tries that failed, in order."""
     return [each.fault for each in report.tries]
+
+
+def transfers(report: Report) -> list[str]:
+    """The same, without those of tidying up."""
+    return [each.fault for each in report.tries if not each.message.startswith(OF_TIDYING)]
 
 
 @contextmanager

@@ -18,9 +18,11 @@ EOS = (("/eos/compass", "r/w"),)
 
 
 @contextmanager
-def serving(exports: Sequence[tuple[str, str]] = EOS) -> Iterator[XrdServer]:
+def serving(
+    exports: Sequence[tuple[str, str]] = EOS, *, extra: str = "", disk_mb: int | None = None
+) -> Iterator[XrdServer]:
     """A running server with files on disk."""
-    with _open_folder() as root, XrdServer(root, exports) as server:
+    with _open_folder() as root, XrdServer(root, exports, extra=extra, disk_mb=disk_mb) as server:
         yield server
 
 
