@@ -161,6 +161,10 @@ class Limits(Record, frozen=True):
     transfer_tries: int = 3
     transfer_wait_s: float = 10.0
     """Before the second try of a transfer; later waits are longer."""
+    tape_wait_s: float = 12 * 3600.0
+    """For a file on tape to come to disk."""
+    tape_poll_s: float = 15.0
+    """Before a tape system is asked a second time how far it is; later waits are longer."""
 
 
 class ReportTarget(Record, frozen=True):

@@ -16,7 +16,7 @@ from pilotext.errors import (
     TransientError,
 )
 from pilotext.storage import registry
-from pilotext.storage.base import Copied, FileStat, Progress
+from pilotext.storage.base import Copied, FileStat, Progress, unwatched
 from pilotext.storage.conformance import CONTENT, adler32
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.retry import Policy
@@ -231,9 +231,9 @@ class Corrupting(MemoryStorage):
         super().__init__()
         self.stores = stores
 
-    def checksum(self, url: str) -> str:
+    def checksum(self, url: str, progress: Progress = unwatched) -> str:
         self.files[url] = self.stores
-        return super().checksum(url)
+        return super().checksum(url, progress)
 
     def stat(self, url: str) -> FileStat:
         self.files[url] = self.stores

@@ -38,9 +38,9 @@ def serving_known(kind: Callable[[Path, Path], Security], clients: Path) -> Iter
 
 
 @contextmanager
-def serving_tape(path: str = "/castor/cern.ch/compass") -> Iterator[TapeServer]:
+def serving_tape(path: str = "/castor/cern.ch/compass", *, open_recalls: bool = False) -> Iterator[TapeServer]:
     """A running server whose files are on tape."""
-    with _open_folder() as root, TapeServer(root, path) as server:
+    with _open_folder() as root, TapeServer(root, path, open_recalls=open_recalls) as server:
         yield server
 
 
