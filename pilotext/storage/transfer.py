@@ -95,7 +95,9 @@ class ChildMover:
             self._stall_s = before
 
     def tidier(self) -> ChildMover:
-        return ChildMover(min(self._stall_s, TIDY_WITHIN_S))
+        tidier = ChildMover(min(self._stall_s, TIDY_WITHIN_S))
+        tidier._child, self._child = self._child, None  # to start another process may take all of that time
+        return tidier
 
     def close(self) -> None:
         child, self._child = self._child, None

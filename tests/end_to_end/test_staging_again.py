@@ -45,7 +45,6 @@ def until(condition: Callable[[], object]) -> None:
 def killed_in_stage_out(job: CopyJob, server: XrdServer, relay: Relay) -> None:
     """The state that a SIGKILL in the middle of the upload leaves."""
     aim(job, "stage-out", relay.port)
-    job.limits["transfer_stall_s"] = 30
     relay.hold("up", MIDDLE)
     with ended(job.start()) as process:
         relay.wait_until_held("up")
@@ -78,7 +77,6 @@ def test_the_next_attempt_on_another_node_removes_what_a_killed_one_left(
 @pytest.mark.fault("stage-in", "SIGKILL in mid transfer, then the same attempt again")
 def test_a_second_run_after_a_kill_in_stage_in_succeeds(job: CopyJob, server: XrdServer, relay: Relay) -> None:
     aim(job, "stage-in", relay.port)
-    job.limits["transfer_stall_s"] = 30
     relay.hold("down", MIDDLE)
     with ended(job.start()) as process:
         relay.wait_until_held("down")
@@ -100,7 +98,6 @@ def test_a_job_told_to_stop_in_mid_transfer_leaves_nothing(
     job: CopyJob, server: XrdServer, relay: Relay, phase: str
 ) -> None:
     aim(job, phase, relay.port)
-    job.limits["transfer_stall_s"] = 30
     relay.hold(DIRECTION[phase], MIDDLE)
     with ended(job.start()) as process:
         relay.wait_until_held(DIRECTION[phase])
@@ -120,7 +117,6 @@ def test_a_transfer_process_that_is_killed_costs_one_try(
     job: CopyJob, server: XrdServer, relay: Relay, phase: str
 ) -> None:
     aim(job, phase, relay.port)
-    job.limits["transfer_stall_s"] = 30
     relay.hold(DIRECTION[phase], MIDDLE)
     with ended(job.start()) as process:
         relay.wait_until_held(DIRECTION[phase])
@@ -161,6 +157,6 @@ def test_an_earlier_result_survives_a_later_attempt_that_fails(job: CopyJob, ser
     server.give_to_server()
     aim(job, "stage-out", relay.port)
     relay.hold("up", MIDDLE)
-    job.limits["transfer_tries"] = 1
+    job.limits |= {"transfer_tries": 1, "transfer_stall_s": 3}
     assert job.run().exit_status == 68
     assert stored(server)["out.bin"] == b"other events"

@@ -28,7 +28,7 @@ def tape(request: pytest.FixtureRequest) -> Iterator[TapeServer]:
 def job(open_folder: Path, tape: TapeServer) -> CopyJob:
     job = CopyJob(open_folder, SMALL)
     job.sources = [tape.write(ON_TAPE, SMALL) + "?svcClass=compasscdr"]
-    job.limits |= {"tape_poll_s": 0.2, "tape_wait_s": 60, "transfer_stall_s": 20}
+    job.limits |= {"tape_poll_s": 0.2, "tape_wait_s": 60}
     return job
 
 

@@ -186,6 +186,17 @@ def test_a_forgotten_mover_ends_its_process(tmp_path: Path) -> None:
     assert gone(pid)
 
 
+def test_a_tidier_goes_on_with_the_process_that_is_there(mover: ChildMover) -> None:
+    mover.do("prepare", urls=["file:///x"])
+    running = mover.pid
+    with mover.tidier() as tidier:
+        assert mover.pid is None
+        assert tidier.pid == running
+        tidier.do("prepare", urls=["file:///x"])
+    mover.do("prepare", urls=["file:///x"])
+    assert mover.pid != running
+
+
 def test_a_hurried_mover_waits_less_and_only_inside_the_block(pipe: Path, tmp_path: Path) -> None:
     with ChildMover(stall_s=600) as mover:
         with mover.hurried(), pytest.raises(StalledError, match="nothing moved for 5 s"):

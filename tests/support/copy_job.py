@@ -64,7 +64,7 @@ class CopyJob:
         self.sources = [f"file://{self.source}"]
         self.destinations = [f"file://{self.published}/"]
         self.catalogue: dict[str, Any] = {"size": len(self.content), "adler32": adler32(self.content)}
-        self.limits: dict[str, float] = {"transfer_stall_s": 3, "transfer_tries": 2, "transfer_wait_s": 0.1}
+        self.limits: dict[str, float] = {"transfer_stall_s": 30, "transfer_tries": 2, "transfer_wait_s": 0.1}
 
     def on_small_disk(self, megabytes: int) -> None:
         """Give the job a work directory on a disk of its own; what it leaves there is kept in `kept`."""
