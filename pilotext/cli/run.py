@@ -14,7 +14,7 @@ from pilotext.cli.output import say, tell_pilot, write_json
 from pilotext.cli.summary import render
 from pilotext.codes import Exit
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.model import Job, Report
+from pilotext.model import Job, Limits, Report
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
@@ -82,10 +82,19 @@ def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
             workdir,
             ruleset,
             mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
-            policy=Policy(tries=job.limits.transfer_tries, first_wait_s=job.limits.transfer_wait_s),
+            policy=_policy(job.limits),
             switch=switch,
             warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
         )
+
+
+def _policy(limits: Limits) -> Policy:
+    return Policy(
+        tries=limits.transfer_tries,
+        first_wait_s=limits.transfer_wait_s,
+        poll_s=limits.tape_poll_s,
+        online_within_s=limits.tape_wait_s,
+    )
 
 
 def _rules_for(job: Job, options: argparse.Namespace) -> RuleSet:

@@ -21,6 +21,7 @@ from pilotext.model import (
     PhaseRecord,
     Report,
     Transfer,
+    Try,
     Usage,
     Verdict,
 )
@@ -63,6 +64,7 @@ class Ledger:
         self.inputs: tuple[Transfer, ...] = ()
         self.outputs: tuple[Transfer, ...] = ()
         self.log: Transfer | None = None
+        self.tries: tuple[Try, ...] = ()
         self.usage = Usage()
         self.redactor = redactor_for(job, os.environ)
         self.written = False
@@ -146,6 +148,7 @@ class Ledger:
             inputs=self.inputs,
             outputs=self.outputs,
             log=self.log,
+            tries=self.tries,
             findings=tuple(self.findings),
             usage=self.usage,
             files={

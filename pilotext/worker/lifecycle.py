@@ -182,11 +182,12 @@ def _stage_in(run: Run) -> bool:
         try:
             transfer = stage_in(file, run.directory, run.mover, run.policy)
         except StorageError as error:
+            run.ledger.tries = error.tries
             run.ledger.found(_finding(run, f"stage-in-{error.fault}", str(error), file=file.name))
             return False
         run.ledger.inputs = (*run.ledger.inputs, transfer)
     run.mover.close()  # nothing of it shall idle beside a payload of hours
-    checked = outputs.check_inputs(run.job, run.directory)
+    checked = outputs.check_inputs(run.job, run.directory, run.switch.tick)
     run.ledger.counters.update(checked.counters)
     run.ledger.found(*checked.findings)
     return not run.ledger.failed(checked.findings)
@@ -261,8 +262,11 @@ def _stage_out(run: Run) -> bool:
         if output.destinations
     ]
     try:
-        run.ledger.outputs = stage_out(uploads, tag=run.job.label, mover=run.mover, policy=run.policy)
+        run.ledger.outputs = stage_out(
+            uploads, tag=run.job.label, mover=run.mover, policy=run.policy, earlier=run.job.earlier_labels
+        )
     except StorageError as error:
+        run.ledger.tries = error.tries
         run.ledger.found(_finding(run, f"stage-out-{error.fault}", str(error)))
         return False
     return True
