@@ -16,7 +16,10 @@ def boot(database: str | None = None) -> None:
 
 
 def migrate() -> None:
-    """Bring the database's tables to this version; several processes may do it at once with the same end."""
+    """Bring the database's tables to this version, and what it knows of the experiments to that of their profiles."""
     from django.core.management import call_command  # noqa: PLC0415  needs Django to be set up
 
+    from pilotext.server.production.profiles import remember_all  # noqa: PLC0415
+
     call_command("migrate", verbosity=0, interactive=False)
+    remember_all()

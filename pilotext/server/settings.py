@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from pilotext.server.database import database_settings, url_from_environment
@@ -52,8 +51,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
 STATIC_URL = "/static/"
-STATIC_ROOT = Path(__file__).parent / "static"
-WHITENOISE_AUTOREFRESH = False
+WHITENOISE_USE_FINDERS = True  # files of the pages are served from the package; nothing is collected
 SESSION_COOKIE_SECURE = _SECURE
 CSRF_COOKIE_SECURE = _SECURE
 SESSION_COOKIE_HTTPONLY = True

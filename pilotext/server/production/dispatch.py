@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
 from django.conf import settings
 from django.db.models import F
@@ -73,7 +74,7 @@ class Dispatcher:
         while (candidate := self._next(asker, passed_by)) is not None:
             passed_by.add(candidate.job)
             try:
-                lease = transact(lambda job=candidate.job: _claim(job, asker, lease_s or settings.LEASE_S))  # type: ignore[misc]
+                lease = transact(partial(_claim, candidate.job, asker, lease_s or settings.LEASE_S))
             except SiteFullError:
                 return None
             except UsageError as error:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from pilotext.profile import load_experiment
+from pilotext.profile import known_experiments, load_experiment
 from pilotext.profile import records as profile
+from pilotext.server.database import transact
 from pilotext.server.production.models import Experiment, Site
 
 
@@ -22,3 +23,9 @@ def remember(given: profile.Experiment) -> Experiment:
         rules = {"max_active": site.max_active, "staging": site.staging, "merging": site.merging or ""}
         Site.objects.update_or_create(name=name, experiment=row, defaults=rules)
     return row
+
+
+def remember_all() -> None:
+    """The same for every experiment that has a profile."""
+    for name in known_experiments():
+        transact(functools.partial(remember, profile_of(name)))
