@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pilotext"
-SHARED = {"model", "codes", "errors", "decode", "yamlfile", "profile", "messages"}
+SHARED = {"cache", "model", "codes", "errors", "decode", "yamlfile", "profile", "messages"}
 MAY_IMPORT = {
     "cli": {"rules", "classify", "worker", "storage", "formats", "server", "engines", "cli"},
     "worker": {"classify", "storage", "formats", "rules", "worker"},
