@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.db import OperationalError, connection, transaction
+from django.db.models import Model
 
 from pilotext.errors import UsageError
 
@@ -67,6 +68,26 @@ def _sqlite(path: str) -> dict[str, Any]:
 
 def url_from_environment() -> str:
     return os.environ.get("DATABASE_URL", DEFAULT_URL)
+
+
+def insert_many(
+    model: type[Model], same: Mapping[str, Any], differing: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Insert many rows: fields that are the `same` in all, then the `differing` ones, for each row in their order.
+
+    The values of the differing fields go to the database as they are: `bulk_create` prepares every field of every row.
+    """
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    prototype = model(**same)
+    fixed = [field for field in fields if field.attname not in differing]
+    column_of = {field.attname: field.column for field in fields}
+    values = [field.get_db_prep_save(getattr(prototype, field.attname), connection) for field in fixed]
+    columns = [*(field.column for field in fixed), *(column_of[name] for name in differing)]
+    quoted = ", ".join(connection.ops.quote_name(str(column)) for column in columns)
+    table = connection.ops.quote_name(model._meta.db_table)
+    places = ", ".join(["%s"] * len(columns))
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({places})", [(*values, *row) for row in rows])  # noqa: S608  names of our own
 
 
 def transact(work: Callable[[], T]) -> T:

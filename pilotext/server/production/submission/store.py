@@ -8,7 +8,7 @@ import msgspec
 
 from pilotext.messages import Submitted
 from pilotext.profile.records import Experiment
-from pilotext.server.database import transact
+from pilotext.server.database import insert_many, transact
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.models import Job, Product, Task
 from pilotext.server.production.models.common import now
@@ -17,8 +17,6 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import TASK
 from pilotext.server.production.submission.document import TaskFile
 from pilotext.server.production.submission.plan import Plan
-
-AT_ONCE = 1000
 
 
 def store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submitted:
@@ -72,23 +70,22 @@ def _fields(experiment: Experiment, task: TaskFile, plan: Plan) -> dict[str, Any
 def _insert(experiment: Experiment, task: Task, plan: Plan) -> None:
     job_type = experiment.type(task.type)
     at = now()
+    same = {
+        "task": task,
+        "type": task.type,
+        "state": "defined" if plan.staging else "ready",
+        "priority": job_type.priority + task.priority,
+        "created": at,
+        "changed": at,
+    }
+    differing = ("file", "run", "chunk", "size", "adler32", "events")
     rows = (
-        Job(
-            task=task,
-            type=task.type,
-            file=job.file.file,
-            run=job.run,
-            chunk=job.chunk,
-            state="defined" if plan.staging else "ready",
-            priority=job_type.priority + task.priority,
-            size=job.file.size,
-            adler32=job.file.adler32 or "",
-            events=job.file.events,
-            created=at,
-            changed=at,
-        )
-        for job in plan.jobs
+        (job.file.file, job.run, job.chunk, job.file.size, job.file.adler32 or "", job.file.events) for job in plan.jobs
     )
-    Job.objects.bulk_create(rows, batch_size=AT_ONCE)
-    products = (Product(task=task, run=run, merge=merge) for run in plan.runs for merge in plan.merges)
-    Product.objects.bulk_create(products, batch_size=AT_ONCE)
+    insert_many(Job, same, differing, rows)
+    insert_many(
+        Product,
+        {"task": task, "changed": at},
+        ("run", "merge"),
+        [(run, each) for run in plan.runs for each in plan.merges],
+    )
