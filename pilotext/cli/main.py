@@ -22,6 +22,11 @@ VERBS = {
     "classify": ("pilotext.cli.classify", "judge the logs of a program that has ended"),
     "report": ("pilotext.cli.report", "send reports that wait for their server, or print the schema of one"),
     "rules": ("pilotext.cli.rules", "check and test the rule files"),
+    "submit": ("pilotext.cli.submit", "give a task to the production server"),
+    "tasks": ("pilotext.cli.tasks", "list tasks, start, pause or cancel them"),
+    "jobs": ("pilotext.cli.jobs", "list and show jobs, resend, accept, fail or cancel them"),
+    "agent": ("pilotext.cli.agent", "pull jobs from the server and run them here"),
+    "server": ("pilotext.cli.server", "run the production server"),
 }
 """Verb → its module, imported only when it is asked for: starting a job must stay cheap."""
 
