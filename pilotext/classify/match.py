@@ -15,7 +15,7 @@ from pilotext.classify.counters import Count
 from pilotext.classify.crowd import DENSE, crowd_of
 from pilotext.classify.finder import Finder
 from pilotext.classify.probe import Probe
-from pilotext.classify.quote import AFTER, BEFORE, quote, shorten, touched_lines, with_neighbours
+from pilotext.classify.quote import AFTER, BEFORE, PLAIN, quote, shorten, touched_lines, with_neighbours
 from pilotext.classify.recent import Recent
 from pilotext.classify.sighting import Sighting, StreamEnd, Weight, place_in_log
 from pilotext.model import Evidence
@@ -53,7 +53,7 @@ class Watch:
         """Take a match into account, the last of so many; the later ones are quoted without their surroundings."""
         self.count += times
         if self.count == 1:
-            self._fields = {name: value[:LONGEST_FIELD] for name, value in found.fields.items()}
+            self._fields = {name: PLAIN.text(value)[:LONGEST_FIELD] for name, value in found.fields.items()}
         if self.count > MOST_FIRST:
             if line.number > self._newest:  # lines before a crowd are judged behind it
                 self._newest, self._last = line.number, (line, window, found)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
+
+from pilotext.redact import Redactor
+from pilotext.worker.secrets import redactor_for
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LONGEST_LINE = 2000
@@ -43,7 +47,7 @@ def open_standard_streams() -> None:
 
 
 def say(text: str, *, stream: int = 1) -> None:
-    """Print lines of plain ASCII, long ones cut; that nobody can hear it changes nothing of what was done.
+    """Print lines of plain ASCII, without secrets, long ones cut.
 
     What a pilot would misread is disguised, so that it judges the job by its status and by `tell_pilot` alone.
     """
@@ -61,9 +65,19 @@ def write_json(document: bytes) -> None:
 
 
 def _plain(text: str) -> str:
-    lines = (line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in text.split("\n"))
+    lines = (line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in hidden(text).split("\n"))
     plain = _CONTROL.sub("?", "\n".join(lines)).encode("ascii", "backslashreplace").decode()
     return _MISREAD_PATTERN.sub(lambda found: _MISREAD[found[0]], plain)
+
+
+def hidden(text: str) -> str:
+    """The text without the secrets of our environment; those of a job its report has hidden already."""
+    return _redactor().text(text)
+
+
+@functools.cache
+def _redactor() -> Redactor:
+    return redactor_for(None, os.environ)
 
 
 def write(data: bytes, *, stream: int = 1) -> None:

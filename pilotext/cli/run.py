@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -20,9 +22,11 @@ from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import jobfile
 from pilotext.worker import report as reports
+from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, flush
 from pilotext.worker.jobcheck import check_type
 from pilotext.worker.lifecycle import run_job
-from pilotext.worker.stop import StopSwitch
+from pilotext.worker.spool import Spool, SpoolError, default_folder
+from pilotext.worker.stop import StopSwitch, ToldToStop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +59,21 @@ def run(options: argparse.Namespace) -> int:
         say(render(report))
     if report.exit_status:
         tell_pilot(report.verdict.diag or "the job is done, but its report could not be written")
+    if job.report is not None and not any(finding.name == "report-not-delivered" for finding in report.findings):
+        _send_earlier_reports()  # the server is there, and this job's own report has arrived
     return Exit(report.exit_status)
+
+
+def _send_earlier_reports() -> None:
+    folder = default_folder(os.environ)
+    if folder is None:
+        return
+    switch = StopSwitch()
+    with switch.listening(), contextlib.suppress(ToldToStop):
+        try:
+            flush(Spool(folder), ON_THE_SIDE, switch.tick, within_s=FLUSH_WITHIN_S)
+        except SpoolError as error:
+            say(f"pilotext: {error}", stream=2)
 
 
 def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
