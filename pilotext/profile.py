@@ -16,7 +16,7 @@ import msgspec
 
 from pilotext import decode
 from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError
-from pilotext.model import Kind
+from pilotext.model import Kind, SoftStop
 from pilotext.yamlfile import Document, read_yaml
 
 PROFILE = "experiment.yaml"
@@ -33,6 +33,8 @@ class JobType(msgspec.Struct, frozen=True):
     environment: dict[str, str] = {}
     outputs: tuple[dict[str, Any], ...] = ()
     success: dict[str, Any] = {}
+    soft_stop: SoftStop | None = None
+    """How its programs are asked to finish early, for jobs that do not say it themselves."""
 
 
 class Experiment(msgspec.Struct, frozen=True):

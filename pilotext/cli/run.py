@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,14 +16,13 @@ from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model import Job, Report
 from pilotext.profile import Experiment, load_experiment
 from pilotext.rules.loader import load_rules
-from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import jobfile
 from pilotext.worker import report as reports
 from pilotext.worker.jobcheck import check_type
 from pilotext.worker.lifecycle import run_job
-from pilotext.worker.stop import StopSwitch
+from pilotext.worker.stop import StopSwitch, ToldToStop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,15 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the job; the exit status says in which phase it failed (see docs/operations.md)."""
     workdir = _workdir(options)
+    switch = StopSwitch()
     try:
-        job = _read_job(options)
-        job_types = _experiment(job, options).job_types
-        check_type(job, {name: job_type.kind for name, job_type in job_types.items()})
-        ruleset = load_rules(job.experiment, options.rules)
-        report = _run(job, workdir, ruleset)
+        with switch.listening():
+            report = _run(options, workdir, switch)
     except UsageError:
         reports.discard(workdir)
         raise
+    except ToldToStop as order:  # there is no job yet that a report could be about
+        reports.discard(workdir)
+        say(f"pilotext: {order} before the job was known.", stream=2)
+        return Exit.STOPPED
     if options.json:
         write(json.dumps(msgspec.to_builtins(report)).encode() + b"\n")
     else:
@@ -56,18 +58,21 @@ def run(options: argparse.Namespace) -> int:
     return Exit(report.exit_status)
 
 
-def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
-    switch = StopSwitch()
-    with switch.listening():
-        return run_job(
-            job,
-            workdir,
-            ruleset,
-            mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
-            policy=Policy(tries=job.limits.transfer_tries, first_wait_s=job.limits.transfer_wait_s),
-            switch=switch,
-            warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
-        )
+def _run(options: argparse.Namespace, workdir: Path, switch: StopSwitch) -> Report:
+    job = _read_job(options, switch.tick)
+    job_types = _experiment(job, options).job_types
+    check_type(job, {name: job_type.kind for name, job_type in job_types.items()})
+    if job.soft_stop is None:
+        job = msgspec.structs.replace(job, soft_stop=job_types[job.type].soft_stop)
+    return run_job(
+        job,
+        workdir,
+        load_rules(job.experiment, options.rules),
+        mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
+        policy=Policy(tries=job.limits.transfer_tries, first_wait_s=job.limits.transfer_wait_s),
+        switch=switch,
+        warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
+    )
 
 
 def _experiment(job: Job, options: argparse.Namespace) -> Experiment:
@@ -90,9 +95,9 @@ def _workdir(options: argparse.Namespace) -> Path:
     return workdir
 
 
-def _read_job(options: argparse.Namespace) -> Job:
+def _read_job(options: argparse.Namespace, tick: Callable[[], None]) -> Job:
     if options.spec is not None:
         return jobfile.read_spec(options.spec)
     if options.job_url is not None:
-        return jobfile.read_url(options.job_url)
+        return jobfile.read_url(options.job_url, tick)
     return jobfile.read_file(options.job)

@@ -25,7 +25,7 @@ def read_file(path: Path) -> Job:
     """Read and check a job file.
 
     In a file, paths that begin with `./` or `../` in `command` and `setup`, and URLs like `file:../raw/x.raw`, are
-    relative to the folder of the file. Raises UsageError or FieldError.
+    relative to the folder of the file; so are those of steps. Raises UsageError or FieldError.
     """
     try:
         data = path.read_bytes()
@@ -45,8 +45,11 @@ def read_spec(spec: str) -> Job:
     return _decode(data, where="--spec", folder=None)
 
 
-def read_url(url: str) -> Job:
-    """Fetch and check the job that a server offers under an http or https address."""
+def read_url(url: str, tick: Callable[[], None] = lambda: None) -> Job:
+    """Fetch and check the job that a server offers under an http or https address.
+
+    `tick` is called several times a second meanwhile and may raise.
+    """
     import requests  # noqa: PLC0415  costs a tenth of a second, and most jobs come from a file
 
     def fetch() -> bytes:
@@ -55,7 +58,7 @@ def read_url(url: str) -> Job:
             return next(answer.iter_content(_LARGEST_JOB), b"")
 
     try:
-        data = bounded(fetch, within_s=_FETCH_WITHIN_S)
+        data = bounded(fetch, within_s=_FETCH_WITHIN_S, tick=tick)
     except (requests.RequestException, ValueError, NotInTimeError) as error:
         raise UsageError(f"{url}: the job cannot be fetched: {error}.") from None
     return _decode(data, where=url, folder=None)
@@ -79,13 +82,21 @@ def _decode(data: bytes, where: str, folder: Path | None) -> Job:
 def _resolved(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The document with its relative places made absolute; what is not as it should be is left to the decoder."""
     resolved = dict(document)
-    for field in ("command", "setup"):
-        resolved[field] = _each(document.get(field), folder, _absolute_path)
+    resolved |= _with_absolute_paths(document, folder)
+    if isinstance(document.get("steps"), list):
+        resolved["steps"] = [_with_absolute_paths(step, folder) for step in document["steps"]]
     for field, urls in (("inputs", "sources"), ("outputs", "destinations")):
         if isinstance(document.get(field), list):
             resolved[field] = [_with_absolute_urls(file, urls, folder) for file in document[field]]
     resolved["log"] = _with_absolute_urls(document.get("log"), "destinations", folder)
     return {name: value for name, value in resolved.items() if name in document}
+
+
+def _with_absolute_paths(program: Any, folder: Path) -> Any:
+    if not isinstance(program, dict):
+        return program
+    paths = {field: _each(program[field], folder, _absolute_path) for field in ("command", "setup") if field in program}
+    return {**program, **paths}
 
 
 def _with_absolute_urls(file: Any, urls: str, folder: Path) -> Any:
