@@ -6,7 +6,7 @@ one fails, and ends what each of them leaves behind. It ends the whole tree when
 end of the control pipe closes, however the wrapper died), and leaves only when no process is left below it.
 
 Messages are JSON lines. To the keeper: `{"stop": grace_s}`, and `{"signal": number}` for the program alone. From it,
-for each program: `{"started": pid}` or `{"refused": errno, "file": name}`, then `{"ended": ExitStatus}`, then
+for each program: `{"started": pid, "streams": bytes in both before}` or `{"refused": errno, "file": name}`, then `{"ended": ExitStatus}`, then
 `{"swept": processes left behind}`; and last `{"over": CPU seconds of all programs and what they started}`.
 """
 
@@ -145,6 +145,7 @@ class _Keeper:
         try:
             append = program.append
             with _stream_file(program.stdout, append) as stdout, _stream_file(program.stderr, append) as stderr:
+                sizes = [os.fstat(stream.fileno()).st_size for stream in (stdout, stderr)]
                 process = subprocess.Popen(
                     list(program.command),
                     env=dict(program.environment),
@@ -158,7 +159,7 @@ class _Keeper:
         except OSError as error:
             _tell(self.news, {"refused": error.errno, "file": str(error.filename or program.command[0])})
             return None
-        _tell(self.news, {"started": process.pid})
+        _tell(self.news, {"started": process.pid, "streams": sizes})
         return process
 
     def _watch(self, child: int) -> bool:

@@ -132,7 +132,7 @@ class Payload:
         """Note what the keeper says, and return its first word."""
         word, value = next(iter(message.items()))
         if word == "started":
-            self._begin_step()
+            self._begin_step(*message["streams"])
         elif word == "refused":
             raise _refusal(int(value), str(message["file"]))
         elif word == "ended":
@@ -145,12 +145,10 @@ class Payload:
             self._over = True
         return word
 
-    def _begin_step(self) -> None:
+    def _begin_step(self, stdout: int, stderr: int) -> None:
         self._number += self.steps[self._number].exit is not None
         self._began = time.monotonic()
-        if self._number:
-            sizes = [(self.directory / name).stat().st_size for name in (STDOUT_NAME, STDERR_NAME)]
-            self._note(stdout_from=sizes[0], stderr_from=sizes[1])
+        self._note(stdout_from=stdout, stderr_from=stderr)
 
     def _note(self, **what: Any) -> None:
         self.steps[self._number] = replace(self.steps[self._number], **what)

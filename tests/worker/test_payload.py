@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -29,7 +30,7 @@ def run_to_end(directory: Path, *command: str, **fields: object) -> Payload:
     return payload
 
 
-def run_steps(directory: Path, steps: list[dict[str, object]], **fields: object) -> Payload:
+def run_steps(directory: Path, steps: list[Any], **fields: object) -> Payload:
     with Payload(make_job(command=[], steps=steps, **fields), directory, os.environ) as payload:
         payload.start(no_tick)
         assert payload.wait(PATIENCE_S)
@@ -274,14 +275,14 @@ def test_what_a_step_leaves_behind_is_ended_before_the_next_begins(tmp_path: Pat
 def test_a_later_step_that_cannot_be_started_is_a_finding_and_no_success(tmp_path: Path) -> None:
     steps = [{"name": "one", "command": ["/bin/true"]}, {"name": "two", "command": ["/nowhere/coral.exe"]}]
     payload = Payload(make_job(command=[], steps=steps), tmp_path, os.environ)
-    with payload, pytest.raises(PayloadRefusedError, match="/nowhere/coral.exe"):
+    with payload, pytest.raises(PayloadRefusedError, match=r"/nowhere/coral\.exe"):
         payload.start(no_tick)
         payload.wait(PATIENCE_S)
     assert payload.exit is None
 
 
 def test_a_keeper_killed_between_two_steps_is_no_success(tmp_path: Path) -> None:
-    steps = [{"name": "one", "command": ["/bin/true"]}, {"name": "two", "command": ["/bin/sleep", "4711.08"]}]
+    steps = [{"name": "one", "command": ["/bin/true"]}, {"name": "two", "command": ["sleep", "4711.08"]}]
     with Payload(make_job(command=[], steps=steps), tmp_path, os.environ) as payload:
         payload.start(no_tick)
         until(lambda: sleepers("4711.08"))

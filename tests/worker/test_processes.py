@@ -14,9 +14,10 @@ from pilotext.worker import processes
 from pilotext.worker.processes import use_of, uses_below
 
 TREE = """
-import os, subprocess, sys, time
+import subprocess, sys, time
 block = bytearray(30_000_000)
-child = subprocess.Popen([sys.executable, "-c", "import time; b = bytearray(20_000_000); print('fed', flush=True); time.sleep(600)"])
+below = "import time; block = bytearray(20_000_000); print('fed', flush=True); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", below])
 time.sleep(600)
 """
 
@@ -51,7 +52,7 @@ def test_every_process_below_is_found_with_what_it_uses(
 def test_the_numbers_are_those_of_psutil(parent: int) -> None:
     use, theirs = use_of(parent), psutil.Process(parent)
     assert use is not None
-    assert use.resident == theirs.memory_info().rss
+    assert use.resident == pytest.approx(theirs.memory_info().rss, rel=0.05)  # the kernel counts in batches
     assert use.cpu_s == pytest.approx(sum(theirs.cpu_times()[:2]), abs=0.5)
     assert (use.read, use.written) == theirs.io_counters()[4:6]
 
