@@ -78,6 +78,7 @@ FINDINGS = frozenset(
         "told-to-stop",  # the pilot or the batch system ended the job
         "raw-truncated",  # a raw input ends in the middle of an event
         "raw-damaged",  # a raw input holds something that is not an event
+        "input-damaged",  # another input that cannot be read whole, or does not hold what the catalogue says
         "output-missing",
         "output-empty",
         "output-replaced",  # missing or empty, and the job allows the placeholder

@@ -6,8 +6,8 @@ one fails, and ends what each of them leaves behind. It ends the whole tree when
 end of the control pipe closes, however the wrapper died), and leaves only when no process is left below it.
 
 Messages are JSON lines. To the keeper: `{"stop": grace_s}`, and `{"signal": number}` for the program alone. From it,
-for each program: `{"started": pid, "streams": bytes in both before}` or `{"refused": errno, "file": name}`, then `{"ended": ExitStatus}`, then
-`{"swept": processes left behind}`; and last `{"over": CPU seconds of all programs and what they started}`.
+for each program: `{"started": pid, "streams": bytes in both before}` or `{"refused": errno, "file": name}`, then
+`{"ended": ExitStatus}`, then `{"swept": processes left behind}`; and last `{"over": CPU seconds of all of them}`.
 """
 
 from __future__ import annotations
@@ -235,8 +235,8 @@ class _Keeper:
 
 def _stream_file(path: Path, append: bool) -> FileIO:
     """A file that is only appended to: a program that opens /dev/stdout anew then loses nothing."""
-    begin = 0 if append else os.O_TRUNC
-    return FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | begin | os.O_APPEND | os.O_CLOEXEC, 0o644), "wb")
+    begin = os.O_CREAT if append else os.O_CREAT | os.O_TRUNC
+    return FileIO(os.open(path, os.O_WRONLY | begin | os.O_APPEND | os.O_CLOEXEC, 0o644), "wb")
 
 
 def _before_exec(keeper_pid: int) -> None:

@@ -160,7 +160,7 @@ def _stage_in(run: Run) -> bool:
             return False
         run.ledger.inputs = (*run.ledger.inputs, transfer)
     run.mover.close()  # nothing of it shall idle beside a payload of hours
-    checked = outputs.check_inputs(run.job, run.directory)
+    checked = outputs.check_inputs(run.job, run.directory, run.switch.tick)
     run.ledger.counters.update(checked.counters)
     run.ledger.found(*checked.findings)
     return not run.ledger.failed(checked.findings)
