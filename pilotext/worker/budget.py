@@ -42,11 +42,25 @@ class Budget:
 
     @property
     def stop(self) -> float | None:
-        if self.finish is None:
-            return None
-        soft_s = self.job.soft_stop.wait_s if self.job.soft_stop else 0.0
-        stopping_s = min(soft_s + self.job.limits.grace_s, STOP_MOST_PART * (self.finish - self.began))
-        return self.finish - stopping_s
+        return None if self.finish is None else self.finish - self.soft_s - self.grace_s
+
+    @property
+    def soft_s(self) -> float:
+        """What a soft stop has until SIGTERM comes."""
+        return self._scale * (self.job.soft_stop.wait_s if self.job.soft_stop else 0.0)
+
+    @property
+    def grace_s(self) -> float:
+        """What the payload has between SIGTERM and SIGKILL."""
+        return self._scale * self.job.limits.grace_s
+
+    @property
+    def _scale(self) -> float:
+        """A short job takes a smaller part of its time for ending the payload than it says."""
+        wanted_s = self.job.limits.grace_s + (self.job.soft_stop.wait_s if self.job.soft_stop else 0.0)
+        if self.finish is None or not wanted_s:
+            return 1.0
+        return min(1.0, STOP_MOST_PART * (self.finish - self.began) / wanted_s)
 
     @property
     def _finish_s(self) -> float:

@@ -84,7 +84,7 @@ def _watch(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> b
         urgent = now_passed is not None and now_passed.name not in SOFT_LIMITS
         if hard_at is not None and (urgent or time.monotonic() >= hard_at):
             hard_at = None
-            payload.stop(run.job.limits.grace_s)
+            payload.stop(run.budget.grace_s)
     return passed is not None
 
 
@@ -94,10 +94,7 @@ def _ask_softly(run: Run, payload: Payload, passed: Finding) -> float:
     if soft is None or passed.name not in SOFT_LIMITS:
         return 0.0
     payload.ask_to_finish(soft)
-    if run.budget.finish is None:
-        return soft.wait_s
-    left_s = run.budget.finish - run.job.limits.grace_s - time.monotonic()
-    return max(0.0, min(soft.wait_s, left_s))
+    return run.budget.soft_s
 
 
 def _obey(run: Run, order: ToldToStop, payload: Payload) -> None:
