@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.end_to_end.conftest import EVENTS, HISTOGRAMS, MDST
+from tests.end_to_end.conftest import EVENTS, HISTOGRAMS, MDST, read_report
 from tests.end_to_end.local import Local, assert_failed, local, processes_in
 from tests.support.jobs import PAYLOADS
 
@@ -59,7 +61,7 @@ def test_a_decoder_that_was_told_to_end_and_exits_0_is_no_success(local: Local) 
     local.ddd(DDD, "--filter-CAL", "--out=out.raw", local.job["inputs"][0]["name"])
     local.job["environment"]["PILOTEXT_STANDIN"] = "slow=0.2"
     wrapper = local.start()
-    until(lambda: (local.workdir / "out.raw").exists())
+    until((local.workdir / "out.raw").exists)
     (decoder,) = (process for process in processes_in(local.workdir) if "--filter-CAL" in process.cmdline())
     time.sleep(0.3)
     decoder.terminate()
@@ -133,7 +135,6 @@ LIMITED: list[tuple[str, str, dict[str, Any], str, str, int]] = [
 )
 def test_a_limit_is_enforced_and_becomes_the_verdict(
     local: Local,
-    monkeypatch: pytest.MonkeyPatch,
     *,
     script: str,
     limits: dict[str, Any],
@@ -145,11 +146,7 @@ def test_a_limit_is_enforced_and_becomes_the_verdict(
     local.job["limits"] = {"grace_s": 0.5, **limits}
     ended = local.run()
     assert_failed(local, ended, rule, cause, status)
-    assert (
-        "the limit is" in ended.report.verdict.evidence[0].text
-        or "least is" in ended.report.verdict.evidence[0].text
-        or "its job has" in ended.report.verdict.evidence[0].text
-    )
+    assert re.search("the limit is|the least is|that its job has", ended.report.verdict.evidence[0].text)
 
 
 def test_the_reason_of_a_kill_is_on_disk_before_the_kill(local: Local) -> None:
@@ -158,7 +155,7 @@ def test_the_reason_of_a_kill_is_on_disk_before_the_kill(local: Local) -> None:
     wrapper = local.start()
     report = local.workdir / "payload_error_report.json"
     until(lambda: report.exists() and "limit-silence" in report.read_text())
-    assert len(processes_in(local.workdir)) >= 2, "the payload is in its grace"
+    assert processes_in(local.workdir), "the payload is in its grace"
     wrapper.kill()
     local.end(wrapper)
     until(lambda: not processes_in(local.folder))
@@ -253,12 +250,11 @@ if may_make_groups():
 
     @pytest.mark.fault("payload", "the kernel's memory killer")
     def test_the_memory_killer_is_named_as_the_reason(local: Local, small_group: Path) -> None:
-        local.bash("echo begin; exec tail -c 1G /dev/zero")
+        local.bash(f"exec {sys.executable} -c 'import time; block = b\"x\" * 10**9; time.sleep(600)'")
         join = f'echo $$ > {small_group}/cgroup.procs; exec "$@"'
         ended = subprocess.run(["/bin/bash", "-c", join, "bash", *local.command()], capture_output=True, check=False)
         assert ended.returncode == 69
-        wrapper = subprocess.Popen(["/bin/true"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        report = local.end(wrapper).report
+        report = read_report(local.workdir)
         assert (report.verdict.rule, report.verdict.cause) == ("out-of-memory", "memory")
         assert report.verdict.action == "retry-more-memory"
         assert report.usage.oom_kills >= 1
