@@ -141,10 +141,15 @@ class Output(Record, frozen=True):
 
 
 class LogTarget(Record, frozen=True):
-    """Where the archive of the job's logs goes, also for failed jobs."""
+    """Where the archive of the job's logs goes, also for failed jobs.
+
+    Of logs that have more than `max_bytes` together, before compression, it holds the begin, the end, and what stands
+    around the evidence.
+    """
 
     destinations: tuple[str, ...]
     name: str | None = None
+    max_bytes: int = 32_000_000
 
 
 class Limits(Record, frozen=True):

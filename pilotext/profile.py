@@ -10,14 +10,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from pilotext import decode
 from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError
 from pilotext.model import Kind, SoftStop
-from pilotext.yamlfile import Document, read_yaml
+
+if TYPE_CHECKING:
+    from pilotext.yamlfile import Document
 
 PROFILE = "experiment.yaml"
 ENGINE = 1
@@ -92,21 +94,33 @@ def known_experiments(folders: Sequence[Path] = ()) -> tuple[str, ...]:
     )
 
 
+def rule_files(folder: Path) -> list[Path]:
+    """The rule files of a folder in a fixed order; its profile is none of them."""
+    return sorted(path for path in folder.glob("*.yaml") if path.name != PROFILE)
+
+
 def load_experiment(name: str, folders: Sequence[Path] = ()) -> Experiment:
     """The profile of an experiment, whatever the case of `name`.
 
     Raises UsageError if no folder has it, RuleFilesError if its file is wrong.
     """
+    return read_profile(find_profile(name, folders))
+
+
+def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
+    """The file of an experiment's profile. Raises UsageError if no folder has it."""
     for root in rules_roots(folders):
         path = root / name.lower() / PROFILE
         if path.is_file():
-            return read_profile(path)
+            return path
     known = known_experiments(folders)
     raise UsageError(f"there is no experiment {name!r}.", advice=_choice(name.upper(), list(known)))
 
 
 def read_profile(path: Path) -> Experiment:
     """The profile in this file. Raises RuleFilesError with every problem that it has."""
+    from pilotext.yamlfile import read_yaml  # noqa: PLC0415  most runs have their rules from the cache
+
     document = read_yaml(path)
     if document.problems:
         raise RuleFilesError(document.problems)

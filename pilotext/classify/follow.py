@@ -17,7 +17,7 @@ from pilotext.classify.tailing import Tail
 from pilotext.model import Dropped
 from pilotext.rules.schema import Condition, CounterText, RuleSet
 
-CHUNK = 256 * 1024
+CHUNK = 512 * 1024
 OWN_STREAMS = ("stdout", "stderr")
 
 
@@ -54,6 +54,8 @@ class LogScan:
                 done += size
                 if not size:
                     active.remove(stream)
+        for _, matcher in self._streams:
+            matcher.settle()
         return done
 
     def progress(self) -> Progress:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext import __version__
-from pilotext.cli.output import open_standard_streams, say
+from pilotext.cli.output import hidden, open_standard_streams, say
 from pilotext.codes import Exit
 from pilotext.errors import PilotextError, UsageError
 from pilotext.worker.stop import release
@@ -21,6 +21,7 @@ from pilotext.worker.stop import release
 VERBS = {
     "run": ("pilotext.cli.run", "run one job, from stage-in to report"),
     "classify": ("pilotext.cli.classify", "judge the logs of a program that has ended"),
+    "report": ("pilotext.cli.report", "send reports that wait for their server, or print the schema of one"),
     "rules": ("pilotext.cli.rules", "check and test the rule files"),
 }
 """Verb → its module, imported only when it is asked for: starting a job must stay cheap."""
@@ -85,5 +86,5 @@ def _crash_file(words: list[str]) -> Path:
     """Everything that a report of the bug needs, in a file that can be pasted into it."""
     with tempfile.NamedTemporaryFile("w", prefix="pilotext-crash-", suffix=".txt", delete=False) as file:
         file.write(f"pilotext {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
-        file.write(f"verb: {words[0] if words else ''}\n\n{traceback.format_exc()}")
+        file.write(f"verb: {words[0] if words else ''}\n\n{hidden(traceback.format_exc())}")
     return Path(file.name)

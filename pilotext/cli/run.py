@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,8 +22,10 @@ from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import jobfile
 from pilotext.worker import report as reports
+from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, flush
 from pilotext.worker.jobcheck import check_type
 from pilotext.worker.lifecycle import run_job
+from pilotext.worker.spool import Spool, SpoolError, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
 
@@ -43,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     switch = StopSwitch()
     try:
         with switch.listening():
-            report = _run(options, workdir, switch)
+            job = _read_job(options, switch.tick)
+            report = _run(job, workdir, options, switch)
     except UsageError:
         reports.discard(workdir)
         raise
@@ -55,11 +60,24 @@ def run(options: argparse.Namespace) -> int:
         write(json.dumps(msgspec.to_builtins(report)).encode() + b"\n")
     else:
         say(render(report))
+    if job.report is not None and not any(finding.name == "report-not-delivered" for finding in report.findings):
+        _send_earlier_reports()  # the server is there, and this job's own report has arrived
     return Exit(report.exit_status)
 
 
-def _run(options: argparse.Namespace, workdir: Path, switch: StopSwitch) -> Report:
-    job = _read_job(options, switch.tick)
+def _send_earlier_reports() -> None:
+    folder = default_folder(os.environ)
+    if folder is None:
+        return
+    switch = StopSwitch()
+    with switch.listening(), contextlib.suppress(ToldToStop):
+        try:
+            flush(Spool(folder), ON_THE_SIDE, switch.tick, within_s=FLUSH_WITHIN_S)
+        except SpoolError as error:
+            say(f"pilotext: {error}", stream=2)
+
+
+def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitch) -> Report:
     job_types = _experiment(job, options).job_types
     check_type(job, {name: job_type.kind for name, job_type in job_types.items()})
     if job.soft_stop is None:

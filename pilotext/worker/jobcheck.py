@@ -21,6 +21,7 @@ LONGEST_NAME = 255
 """Bytes in the name of a file, on Linux and on EOS; the temporary name of a stage-out is the longest we make."""
 
 LARGEST_LIMIT = 1e9
+SMALLEST_ARCHIVE = 10_000
 
 _FORBIDDEN_IN_NAMES = re.compile(r"[/?\x00-\x1f\x7f]")  # XRootD takes `?` for the end of the name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -179,6 +180,8 @@ def _values(job: Job) -> Problems:
                 f"limits.{name}",
                 f"{value} is not between {smallest:g} and {LARGEST_LIMIT:g}; leave it out for no limit.",
             )
+    if job.log is not None and job.log.max_bytes < SMALLEST_ARCHIVE:
+        yield "log.max_bytes", f"{job.log.max_bytes} is too little to tell anything; take {SMALLEST_ARCHIVE} or more."
     if job.law is not None:
         try:
             law.parse(job.law)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 import traceback
 from collections.abc import Callable
@@ -23,17 +24,22 @@ from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in
 from pilotext.storage.stage_out import Upload, stage_out
 from pilotext.storage.transfer import Mover
-from pilotext.worker import outputs, report
+from pilotext.worker import outputs
 from pilotext.worker.archive import make_archive
 from pilotext.worker.budget import Budget
 from pilotext.worker.context import Run
 from pilotext.worker.cores import discard_cores
+from pilotext.worker.delivery import Delivery
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.running import run_payload
 from pilotext.worker.stop import OutOfTime, StopSwitch, ToldToStop
 
 TRACEBACK_NAME = "pilotext_traceback.txt"
+
+STOP_LOG_BYTES = 2_000_000
+"""How much of the logs goes into the archive when we are told to stop: packing it takes a small part of a second."""
+
 
 Step = Callable[[Run], bool]
 
@@ -96,7 +102,8 @@ def _failed_ourselves(run: Run, error: Exception) -> None:
         run.ledger.found(run.finding("work-directory-unusable", text))
     else:
         with contextlib.suppress(OSError):  # the finding says enough where this cannot be written
-            (run.directory / TRACEBACK_NAME).write_text("".join(traceback.format_exception(error)))
+            told = run.ledger.redactor.text("".join(traceback.format_exception(error)))
+            (run.directory / TRACEBACK_NAME).write_text(told)
         run.ledger.found(run.finding("internal-error", text))
     run.ledger.leave(well=False)
 
@@ -106,14 +113,16 @@ def _end(run: Run) -> Report:
     ledger = run.ledger
     ended_in = ledger.phase if ledger.phases[-1].outcome == "failed" else "report"
     ledger.phase = ended_in
-    ledger.write_final()
+    delivery = Delivery(run.job.report, os.environ)
+    first = ledger.write_final()
+    delivery.keep(first)
     ledger.begin("report")
     run.switch.deadline = run.budget.deadline("report")
-    well = _deliver_logs(run)
+    well = _deliver_logs(run, first)
     ledger.leave(well=well)
     ledger.phase = ended_in
     final = ledger.write_final()
-    if run.job.report is not None and (problem := report.deliver(final, run.job.report, run.switch.tick)):
+    if problem := delivery.send(final, run.switch):
         ledger.found(run.finding("report-not-delivered", problem))
         final = ledger.write_final()
     return final
@@ -197,12 +206,13 @@ def _stage_out(run: Run) -> bool:
     return True
 
 
-def _deliver_logs(run: Run) -> bool:
+def _deliver_logs(run: Run, final: Report) -> bool:
     """The archive goes out for every job, good or bad; that it could not is no verdict on the job itself."""
     if run.job.log is None:
         return True
+    room = run.job.log.max_bytes if run.switch.received is None else min(STOP_LOG_BYTES, run.job.log.max_bytes)
     try:
-        path = make_archive(run.job, run.directory)
+        path = make_archive(run.job, run.directory, final, run.ledger.redactor, room)
         upload = Upload(name=path.name, path=path, destinations=run.job.log.destinations, published_name=path.name)
         (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy)
     except (StorageError, OSError, ToldToStop) as error:

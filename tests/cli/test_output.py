@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from pilotext.cli import output
 from pilotext.cli.output import say, write
 
 
@@ -32,3 +33,16 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
 def test_a_closed_standard_stream_does_not_change_the_status(closed: int) -> None:
     command = f"exec {sys.executable} -P -m pilotext --version {closed}>&-"
     assert subprocess.run(["/bin/bash", "-c", command], capture_output=True, check=False).returncode == 0
+
+
+def test_a_secret_of_the_environment_is_never_said(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CDB_PASSWORD", "correct-horse")
+    output._redactor.cache_clear()
+    output.say("cannot log in with correct-horse, but correct horses can; ask root://u:pw@eos//x")
+    assert capfd.readouterr().out == (
+        "cannot log in with *************, but correct horses can; ask root://u:**@eos//x\n"
+    )
+    monkeypatch.undo()
+    output._redactor.cache_clear()
