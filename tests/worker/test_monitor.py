@@ -73,15 +73,15 @@ def test_disk_in_the_work_directory_is_limited(keeper_of: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
 @pytest.mark.parametrize(
-    ("limits", "name"),
+    ("limits", "wall_s", "name"),
     [
-        (Limits(wall_s=0.2), "limit-wall"),
-        (Limits(stall_s=0.2), "limit-stall"),
-        (Limits(silence_s=0.2), "limit-silence"),
+        (Limits(), 0.2, "limit-wall"),
+        (Limits(stall_s=0.2), None, "limit-stall"),
+        (Limits(silence_s=0.2), None, "limit-silence"),
     ],
 )
-def test_time_is_limited(keeper_of: int, tmp_path: Path, limits: Limits, name: str) -> None:
-    assert first_finding(Monitor(limits, tmp_path, keeper_of)).name == name
+def test_time_is_limited(keeper_of: int, tmp_path: Path, limits: Limits, wall_s: float | None, name: str) -> None:
+    assert first_finding(Monitor(limits, tmp_path, keeper_of, wall_s=wall_s)).name == name
 
 
 @pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
