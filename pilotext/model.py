@@ -180,6 +180,10 @@ class Limits(Record, frozen=True):
     transfer_tries: int = 3
     transfer_wait_s: float = 10.0
     """Before the second try of a transfer; later waits are longer."""
+    tape_wait_s: float = 12 * 3600.0
+    """For a file on tape to come to disk."""
+    tape_poll_s: float = 15.0
+    """Before a tape system is asked a second time how far it is; later waits are longer."""
 
 
 class ReportTarget(Record, frozen=True):
@@ -244,7 +248,15 @@ class Job(Record, frozen=True):
     @property
     def label(self) -> str:
         """Names this attempt among all: `<task>-<job>-<attempt>`."""
-        return f"{self.task}-{self.job}-{self.attempt}"
+        return self._label(self.attempt)
+
+    @property
+    def earlier_labels(self) -> tuple[str, ...]:
+        """Those of the attempts before this one, at most of the last ten."""
+        return tuple(self._label(attempt) for attempt in range(max(1, self.attempt - 10), self.attempt))
+
+    def _label(self, attempt: int) -> str:
+        return f"{self.task}-{self.job}-{attempt}"
 
     @property
     def programs(self) -> tuple[Step, ...]:
@@ -471,6 +483,8 @@ class Report(Record, frozen=True, kw_only=True):
     inputs: tuple[Transfer, ...] = ()
     outputs: tuple[Transfer, ...] = ()
     log: Transfer | None = None
+    tries: tuple[Try, ...] = ()
+    """Every failed try of the stage-in or stage-out that ended the job."""
     findings: tuple[Finding, ...] = ()
     usage: Usage = Usage()
     files: dict[str, str] = {}

@@ -23,6 +23,11 @@ VERBS = {
     "classify": ("pilotext.cli.classify", "judge the logs of a program that has ended"),
     "report": ("pilotext.cli.report", "send reports that wait for their server, or print the schema of one"),
     "rules": ("pilotext.cli.rules", "check and test the rule files"),
+    "submit": ("pilotext.cli.submit", "give a task to the production server"),
+    "tasks": ("pilotext.cli.tasks", "list tasks, start, pause or cancel them"),
+    "jobs": ("pilotext.cli.jobs", "list and show jobs, resend, accept, fail or cancel them"),
+    "agent": ("pilotext.cli.agent", "pull jobs from the server and run them here"),
+    "server": ("pilotext.cli.server", "run the production server"),
 }
 """Verb → its module, imported only when it is asked for: starting a job must stay cheap."""
 
@@ -36,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
+        self.exit(Exit.USAGE, f"{self.prog}: error: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except PilotextError as error:
-        say(f"pilotext: {error}", stream=2)
+        say(f"pilotext: error: {error}", stream=2)
         return Exit.USAGE if isinstance(error, UsageError) else Exit.INTERNAL
     except KeyboardInterrupt:
         say("pilotext: interrupted", stream=2)
@@ -56,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.STOPPED
     except Exception as error:  # noqa: BLE001  the boundary
-        say(f"pilotext: this is a bug in pilotext: {type(error).__name__}: {error}", stream=2)
+        say(f"pilotext: error: this is a bug in pilotext: {type(error).__name__}: {error}", stream=2)
         say(f"pilotext: please report it with the file {_crash_file(words)}", stream=2)
         return Exit.INTERNAL
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.cli.output import say, write
+from pilotext.cli.output import say, tell_pilot, write_json
 from pilotext.cli.summary import render
 from pilotext.codes import Exit
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.model import Job, Report
-from pilotext.profile import Experiment, load_experiment
+from pilotext.model import Job, Limits, Report
 from pilotext.rules.loader import load_rules
+from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import jobfile
@@ -48,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         with switch.listening():
             job = _read_job(options, switch.tick)
-            report = _run(job, workdir, options, switch)
+            ruleset = _rules_for(job, options)
+            check_type(job, ruleset.kinds)
+            report = _run(job, workdir, ruleset, switch)
     except UsageError:
         reports.discard(workdir)
         raise
@@ -57,9 +59,11 @@ def run(options: argparse.Namespace) -> int:
         say(f"pilotext: {order} before the job was known.", stream=2)
         return Exit.STOPPED
     if options.json:
-        write(json.dumps(msgspec.to_builtins(report)).encode() + b"\n")
+        write_json(json.dumps(msgspec.to_builtins(report)).encode())
     else:
         say(render(report))
+    if report.exit_status:
+        tell_pilot(report.verdict.diag or "the job is done, but its report could not be written")
     if job.report is not None and not any(finding.name == "report-not-delivered" for finding in report.findings):
         _send_earlier_reports()  # the server is there, and this job's own report has arrived
     return Exit(report.exit_status)
@@ -77,25 +81,30 @@ def _send_earlier_reports() -> None:
             say(f"pilotext: {error}", stream=2)
 
 
-def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitch) -> Report:
-    job_types = _experiment(job, options).job_types
-    check_type(job, {name: job_type.kind for name, job_type in job_types.items()})
-    if job.soft_stop is None:
-        job = msgspec.structs.replace(job, soft_stop=job_types[job.type].soft_stop)
+def _run(job: Job, workdir: Path, ruleset: RuleSet, switch: StopSwitch) -> Report:
     return run_job(
         job,
         workdir,
-        load_rules(job.experiment, options.rules),
+        ruleset,
         mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
-        policy=Policy(tries=job.limits.transfer_tries, first_wait_s=job.limits.transfer_wait_s),
+        policy=_policy(job.limits),
         switch=switch,
         warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
     )
 
 
-def _experiment(job: Job, options: argparse.Namespace) -> Experiment:
+def _policy(limits: Limits) -> Policy:
+    return Policy(
+        tries=limits.transfer_tries,
+        first_wait_s=limits.transfer_wait_s,
+        poll_s=limits.tape_poll_s,
+        online_within_s=limits.tape_wait_s,
+    )
+
+
+def _rules_for(job: Job, options: argparse.Namespace) -> RuleSet:
     try:
-        return load_experiment(job.experiment, options.rules)
+        return load_rules(job.experiment, options.rules)
     except RuleFilesError:
         raise
     except UsageError as error:
@@ -117,5 +126,5 @@ def _read_job(options: argparse.Namespace, tick: Callable[[], None]) -> Job:
     if options.spec is not None:
         return jobfile.read_spec(options.spec)
     if options.job_url is not None:
-        return jobfile.read_url(options.job_url, tick)
+        return jobfile.read_url(options.job_url, tick=tick)
     return jobfile.read_file(options.job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from pilotext.decode import nearest
@@ -40,7 +40,7 @@ def check(job: Job, *, where: str = "") -> None:
             raise FieldError(path, message, where=where)
 
 
-def check_type(job: Job, job_types: dict[str, Kind]) -> None:
+def check_type(job: Job, job_types: Mapping[str, Kind]) -> None:
     """Raise FieldError when the experiment has no such type, or gives it another kind: rules are chosen by both."""
     if job.type not in job_types:
         meant = nearest(job.type, list(job_types))

@@ -22,6 +22,7 @@ from pilotext.model import (
     Report,
     StepRecord,
     Transfer,
+    Try,
     Usage,
     Verdict,
 )
@@ -65,6 +66,7 @@ class Ledger:
         self.inputs: tuple[Transfer, ...] = ()
         self.outputs: tuple[Transfer, ...] = ()
         self.log: Transfer | None = None
+        self.tries: tuple[Try, ...] = ()
         self.usage = Usage()
         self.redactor = redactor_for(job, os.environ)
         self.written = False
@@ -149,6 +151,7 @@ class Ledger:
             inputs=self.inputs,
             outputs=self.outputs,
             log=self.log,
+            tries=self.tries,
             findings=tuple(self.findings),
             usage=self.usage,
             files={

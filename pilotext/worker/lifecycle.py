@@ -165,6 +165,7 @@ def _stage_in(run: Run) -> bool:
         try:
             transfer = stage_in(file, run.directory, run.mover, run.policy)
         except StorageError as error:
+            run.ledger.tries = error.tries
             run.ledger.found(run.finding(f"stage-in-{error.fault}", str(error), file=file.name))
             return False
         run.ledger.inputs = (*run.ledger.inputs, transfer)
@@ -199,8 +200,11 @@ def _stage_out(run: Run) -> bool:
         if output.destinations
     ]
     try:
-        run.ledger.outputs = stage_out(uploads, tag=run.job.label, mover=run.mover, policy=run.policy)
+        run.ledger.outputs = stage_out(
+            uploads, tag=run.job.label, mover=run.mover, policy=run.policy, earlier=run.job.earlier_labels
+        )
     except StorageError as error:
+        run.ledger.tries = error.tries
         run.ledger.found(run.finding(f"stage-out-{error.fault}", str(error)))
         return False
     return True

@@ -26,7 +26,7 @@ def check_inputs(job: Job, directory: Path, tick: Callable[[], None] = lambda: N
     checked = Checked()
     for file in job.inputs:
         if file.name.endswith(".raw"):
-            _check_raw_input(job, file, directory / file.name, checked)
+            _check_raw_input(job, file, directory / file.name, checked, tick)
         elif job.kind == "merging":
             _check_merging_input(file, directory / file.name, checked, tick)
     if job.kind == "merging" and checked.partly:
@@ -34,9 +34,9 @@ def check_inputs(job: Job, directory: Path, tick: Callable[[], None] = lambda: N
     return checked
 
 
-def _check_raw_input(job: Job, file: Input, path: Path, checked: Checked) -> None:
+def _check_raw_input(job: Job, file: Input, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     try:
-        summary = raw.walk(path)
+        summary = raw.walk(path, tick)
     except FormatError as error:
         checked.found("raw-damaged", str(error), "stage-in", file.name)
         return
@@ -115,7 +115,7 @@ def _check_output(job: Job, output: Output, path: Path, checked: Checked, tick: 
     elif output.check == "root":
         _check_root(job, output, path, checked, tick)
     elif output.check == "raw":
-        _check_raw_output(job, output, path, checked)
+        _check_raw_output(job, output, path, checked, tick)
 
 
 def _check_empty_output(output: Output, path: Path, checked: Checked) -> None:
@@ -149,12 +149,12 @@ def _check_root(job: Job, output: Output, path: Path, checked: Checked, tick: Ca
         checked.count("merged.histogram_entries", sum(summary.histograms.values()))
 
 
-def _check_raw_output(job: Job, output: Output, path: Path, checked: Checked) -> None:
+def _check_raw_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     try:
         if is_placeholder(path):
             checked.count(f"{output.kind}_events", 0)
             return
-        summary = raw.walk(path)
+        summary = raw.walk(path, tick)
     except FormatError as error:
         checked.found("output-damaged", str(error), "validate", output.name)
         return

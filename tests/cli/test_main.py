@@ -47,8 +47,8 @@ def test_a_verb_gives_the_exit_status(verb: object) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (UsageError("this cannot be", advice="Do that."), 64, "pilotext: this cannot be Do that.\n"),
-        (PilotextError("it broke"), 70, "pilotext: it broke\n"),
+        (UsageError("this cannot be", advice="Do that."), 64, "pilotext: error: this cannot be Do that.\n"),
+        (PilotextError("it broke"), 70, "pilotext: error: it broke\n"),
         (KeyboardInterrupt(), 69, "pilotext: interrupted\n"),
     ],
 )
