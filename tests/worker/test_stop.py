@@ -36,7 +36,7 @@ def test_the_handlers_of_before_come_back() -> None:
 
 HELD = """
 import os, signal
-from pilotext.worker.stop import StopSwitch, ToldToStop
+from pilotext.worker.stop import StopSwitch, ToldToStop, hold, release
 hold()
 os.kill(os.getpid(), signal.SIGTERM)
 switch = StopSwitch()
