@@ -48,9 +48,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with switch.listening():
             job = _read_job(options, switch.tick)
-            ruleset = _rules_for(job, options)
-            check_type(job, ruleset.kinds)
-            report = _run(job, workdir, ruleset, switch)
+            report = _run(job, workdir, options, switch)
     except UsageError:
         reports.discard(workdir)
         raise
@@ -81,7 +79,9 @@ def _send_earlier_reports() -> None:
             say(f"pilotext: {error}", stream=2)
 
 
-def _run(job: Job, workdir: Path, ruleset: RuleSet, switch: StopSwitch) -> Report:
+def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitch) -> Report:
+    ruleset = _rules_for(job, options)
+    check_type(job, ruleset.kinds)
     return run_job(
         job,
         workdir,

@@ -70,7 +70,7 @@ class JobType(_Strict, frozen=True):
     priority: int = 1000
     success: Success = Success()
     soft_stop: SoftStop | None = None
-    """How its programs are asked to finish early, for the jobs that are made from it."""
+    """How its programs are asked to finish early."""
     values: dict[str, str] = {}
     """Values of the experiment that are others for this type."""
     merges: tuple[str, ...] = ()

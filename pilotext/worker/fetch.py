@@ -39,8 +39,8 @@ def fetch(
 ) -> bytes:
     """The document at an http or https address; servers that are away or busy get further tries.
 
-    Raises UsageError, without what follows `?` in the address, since that may hold a secret. `tick` is called several
-    times a second and may raise.
+    `tick` is called several times a second and may raise. Raises UsageError, without what follows `?` in the address,
+    since that may hold a secret.
     """
     for number in range(1, policy.tries + 1):
         try:

@@ -14,6 +14,7 @@ from pilotext.decode import from_plain
 from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job
 from pilotext.storage.retry import Policy
+from pilotext.storage.transfer import no_tick
 from pilotext.worker.fetch import PATIENCE, fetch
 from pilotext.worker.jobcheck import check
 
@@ -44,7 +45,7 @@ def read_spec(spec: str) -> Job:
     return _decode(data, where="--spec", folder=None)
 
 
-def read_url(url: str, policy: Policy = PATIENCE, tick: Callable[[], None] = lambda: None) -> Job:
+def read_url(url: str, policy: Policy = PATIENCE, tick: Callable[[], None] = no_tick) -> Job:
     """Fetch and check the job that a server offers under an http or https address.
 
     `tick` is called several times a second meanwhile and may raise.
