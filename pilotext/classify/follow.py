@@ -115,6 +115,7 @@ class LogScan:
                 for _, matcher in there
                 for count in matcher.counts
                 if not _is_astray(count.text.stream, matcher.name, used)
+                and not count.probe.given_up  # of an unknown part of the log
             ),
             streams={matcher.name: matcher.end() for _, matcher in there},
             unjudged=tuple(self._unjudged()),
@@ -127,6 +128,10 @@ class LogScan:
                 if watch.probe.given_up:
                     what = f"its pattern needed more than {TIMEOUT_S:g} s on a line of {matcher.name}"
                     yield Dropped(rule=watch.rule.id, reason=f"{what} and was given up there")
+            for count in matcher.counts:
+                if count.probe.given_up:
+                    what = f"the counter's pattern needed more than {TIMEOUT_S:g} s on a line of {matcher.name}"
+                    yield Dropped(rule=f"counter {count.text.name}", reason=f"{what} and was given up there")
 
 
 def _meant_for(name: str, ruleset: RuleSet, kind: str, job_type: str) -> tuple[list[Watch], list[CounterText]]:
