@@ -24,12 +24,12 @@ MOST_FOR_LOOP = 20 * 10**6
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks/classify", description=__doc__)
-    parser.add_argument("--size", type=_size, default=_size("1G"), help="of each log, as 300M or 1G (default: 1G)")
+    parser.add_argument("--size", type=size_of, default=size_of("1G"), help="of each log, as 300M or 1G (default: 1G)")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median is taken (default: 3)")
     parser.add_argument("--kind", action="append", choices=[*KINDS], help="of log (default: all)")
     parser.add_argument("--stream", default="stdout", choices=["stdout", "stderr"], help="that the log is read as")
     parser.add_argument(
-        "--more-memory", type=_size, default=0, metavar="SIZE", help="measure the memory with this, too"
+        "--more-memory", type=size_of, default=0, metavar="SIZE", help="measure the memory with this, too"
     )
     options = parser.parse_args(words)
     if missing := [name for name in ("rg", "grep") if shutil.which(name) is None]:
@@ -101,7 +101,7 @@ def _pilotext(log: Path, stream: str) -> list[str]:
     return [*verb, f"--{stream}", str(log), "--exit", "0"]
 
 
-def _size(word: str) -> int:
+def size_of(word: str) -> int:
     return int(float(word[:-1]) * UNITS[word[-1]]) if word[-1:] in UNITS else int(word)
 
 

@@ -10,9 +10,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from pilotext.errors import FieldError
+from pilotext.redact import Redactor
+from pilotext.secretshapes import is_secret_name
 
 T = TypeVar("T")
 
+_PLAIN = Redactor()
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]+)`")
@@ -66,7 +69,7 @@ def _field_error(text: str, data: Any, kind: Any, where: str) -> FieldError:
 
 def _shown(value: Any, path: str) -> str:
     """A value as a sentence can hold it: short, and never a secret."""
-    return "a secret" if path.endswith("token") else reprlib.repr(value)
+    return "a secret" if is_secret_name(path) else _PLAIN.text(reprlib.repr(value))
 
 
 def _join(path: str, field: str) -> str:

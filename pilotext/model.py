@@ -136,10 +136,15 @@ class Output(Record, frozen=True):
 
 
 class LogTarget(Record, frozen=True):
-    """Where the archive of the job's logs goes, also for failed jobs."""
+    """Where the archive of the job's logs goes, also for failed jobs.
+
+    Of logs that have more than `max_bytes` together, before compression, it holds the begin, the end, and what stands
+    around the evidence.
+    """
 
     destinations: tuple[str, ...]
     name: str | None = None
+    max_bytes: int = 32_000_000
 
 
 class Limits(Record, frozen=True):
@@ -161,6 +166,10 @@ class Limits(Record, frozen=True):
     transfer_tries: int = 3
     transfer_wait_s: float = 10.0
     """Before the second try of a transfer; later waits are longer."""
+    tape_wait_s: float = 12 * 3600.0
+    """For a file on tape to come to disk."""
+    tape_poll_s: float = 15.0
+    """Before a tape system is asked a second time how far it is; later waits are longer."""
 
 
 class ReportTarget(Record, frozen=True):
@@ -198,7 +207,15 @@ class Job(Record, frozen=True):
     @property
     def label(self) -> str:
         """Names this attempt among all: `<task>-<job>-<attempt>`."""
-        return f"{self.task}-{self.job}-{self.attempt}"
+        return self._label(self.attempt)
+
+    @property
+    def earlier_labels(self) -> tuple[str, ...]:
+        """Those of the attempts before this one, at most of the last ten."""
+        return tuple(self._label(attempt) for attempt in range(max(1, self.attempt - 10), self.attempt))
+
+    def _label(self, attempt: int) -> str:
+        return f"{self.task}-{self.job}-{attempt}"
 
 
 # ------------------------------------------------------------------------------------------------------------- verdict
@@ -370,6 +387,8 @@ class Report(Record, frozen=True, kw_only=True):
     inputs: tuple[Transfer, ...] = ()
     outputs: tuple[Transfer, ...] = ()
     log: Transfer | None = None
+    tries: tuple[Try, ...] = ()
+    """Every failed try of the stage-in or stage-out that ended the job."""
     findings: tuple[Finding, ...] = ()
     usage: Usage = Usage()
     files: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,6 +25,16 @@ os.environ.update(
     # Tests start processes while the client has threads; its fork handler then sometimes waits for itself for ever.
     XRD_RUNFORKHANDLER="0",
 )
+
+# Not the cache of whoever runs the tests, and the same for all of them.
+os.environ["PILOTEXT_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "pilotext")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _spool_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Reports that tests leave behind wait in no spool of the user's; children inherit this."""
+    os.environ["PILOTEXT_SPOOL"] = str(tmp_path_factory.mktemp("spools") / "spool")
+
 
 pytest_plugins = ["tests.support.fault_matrix"]
 

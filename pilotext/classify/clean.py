@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from pilotext.classify.fastscan import has_controls
+from pilotext.classify.fastscan import is_plain
 
 LINE_LIMIT = 64 * 1024
 HALF = LINE_LIMIT // 2
@@ -46,7 +46,7 @@ class Block:
     def cleaned(self) -> bytes:
         """The lines as UTF-8, cleaned, with `\\n` at their ends; as many as there are in `raw`. Mostly it is `raw`."""
         text = self.raw
-        if text.isascii() and not has_controls(text):
+        if is_plain(text):
             return text
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -54,6 +54,10 @@ class Block:
             text = _ANSI.sub(b"", text)
         text = text.translate(None, _CONTROLS)
         return text if text.isascii() else text.decode(errors="backslashreplace").encode()
+
+    @cached_property
+    def is_ascii(self) -> bool:
+        return self.cleaned is self.raw or self.cleaned.isascii()
 
     @cached_property
     def count(self) -> int:
@@ -218,4 +222,5 @@ class _LongLine:
 
 def _last_end(data: bytes, start: int, stop: int) -> int:
     """The position behind the last line end in this part of `data`, or 0."""
-    return max(data.rfind(b"\n", start, stop), data.rfind(b"\r", start, stop)) + 1
+    line_feed = data.rfind(b"\n", start, stop)
+    return max(line_feed, data.rfind(b"\r", max(start, line_feed), stop)) + 1

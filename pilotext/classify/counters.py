@@ -41,13 +41,18 @@ class Count:
             self.value = number
         return True
 
+    def add_flood(self, block: Block) -> bool:
+        """Count the lines of a whole block in one go; False if it is not known to be a flood of them."""
+        return self._add(self._crowd.in_block(block) if self._crowd else None)
+
     def add_crowd(self, block: Block, places: Iterable[int]) -> bool:
         """Count these lines of a block in one go; False if they are to be looked at line by line."""
-        times = self._crowd.matches(block, places) if self._crowd else None
-        if times is None:
-            return False
-        self.value = (self.value or 0) + times
-        return True
+        return self._add(self._crowd.in_lines(block, places) if self._crowd else None)
+
+    def _add(self, times: int | None) -> bool:
+        if times is not None:
+            self.value = (self.value or 0) + times
+        return times is not None
 
 
 def together(counts: Iterable[Count]) -> dict[str, int | float]:

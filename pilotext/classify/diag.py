@@ -38,10 +38,13 @@ def compose(key: str, said: str, where: str) -> str:
     tail = f" ({_plain(where)})" if where else ""
     head = f"{_plain(key)}: "[: LONGEST - len(tail)]
     room = LONGEST - len(head) - len(tail)
-    said = _plain(said)
-    if len(said) > room:
-        said = f"{said[: max(0, room - 3)].rstrip()}..."[:room]
-    return f"{head}{said}{tail}"
+    return f"{head}{one_line(said, room)}{tail}"
+
+
+def one_line(text: str, longest: int) -> str:
+    """The text as printable ASCII in one line, cut if it has more letters than that."""
+    plain = _plain(text)
+    return plain if len(plain) <= longest else f"{plain[: max(0, longest - 3)].rstrip()}..."[:longest]
 
 
 def _plain(text: str) -> str:

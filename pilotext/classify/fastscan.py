@@ -1,27 +1,33 @@
-"""Hyperscan, where it is installed: which bytes and which texts a large block holds, in one pass at memory speed.
+"""Hyperscan, where it is installed: which patterns and texts a large block holds, in one pass at memory speed.
 
 It only saves looking at what holds nothing; without it everything is looked at with what Python has, with the same
-results. It is loaded when the first large block comes, because most jobs write logs too small for it.
+results. It is loaded when the first large block comes, because most jobs write logs too small for it, and what it
+compiles is kept for the next time.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
+import re
 from collections.abc import Collection, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from types import ModuleType
+from typing import Any
+
+from pilotext import cache
 
 LARGE = 16 * 1024
 """Blocks below this are looked at before hyperscan would be loaded."""
 
+WORTH_KEEPING = 16
+"""A database for so many looks takes long enough to compile to be kept."""
+
 CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 """C0 controls but tab and line feed, and DEL."""
 
-TOGETHER_AT = (4, 64)
-"""After so many blocks it is known which patterns are asked about regularly."""
 
-
-@cache
+@lru_cache
 def hyperscan() -> ModuleType | None:
     """The library; None if it is not installed, or not for this processor."""
     try:
@@ -31,111 +37,113 @@ def hyperscan() -> ModuleType | None:
     return library
 
 
-def has_controls(data: bytes) -> bool:
-    """Whether there is any of CONTROLS in it."""
-    if len(data) < LARGE or hyperscan() is None:
-        return len(data.translate(None, CONTROLS)) != len(data)
-    return bool(_controls().present(data))
+def is_fast_for(data: bytes) -> bool:
+    """Whether there is so much of it that hyperscan pays, and hyperscan."""
+    return len(data) >= LARGE and hyperscan() is not None
 
 
-class Texts:
-    """Many texts to look for at once; those with `folded` stand for every ASCII upper and lower case of theirs."""
+def is_plain(data: bytes) -> bool:
+    """Whether it is all ASCII, and nothing of CONTROLS is in it."""
+    if is_fast_for(data):
+        return not _NOT_PLAIN.present(data)
+    return data.isascii() and len(data.translate(None, CONTROLS)) == len(data)
 
-    def __init__(self, texts: Sequence[tuple[bytes, bool]]) -> None:
-        self._texts = texts
-        self._present: Present | None = None
 
-    def present(self, data: bytes) -> Collection[int]:
-        """The indices of all the texts that stand somewhere in `data`."""
-        if len(data) < LARGE or hyperscan() is None:
-            lower = data.lower() if any(folded for _, folded in self._texts) else b""
-            return [index for index, (text, folded) in enumerate(self._texts) if text in (lower if folded else data)]
-        if self._present is None:
-            self._present = Present(self._texts, literal=True)
-        return self._present.present(data)
+def has_long_lines(data: bytes) -> bool:
+    """Whether there is a line of 1000 bytes or more; it may say so if it is not known."""
+    return not is_fast_for(data) or bool(_LONG_LINE.present(data))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What to look for under a number: a pattern for bytes that crosses no line end, or the texts that stand for it.
+
+    Where the pattern is None or unknown to hyperscan, the texts are looked for; `folded` ones in any ASCII case.
+    """
+
+    number: int
+    pattern: bytes | None = None
+    texts: tuple[bytes, ...] = ()
+    folded: bool = False
 
 
 class Present:
-    """A database of hyperscan that tells of each expression at most once in a block."""
+    """A database of hyperscan that tells of each number at most once in a block. Only for blocks that are ASCII,
+    unless no look has a pattern."""
 
-    def __init__(self, texts: Sequence[tuple[bytes, bool]], *, literal: bool, flags: int = 0) -> None:
-        library = _library()
-        single, folding = library.HS_FLAG_SINGLEMATCH | flags, library.HS_FLAG_CASELESS
-        self._database = library.Database(mode=library.HS_MODE_BLOCK) if texts else None
-        if self._database is not None:
-            self._database.compile(
-                expressions=[text for text, _ in texts],
-                ids=[*range(len(texts))],
-                flags=[single | folding if folded else single for _, folded in texts],
-                literal=literal,
-            )
+    def __init__(self, looks: Sequence[Look]) -> None:
+        self._looks = looks
 
     def present(self, data: bytes) -> Collection[int]:
-        """The indices of all the expressions that match somewhere in `data`."""
+        """The numbers of all the looks that may have a match somewhere in `data`; for every other it is certain."""
         seen: set[int] = set()
-        if self._database is not None:
-            self._database.scan(data, lambda index, *_: seen.add(index))
+        if self._looks:
+            self._database.scan(data, lambda number, *_: seen.add(number))
         return seen
 
-
-def may_match(pattern: bytes, data: bytes) -> bool:
-    """False if it is certain that no line of `data`, all ASCII, matches; `pattern` must not cross line ends."""
-    if len(data) < LARGE or hyperscan() is None:
-        return True
-    known = _pattern(pattern)
-    return known is None or bool(known.present(data))
+    @cached_property
+    def _database(self) -> Any:
+        return _compiled(self._looks) if len(self._looks) < WORTH_KEEPING else _kept(self._looks)
 
 
-class Suspects:
-    """Patterns that are asked about in one block after another: those that come regularly are looked for together."""
-
-    def __init__(self) -> None:
-        self._asked: Counter[bytes] = Counter()
-        self._blocks = 0
-        self._regular: dict[bytes, int] = {}
-        self._together: Present | None = None
-
-    def nowhere(self, patterns: Sequence[bytes], data: bytes) -> set[bytes]:
-        """Those that certainly match no line of `data`, as `may_match` says it for one."""
-        if len(data) < LARGE or hyperscan() is None:
-            return set()
-        self._asked.update(patterns)
-        self._blocks += 1
-        if self._blocks in TOGETHER_AT:
-            self._look_together()
-        found = set(self._together.present(data)) if self._together else set()
-        return {one for one in patterns if not self._is_possible(one, found, data)}
-
-    def _is_possible(self, pattern: bytes, found: set[int], data: bytes) -> bool:
-        index = self._regular.get(pattern)
-        return may_match(pattern, data) if index is None else index in found
-
-    def _look_together(self) -> None:
-        often = [one for one, times in self._asked.items() if 2 * times > self._blocks and _pattern(one) is not None]
-        if set(often) == self._regular.keys():
-            return
-        self._regular = {one: index for index, one in enumerate(often)}
-        self._together = Present([(one, False) for one in often], literal=False, flags=_pattern_flags())
-
-
-@cache
-def _pattern(pattern: bytes) -> Present | None:
-    """None for a pattern that hyperscan does not understand."""
+def _kept(looks: Sequence[Look]) -> Any:
     library = _library()
+    made_of = repr((library.__version__, looks)).encode()
+    name = f"hyperscan-{hashlib.sha256(made_of).hexdigest()}"
+    known = cache.get(name)
+    if known is not None:
+        try:
+            database = library.loadb(known, library.HS_MODE_BLOCK)
+            database.scratch = library.Scratch(database)
+        except library.error:
+            pass  # it was made on another kind of processor
+        else:
+            return database
+    database = _compiled(looks)
+    cache.put(name, library.dumpb(database))
+    return database
+
+
+def _compiled(looks: Sequence[Look]) -> Any:
     try:
-        return Present([(pattern, False)], literal=False, flags=_pattern_flags())
-    except library.error:
-        return None
+        return _compile([expression for look in looks for expression in _expressions(look)])
+    except _library().error:  # of some pattern, and it does not say of which
+        understood = [
+            look if _is_understood(look) else Look(look.number, None, look.texts, look.folded) for look in looks
+        ]
+        return _compile([expression for look in understood for expression in _expressions(look)])
 
 
-def _pattern_flags() -> int:
+def _expressions(look: Look) -> list[tuple[int, bytes, int]]:
     library = _library()
-    return int(library.HS_FLAG_PREFILTER | library.HS_FLAG_MULTILINE)
+    flags = library.HS_FLAG_SINGLEMATCH | library.HS_FLAG_PREFILTER | library.HS_FLAG_MULTILINE
+    if look.pattern is not None:
+        return [(look.number, look.pattern, flags)]
+    flags |= library.HS_FLAG_CASELESS if look.folded else 0
+    return [(look.number, re.escape(text), flags) for text in look.texts]
 
 
-@cache
-def _controls() -> Present:
-    return Present([(rb"[\x00-\x08\x0b-\x1f\x7f]", False)], literal=False)
+def _is_understood(look: Look) -> bool:
+    try:
+        _compile(_expressions(look))
+    except _library().error:
+        return False
+    return True
+
+
+def _compile(expressions: Sequence[tuple[int, bytes, int]]) -> Any:
+    library = _library()
+    database = library.Database(mode=library.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[pattern for _, pattern, _ in expressions],
+        ids=[number for number, _, _ in expressions],
+        flags=[flags for _, _, flags in expressions],
+    )
+    return database
+
+
+_NOT_PLAIN = Present([Look(0, rb"[\x00-\x08\x0b-\x1f\x7f-\xff]")])
+_LONG_LINE = Present([Look(0, rb"[^\n]{1000}")])
 
 
 def _library() -> ModuleType:

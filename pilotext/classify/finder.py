@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 
 from pilotext.classify.clean import Block
-from pilotext.classify.fastscan import Texts
+from pilotext.classify.fastscan import Look, Present, is_fast_for
 from pilotext.classify.literals import needed_by
+from pilotext.classify.within_line import pattern_for_ascii
 from pilotext.rules.schema import Condition
 
 
@@ -17,38 +17,47 @@ class Finder:
 
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self._every: list[int] = []
-        self._wanted: list[list[tuple[bytes, bool]]] = [[] for _ in conditions]
-        owners: dict[tuple[bytes, bool], list[int]] = defaultdict(list)
+        self._wanted = [Look(index) for index, _ in enumerate(conditions)]
         for index, condition in enumerate(conditions):
             needed = needed_by(condition)
             if needed is None:
                 self._every.append(index)
                 continue
-            self._wanted[index] = [(text.encode(), needed.folded) for text in sorted(needed.texts)]
-            for text in self._wanted[index]:
-                owners[text].append(index)
-        self._owners = list(owners.values())
-        self._texts = Texts(list(owners))
+            texts = tuple(text.encode() for text in sorted(needed.texts))
+            self._wanted[index] = Look(index, pattern_for_ascii(condition), texts, needed.folded)
+        looks = [look for look in self._wanted if look.texts]
+        self._patterns = Present(looks)
+        self._texts = Present([Look(look.number, None, look.texts, look.folded) for look in looks])
 
     def present(self, block: Block) -> list[int]:
         """The conditions that must look at some line of the block, in order."""
-        seen = {index for text in self._texts.present(block.cleaned) for index in self._owners[text]}
-        return sorted(seen.union(self._every))
+        data = block.cleaned
+        if not is_fast_for(data):
+            return sorted([*self._every, *self._looked_up(data)])
+        seen = self._patterns.present(data) if block.is_ascii else self._texts.present(data)
+        return sorted([*self._every, *seen])
+
+    def _looked_up(self, data: bytes) -> Iterator[int]:
+        lower = data.lower()
+        for look in self._wanted:
+            if any(text in (lower if look.folded else data) for text in look.texts):
+                yield look.number
 
     def places(self, block: Block, index: int) -> Iterable[int]:
         """A place in every line that this condition must look at, in order."""
-        wanted = self._wanted[index]
-        if not wanted:
+        look = self._wanted[index]
+        if not look.texts:
             return begins(block.cleaned)
-        found = [_places(block.cleaned.lower() if folded else block.cleaned, text) for text, folded in wanted]
+        data = block.cleaned.lower() if look.folded else block.cleaned
+        found = [_places(data, text) for text in look.texts]
         return found[0] if len(found) == 1 else merge(*found)
 
     def places_from_end(self, block: Block, index: int) -> Iterable[int]:
         """The same from the last one on."""
-        wanted = self._wanted[index]
-        if len(wanted) != 1 or wanted[0][1]:
+        look = self._wanted[index]
+        if len(look.texts) != 1 or look.folded:
             return reversed([*self.places(block, index)])
-        return _places_from_end(block.cleaned, wanted[0][0])
+        return _places_from_end(block.cleaned, look.texts[0])
 
 
 def begins(data: bytes) -> Iterator[int]:

@@ -17,7 +17,7 @@ from pilotext.classify.tailing import Tail
 from pilotext.model import Dropped
 from pilotext.rules.schema import Condition, CounterText, Rule, RuleSet
 
-CHUNK = 256 * 1024
+CHUNK = 512 * 1024
 OWN_STREAMS = ("stdout", "stderr")
 
 
@@ -55,6 +55,8 @@ class LogScan:
                 done += size
                 if not size:
                     active.remove(stream)
+        for _, matcher in self._streams:
+            matcher.settle()
         return done
 
     def progress(self) -> Progress:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pilotext.classify.ahead import Ahead
 from pilotext.classify.clean import Block, Line, Splitter
 from pilotext.classify.counters import Count
-from pilotext.classify.crowd import crowd_of
-from pilotext.classify.fastscan import Suspects
+from pilotext.classify.crowd import DENSE, crowd_of
 from pilotext.classify.finder import Finder
 from pilotext.classify.probe import Probe
-from pilotext.classify.quote import AFTER, BEFORE, quote, shorten, touched_lines, with_neighbours
+from pilotext.classify.quote import AFTER, BEFORE, PLAIN, quote, shorten, touched_lines, with_neighbours
 from pilotext.classify.recent import Recent
 from pilotext.classify.sighting import Sighting, StreamEnd, Weight, place_in_log
 from pilotext.model import Evidence
@@ -29,9 +29,6 @@ MOST_FIRST = 3
 """Matches of a rule that are quoted from the begin of a stream; the last one is quoted too."""
 
 LONGEST_FIELD = 200
-
-CROWD = 50
-"""With more candidate lines in a block than this, the later matches of a rule are only counted."""
 
 
 class Watch:
@@ -56,7 +53,7 @@ class Watch:
         """Take a match into account, the last of so many; the later ones are quoted without their surroundings."""
         self.count += times
         if self.count == 1:
-            self._fields = {name: value[:LONGEST_FIELD] for name, value in found.fields.items()}
+            self._fields = {name: PLAIN.text(value)[:LONGEST_FIELD] for name, value in found.fields.items()}
         if self.count > MOST_FIRST:
             if line.number > self._newest:  # lines before a crowd are judged behind it
                 self._newest, self._last = line.number, (line, window, found)
@@ -87,21 +84,28 @@ class StreamMatcher:
         self._finder = Finder([probe.condition for probe in self._probes])
         self._span = max((watch.condition.lines for watch in watches), default=1)
         self._ahead = self._span - 1 + AFTER
-        self._suspects = Suspects()
+        self._looks = Ahead(self._finder.present)
         self._sharing = _sharing(watch.rule for watch in watches)
         self._bytes = 0
         self._begin()
 
     def feed(self, chunk: bytes) -> None:
+        """Take the next bytes; what they hold is known after the next call, or after `settle`."""
         self._bytes += len(chunk)
         for block in self._splitter.feed(chunk):
-            self._scan(block)
-            self._judge_before(block.end - self._ahead)
+            for done, present in self._looks.ahead(block):
+                self._take(done, present)
+
+    def settle(self) -> None:
+        """Know what was fed, but for the last lines, which are judged when more of the stream is there."""
+        for done, present in self._looks.rest():
+            self._take(done, present)
 
     def close(self) -> None:
         """The stream has ended; its last lines are judged with what stands behind them."""
+        self.settle()
         for block in self._splitter.close():
-            self._scan(block)
+            self._scan(block, self._finder.present(block))
         self._judge_before(self._recent.end)
 
     def start_over(self) -> None:
@@ -120,55 +124,60 @@ class StreamMatcher:
         self._open: dict[int, set[int]] = {}
         """Which watches are to look at the lines from a number on, as soon as enough of them are there."""
 
-    def _scan(self, block: Block) -> None:
+    def _take(self, block: Block, present: Sequence[int]) -> None:
+        self._scan(block, present)
+        self._judge_before(block.end - self._ahead)
+
+    def _scan(self, block: Block, present: Sequence[int]) -> None:
         self._recent.add(block)
-        present = [*self._finder.present(block)]
-        nowhere = self._certainly_nowhere(present, block)
         for index in present:
             if self._probes[index].given_up:
                 continue
             if index >= len(self.watches):
                 self._count(self.counts[index - len(self.watches)], block, index)
-                continue
-            watch = self.watches[index]
-            if watch.crowd is not None and watch.crowd.ascii in nowhere:
-                continue
-            places = [*self._finder.places(block, index)]
-            if len(places) <= CROWD or not self._judge_crowd(watch, block, places):
-                self._open_for(index, watch.condition.lines, block, places)
+            elif not self._judge_flood(self.watches[index], block, index):
+                self._judge_places(self.watches[index], block, index)
 
-    def _certainly_nowhere(self, present: Sequence[int], block: Block) -> set[bytes]:
-        """Patterns that, without a look at any line, are known to match in none of the block."""
-        watches = [self.watches[index] for index in present if index < len(self.watches)]
-        patterns = [watch.crowd.ascii for watch in watches if watch.crowd is not None]
-        return self._suspects.nowhere(patterns, block.cleaned) if patterns and block.cleaned.isascii() else set()
-
-    def _open_for(self, index: int, span: int, block: Block, places: Iterable[int]) -> None:
+    def _judge_places(self, watch: Watch, block: Block, index: int) -> None:
+        """Look at the lines that may fulfil a condition, each by itself unless they are a crowd."""
+        places = [*self._finder.places(block, index)]
+        if watch.crowd is not None and len(places) > DENSE and self._may_be_counted(watch):
+            times = watch.crowd.in_lines(block, places)
+            if times is not None:
+                self._keep_last(watch, block, reversed(places), times)
+                return
         for place in places:
             number = block.number_at(place)
-            for start in range(max(1, number + 1 - span), number + 1):
+            for start in range(max(1, number + 1 - watch.condition.lines), number + 1):
                 self._open.setdefault(start, set()).add(index)
 
-    def _count(self, count: Count, block: Block, index: int) -> None:
-        if count.text.take == "last":
-            any(count.look(block.text_at(place)) for place in self._finder.places_from_end(block, index))
-        elif not count.settled:
-            places = [*self._finder.places(block, index)]
-            if len(places) <= CROWD or not count.add_crowd(block, places):
-                for place in places:
-                    count.look(block.text_at(place))
-
-    def _judge_crowd(self, watch: Watch, block: Block, places: Sequence[int]) -> bool:
-        """Count the matches of a block in one go, and quote the last. False if that is to be done line by line."""
-        times = watch.crowd.matches(block, places) if watch.crowd else None
-        if times is None or (times and (watch.count <= MOST_FIRST or watch.rule.id in self._sharing)):
+    def _judge_flood(self, watch: Watch, block: Block, index: int) -> bool:
+        """Count the matches in a whole block at once, where the one before was full of them."""
+        times = watch.crowd.in_block(block) if watch.crowd is not None and self._may_be_counted(watch) else None
+        if times is None:
             return False
-        for place in reversed(places if times else ()):
+        self._keep_last(watch, block, self._finder.places_from_end(block, index), times)
+        return True
+
+    def _may_be_counted(self, watch: Watch) -> bool:
+        """Whether further matches need no look each: enough are quoted, and nothing takes their lines."""
+        return watch.count > MOST_FIRST and watch.rule.id not in self._sharing
+
+    def _keep_last(self, watch: Watch, block: Block, places_from_end: Iterable[int], times: int) -> None:
+        for place in places_from_end if times else ():
             line = block.line(block.number_at(place))
             if found := watch.probe.look(line.text, len(line.text)):
                 watch.keep(line, line.text, found, self._recent, times)
                 break
-        return True
+
+    def _count(self, count: Count, block: Block, index: int) -> None:
+        if count.text.take == "last":
+            any(count.look(block.text_at(place)) for place in self._finder.places_from_end(block, index))
+        elif not count.settled and not count.add_flood(block):
+            places = [*self._finder.places(block, index)]
+            if len(places) <= DENSE or not count.add_crowd(block, places):
+                for place in places:
+                    count.look(block.text_at(place))
 
     def _judge_before(self, end: int) -> None:
         for number in sorted(number for number in self._open if number < end):

@@ -9,6 +9,7 @@ import msgspec
 from pilotext.classify.clean import Line
 from pilotext.classify.recent import Recent
 from pilotext.model import Evidence
+from pilotext.redact import Redactor
 from pilotext.rules.patterns import Found
 
 BEFORE = 3
@@ -16,10 +17,12 @@ AFTER = 3
 LONGEST_QUOTE = 1000
 LONGEST_NEIGHBOUR = 300
 MARK = " [...] "
+PLAIN = Redactor()
 
 
 def excerpt(text: str, start: int, end: int, longest: int = LONGEST_QUOTE) -> str:
-    """`text`, if it is longer than `longest`, around the part from `start` to `end`."""
+    """`text` without secrets, if it is longer than `longest` around the part from `start` to `end`."""
+    text = PLAIN.text(text)  # before it is cut: half a secret has no shape
     if len(text) <= longest:
         return text
     begin = max(0, min(start - longest // 4, len(text) - longest))

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def verdict_of(options: argparse.Namespace, ruleset: RuleSet) -> Verdict:
-    case = case_of(options)
+    case = case_of(options, ruleset)
     return classify_files(
         ruleset,
         kind=case.kind,
@@ -74,9 +74,9 @@ def streams_of(options: argparse.Namespace) -> dict[str, Path]:
     return {name: path for name, path in named.items() if path is not None}
 
 
-def case_of(options: argparse.Namespace) -> Case:
+def case_of(options: argparse.Namespace, ruleset: RuleSet) -> Case:
     return Case(
-        kind=_kind(options),
+        kind=_kind(options, ruleset),
         job_type=options.job_type or "",
         exit=_exit_status(options),
         workdir=options.workdir,
@@ -84,9 +84,11 @@ def case_of(options: argparse.Namespace) -> Case:
     )
 
 
-def _kind(options: argparse.Namespace) -> Kind:
+def _kind(options: argparse.Namespace, ruleset: RuleSet) -> Kind:
     if options.job_type is None:
         return "tool"
+    if options.job_type in ruleset.kinds:
+        return ruleset.kinds[options.job_type]
     return load_experiment(options.experiment, options.rules).kind_of(options.job_type)
 
 

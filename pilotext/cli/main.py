@@ -13,14 +13,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext import __version__
-from pilotext.cli.output import open_standard_streams, say
+from pilotext.cli.output import hidden, open_standard_streams, say
 from pilotext.codes import Exit
 from pilotext.errors import PilotextError, UsageError
 
 VERBS = {
     "run": ("pilotext.cli.run", "run one job, from stage-in to report"),
     "classify": ("pilotext.cli.classify", "judge the logs of a program that has ended"),
+    "report": ("pilotext.cli.report", "send reports that wait for their server, or print the schema of one"),
     "rules": ("pilotext.cli.rules", "check and test the rule files"),
+    "submit": ("pilotext.cli.submit", "give a task to the production server"),
+    "tasks": ("pilotext.cli.tasks", "list tasks, start, pause or cancel them"),
+    "jobs": ("pilotext.cli.jobs", "list and show jobs, resend, accept, fail or cancel them"),
+    "agent": ("pilotext.cli.agent", "pull jobs from the server and run them here"),
+    "server": ("pilotext.cli.server", "run the production server"),
 }
 """Verb → its module, imported only when it is asked for: starting a job must stay cheap."""
 
@@ -30,7 +36,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"{self.prog}: {message}\n")
+        self.exit(Exit.USAGE, f"{self.prog}: error: {message}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except PilotextError as error:
-        say(f"pilotext: {error}", stream=2)
+        say(f"pilotext: error: {error}", stream=2)
         return Exit.USAGE if isinstance(error, UsageError) else Exit.INTERNAL
     except KeyboardInterrupt:
         say("pilotext: interrupted", stream=2)
@@ -50,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.STOPPED
     except Exception as error:  # noqa: BLE001  the boundary
-        say(f"pilotext: this is a bug in pilotext: {type(error).__name__}: {error}", stream=2)
+        say(f"pilotext: error: this is a bug in pilotext: {type(error).__name__}: {error}", stream=2)
         say(f"pilotext: please report it with the file {_crash_file(words)}", stream=2)
         return Exit.INTERNAL
 
@@ -78,5 +84,5 @@ def _crash_file(words: list[str]) -> Path:
     """Everything that a report of the bug needs, in a file that can be pasted into it."""
     with tempfile.NamedTemporaryFile("w", prefix="pilotext-crash-", suffix=".txt", delete=False) as file:
         file.write(f"pilotext {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
-        file.write(f"verb: {words[0] if words else ''}\n\n{traceback.format_exc()}")
+        file.write(f"verb: {words[0] if words else ''}\n\n{hidden(traceback.format_exc())}")
     return Path(file.name)

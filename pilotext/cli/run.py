@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 from pathlib import Path
 
 import msgspec
 
-from pilotext.cli.output import say, write
+from pilotext.cli.output import say, tell_pilot, write_json
 from pilotext.cli.summary import render
 from pilotext.codes import Exit
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.model import Job, Report
-from pilotext.profile import Experiment, load_experiment
+from pilotext.model import Job, Limits, Report
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import jobfile
 from pilotext.worker import report as reports
+from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, flush
 from pilotext.worker.jobcheck import check_type
 from pilotext.worker.lifecycle import run_job
-from pilotext.worker.stop import StopSwitch
+from pilotext.worker.spool import Spool, SpoolError, default_folder
+from pilotext.worker.stop import StopSwitch, ToldToStop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,18 +45,33 @@ def run(options: argparse.Namespace) -> int:
     workdir = _workdir(options)
     try:
         job = _read_job(options)
-        job_types = _experiment(job, options).job_types
-        check_type(job, {name: job_type.kind for name, job_type in job_types.items()})
-        ruleset = load_rules(job.experiment, options.rules)
+        ruleset = _rules_for(job, options)
+        check_type(job, ruleset.kinds)
         report = _run(job, workdir, ruleset)
     except UsageError:
         reports.discard(workdir)
         raise
     if options.json:
-        write(json.dumps(msgspec.to_builtins(report)).encode() + b"\n")
+        write_json(json.dumps(msgspec.to_builtins(report)).encode())
     else:
         say(render(report))
+    if report.exit_status:
+        tell_pilot(report.verdict.diag or "the job is done, but its report could not be written")
+    if job.report is not None and not any(finding.name == "report-not-delivered" for finding in report.findings):
+        _send_earlier_reports()  # the server is there, and this job's own report has arrived
     return Exit(report.exit_status)
+
+
+def _send_earlier_reports() -> None:
+    folder = default_folder(os.environ)
+    if folder is None:
+        return
+    switch = StopSwitch()
+    with switch.listening(), contextlib.suppress(ToldToStop):
+        try:
+            flush(Spool(folder), ON_THE_SIDE, switch.tick, within_s=FLUSH_WITHIN_S)
+        except SpoolError as error:
+            say(f"pilotext: {error}", stream=2)
 
 
 def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
@@ -64,15 +82,24 @@ def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
             workdir,
             ruleset,
             mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
-            policy=Policy(tries=job.limits.transfer_tries, first_wait_s=job.limits.transfer_wait_s),
+            policy=_policy(job.limits),
             switch=switch,
             warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
         )
 
 
-def _experiment(job: Job, options: argparse.Namespace) -> Experiment:
+def _policy(limits: Limits) -> Policy:
+    return Policy(
+        tries=limits.transfer_tries,
+        first_wait_s=limits.transfer_wait_s,
+        poll_s=limits.tape_poll_s,
+        online_within_s=limits.tape_wait_s,
+    )
+
+
+def _rules_for(job: Job, options: argparse.Namespace) -> RuleSet:
     try:
-        return load_experiment(job.experiment, options.rules)
+        return load_rules(job.experiment, options.rules)
     except RuleFilesError:
         raise
     except UsageError as error:

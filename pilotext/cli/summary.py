@@ -11,15 +11,15 @@ def render(report: Report) -> str:
     """The summary of a report, without a newline at its end."""
     parts = [
         f"{report.job.type}, task {report.job.task}, job {report.job.job}, attempt {report.job.attempt}",
-        _table(("phase", "outcome", "seconds"), _phase_rows(report)),
+        table(("phase", "outcome", "seconds"), _phase_rows(report)),
     ]
     if report.inputs or report.outputs or report.log:
-        parts.append(_table(("file", "bytes", "adler32", "where"), _file_rows(report)))
+        parts.append(table(("file", "bytes", "adler32", "where"), _file_rows(report)))
     if report.verdict.counters:
         numbers = (f"{name} {value}" for name, value in sorted(report.verdict.counters.items()))
         parts.append("counters: " + ", ".join(numbers))
     parts.append("\n".join(_verdict_lines(report)))
-    parts.append(_table(("files", ""), report.files.items()))
+    parts.append(table(("files", ""), report.files.items()))
     return "\n\n".join(parts)
 
 
@@ -56,7 +56,8 @@ def _where(evidence: Evidence) -> str:
     return f"{evidence.stream}:{evidence.line}" if evidence.line else evidence.stream
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Columns under their heads."""
     table = [list(head), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     return "\n".join(

@@ -97,16 +97,16 @@ class Copied(Record, frozen=True):
     damage: Damage | None
 
 
-def walk(path: Path) -> RawSummary:
+def walk(path: Path, tick: Callable[[], None] = lambda: None) -> RawSummary:
     """Count the events of a raw or dump file.
 
-    An empty file has no events. Raises FormatError when the file does not begin like a DATE file at all (for example
-    text), and OSError when it cannot be read.
+    An empty file has no events. `tick` is called at each read of the file and may raise. Raises FormatError when the
+    file does not begin like a DATE file at all (for example text), and OSError when it cannot be read.
     """
     events: dict[int, int] = {}
     runs: list[int] = []
     first = last = version = None
-    with _Scan(path) as scan:
+    with _Scan(path, tick) as scan:
         for _, _, words in scan:
             if words[3] >= SMALLEST_VERSION:
                 version, kind, run = 5, words[4], words[5]
@@ -157,8 +157,9 @@ class _Scan:
     Reads by position into a buffer of its own: a mapped file that somebody shortens would end the program with SIGBUS.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tick: Callable[[], None] = lambda: None) -> None:
         self.path = path
+        self._tick = tick
         self.block = b""
         self.damage: Damage | None = None
 
@@ -177,6 +178,7 @@ class _Scan:
         while offset < self.end:
             at = offset - base
             if at + HEADER_3 > len(self.block) and base + len(self.block) < self.end:
+                self._tick()
                 self.block = read(number, _BLOCK if size < _SMALL_EVENT else _HEADERS_ONLY, offset)
                 base, at = offset, 0
             if at + START.size > len(self.block):

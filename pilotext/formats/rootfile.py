@@ -119,8 +119,10 @@ def _why_not(status: int | None, timeout_s: float, errors: bytes) -> str:
 def _environment() -> dict[str, str]:
     """The child finds this package from anywhere, and numpy takes no memory for threads that it will not use."""
     here = str(Path(__file__).resolve().parents[2])
-    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
+    ignored = ("PYTHONPATH", "PYTHONHOME") if sys.flags.ignore_environment else ()  # we run with -E: they are not ours
+    ours = {name: value for name, value in os.environ.items() if name not in ignored}
+    paths = [here, *filter(None, [ours.get("PYTHONPATH")])]
+    return ours | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _content(file: IO[bytes]) -> bytes:

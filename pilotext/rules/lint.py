@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pilotext.errors import Problem, RuleFilesError, UsageError
-from pilotext.profile import PROFILE, find_rules_root, read_profile, rules_roots
+from pilotext.profile import PROFILE, find_rules_root, read_profile, rule_files, rules_roots
 from pilotext.rules.checks import CHECKS, Check, Group
 from pilotext.rules.lock import lock_problems
 from pilotext.rules.override import settle
@@ -14,7 +14,7 @@ from pilotext.rules.profiles import profile_problems
 from pilotext.rules.schema import RuleText
 from pilotext.rules.shadow import shadowed_rules
 from pilotext.rules.slow import slow_patterns
-from pilotext.rules.source import Entry, Source, read_source, rule_files
+from pilotext.rules.source import Entry, Source, read_source
 
 ALL_CHECKS: tuple[Check, ...] = (*CHECKS, slow_patterns, shadowed_rules)
 

@@ -1,21 +1,13 @@
-"""Rule files of an experiment, checked and put together for use."""
+"""The rules of an experiment: found in their folders, and read if they are not known yet."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from pilotext.codes import Code
-from pilotext.errors import Problem, RuleFilesError
-from pilotext.profile import Experiment, load_experiment, rules_roots
-from pilotext.rules.causes import explanations
-from pilotext.rules.checks import Group, patterns_that_are_none, repeated_names
-from pilotext.rules.override import settle
-from pilotext.rules.schema import Rule, RuleSet, RuleText, conditions_of
-from pilotext.rules.source import Entry, Source, read_source, rule_files
+from pilotext.profile import find_profile, rule_files, rules_roots
+from pilotext.rules.kept import kept_rules
+from pilotext.rules.schema import RuleSet
 
 
 def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
@@ -23,33 +15,13 @@ def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
 
     Raises UsageError for an experiment that nobody knows, RuleFilesError with every problem of every file.
     """
-    profile = load_experiment(experiment, folders)
-    subfolders = ("common", profile.name.lower())
+    profile = find_profile(experiment, folders)
+    subfolders = ("common", profile.parent.name)
     files = [path for root in rules_roots(folders) for name in subfolders for path in rule_files(root / name)]
-    source = read_source(files)
-    settled = settle(source.rules)
-    group = Group(profile.name, settled.rules, source.counters)
-    problems = [*source.problems, *settled.problems, *_wrong_codes(source, profile)]
-    problems += [*repeated_names(group), *patterns_that_are_none(group)]
-    if problems:
-        raise RuleFilesError(problems)
-    explained = explanations([entry.text for entry in settled.rules])
-    meant = [entry for entry in settled.rules if profile.name in (entry.text.experiments or (profile.name,))]
-    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in meant)
-    counters = tuple(entry.text for entry in source.counters)
-    content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters])
-    return RuleSet(profile.name, profile.number, rules, counters, hashlib.sha256(content).hexdigest()[:16])
+    return kept_rules([profile, *files], lambda: _read(profile, files))
 
 
-def _rule(entry: Entry[RuleText], profile: Experiment, explains: tuple[str, ...]) -> Rule:
-    text = msgspec.structs.replace(entry.text, explains=explains, consequence_of=())
-    code = Code(profile.name, profile.number, text.code)
-    return Rule(text, code, conditions_of(text), entry.experiment is None, entry.place)
+def _read(profile: Path, files: Sequence[Path]) -> RuleSet:
+    from pilotext.rules.reading import read_rules  # noqa: PLC0415  a YAML reader, which most runs can do without
 
-
-def _wrong_codes(source: Source, profile: Experiment) -> Iterator[Problem]:
-    for entry in source.rules:
-        try:
-            Code(profile.name, profile.number, entry.text.code)
-        except ValueError as error:
-            yield entry.problem("code", f"{error}.")
+    return read_rules(profile, files)

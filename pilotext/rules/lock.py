@@ -16,8 +16,9 @@ import msgspec
 from pilotext import decode
 from pilotext.errors import FieldError, Problem, RuleFilesError
 from pilotext.model import Record
+from pilotext.profile import rule_files
 from pilotext.rules.schema import RuleText, conditions_of
-from pilotext.rules.source import Entry, read_source, rule_files
+from pilotext.rules.source import Entry, read_source
 
 LOCK = "lock.json"
 UPDATE = "pilotext rules lint --update-lock"

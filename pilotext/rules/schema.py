@@ -6,7 +6,8 @@ the same evidence, so that one code keeps its number whether a shell, a library 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from pilotext.codes import Code
-from pilotext.model import Action, Cause, Record
+from pilotext.model import Action, Cause, Kind, Record
 
 ENGINE = 1
 """The version of the format that this engine reads; a newer file asks for a newer pilotext."""
@@ -205,6 +206,8 @@ class RuleSet:
     rules: tuple[Rule, ...]
     counters: tuple[CounterText, ...]
     digest: str
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    """The kind of each job type of the experiment."""
 
     def rule(self, rule_id: str) -> Rule | None:
         return next((rule for rule in self.rules if rule.id == rule_id), None)

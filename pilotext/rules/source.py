@@ -11,7 +11,6 @@ import msgspec
 
 from pilotext import decode
 from pilotext.errors import FieldError, Problem
-from pilotext.profile import PROFILE
 from pilotext.rules.meaning import wrong_counter, wrong_rule
 from pilotext.rules.schema import ENGINE, CounterText, Place, RuleFile, RuleText
 from pilotext.yamlfile import Document, Steps, path_steps, read_yaml
@@ -47,11 +46,6 @@ class Source:
     rules: tuple[Entry[RuleText], ...] = ()
     counters: tuple[Entry[CounterText], ...] = ()
     problems: tuple[Problem, ...] = ()
-
-
-def rule_files(folder: Path) -> list[Path]:
-    """The rule files of a folder in a fixed order; its profile is none of them."""
-    return sorted(path for path in folder.glob("*.yaml") if path.name != PROFILE)
 
 
 def read_source(paths: Sequence[Path]) -> Source:

@@ -20,6 +20,11 @@ CHUNK = 1 << 20
 Progress = Callable[[int], None]
 """Is told from time to time how many bytes have moved so far."""
 
+
+def unwatched(_: int) -> None:
+    """Progress that nobody looks at."""
+
+
 Residence = Literal["online", "offline", "missing"]
 """Where a file is: on disk, on tape only, or nowhere."""
 
@@ -67,8 +72,8 @@ class Storage(Protocol):
     def remove(self, url: str) -> None:
         """Raises NotFoundError, DeniedError."""
 
-    def checksum(self, url: str) -> str:
-        """The storage's own adler32, 8 lower-case hexadecimal digits.
+    def checksum(self, url: str, progress: Progress = unwatched) -> str:
+        """The storage's own adler32, 8 lower-case hexadecimal digits; there may be no progress while it reads.
 
         Raises NotFoundError, OfflineError, DeniedError, UnsupportedError.
         """
@@ -80,18 +85,23 @@ class Storage(Protocol):
         """
 
     def status(self, request: str, urls: Sequence[str]) -> dict[str, Residence]:
-        """How far a request is, for each URL. Raises StorageError when the system says why a file will not come."""
+        """How far a request is, for each URL. Raises OfflineError when the system says why a file will not come."""
+
+    def release(self, request: str, urls: Sequence[str]) -> None:
+        """Say that the files of a request are not needed on disk any more, or need not come.
+
+        Tape systems count requests and releases, so this must be called exactly once for each `prepare`.
+        """
 
 
-def adler32_of(path: Path, progress: Progress | None = None) -> str:
+def adler32_of(path: Path, progress: Progress = unwatched) -> str:
     """Checksum of a local file, read in pieces of 1 MB. Raises OSError."""
     value, done = 1, 0
     with path.open("rb") as stream:
         while piece := stream.read(CHUNK):
             value = zlib.adler32(piece, value)
             done += len(piece)
-            if progress:
-                progress(done)
+            progress(done)
     return hex8(value)
 
 

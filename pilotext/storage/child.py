@@ -95,10 +95,14 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Ours, in which the process finds this package too; -P keeps it from what lies in the work directory."""
-    environment = dict(os.environ)
+    """Ours, in which the process finds this package too; -P keeps it from what lies in the work directory.
+
+    Variables for Python that we ignored ourselves (-E), since they are the pilot's, are not for the process either.
+    """
+    ignored = ("PYTHONPATH", "PYTHONHOME") if sys.flags.ignore_environment else ()
+    environment = {name: value for name, value in os.environ.items() if name not in ignored}
     if home.name not in ("site-packages", "dist-packages"):  # a checkout
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH")]))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(home), environment.get("PYTHONPATH")]))
     return environment
 
 

@@ -176,3 +176,7 @@ class StorageConformance:
     def test_prepare_of_a_file_on_disk_finds_it_online(self, storage: Storage, base: str, url: str) -> None:
         request = storage.prepare([url])
         assert storage.status(request, [url, base + "missing"]) == {url: "online", base + "missing": "missing"}
+
+    def test_a_file_on_disk_stays_when_its_request_is_released(self, storage: Storage, url: str) -> None:
+        storage.release(storage.prepare([url]), [url])
+        assert storage.checksum(url) == adler32(CONTENT)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pilotext.errors import ChecksumError, ExistsError, NotFoundError
-from pilotext.storage.base import CHUNK, Copied, FileStat, Progress, Residence, adler32_of, hex8
+from pilotext.storage.base import CHUNK, Copied, FileStat, Progress, Residence, adler32_of, hex8, unwatched
 from pilotext.storage.os_errors import translated
 
 
@@ -37,9 +37,9 @@ class LocalStorage:
             _part_of(_path(url)).unlink(missing_ok=True)  # what a killed copy left behind
             _file(url).unlink()
 
-    def checksum(self, url: str) -> str:
+    def checksum(self, url: str, progress: Progress = unwatched) -> str:
         with translated(url):
-            return adler32_of(_file(url))
+            return adler32_of(_file(url), progress)
 
     def prepare(self, urls: Sequence[str]) -> str:  # noqa: ARG002 - the protocol's signature
         """Nothing here is on tape; the id is empty."""
@@ -47,6 +47,9 @@ class LocalStorage:
 
     def status(self, request: str, urls: Sequence[str]) -> dict[str, Residence]:  # noqa: ARG002 - the protocol's signature
         return {url: _residence(url) for url in urls}
+
+    def release(self, request: str, urls: Sequence[str]) -> None:
+        """Nothing here is on tape."""
 
 
 def _path(url: str) -> Path:

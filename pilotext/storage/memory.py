@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext.errors import ExistsError, NotFoundError, OfflineError, StorageError
-from pilotext.storage.base import Copied, FileStat, Progress, Residence, hex8
+from pilotext.storage.base import Copied, FileStat, Progress, Residence, hex8, unwatched
 from pilotext.storage.os_errors import translated
 
 
@@ -26,6 +26,7 @@ class MemoryStorage:
         """Every call in order: the operation, and the URL it was about (of a move, the source)."""
         self.mount_polls = mount_polls
         self._mounting: dict[str, int] = {}
+        self._recalled: set[str] = set()
         self._failures: defaultdict[tuple[str, str], list[StorageError]] = defaultdict(list)
 
     def fail_next(self, operation: str, error: StorageError) -> None:
@@ -66,7 +67,7 @@ class MemoryStorage:
         del self.files[url]
         self.tape.discard(url)
 
-    def checksum(self, url: str) -> str:
+    def checksum(self, url: str, progress: Progress = unwatched) -> str:  # noqa: ARG002 - the protocol's signature
         self._begin("checksum", url)
         return _copied(self._online(url)).adler32
 
@@ -78,6 +79,14 @@ class MemoryStorage:
 
     def status(self, request: str, urls: Sequence[str]) -> dict[str, Residence]:  # noqa: ARG002 - the protocol's signature
         return {url: self._residence(url) for url in urls}
+
+    def release(self, request: str, urls: Sequence[str]) -> None:  # noqa: ARG002 - the protocol's signature
+        for url in urls:
+            self._begin("release", url)
+            if url in self._recalled:
+                self._recalled.discard(url)
+                self.tape.add(url)
+            self._mounting.pop(url, None)
 
     def _begin(self, operation: str, url: str) -> None:
         self.calls.append((operation, url))
@@ -108,6 +117,7 @@ class MemoryStorage:
             if self._mounting[url] <= 0:
                 del self._mounting[url]
                 self.tape.discard(url)
+                self._recalled.add(url)
         return "offline" if url in self.tape else "online"
 
 

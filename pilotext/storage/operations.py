@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pilotext.storage.base import Copied, FileStat, Progress, Residence
 from pilotext.storage.registry import for_url
 
-Operation = Literal["stat", "get", "put", "move", "remove", "checksum", "prepare", "status"]
+Operation = Literal["stat", "get", "put", "move", "remove", "checksum", "prepare", "status", "release"]
 
 RESULTS: dict[Operation, Any] = {
     "stat": FileStat,
@@ -19,6 +19,7 @@ RESULTS: dict[Operation, Any] = {
     "checksum": str,
     "prepare": str,
     "status": dict[str, Residence],
+    "release": None,
 }
 
 
@@ -32,6 +33,6 @@ def perform(operation: Operation, arguments: dict[str, Any], progress: Progress)
     storage = for_url(subject(arguments))
     if "path" in arguments:
         arguments = {**arguments, "path": Path(arguments["path"])}
-    if operation in ("get", "put"):
+    if operation in ("get", "put", "checksum"):
         arguments = {**arguments, "progress": progress}
     return getattr(storage, operation)(**arguments)

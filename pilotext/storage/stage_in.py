@@ -4,47 +4,69 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from msgspec.structs import replace
+
 from pilotext.errors import ChecksumError, NotFoundError, OfflineError, SizeError, StorageError
 from pilotext.model import Input, Transfer, Try
-from pilotext.storage.base import Copied, FileStat, Residence
+from pilotext.storage.base import Copied, FileStat
 from pilotext.storage.os_errors import translated
 from pilotext.storage.retry import Policy, retried
+from pilotext.storage.tape import TapeRequests
 from pilotext.storage.transfer import Mover
 
 WORKSHOP = ".stage-in-"
 """How the name of the folder for unfinished files begins."""
 
+RECALLS = 2
+"""How often a file is asked from tape within one try."""
+
 
 def stage_in(file: Input, directory: Path, mover: Mover, policy: Policy) -> Transfer:
     """Bring `file` to `directory`, under its name only when size and checksum are right.
 
-    Sources are tried in order; a file on tape is asked for and waited for. Size and adler32 are compared with those of
-    the source, and with the job's where it has them. Raises the StorageError of the last source, with every failed try
-    in `tries`; nothing is left in `directory` then, nor when the mover's tick raises.
+    Sources are tried in order; a file on tape is asked for and waited for, and given back to the tape system whatever
+    happens. Size and adler32 are compared with those of the source, and with the job's where it has them. Raises the
+    StorageError of the last source, with every failed try in `tries`; nothing is left in `directory` then, nor when the
+    mover's tick raises.
     """
-    began = time.monotonic()
     tries: list[Try] = []
+    requests = TapeRequests(directory)
+    try:
+        done = _from_first_source(file, directory, requests=requests, mover=mover, policy=policy, tries=tries)
+    except StorageError as error:
+        error.tries = (*tries, *requests.give_back(file.sources, mover))
+        raise
+    except BaseException:
+        requests.give_back(file.sources, mover.tidier())
+        raise
+    return replace(done, tries=(*tries, *requests.give_back(file.sources, mover)))
+
+
+def _from_first_source(
+    file: Input, directory: Path, *, requests: TapeRequests, mover: Mover, policy: Policy, tries: list[Try]
+) -> Transfer:
+    """From the first source that has the file whole; every failed try is appended to `tries`."""
+    began = time.monotonic()
     last: StorageError = NotFoundError(file.name, "the job names no source for this file.")
     with _workshop(directory) as workshop:
         part = workshop / file.name
         for source in file.sources:
-            fetch = partial(_fetch, file, source, part, mover, policy)
+            deadline = time.monotonic() + policy.online_within_s
+            recall = partial(requests.bring_online, source, mover, policy, deadline)
             try:
-                copied = retried(fetch, source, mover, policy, tries)
+                copied = retried(partial(_fetch, file, source, part, recall, mover), source, mover, policy, tries)
             except StorageError as error:
                 last = error
                 continue
             with translated(f"file://{directory / file.name}"):
                 part.replace(directory / file.name)
-            seconds = round(time.monotonic() - began, 3)
-            return Transfer(file.name, source, copied.size, copied.adler32, seconds, tuple(tries))
-    last.tries = tuple(tries)
+            return Transfer(file.name, source, copied.size, copied.adler32, round(time.monotonic() - began, 3))
     raise last
 
 
@@ -63,12 +85,14 @@ def _workshop(directory: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _fetch(file: Input, source: str, part: Path, mover: Mover, policy: Policy) -> Copied:
-    try:
-        return _copy(file, source, part, mover)
-    except OfflineError:
-        _bring_online(source, mover, policy)
-        return _copy(file, source, part, mover)
+def _fetch(file: Input, source: str, part: Path, recall: Callable[[], None], mover: Mover) -> Copied:
+    """One try; a file that has gone back to tape before it was copied is asked for once more."""
+    for _ in range(RECALLS):
+        try:
+            return _copy(file, source, part, mover)
+        except OfflineError:
+            recall()
+    return _copy(file, source, part, mover)
 
 
 def _copy(file: Input, source: str, part: Path, mover: Mover) -> Copied:
@@ -85,23 +109,3 @@ def _copy(file: Input, source: str, part: Path, mover: Mover) -> Copied:
     if file.adler32 is not None and copied.adler32 != file.adler32.lower().zfill(8):
         raise ChecksumError(source, f"adler32 {copied.adler32} arrived, the catalogue says {file.adler32}.")
     return copied
-
-
-def _bring_online(source: str, mover: Mover, policy: Policy) -> None:
-    """Ask for the file and wait until it is on disk; one question at least is put."""
-    began = time.monotonic()
-    request: str = mover.do("prepare", urls=[source])
-    polls = 0
-    while (where := _residence(source, request, mover)) == "offline":
-        polls += 1
-        waited = time.monotonic() - began
-        if waited >= policy.online_within_s:
-            raise OfflineError(source, f"still on tape {waited:.0f} s after it was asked for.")
-        mover.pause(policy.poll_wait_s(polls))
-    if where == "missing":
-        raise NotFoundError(source, "the tape system does not have this file.")
-
-
-def _residence(source: str, request: str, mover: Mover) -> Residence:
-    answer: dict[str, Residence] = mover.do("status", request=request, urls=[source])
-    return answer[source]

@@ -1,7 +1,8 @@
 """The output files of a job: all are published, or none.
 
 Each file goes to a temporary name in its destination's folder and is compared there; only when all are whole, all are
-renamed. The temporary name is `.<name>.<tag>.part`.
+renamed. The temporary name is `.<name>.<tag>.part`; a file that is replaced waits as `.<name>.<tag>.old` until all are
+published. An attempt that was killed leaves such names behind, and the next one knows them by their tags.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from pathlib import Path
 from pilotext.errors import ChecksumError, ExistsError, NotFoundError, SizeError, StorageError, TransientError
 from pilotext.model import Record, Transfer, Try
 from pilotext.storage.base import Copied, FileStat
+from pilotext.storage.leftovers import aside_of, clear, discard, part_of, remove_if_there
 from pilotext.storage.os_errors import translated
 from pilotext.storage.retry import Policy, retried
 from pilotext.storage.transfer import Mover
-from pilotext.storage.urls import is_folder, join, name_of, sibling
+from pilotext.storage.urls import is_folder, join
 
 
 class Upload(Record, frozen=True):
@@ -44,16 +46,21 @@ class _Placed(Record, frozen=True):
     tries: tuple[Try, ...]
 
 
-def stage_out(uploads: Sequence[Upload], *, tag: str, mover: Mover, policy: Policy) -> tuple[Transfer, ...]:
+def stage_out(
+    uploads: Sequence[Upload], *, tag: str, mover: Mover, policy: Policy, earlier: Sequence[str] = ()
+) -> tuple[Transfer, ...]:
     """Publish every file, and say where; an earlier file of the same name is replaced.
 
-    `tag` marks the temporary names as this attempt's; what an earlier call with it left there is replaced too.
+    `tag` marks the temporary names as this attempt's, `earlier` are the tags of attempts before it. What one of them
+    that was killed left at any destination is removed first, and what it had replaced is brought back.
     If any file cannot be published, what this call has published or uploaded is removed, and the StorageError of the
     last try is raised, with every failed try, also of the tidying, in `tries`. The same is tried, quickly, when the
     mover's tick raises.
     """
     _refuse_same_targets(uploads)
-    call = _Call(tag.replace("/", "_"), mover, policy)
+    call = _Call(tag, mover, policy)
+    targets = [upload.target(destination) for upload in uploads for destination in upload.destinations]
+    uncleared = clear(targets, (*earlier, tag), mover)
     try:
         placed = [call.place(upload) for upload in uploads]
         # The last rename replaces in one step; what the others replace may be wanted back until then.
@@ -62,7 +69,7 @@ def stage_out(uploads: Sequence[Upload], *, tag: str, mover: Mover, policy: Poli
         call.forget_replaced()
     except StorageError as error:
         call.tidy(mover)
-        error.tries = tuple(call.tries)
+        error.tries = (*call.tries, *uncleared)
         raise
     except BaseException:
         call.tidy(mover.tidier())
@@ -86,16 +93,19 @@ class _Call:
         """Upload to the first destination that takes the file."""
         began, before = time.monotonic(), len(self.tries)
         last: StorageError = NotFoundError(upload.name, "the job names no destination for this file.")
+        given_up: list[str] = []
         for destination in upload.destinations:
             target = upload.target(destination)
-            temporary = sibling(target, f".{name_of(target)}.{self.tag}.part")
+            temporary = part_of(target, self.tag)
             self.rubbish.append(temporary)
             send = partial(_upload, upload.path, temporary, self.mover)
             try:
                 copied = retried(send, target, self.mover, self.policy, self.tries)
             except StorageError as error:
                 last = error
+                given_up.append(temporary)
                 continue
+            self.tries += discard(given_up, self.mover)
             seconds = time.monotonic() - began
             return _Placed(upload, temporary, target, copied, seconds, tuple(self.tries[before:]))
         raise last
@@ -118,7 +128,7 @@ class _Call:
 
     def _put_aside(self, target: str) -> None:
         """Keep what an earlier attempt has published, to bring it back if this one fails."""
-        aside = sibling(target, f".{name_of(target)}.{self.tag}.old")
+        aside = aside_of(target, self.tag)
         try:
             self.mover.do("move", source=target, target=aside)
         except NotFoundError:
@@ -128,7 +138,7 @@ class _Call:
     def forget_replaced(self) -> None:
         """All is published: what was replaced is not needed any more."""
         for aside in self.replaced.values():
-            _remove_if_there(aside, self.mover)
+            remove_if_there(aside, self.mover)
 
     def tidy(self, mover: Mover) -> None:
         """Remove the rubbish, and bring back what was replaced.
@@ -138,7 +148,7 @@ class _Call:
         for url in reversed(self.rubbish):
             began = time.monotonic()
             try:
-                _remove_if_there(url, mover)
+                remove_if_there(url, mover)
             except StorageError as error:
                 message = f"left behind: {error.reason}"
                 self.tries.append(Try(url, error.fault, message, round(time.monotonic() - began, 3)))
@@ -182,10 +192,3 @@ def _rename(placed: _Placed, mover: Mover) -> None:
 def _there(url: str, mover: Mover) -> Copied:
     found: FileStat = mover.do("stat", url=url)
     return Copied(found.size, mover.do("checksum", url=url))
-
-
-def _remove_if_there(url: str, mover: Mover) -> None:
-    try:
-        mover.do("remove", url=url)
-    except NotFoundError:
-        return

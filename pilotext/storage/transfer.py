@@ -7,7 +7,8 @@ goes up to the caller.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from pilotext.storage.operations import RESULTS, Operation, perform, subject
 Tick = Callable[[], None]
 
 STEP_S = 0.1
+HURRY_S = 5.0
 TIDY_WITHIN_S = 1.0
 
 
@@ -41,6 +43,9 @@ class Mover(Protocol):
 
     def close(self) -> None:
         """Give back what is held between operations, for example before a long payload; the next one starts anew."""
+
+    def hurried(self) -> AbstractContextManager[None]:
+        """Have little patience inside the block, for what is good to have and not worth a long wait."""
 
     def tidier(self) -> Mover:
         """A mover for tidying up after an abort: it does not tick, and has little patience."""
@@ -81,8 +86,18 @@ class ChildMover:
     def pause(self, seconds: float) -> None:
         pause(seconds, self._tick)
 
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        before, self._stall_s = self._stall_s, min(self._stall_s, HURRY_S)
+        try:
+            yield
+        finally:
+            self._stall_s = before
+
     def tidier(self) -> ChildMover:
-        return ChildMover(min(self._stall_s, TIDY_WITHIN_S))
+        tidier = ChildMover(min(self._stall_s, TIDY_WITHIN_S))
+        tidier._child, self._child = self._child, None  # to start another process may take all of that time
+        return tidier
 
     def close(self) -> None:
         child, self._child = self._child, None
@@ -128,6 +143,9 @@ class InProcessMover:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def hurried(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def tidier(self) -> InProcessMover:
         return InProcessMover()

@@ -59,6 +59,11 @@ def split_xrootd(url: str) -> tuple[str, str]:
     return f"{scheme_of(url)}://{found['server']}", path + opaque
 
 
+def server_of(url: str) -> str:
+    """What has to answer for a URL: `root://host:port`, or the scheme alone where it names no host."""
+    return split_xrootd(url)[0] if scheme_of(url) in XROOTD else scheme_of(url)
+
+
 def is_folder(url: str) -> bool:
     """True for a destination that ends in `/`: the file gets a name of its own there."""
     return _without_opaque(url)[0].endswith("/")

@@ -25,7 +25,7 @@ from pilotext.errors import (
     StorageError,
     UnsupportedError,
 )
-from pilotext.storage.base import Copied, FileStat, Progress, Residence, hex8
+from pilotext.storage.base import Copied, FileStat, Progress, Residence, hex8, unwatched
 from pilotext.storage.os_errors import translated
 from pilotext.storage.urls import split_xrootd
 from pilotext.storage.xrootd_errors import storage_error
@@ -85,7 +85,7 @@ class XRootDStorage:
         self.stat(url)  # a server removes empty folders too
         self._ask("rm", url)
 
-    def checksum(self, url: str) -> str:
+    def checksum(self, url: str, progress: Progress = unwatched) -> str:  # noqa: ARG002 - the server tells none
         server, path = split_xrootd(url)
         wanted = path + ("&" if "?" in path else "?") + "cks.type=adler32"
         status, answer = self._client.FileSystem(server).query(self._flags.QueryCode.CHECKSUM, wanted)
@@ -111,6 +111,22 @@ class XRootDStorage:
         if not text.startswith("{"):  # no tape behind this server, or it has forgotten the request
             return {url: self._residence(url) for url in urls}
         return _residences(text, dict(zip(urls, paths, strict=True)))
+
+    def release(self, request: str, urls: Sequence[str]) -> None:
+        server, paths = _one_server(urls)
+        try:
+            online = [
+                path for url, path in zip(urls, paths, strict=True) if self.status(request, [url])[url] == "online"
+            ]
+        except OfflineError:  # the request has failed, and so none of its files has come
+            online = []
+        flags = self._flags.PrepareFlags
+        coming = [path for path in paths if path not in online]
+        for flag, words in ((flags.EVICT, online), (flags.CANCEL, [request, *coming] if coming else [])):
+            if words:
+                status, _ = self._client.FileSystem(server).prepare(words, flag)
+                if not status.ok:
+                    raise storage_error(status, urls[0], reading=True)
 
     def _ask(self, method: str, url: str, *more: str, blame: str = "") -> Any:
         """One call of the client's FileSystem; `blame` is the URL that a target's error is about."""
@@ -221,5 +237,5 @@ def _told(url: str, entry: dict[str, Any]) -> Residence:
     if entry.get("online"):
         return "online"
     if reason := entry.get("error_text"):
-        raise StorageError(url, str(reason))
+        raise OfflineError(url, f"the tape system says: {reason}")
     return "offline"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from pilotext.decode import nearest
@@ -20,6 +20,7 @@ LONGEST_NAME = 255
 """Bytes in the name of a file, on Linux and on EOS; the temporary name of a stage-out is the longest we make."""
 
 LARGEST_LIMIT = 1e9
+SMALLEST_ARCHIVE = 10_000
 
 _FORBIDDEN_IN_NAMES = re.compile(r"[/?\x00-\x1f\x7f]")  # XRootD takes `?` for the end of the name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -38,7 +39,7 @@ def check(job: Job, *, where: str = "") -> None:
             raise FieldError(path, message, where=where)
 
 
-def check_type(job: Job, job_types: dict[str, Kind]) -> None:
+def check_type(job: Job, job_types: Mapping[str, Kind]) -> None:
     """Raise FieldError when the experiment has no such type, or gives it another kind: rules are chosen by both."""
     if job.type not in job_types:
         meant = nearest(job.type, list(job_types))
@@ -143,6 +144,8 @@ def _values(job: Job) -> Problems:
                 f"limits.{name}",
                 f"{value} is not between {smallest:g} and {LARGEST_LIMIT:g}; leave it out for no limit.",
             )
+    if job.log is not None and job.log.max_bytes < SMALLEST_ARCHIVE:
+        yield "log.max_bytes", f"{job.log.max_bytes} is too little to tell anything; take {SMALLEST_ARCHIVE} or more."
     if job.law is not None:
         try:
             law.parse(job.law)

@@ -13,11 +13,10 @@ import msgspec
 from pilotext.decode import from_plain
 from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job
-from pilotext.worker.bounded import NotInTimeError, bounded
+from pilotext.storage.retry import Policy
+from pilotext.worker.fetch import PATIENCE, fetch
 from pilotext.worker.jobcheck import check
 
-_FETCH_WITHIN_S = 60.0
-_LARGEST_JOB = 16 << 20
 _WORD_OF_PATH = re.compile(r"\.\.?/(?!.*(?:\s|//))")
 
 
@@ -45,20 +44,9 @@ def read_spec(spec: str) -> Job:
     return _decode(data, where="--spec", folder=None)
 
 
-def read_url(url: str) -> Job:
+def read_url(url: str, policy: Policy = PATIENCE) -> Job:
     """Fetch and check the job that a server offers under an http or https address."""
-    import requests  # noqa: PLC0415  costs a tenth of a second, and most jobs come from a file
-
-    def fetch() -> bytes:
-        with requests.get(url, timeout=_FETCH_WITHIN_S, stream=True) as answer:
-            answer.raise_for_status()
-            return next(answer.iter_content(_LARGEST_JOB), b"")
-
-    try:
-        data = bounded(fetch, within_s=_FETCH_WITHIN_S)
-    except (requests.RequestException, ValueError, NotInTimeError) as error:
-        raise UsageError(f"{url}: the job cannot be fetched: {error}.") from None
-    return _decode(data, where=url, folder=None)
+    return _decode(fetch(url, policy=policy), where="the job of --job-url", folder=None)
 
 
 def _decode(data: bytes, where: str, folder: Path | None) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -20,12 +21,14 @@ from pilotext.model import (
     PhaseRecord,
     Report,
     Transfer,
+    Try,
     Usage,
     Verdict,
 )
 from pilotext.rules.schema import RuleSet
 from pilotext.worker import report
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
+from pilotext.worker.secrets import redactor_for
 
 EXIT_OF_PHASE: dict[Phase, Exit] = {
     "prepare": Exit.STAGE_IN_FAILED,
@@ -61,7 +64,9 @@ class Ledger:
         self.inputs: tuple[Transfer, ...] = ()
         self.outputs: tuple[Transfer, ...] = ()
         self.log: Transfer | None = None
+        self.tries: tuple[Try, ...] = ()
         self.usage = Usage()
+        self.redactor = redactor_for(job, os.environ)
         self.written = False
         """Whether the report on disk is the last one that was made."""
         self._reserve = report.Reserve(directory)
@@ -143,6 +148,7 @@ class Ledger:
             inputs=self.inputs,
             outputs=self.outputs,
             log=self.log,
+            tries=self.tries,
             findings=tuple(self.findings),
             usage=self.usage,
             files={
@@ -152,6 +158,7 @@ class Ledger:
                 "report": str(self.directory / report.REPORT_NAME),
             },
         )
+        record = report.fit_to_travel(record, self.redactor)
         self.written = self._save(record)
         return record
 

@@ -26,8 +26,9 @@ from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in
 from pilotext.storage.stage_out import Upload, stage_out
 from pilotext.storage.transfer import Mover
-from pilotext.worker import outputs, report
+from pilotext.worker import outputs
 from pilotext.worker.archive import make_archive
+from pilotext.worker.delivery import Delivery
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.monitor import Monitor
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError
@@ -41,6 +42,9 @@ STOP_GRACE_S = 0.8
 
 STOP_SCAN_S = 0.4
 """What is left then for the end of its logs."""
+
+STOP_LOG_BYTES = 2_000_000
+"""How much of them goes into the archive then: packing it takes a small part of a second."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ def _failed_ourselves(run: Run, error: Exception) -> None:
         run.ledger.found(_finding(run, "work-directory-unusable", text))
     else:
         with contextlib.suppress(OSError):  # the finding says enough where this cannot be written
-            (run.directory / TRACEBACK_NAME).write_text("".join(traceback.format_exception(error)))
+            told = run.ledger.redactor.text("".join(traceback.format_exception(error)))
+            (run.directory / TRACEBACK_NAME).write_text(told)
         run.ledger.found(_finding(run, "internal-error", text))
     run.ledger.leave(well=False)
 
@@ -127,13 +132,15 @@ def _end(run: Run) -> Report:
     ledger = run.ledger
     ended_in = ledger.phase if ledger.phases[-1].outcome == "failed" else "report"
     ledger.phase = ended_in
-    ledger.write_final()
+    delivery = Delivery(run.job.report, os.environ)
+    first = ledger.write_final()
+    delivery.keep(first)
     ledger.begin("report")
-    well = _deliver_logs(run)
+    well = _deliver_logs(run, first)
     ledger.leave(well=well)
     ledger.phase = ended_in
     final = ledger.write_final()
-    if run.job.report is not None and (problem := report.deliver(final, run.job.report, run.switch.tick)):
+    if problem := delivery.send(final, run.switch):
         ledger.found(_finding(run, "report-not-delivered", problem))
         final = ledger.write_final()
     return final
@@ -175,11 +182,12 @@ def _stage_in(run: Run) -> bool:
         try:
             transfer = stage_in(file, run.directory, run.mover, run.policy)
         except StorageError as error:
+            run.ledger.tries = error.tries
             run.ledger.found(_finding(run, f"stage-in-{error.fault}", str(error), file=file.name))
             return False
         run.ledger.inputs = (*run.ledger.inputs, transfer)
     run.mover.close()  # nothing of it shall idle beside a payload of hours
-    checked = outputs.check_inputs(run.job, run.directory)
+    checked = outputs.check_inputs(run.job, run.directory, run.switch.tick)
     run.ledger.counters.update(checked.counters)
     run.ledger.found(*checked.findings)
     return not run.ledger.failed(checked.findings)
@@ -254,19 +262,23 @@ def _stage_out(run: Run) -> bool:
         if output.destinations
     ]
     try:
-        run.ledger.outputs = stage_out(uploads, tag=run.job.label, mover=run.mover, policy=run.policy)
+        run.ledger.outputs = stage_out(
+            uploads, tag=run.job.label, mover=run.mover, policy=run.policy, earlier=run.job.earlier_labels
+        )
     except StorageError as error:
+        run.ledger.tries = error.tries
         run.ledger.found(_finding(run, f"stage-out-{error.fault}", str(error)))
         return False
     return True
 
 
-def _deliver_logs(run: Run) -> bool:
+def _deliver_logs(run: Run, final: Report) -> bool:
     """The archive goes out for every job, good or bad; that it could not is no verdict on the job itself."""
     if run.job.log is None:
         return True
+    room = run.job.log.max_bytes if run.switch.received is None else min(STOP_LOG_BYTES, run.job.log.max_bytes)
     try:
-        path = make_archive(run.job, run.directory)
+        path = make_archive(run.job, run.directory, final, run.ledger.redactor, room)
         upload = Upload(name=path.name, path=path, destinations=run.job.log.destinations, published_name=path.name)
         (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy)
     except (StorageError, OSError, ToldToStop) as error:

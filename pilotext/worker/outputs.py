@@ -26,21 +26,22 @@ class Checked:
         self.counters[name] = self.counters.get(name, 0) + number
 
 
-def check_inputs(job: Job, directory: Path) -> Checked:
+def check_inputs(job: Job, directory: Path, tick: Callable[[], None]) -> Checked:
     """Walk the events of every raw input: a cut file must not cost hours of CPU and then look like a small one.
 
-    Counts `raw_events` (physics events, the ones that a reconstruction processes) and `raw_calibration_events`.
+    Counts `raw_events` (physics events, the ones that a reconstruction processes) and `raw_calibration_events`. `tick`
+    is called many times a second and may raise.
     """
     checked = Checked()
     for file in job.inputs:
         if file.name.endswith(".raw"):
-            _check_raw_input(file, directory / file.name, checked)
+            _check_raw_input(file, directory / file.name, checked, tick)
     return checked
 
 
-def _check_raw_input(file: Input, path: Path, checked: Checked) -> None:
+def _check_raw_input(file: Input, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     try:
-        summary = raw.walk(path)
+        summary = raw.walk(path, tick)
     except FormatError as error:
         checked.findings.append(_finding("raw-damaged", str(error), "stage-in", file.name))
         return
@@ -81,7 +82,7 @@ def _check_output(output: Output, path: Path, checked: Checked, tick: Callable[[
     if output.check == "root":
         return _check_root(output, path, checked, tick)
     if output.check == "raw":
-        return _check_raw_output(output, path, checked)
+        return _check_raw_output(output, path, checked, tick)
     return []
 
 
@@ -109,12 +110,12 @@ def _check_root(output: Output, path: Path, checked: Checked, tick: Callable[[],
     return []
 
 
-def _check_raw_output(output: Output, path: Path, checked: Checked) -> Iterable[Finding]:
+def _check_raw_output(output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> Iterable[Finding]:
     try:
         if is_placeholder(path):
             checked.count(f"{output.kind}_events", 0)
             return []
-        summary = raw.walk(path)
+        summary = raw.walk(path, tick)
     except FormatError as error:
         return [_finding("output-damaged", str(error), "validate", output.name)]
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The three report files, whole at every moment, and the delivery of the report to its server.
+"""The three report files, whole at every moment and fit for their readers.
 
 `job.report.json` is ours. The pilot reads `payload_error_report.json` for the error code and diag (pilot3
 `control/payload.py`, since 3.7.6.6), and sends the text of `jobReport.json` to its server as the job's metadata.
@@ -7,15 +7,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
-from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from pilotext.model import Report, ReportTarget
-from pilotext.storage.transfer import pause
-from pilotext.worker.bounded import NotInTimeError, bounded
+from pilotext.classify.diag import LONGEST, one_line
+from pilotext.codes import LARGEST_NUMBER
+from pilotext.model import Report
+from pilotext.redact import Redactor
 
 REPORT_NAME = "job.report.json"
 PILOT_ERROR_NAME = "payload_error_report.json"
@@ -24,16 +27,27 @@ REPORT_NAMES = (REPORT_NAME, PILOT_ERROR_NAME, PILOT_METADATA_NAME)
 
 RESERVED_BYTES = 512 * 1024
 
-_DELIVERY_TRIES = 3
-_DELIVERY_WITHIN_S = 20.0
-_DELIVERY_WAIT_S = 1.0
+MOST_ENTRIES = 200
+"""Counters and outputs in the pilot's metadata, which is kept in a database for every job."""
+
+LONGEST_ENTRY = 256
+
+
+def fit_to_travel(report: Report, redactor: Redactor) -> Report:
+    """The same report without secrets, in texts that can be written and are not too long."""
+    return msgspec.convert(redactor.plain(msgspec.to_builtins(report)), Report)
 
 
 def write(report: Report, directory: Path) -> None:
     """Write the three files, each whole or not at all: whoever reads one sees the old text or the new one."""
-    _replace(directory / REPORT_NAME, msgspec.json.format(msgspec.json.encode(report), indent=2))
-    _replace(directory / PILOT_ERROR_NAME, msgspec.json.encode(pilot_error(report)))
-    _replace(directory / PILOT_METADATA_NAME, msgspec.json.encode(pilot_metadata(report)))
+    _replace(directory / REPORT_NAME, encoded(report))
+    _replace(directory / PILOT_ERROR_NAME, _ascii(pilot_error(report)))
+    _replace(directory / PILOT_METADATA_NAME, _ascii(pilot_metadata(report)))
+
+
+def encoded(report: Report) -> bytes:
+    """The report as it stands on disk, for people too."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2)
 
 
 def discard(directory: Path) -> None:
@@ -44,16 +58,25 @@ def discard(directory: Path) -> None:
 
 
 def pilot_error(report: Report) -> dict[str, int | str]:
-    """What the pilot makes exeErrorCode and exeErrorDiag of; code 0 tells it to take no notice."""
-    return {"error_code": report.verdict.number, "error_diag": report.verdict.diag}
+    """What the pilot makes exeErrorCode and exeErrorDiag of; code 0 tells it to take no notice.
+
+    The pilot checks neither: a code of more than 7 digits, or a diag of more bytes, breaks the update at its server.
+    """
+    number = report.verdict.number
+    return {
+        "error_code": number if 0 <= number <= LARGEST_NUMBER else 0,
+        "error_diag": one_line(report.verdict.diag, LONGEST),
+    }
 
 
 def pilot_metadata(report: Report) -> dict[str, object]:
     """The summary that goes to the pilot's server: small, and in the fields that job reports usually have."""
     verdict = report.verdict
+    counters = islice(sorted(verdict.counters.items()), MOST_ENTRIES)
+    outputs = report.outputs[:MOST_ENTRIES]
     return {
         "exitCode": report.exit_status,
-        "exitMsg": verdict.diag or "OK",
+        "exitMsg": one_line(verdict.diag, LONGEST) or "OK",
         "pilotext": {
             "version": report.pilotext,
             "state": report.state,
@@ -62,55 +85,16 @@ def pilot_metadata(report: Report) -> dict[str, object]:
             "cause": verdict.cause,
             "action": verdict.action,
             "rule": verdict.rule,
-            "counters": verdict.counters,
-            "outputs": [{"name": file.name, "size": file.size, "adler32": file.adler32} for file in report.outputs],
+            "counters": {name[:LONGEST_ENTRY]: value for name, value in counters if math.isfinite(value)},
+            "outputs": [
+                {"name": file.name[:LONGEST_ENTRY], "size": file.size, "adler32": file.adler32} for file in outputs
+            ],
         },
     }
 
 
-def deliver(report: Report, target: ReportTarget, tick: Callable[[], None]) -> str:
-    """Send the report to its server. Returns an empty string, or the sentence that says why it was not taken.
-
-    `tick` is called several times a second and may raise. Neither the token nor anything that a server says in its
-    answer gets into the sentence.
-    """
-    problem = ""
-    for number in range(_DELIVERY_TRIES):
-        pause(_DELIVERY_WAIT_S * number, tick)
-        try:
-            status = bounded(lambda: _post(report, target), within_s=_DELIVERY_WITHIN_S, tick=tick)
-        except NotInTimeError as error:
-            problem = str(error)
-        except OSError as error:  # requests' own errors are all of this class
-            problem = type(error).__name__
-        else:
-            if 200 <= status < 300:
-                return ""
-            problem = f"the server answers with status {status}"
-    return f"the report was not delivered to {target.url}: {problem}"
-
-
-def _post(report: Report, target: ReportTarget) -> int:
-    """The status of the server's answer; its body is not read."""
-    import requests  # noqa: PLC0415  only jobs with a server pay for it
-
-    class Bearer(requests.auth.AuthBase):
-        """An authentication of our own, since requests would prefer one from a .netrc file to a mere header."""
-
-        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.headers["Authorization"] = f"Bearer {target.token}"
-            return request
-
-    with requests.post(
-        target.url,
-        data=msgspec.json.encode(report),
-        headers={"Content-Type": "application/json"},
-        auth=Bearer(),
-        timeout=_DELIVERY_WITHIN_S,
-        allow_redirects=False,
-        stream=True,
-    ) as answer:
-        return answer.status_code
+def _ascii(plain: object) -> bytes:
+    return json.dumps(plain, separators=(",", ":")).encode("ascii")
 
 
 class Reserve:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pilotext.classify import crowd as crowd_module
 from pilotext.classify.clean import Block
-from pilotext.classify.crowd import crowd_of, within_a_line
+from pilotext.classify.crowd import DENSE, crowd_of
 from pilotext.classify.finder import begins
 from pilotext.rules.patterns import find
 from pilotext.rules.schema import Condition
@@ -27,25 +27,7 @@ def test_a_crowd_counts_what_line_by_line_is_found(pattern: str, log: str) -> No
     if crowd is not None:
         block = Block(1, 0, log.encode())
         lines = [line for line in log.split("\n") if find(pattern, line)]
-        assert crowd.matches(block, begins(block.cleaned)) == len(lines)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "narrowed"),
-    [
-        (r"^Killed\s+(?<what>[^:]*): \d", r"^Killed[^\S\n]+(?<what>[^\n:]*): \d"),
-        (r"Killed [\w.]+\W", r"Killed [\w.]+[^\w\n]"),
-    ],
-)
-def test_a_pattern_is_kept_within_a_line(pattern: str, narrowed: str) -> None:
-    assert within_a_line(pattern) == narrowed
-
-
-@pytest.mark.parametrize(
-    "pattern", [r"Killed\n", r"Killed[\s,]", r"Killed[^]x]", "(?s)Killed.*", r"Killed\Z", "Killed[\t-~]"]
-)
-def test_what_may_cross_a_line_end_is_not_claimed(pattern: str) -> None:
-    assert within_a_line(pattern) is None
+        assert crowd.in_lines(block, begins(block.cleaned)) == len(lines)
 
 
 def test_patterns_over_several_lines_or_without_a_certain_text_are_no_crowd() -> None:
@@ -57,8 +39,8 @@ def test_literals_are_counted_once_a_line() -> None:
     crowd = crowd_of(Condition(contains="f(x)"))
     assert crowd is not None
     block = Block(1, 0, b"f(x) f(x)\nfx\n f(x)\n")
-    assert crowd.matches(block, [0, 5, 14]) == 2
-    assert crowd.matches(block, [5]) == 1
+    assert crowd.in_lines(block, [0, 5, 14]) == 2
+    assert crowd.in_lines(block, [5]) == 1
 
 
 def test_a_pattern_that_runs_wild_is_given_up_once_and_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,17 +48,28 @@ def test_a_pattern_that_runs_wild_is_given_up_once_and_for_all(monkeypatch: pyte
     crowd = crowd_of(Condition(match="Killed(a|aa)+$"))
     assert crowd is not None
     wild = Block(1, 0, b"Killed" + b"a" * 60 + b"b\n")
-    assert crowd.matches(wild, [0]) is None
-    assert crowd.matches(Block(1, 0, b"Killeda\n"), [0]) is None
+    assert crowd.in_lines(wild, [0]) is None
+    assert crowd.in_lines(Block(1, 0, b"Killeda\n"), [0]) is None
 
 
 def test_only_a_pattern_with_one_repetition_is_tried_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd_module, "may_match", lambda pattern, data: False)
+    monkeypatch.setattr(crowd_module, "has_long_lines", lambda data: False)
     monkeypatch.setattr(crowd_module, "TIMEOUT_S", 1e-9)
     many = Block(1, 0, b"xKilled 1\n" * 5000)
     places = [*begins(many.cleaned)]
     one, two = crowd_of(Condition(match=r"Killed \d+")), crowd_of(Condition(match=r"x.*Killed.*\d"))
     assert one is not None
     assert two is not None
-    assert one.matches(many, places) == 5000
-    assert two.matches(many, places) is None
+    assert one.in_lines(many, places) == 5000
+    assert two.in_lines(many, places) is None
+
+
+def test_a_dense_flood_is_counted_by_the_block_until_it_ends() -> None:
+    flood, calm = Block(1, 0, b"Killed 1\n" * 5000), Block(5001, 45_000, b"Killed 2\n" + b"quiet\n" * 5000)
+    crowd = crowd_of(Condition(contains="Killed"))
+    assert crowd is not None
+    assert crowd.in_block(flood) is None, "nothing is known yet"
+    assert crowd.in_lines(flood, [*begins(flood.cleaned)]) == 5000
+    assert crowd.in_block(flood) == 5000
+    assert crowd.in_block(calm) == 1
+    assert crowd.in_block(calm) is None, f"with less than {DENSE} lines each is looked at"

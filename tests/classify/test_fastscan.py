@@ -1,58 +1,85 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotext import cache
 from pilotext.classify import fastscan
-from pilotext.classify.fastscan import LARGE, TOGETHER_AT, Suspects, Texts, has_controls, may_match
+from pilotext.classify.fastscan import LARGE, Look, Present, has_long_lines, is_plain
 
 BYTES = st.lists(
     st.sampled_from([b"Killed", b"KILLED", b"abort", b"Abort", b"\n", b"\t", b"\x07", b"\x7f", b"\xe9", b" "])
 )
 LOGS = BYTES.map(b"".join)
+LARGE_BLOCK = b"a line of the log\n" * LARGE
 
 
 @given(LOGS)
 def test_a_large_block_is_seen_as_a_small_one_is(log: bytes) -> None:
-    texts = [(b"Killed", False), (b"abort", True), (b"\xe9", False)]
-    large = log + b" " * LARGE
-    assert sorted(Texts(texts).present(large)) == sorted(Texts(texts).present(log))
-    assert has_controls(large) == has_controls(log) == bool(re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", log))
+    assert is_plain(log + b" " * LARGE) == is_plain(log) == (not re.search(rb"[^\t\n\x20-\x7e]", log))
 
 
-def test_without_hyperscan_the_same_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = b"Killed\x07" + b" " * LARGE
-    texts = [(b"Killed", False), (b"Aborted", False)]
-    with_it = (list(Texts(texts).present(data)), has_controls(data), may_match(b"^Kil+ed", data))
+def test_without_hyperscan_the_same_is_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = [LARGE_BLOCK, LARGE_BLOCK + b"\x07", LARGE_BLOCK + b"\xe9"]
+    with_it = [is_plain(block) for block in blocks]
     monkeypatch.setattr(fastscan, "hyperscan", lambda: None)
-    assert (list(Texts(texts).present(data)), has_controls(data), may_match(b"^Kil+ed", data)) == with_it
+    assert [is_plain(block) for block in blocks] == with_it == [True, False, False]
 
 
-def test_a_pattern_that_no_line_has_is_known_not_to_match() -> None:
-    assert not may_match(rb"^Killed(?! twice)", b"not Killed\n" * LARGE)
+def test_patterns_and_texts_are_found_in_one_pass() -> None:
+    looks = [
+        Look(3, rb"^Killed(?! twice)"),
+        Look(5, None, (b"f(x)", b"g(x)")),
+        Look(7, None, (b"abort",), folded=True),
+        Look(9, rb"^Event: \d+$"),
+    ]
+    found = Present(looks).present
+    assert sorted(found(LARGE_BLOCK + b"Killed\nno f(x), g(x)\nABORTED\nEvent: 5\n")) == [3, 5, 7, 9]
+    assert sorted(found(LARGE_BLOCK + b"not Killed\nfx\nAbo\nEvent: five\n")) == []
 
 
-def test_a_pattern_that_is_not_understood_may_match() -> None:
-    assert may_match(b"Killed(", b"nothing" * LARGE)
-    assert may_match(b"Killed", b"too small to ask")
+def test_where_a_pattern_is_not_understood_its_texts_are_looked_for() -> None:
+    looks = [Look(0, b"Killed(", (b"Killed",)), Look(1, rb"^Event: \d+", (b"Event: ",))]
+    found = Present(looks).present
+    assert sorted(found(b"Killed by nobody\nno Event: x\n")) == [0]
 
 
-def test_no_texts_are_nowhere() -> None:
-    assert list(Texts([]).present(b"x" * LARGE)) == []
+def test_nothing_is_found_where_nothing_is_looked_for() -> None:
+    assert list(Present([]).present(LARGE_BLOCK)) == []
 
 
-def test_patterns_that_come_regularly_are_judged_together_as_each_was_alone() -> None:
-    suspects = Suspects()
-    patterns = [rb"End of (?:Job|run)", rb"^Event: \d+$", rb"nothing like it"]
-    with_both = b"Event: 5\nEnd of Job\n" + b"a line of the log\n" * LARGE
-    with_one = b"Event: five\nEnd of run\n" + b"a line of the log\n" * LARGE
-    for _ in range(2 * max(TOGETHER_AT)):
-        assert suspects.nowhere(patterns, with_both) == {patterns[2]}
-        assert suspects.nowhere(patterns, with_one) == {patterns[1], patterns[2]}
+def test_a_database_is_compiled_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTEXT_CACHE", str(tmp_path))
+    monkeypatch.setattr(fastscan, "WORTH_KEEPING", 1)
+    looks = [Look(4, rb"Cannot \w+")]
+    assert list(Present(looks).present(b"Cannot go")) == [4]
+    monkeypatch.setattr(fastscan, "_compiled", lambda looks: pytest.fail("it was there"))
+    assert list(Present(looks).present(b"Cannot go")) == [4]
 
 
-def test_nothing_is_certain_of_a_small_block() -> None:
-    assert Suspects().nowhere([rb"nothing like it"], b"a line\n") == set()
+def test_a_kept_database_of_another_processor_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTEXT_CACHE", str(tmp_path))
+    monkeypatch.setattr(fastscan, "WORTH_KEEPING", 1)
+    assert list(Present([Look(4, rb"Cannot \w+")]).present(b"Cannot go")) == [4]
+    (kept,) = tmp_path.iterdir()
+    cache.put(kept.name, b"bytes of something else")
+    assert list(Present([Look(4, rb"Cannot \w+")]).present(b"Cannot go")) == [4]
+
+
+@pytest.mark.parametrize(("line", "long"), [(b"x" * 999, False), (b"x" * 1000, True)])
+def test_long_lines_are_seen(line: bytes, long: bool) -> None:
+    assert has_long_lines(LARGE_BLOCK + line) == long
+
+
+def test_of_a_small_block_it_is_not_known_whether_its_lines_are_long() -> None:
+    assert has_long_lines(b"short\n")
+
+
+def test_what_is_compiled_at_once_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTEXT_CACHE", str(tmp_path))
+    assert list(Present([Look(4, rb"Cannot \w+")]).present(b"Cannot go")) == [4]
+    assert list(tmp_path.iterdir()) == []

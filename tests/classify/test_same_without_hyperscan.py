@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotext.classify import crowd as crowd_module
 from pilotext.classify import fastscan, match
 from pilotext.classify.match import StreamMatcher, Watch
 from pilotext.classify.sighting import Sighting
@@ -77,7 +78,8 @@ def seen(chunks: Sequence[bytes], rules: Sequence[Rule], counters: Sequence[Coun
 def engine(*, large: int, crowd: int, hyperscan: bool = True) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fastscan, "LARGE", large)
-        patch.setattr(match, "CROWD", crowd)
+        patch.setattr(match, "DENSE", crowd)
+        patch.setattr(crowd_module, "DENSE", crowd)
         if not hyperscan:
             patch.setattr(fastscan, "hyperscan", lambda: None)
         yield

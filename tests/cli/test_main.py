@@ -47,8 +47,8 @@ def test_a_verb_gives_the_exit_status(verb: object) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
-        (UsageError("this cannot be", advice="Do that."), 64, "pilotext: this cannot be Do that.\n"),
-        (PilotextError("it broke"), 70, "pilotext: it broke\n"),
+        (UsageError("this cannot be", advice="Do that."), 64, "pilotext: error: this cannot be Do that.\n"),
+        (PilotextError("it broke"), 70, "pilotext: error: it broke\n"),
         (KeyboardInterrupt(), 69, "pilotext: interrupted\n"),
     ],
 )
@@ -61,14 +61,15 @@ def test_our_own_errors_are_one_sentence(
 
 
 def test_a_bug_is_said_to_be_one_and_leaves_a_file_to_report(verb: object, capfd: pytest.CaptureFixture[str]) -> None:
-    verb(ZeroDivisionError("oops"))  # type: ignore[operator]
+    verb(ZeroDivisionError("oops, authz=a-secret"))  # type: ignore[operator]
     assert cli.main(["try"]) == 70
     said = capfd.readouterr().err
     assert "this is a bug in pilotext: ZeroDivisionError: oops" in said
     found = re.search(r"with the file (\S+)", said)
     assert found is not None
     file = Path(found[1])
-    assert "ZeroDivisionError: oops" in file.read_text()
+    assert "ZeroDivisionError: oops, authz=********" in file.read_text()
+    assert "a-secret" not in said
     file.unlink()
 
 

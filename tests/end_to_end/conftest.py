@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from fixtures.servers.xrootd import XrdServer
 from pilotext.decode import from_json
 from pilotext.formats.rawmake import make_raw
 from pilotext.model import Report
-from tests.support.jobs import PAYLOADS
+from tests.support.jobs import CHECKOUT, PAYLOADS
 
 CASTOR = "/castor/cern.ch/compass/data/2016/raw/W14"
 EOS = "/eos/experiment/compass"
@@ -27,6 +28,7 @@ EVENTS = 60
 RAW = "cdr12019-275772.raw"
 MDST = "mDST-275772-12019-0-7.root"
 HISTOGRAMS = "275772-12019-0.root"
+REPORT_SCHEMA = json.loads((CHECKOUT / "docs/report.schema.json").read_text())
 DUMP = "evtdump0-12019-275772.raw"
 
 
@@ -88,6 +90,7 @@ class Grid:
 def read_report(workdir: Path) -> Report:
     """The report on disk, decoded by its own types, after a look at the two files for the pilot."""
     report = from_json((workdir / "job.report.json").read_bytes(), Report)
+    jsonschema.validate(json.loads((workdir / "job.report.json").read_bytes()), REPORT_SCHEMA)
     error = json.loads((workdir / "payload_error_report.json").read_bytes())
     assert error == {"error_code": report.verdict.number, "error_diag": report.verdict.diag}
     assert error["error_diag"].isascii()

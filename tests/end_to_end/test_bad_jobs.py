@@ -43,6 +43,7 @@ BAD_JOBS: list[tuple[str, dict[str, Any], str]] = [
     ("log over an output", {"outputs": [OUTPUT], "log": {**OUTPUT}}, "log.name"),
     ("log over a report", {"log": {**OUTPUT, "name": "job.report.json"}}, "log.name"),
     ("question mark in a name", {"outputs": [{**OUTPUT, "name": "a?b"}]}, "outputs[0].name"),
+    ("an archive of nothing", {"log": {**OUTPUT, "name": "log.tgz", "max_bytes": 10}}, "log.max_bytes"),
     ("a limit of nothing", {"limits": {"wall_s": 0}}, "limits.wall_s"),
     ("name too long", {"task": "t" * 300}, "task"),
 ]

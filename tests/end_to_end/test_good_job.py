@@ -51,7 +51,7 @@ def test_the_log_archive_holds_both_streams_and_the_report(grid: Grid) -> None:
     grid.run()
     with tarfile.open(grid.published()["job.log.tgz"]) as archive:
         names = {Path(name).name for name in archive.getnames()}
-    assert names == {"payload_stdout.txt", "payload_stderr.txt", "job.report.json"}
+    assert names == {"payload_stdout.txt", "payload_stderr.txt", "job.report.json", "INDEX.json"}
 
 
 def test_the_same_job_run_twice_gives_the_same_result(grid: Grid) -> None:

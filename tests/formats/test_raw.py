@@ -234,3 +234,18 @@ def test_a_copy_ends_at_the_damage_of_its_source_and_says_so(tmp_path: Path) -> 
     assert copy.read_bytes() == physics(1)
     assert copied.damage is not None
     assert copied.damage.kind == "truncated"
+
+
+def test_a_walk_over_many_small_events_can_be_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "cdr12019-275772.raw"
+    path.write_bytes(physics(1) * 20_000)
+    ticks: list[None] = []
+
+    def tick() -> None:
+        ticks.append(None)
+        if len(ticks) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        walk(path, tick)
+    assert walk(path).physics == 20_000

@@ -16,7 +16,7 @@ from pilotext.errors import (
     TransientError,
 )
 from pilotext.storage import registry
-from pilotext.storage.base import FileStat
+from pilotext.storage.base import Copied, FileStat, Progress, unwatched
 from pilotext.storage.conformance import CONTENT, adler32
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.retry import Policy
@@ -140,7 +140,8 @@ def test_the_next_destination_serves_when_the_first_is_dead_or_closed(
     uploads = [upload(outputs, HIST, dead, eos.url("/eos/closed/"), eos.url("/eos/compass/"))]
     (done,) = stage_out(uploads, tag=TAG, mover=mover, policy=Policy(tries=1))
     assert done.url == eos.url(f"/eos/compass/{HIST}")
-    assert [each.fault for each in done.tries] == ["unreachable", "denied"]
+    assert [each.fault for each in done.tries[:2]] == ["unreachable", "denied"]
+    assert [each.message.partition(":")[0] for each in done.tries[2:]] == ["perhaps left behind"]
     assert stored(eos) == {HIST: b"abc"}
 
 
@@ -169,13 +170,56 @@ def test_what_this_attempt_left_behind_is_replaced(
     assert memory.files == {f"memory://eos/{HIST}": b"abc"}
 
 
+def test_what_earlier_attempts_left_behind_is_removed_everywhere(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    memory.files |= {f"memory://{place}/.{HIST}.t-588-1.part": b"half of it" for place in ("eos", "spare")}
+    memory.files |= {f"memory://eos/.{HIST}.t-588-9.part": b"of another", f"memory://eos/.{MDST}.t-588-1.part": b"too"}
+    others = {url: data for url, data in memory.files.items() if "588-9" in url or MDST in url}
+    uploads = [upload(outputs, HIST, "memory://eos/", "memory://spare/")]
+    stage_out(uploads, tag="t-588-2", earlier=["t-588-1"], mover=InProcessMover(), policy=impatient)
+    assert memory.files == {f"memory://eos/{HIST}": b"abc", **others}
+
+
+def test_what_a_killed_attempt_had_put_aside_comes_back_when_this_one_fails_too(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    memory.files |= {f"memory://eos/.{HIST}.t-588-1.old": b"good", f"memory://eos/{HIST}": b"of the killed one"}
+    memory.fail_next("put", NoSpaceError(f"memory://eos/.{HIST}.t-588-2.part", "full"))
+    uploads = [upload(outputs, HIST, "memory://eos/")]
+    with pytest.raises(NoSpaceError):
+        stage_out(uploads, tag="t-588-2", earlier=["t-588-1"], mover=InProcessMover(), policy=impatient)
+    assert memory.files == {f"memory://eos/{HIST}": b"good"}
+
+
+def test_a_part_is_removed_where_another_destination_served(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    full = f"memory://full/.{HIST}.{TAG}.part"
+
+    class Full(MemoryStorage):
+        def put(self, path: Path, url: str, progress: Progress) -> Copied:
+            if url == full:
+                self.files[url] = b"a"
+                raise NoSpaceError(url, "full")
+            return super().put(path, url, progress)
+
+    tight = Full()
+    registry.register("memory", tight)
+    uploads = [upload(outputs, HIST, "memory://full/", "memory://spare/")]
+    (done,) = stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert tight.files == {f"memory://spare/{HIST}": b"abc"}
+    assert [each.message for each in done.tries] == ["full"]
+
+
 def test_the_final_name_is_written_by_rename_only(
     memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
 ) -> None:
     uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
     stage_out(uploads, tag="a/b", mover=InProcessMover(), policy=impatient)
     changes = [call for call in memory.calls if call[0] in ("put", "move")]
-    changes.remove(("move", f"memory://eos/{MDST}"))  # the look for an earlier result to keep
+    for earlier in (f"memory://eos/{MDST}", *(f"memory://eos/.{name}.a_b.old" for name in (MDST, HIST))):
+        changes.remove(("move", earlier))  # looks for earlier results to keep, or to bring back
     temporary = [f"memory://eos/.{name}.a_b.part" for name in (MDST, HIST)]
     assert changes == [*(("put", url) for url in temporary), *(("move", url) for url in temporary)]
 
@@ -187,9 +231,9 @@ class Corrupting(MemoryStorage):
         super().__init__()
         self.stores = stores
 
-    def checksum(self, url: str) -> str:
+    def checksum(self, url: str, progress: Progress = unwatched) -> str:
         self.files[url] = self.stores
-        return super().checksum(url)
+        return super().checksum(url, progress)
 
     def stat(self, url: str) -> FileStat:
         self.files[url] = self.stores
@@ -253,11 +297,16 @@ def test_earlier_results_are_gone_once_all_is_published(
 
 def test_what_cannot_be_removed_is_told(memory: MemoryStorage, outputs: dict[str, Path]) -> None:
     temporary = f"memory://eos/.{HIST}.{TAG}.part"
+    memory.fail_next("remove", TransientError(temporary, "not yet there"))
     memory.fail_next("move", TransientError(temporary, "server gone"))
     memory.fail_next("remove", TransientError(temporary, "still gone"))
     with pytest.raises(TransientError) as caught:
         stage_out([upload(outputs, HIST, "memory://eos/")], tag=TAG, mover=InProcessMover(), policy=Policy(tries=1))
-    assert [each.message for each in caught.value.tries] == ["server gone", "left behind: still gone"]
+    assert [each.message for each in caught.value.tries] == [
+        "server gone",
+        "left behind: still gone",
+        "not looked for leftovers: not yet there",
+    ]
 
 
 def test_an_abort_takes_everything_back(memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy) -> None:

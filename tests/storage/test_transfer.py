@@ -87,6 +87,26 @@ def test_a_slow_copy_is_not_a_stalled_one(pipe: Path, tmp_path: Path) -> None:
     writer.join()
 
 
+def test_a_slow_local_checksum_is_not_a_stalled_one(pipe: Path) -> None:
+    enough = threading.Event()
+    enough.set()
+    writer = threading.Thread(target=feed, args=(pipe, 6, 0.4, enough))
+    writer.start()
+    with ChildMover(stall_s=1.5) as mover:
+        assert mover.do("checksum", url=f"file://{pipe}") == adler32(bytes(6 * PIECE))
+    writer.join()
+
+
+def test_a_local_checksum_that_stops_reading_is_ended(pipe: Path) -> None:
+    over = threading.Event()
+    writer = threading.Thread(target=feed, args=(pipe, 2, 0, over))
+    writer.start()
+    with ChildMover(stall_s=1) as mover, pytest.raises(StalledError):
+        mover.do("checksum", url=f"file://{pipe}")
+    over.set()
+    writer.join()
+
+
 def test_a_copy_that_stops_moving_is_ended(pipe: Path, tmp_path: Path) -> None:
     over = threading.Event()
     writer = threading.Thread(target=feed, args=(pipe, 2, 0, over))
@@ -108,7 +128,7 @@ def test_a_frozen_server_stalls_and_its_transfer_process_is_gone(server: XrdServ
     server.give_to_server()
     url = server.url("/eos/compass/x.raw")
     seen: list[int] = []
-    with ChildMover(stall_s=0.5, tick=lambda: seen.append(own.pid or 0)) as own:
+    with ChildMover(stall_s=3, tick=lambda: seen.append(own.pid or 0)) as own:
         own.do("stat", url=url)
         server.kill(signal.SIGSTOP)
         with pytest.raises(StalledError):
@@ -164,6 +184,26 @@ def test_a_forgotten_mover_ends_its_process(tmp_path: Path) -> None:
     del mover
     assert pid is not None
     assert gone(pid)
+
+
+def test_a_tidier_goes_on_with_the_process_that_is_there(mover: ChildMover) -> None:
+    mover.do("prepare", urls=["file:///x"])
+    running = mover.pid
+    with mover.tidier() as tidier:
+        assert mover.pid is None
+        assert tidier.pid == running
+        tidier.do("prepare", urls=["file:///x"])
+    mover.do("prepare", urls=["file:///x"])
+    assert mover.pid != running
+
+
+def test_a_hurried_mover_waits_less_and_only_inside_the_block(pipe: Path, tmp_path: Path) -> None:
+    with ChildMover(stall_s=600) as mover:
+        with mover.hurried(), pytest.raises(StalledError, match="nothing moved for 5 s"):
+            mover.do("get", url=f"file://{pipe}", path=tmp_path / "arrived")
+        assert mover.do("status", request="", urls=[f"file://{pipe}"])
+    with ChildMover(stall_s=0.5) as mover, mover.hurried(), pytest.raises(StalledError, match=r"moved for 0\.5 s"):
+        mover.do("get", url=f"file://{pipe}", path=tmp_path / "arrived")
 
 
 @pytest.mark.parametrize("kind", [ChildMover, InProcessMover])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.storage.urls import is_folder, join, name_of, scheme_of, sibling, split_xrootd, why_malformed
+from pilotext.storage.urls import is_folder, join, name_of, scheme_of, server_of, sibling, split_xrootd, why_malformed
 
 CASTOR = "root://castorpublic.cern.ch//castor/cern.ch/compass/cdr13040-275772.raw?svcClass=compasscdr&eos.app=x"
 
@@ -75,3 +75,8 @@ def test_the_name_is_what_stands_behind_the_last_slash() -> None:
 )
 def test_a_folder_ends_in_a_slash_before_the_opaque_part(url: str, folder: bool) -> None:
     assert is_folder(url) is folder
+
+
+def test_what_has_to_answer_is_the_server_or_the_scheme() -> None:
+    assert server_of("root://eos.cern.ch:1094//eos/x?svcClass=default") == "root://eos.cern.ch:1094"
+    assert server_of("file:///eos/x") == "file"

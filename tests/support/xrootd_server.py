@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from fixtures.servers.security import Security, authorization
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
 
-__all__ = ["EOS", "TapeServer", "XrdServer", "serving", "serving_tape"]
+__all__ = ["EOS", "TapeServer", "XrdServer", "serving", "serving_known", "serving_tape"]
 
 EOS = (("/eos/compass", "r/w"),)
 
 
 @contextmanager
-def serving(exports: Sequence[tuple[str, str]] = EOS) -> Iterator[XrdServer]:
+def serving(
+    exports: Sequence[tuple[str, str]] = EOS, *, extra: str = "", disk_mb: int | None = None
+) -> Iterator[XrdServer]:
     """A running server with files on disk."""
-    with _open_folder() as root, XrdServer(root, exports) as server:
+    with _open_folder() as root, XrdServer(root, exports, extra=extra, disk_mb=disk_mb) as server:
         yield server
 
 
 @contextmanager
-def serving_tape(path: str = "/castor/cern.ch/compass") -> Iterator[TapeServer]:
+def serving_known(kind: Callable[[Path, Path], Security], clients: Path) -> Iterator[tuple[XrdServer, Security]]:
+    """A running server that lets the user it knows write below /eos/compass and nowhere else."""
+    with _open_folder() as root:
+        (root / "security").mkdir()
+        security = kind(root / "security", clients)
+        extra = f"{security.configuration}\n{authorization(root / 'security', '/eos/compass')}"
+        with XrdServer(root, [*EOS, ("/eos/private", "r/w")], extra=extra) as server:
+            yield server, security
+
+
+@contextmanager
+def serving_tape(path: str = "/castor/cern.ch/compass", *, open_recalls: bool = False) -> Iterator[TapeServer]:
     """A running server whose files are on tape."""
-    with _open_folder() as root, TapeServer(root, path) as server:
+    with _open_folder() as root, TapeServer(root, path, open_recalls=open_recalls) as server:
         yield server
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pilotext.errors import FieldError, UsageError
+from pilotext.storage.retry import Policy
 from pilotext.worker import jobfile
 from tests.support.jobs import job_document
 
@@ -67,4 +68,4 @@ def test_a_relative_setup_script_without_a_file_to_be_relative_to_is_refused() -
 
 def test_a_job_that_cannot_be_fetched_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="the job cannot be fetched"):
-        jobfile.read_url("http://127.0.0.1:9/job.json")
+        jobfile.read_url("http://127.0.0.1:9/job.json", Policy(tries=1))

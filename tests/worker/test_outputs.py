@@ -17,7 +17,7 @@ RAW = "cdr12019-275772.raw"
 
 
 def of_raw(directory: Path, **fields: object) -> Checked:
-    return check_inputs(make_job(inputs=[{"name": RAW, "sources": ["file:///x"], **fields}]), directory)
+    return check_inputs(make_job(inputs=[{"name": RAW, "sources": ["file:///x"], **fields}]), directory, no_tick)
 
 
 def of_output(directory: Path, law: str | None = None, **fields: object) -> Checked:

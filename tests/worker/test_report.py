@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
-from collections.abc import Iterator
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilotext.decode import from_json
-from pilotext.model import JobIdentity, Report, ReportTarget, Verdict
-from pilotext.storage.transfer import no_tick
+from pilotext.model import Evidence, Finding, Report, Transfer, Verdict
+from pilotext.redact import Redactor
 from pilotext.worker import report as reports
-from tests.support.jobs import make_job
-
-
-def make_report(**fields: object) -> Report:
-    verdict = Verdict(verdict="failure", code="COMPASS-1241", number=581241, diag="COMPASS-1241 cannot-allocate: x")
-    standard: dict[str, object] = {
-        "pilotext": "0",
-        "job": JobIdentity.of(make_job()),
-        "state": "failed",
-        "phase": "payload",
-        "exit_status": 66,
-        "verdict": verdict,
-        "started": 1.0,
-    }
-    return Report(**{**standard, **fields})  # type: ignore[arg-type]
+from pilotext.worker.report import MOST_ENTRIES, fit_to_travel
+from tests.support.reports import make_report
 
 
 def test_a_report_reads_back_as_it_was_written(tmp_path: Path) -> None:
@@ -62,59 +49,54 @@ def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, m
     assert from_json((tmp_path / "job.report.json").read_bytes(), Report).phase == "stage-in"
 
 
-class Server(http.server.BaseHTTPRequestHandler):
-    """Takes reports, after as many refusals as it is told."""
-
-    refusals = 0
-    taken: list[tuple[str | None, bytes]]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        kind = type(self)
-        if kind.refusals > 0:
-            kind.refusals -= 1
-            self.send_error(503)
-            return
-        kind.taken.append((self.headers["Authorization"], body))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keep the test's output clean."""
+NUMBERS = st.integers() | st.floats()
+TEXTS = st.text(st.characters()) | st.sampled_from(["x" * 100_000, "\udcff", "a\0\x1b[31m\u2028b", "é" * 300, "{", '"'])
 
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.HTTPServer]:
-    monkeypatch.setattr(Server, "taken", [], raising=False)
-    monkeypatch.setattr(reports, "_DELIVERY_WAIT_S", 0.01)
-    with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def target(server: http.server.HTTPServer) -> ReportTarget:
-    return ReportTarget(url=f"http://127.0.0.1:{server.server_port}/report", token="secret-of-this-attempt")
-
-
-@pytest.mark.parametrize("refusals", [0, 2])
-def test_a_report_is_delivered_with_its_token_also_to_a_busy_server(
-    server: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch, refusals: int
+@given(TEXTS, st.integers(), st.dictionaries(TEXTS, NUMBERS), st.lists(TEXTS, max_size=3))
+def test_whatever_a_log_says_the_pilot_gets_what_it_can_take(
+    text: str, number: int, counters: dict[str, int | float], names: list[str]
 ) -> None:
-    monkeypatch.setattr(Server, "refusals", refusals)
-    report = make_report()
-    assert reports.deliver(report, target(server), no_tick) == ""
-    ((token, body),) = Server.taken
-    assert token == "Bearer secret-of-this-attempt"
-    assert from_json(body, Report) == report
+    outputs = tuple(Transfer(name=name, url=None, size=1, adler32="", seconds=0) for name in names)
+    verdict = Verdict(verdict="failure", number=number, diag=text, counters=counters)
+    report = make_report(verdict=verdict, outputs=outputs)
+    error = reports.pilot_error(report)
+    assert error.keys() == {"error_code", "error_diag"}
+    assert 0 <= int(error["error_code"]) <= 9_999_999
+    diag = str(error["error_diag"])
+    assert diag.isascii()
+    assert diag.isprintable()
+    assert len(diag) <= 256
+    metadata = reports.pilot_metadata(report)
+    written = json.dumps(metadata, allow_nan=False)
+    assert written.isascii()
 
 
-def test_a_report_that_nobody_takes_is_said_without_the_token(
-    server: http.server.HTTPServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Server, "refusals", 99)
-    problem = reports.deliver(make_report(), target(server), no_tick)
-    assert "503" in problem
-    assert "secret" not in problem
+def test_the_pilots_metadata_is_small_whatever_was_counted() -> None:
+    counters: dict[str, int | float] = {f"{'n' * 1000}{number}": number for number in range(1000)}
+    report = make_report(verdict=Verdict(verdict="success", counters={**counters, "a": math.inf, "b": 2}))
+    told = reports.pilot_metadata(report)["pilotext"]
+    assert isinstance(told, dict)
+    assert len(told["counters"]) <= MOST_ENTRIES
+    assert (told["counters"]["b"], "a" in told["counters"]) == (2, False)
+
+
+@given(TEXTS)
+def test_whatever_a_log_says_the_report_can_be_written_and_read(text: str) -> None:
+    evidence = Evidence(rule="r", stream="stderr", line=1, offset=0, text=text, before=(text,), after=(text, text))
+    verdict = Verdict(verdict="failure", diag=text, evidence=(evidence,))
+    finding = Finding(name="internal-error", text=text, phase="payload", fields={"file": text})
+    report = fit_to_travel(make_report(verdict=verdict, findings=(finding,), files={"x": text}), Redactor())
+    assert len(report.verdict.evidence[0].after) == 2
+    assert from_json(reports.encoded(report), Report) == report
+
+
+def test_secrets_go_from_every_text_of_a_report_but_not_from_its_names() -> None:
+    secret = "correct-horse"
+    evidence = Evidence(rule=secret, stream="stderr", line=1, offset=0, text=f"said {secret}")
+    verdict = Verdict(verdict="failure", rule=secret, diag=f"x: {secret}", evidence=(evidence,))
+    transfer = Transfer(name="a", url=f"root://eos//a?authz={secret}", size=1, adler32="", seconds=0)
+    report = fit_to_travel(make_report(verdict=verdict, inputs=(transfer,)), Redactor([secret]))
+    assert report.verdict.rule == secret
+    assert report.inputs[0].url == "root://eos//a?authz=" + "*" * len(secret)
+    assert (report.verdict.diag, report.verdict.evidence[0].text) == (f"x: {'*' * 13}", f"said {'*' * 13}")

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if options.log is not None:
         _take_log(options, rule, ruleset)
     verdict = classify.verdict_of(options, ruleset)
-    explanation = explain(rule, verdict, classify.case_of(options), classify.streams_of(options))
+    explanation = explain(rule, verdict, classify.case_of(options, ruleset), classify.streams_of(options))
     if options.json:
         sys.stdout.write(msgspec.json.encode(explanation).decode() + "\n")
     else:

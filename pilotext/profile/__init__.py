@@ -1,4 +1,6 @@
-"""What an experiment is: its name, its CERN number and its job types, from `rules/<experiment>/experiment.yaml`.
+"""What an experiment is, from `rules/<experiment>/experiment.yaml`.
+
+`records` says what stands there, `expand` makes jobs of it.
 
 Rule files and profiles lie in one folder, `rules/`: the checkout's own beside the package, or the installed one in
 `<prefix>/share/pilotext/rules`. Further folders of the same layout are given by the caller or by PILOTEXT_RULES.
@@ -10,58 +12,37 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from pilotext import decode
 from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError
-from pilotext.model import Kind
-from pilotext.yamlfile import Document, read_yaml
+from pilotext.profile.records import Experiment, JobType
+
+if TYPE_CHECKING:
+    from pilotext.yamlfile import Document
+
+__all__ = [
+    "ENGINE",
+    "PROFILE",
+    "Experiment",
+    "JobType",
+    "find_profile",
+    "find_rules_root",
+    "known_experiments",
+    "load_experiment",
+    "read_profile",
+    "rule_files",
+    "rules_roots",
+]
 
 PROFILE = "experiment.yaml"
 ENGINE = 1
 """The version of the format of profiles that this pilotext reads."""
 
 
-class JobType(msgspec.Struct, frozen=True):
-    """A type of job that the experiment runs; what else its profile says is data for whoever makes jobs from it."""
-
-    kind: Kind
-    setup: str | None = None
-    command: tuple[str, ...] = ()
-    environment: dict[str, str] = {}
-    outputs: tuple[dict[str, Any], ...] = ()
-    success: dict[str, Any] = {}
-
-
-class Experiment(msgspec.Struct, frozen=True):
-    """An experiment: `number` is its CERN number (58 for NA58), which leads its error codes.
-
-    `names` holds the patterns of its file names, `merges` what is merged from its outputs.
-    """
-
-    engine: int
-    experiment: str
-    number: int
-    job_types: dict[str, JobType]
-    names: dict[str, str] = {}
-    merges: dict[str, dict[str, Any]] = {}
-
-    @property
-    def name(self) -> str:
-        return self.experiment
-
-    def kind_of(self, job_type: str) -> Kind:
-        """The kind of a job type. Raises UsageError, with the nearest type, if there is no such type."""
-        if job_type in self.job_types:
-            return self.job_types[job_type].kind
-        raise UsageError(f"{self.name} has no job type {job_type!r}.", advice=_choice(job_type, list(self.job_types)))
-
-
 def find_rules_root() -> Path:
     """The folder of rule files that belongs to this pilotext. Raises UsageError if it is nowhere."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     checkout = package.parent / "rules"
     # Installers put shared files beside `lib`, be it of a virtual environment, of --user, --prefix or --target.
     installed = [folder / "share" / "pilotext" / "rules" for folder in (*package.parents[:4], Path(sys.prefix))]
@@ -90,42 +71,76 @@ def known_experiments(folders: Sequence[Path] = ()) -> tuple[str, ...]:
     )
 
 
+def rule_files(folder: Path) -> list[Path]:
+    """The rule files of a folder in a fixed order; its profile is none of them."""
+    return sorted(path for path in folder.glob("*.yaml") if path.name != PROFILE)
+
+
 def load_experiment(name: str, folders: Sequence[Path] = ()) -> Experiment:
     """The profile of an experiment, whatever the case of `name`.
 
     Raises UsageError if no folder has it, RuleFilesError if its file is wrong.
     """
+    return read_profile(find_profile(name, folders))
+
+
+def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
+    """The file of an experiment's profile. Raises UsageError if no folder has it."""
     for root in rules_roots(folders):
         path = root / name.lower() / PROFILE
         if path.is_file():
-            return read_profile(path)
+            return path
     known = known_experiments(folders)
     raise UsageError(f"there is no experiment {name!r}.", advice=_choice(name.upper(), list(known)))
 
 
 def read_profile(path: Path) -> Experiment:
     """The profile in this file. Raises RuleFilesError with every problem that it has."""
+    from pilotext.profile.check import wrong  # noqa: PLC0415  most runs have their rules from the cache
+    from pilotext.yamlfile import read_yaml  # noqa: PLC0415
+
     document = read_yaml(path)
     if document.problems:
         raise RuleFilesError(document.problems)
     if problem := document.engine_problem(ENGINE):
         raise RuleFilesError([problem])
     try:
-        experiment = decode.from_plain(document.data, Experiment)
+        experiment = decode.from_plain(_with_likes(document), Experiment)
     except FieldError as error:
         raise RuleFilesError([document.field_problem((), error)]) from None
-    if problem := _wrong_folder(document, experiment):
-        raise RuleFilesError([problem])
+    problems = [*_wrong_folder(document, experiment), *(document.problem(*found) for found in wrong(experiment))]
+    if problems:
+        raise RuleFilesError(problems)
     return experiment
 
 
-def _wrong_folder(document: Document, experiment: Experiment) -> Problem | None:
+def _with_likes(document: Document) -> Any:
+    """The data with each job type that is `like` another filled up from that one, key by key."""
+    types = document.data.get("job_types")
+    if not isinstance(types, dict):
+        return document.data
+    filled: dict[str, Any] = {}
+    for name, own in types.items():
+        like = own.get("like") if isinstance(own, dict) else None
+        if like is not None and like not in filled:
+            advice = _choice(str(like), list(filled))
+            problem = document.problem(("job_types", name, "like"), f"no job type above is called {like!r}.", advice)
+            raise RuleFilesError([problem])
+        filled[name] = own if like is None else _over(filled[like], own)
+    return {**document.data, "job_types": filled}
+
+
+def _over(other: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    joined = {key: {**(other.get(key) or {}), **(own.get(key) or {})} for key in ("environment", "values")}
+    return {**other, **own, **joined}
+
+
+def _wrong_folder(document: Document, experiment: Experiment) -> list[Problem]:
     folder = document.path.parent.name
     if experiment.name.lower() == folder:
-        return None
-    return document.problem(
-        ("experiment",), f"experiment {experiment.name} stands in the folder {folder!r}.", "Give both the same name."
-    )
+        return []
+    message = f"experiment {experiment.name} stands in the folder {folder!r}."
+    return [document.problem(("experiment",), message, "Give both the same name.")]
 
 
 def _choice(word: str, known: list[str]) -> str:

@@ -7,10 +7,10 @@ import pytest
 from pilotext.errors import RuleFilesError, UsageError
 from pilotext.profile import find_rules_root, known_experiments, load_experiment, rules_roots
 
-NA62 = "engine: 1\nexperiment: NA62\nnumber: 62\njob_types:\n  reco: {kind: reconstruction}\n"
+NA64 = "engine: 1\nexperiment: NA64\nnumber: 64\njob_types:\n  reco: {kind: reconstruction, environment: {A: '1'}}\n"
 
 
-def profile(root: Path, text: str, folder: str = "na62") -> Path:
+def profile(root: Path, text: str, folder: str = "na64") -> Path:
     path = root / folder / "experiment.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(text)
@@ -55,15 +55,15 @@ def test_an_experiment_far_from_any_name_lists_the_known_ones() -> None:
 
 
 def test_a_further_folder_brings_an_experiment(tmp_path: Path) -> None:
-    root = profile(tmp_path, NA62)
-    assert known_experiments([root]) == ("COMPASS", "NA62")
-    assert load_experiment("na62", [root]).kind_of("reco") == "reconstruction"
+    root = profile(tmp_path, NA64)
+    assert known_experiments([root]) == ("COMPASS", "NA62", "NA64")
+    assert load_experiment("na64", [root]).kind_of("reco") == "reconstruction"
 
 
 def test_the_environment_names_further_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PILOTEXT_RULES", str(profile(tmp_path, NA62)))
+    monkeypatch.setenv("PILOTEXT_RULES", str(profile(tmp_path, NA64)))
     assert rules_roots() == (find_rules_root(), tmp_path.resolve())
-    assert load_experiment("NA62").number == 62
+    assert load_experiment("NA64").number == 64
 
 
 def test_a_further_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
@@ -71,21 +71,27 @@ def test_a_further_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None
         rules_roots([tmp_path / "none"])
 
 
-def test_what_only_others_read_is_accepted_as_data(tmp_path: Path) -> None:
-    more = NA62 + "merges: {hist: {per: run, limit: 2.0e9}}\nsites: [a, b]\n"
-    assert load_experiment("NA62", [profile(tmp_path, more)]).merges == {"hist": {"per": "run", "limit": 2.0e9}}
+def test_a_type_like_another_says_only_what_differs(tmp_path: Path) -> None:
+    more = NA64 + "  again: {kind: reconstruction, like: reco, priority: 7, environment: {B: '2'}}\n"
+    again = load_experiment("NA64", [profile(tmp_path, more)]).job_types["again"]
+    assert (again.priority, again.environment) == (7, {"A": "1", "B": "2"})
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (NA62.replace("reconstruction", "cooking"), "experiment.yaml:4:1: .* is none of: decoding"),
-        (NA62.replace("number: 62\n", ""), "`number`: this field is missing"),
-        (NA62.replace("engine: 1", "engine: 9"), "Upgrade pilotext"),
-        (NA62.replace("NA62", "NA64"), "experiment NA64 stands in the folder 'na62'"),
-        (NA62 + "number: 63\n", "`number` stands here a second time"),
+        (NA64.replace("reconstruction", "cooking"), "experiment.yaml:4:1: .* is none of: decoding"),
+        (NA64.replace("number: 64\n", ""), "`number`: this field is missing"),
+        (NA64.replace("engine: 1", "engine: 9"), "Upgrade pilotext"),
+        (NA64.replace("NA64", "NA65"), "experiment NA65 stands in the folder 'na64'"),
+        (NA64 + "  x: {kind: tool, like: rceo}\n", "no job type above is called 'rceo'. Did you mean 'reco'"),
+        (NA64 + "  x: {kind: tool, comand: [a]}\n", "comand`: there is no such field. Did you mean `command`"),
+        (NA64 + "  x: {kind: tool, command: ['{softwrae}']}\nvalues: {software: a}\n", "Did you mean 'software'"),
+        (NA64 + "  x: {kind: tool, command: ['{a']}\n", "cannot be read"),
+        (NA64 + "  x: {kind: tool, merges: [hist]}\n", "there is no merge 'hist'"),
+        (NA64 + "number: 65\n", "`number` stands here a second time"),
     ],
 )
 def test_a_wrong_profile_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(RuleFilesError, match=words):
-        load_experiment("NA62", [profile(tmp_path, text)])
+        load_experiment("NA64", [profile(tmp_path, text)])

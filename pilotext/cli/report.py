@@ -1,0 +1,71 @@
+"""`pilotext report`: reports that wait for their server, and what a report looks like."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from pilotext.cli.output import say, write
+from pilotext.codes import Exit
+from pilotext.errors import UsageError
+from pilotext.jsonschema import SCHEMAS, schema_text
+from pilotext.worker.delivery import OF_A_JOB, Flushed, flush
+from pilotext.worker.spool import Spool, default_folder
+from pilotext.worker.stop import StopSwitch, ToldToStop
+
+NOT_ALL_SENT = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--flush", action="store_true", help="send every report of the spool; 1 if some are not taken")
+    what.add_argument("--schema", choices=sorted(SCHEMAS), help="the JSON Schema of a report or of a job")
+    parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool (default: PILOTEXT_SPOOL, or yours)")
+    parser.add_argument("--within", type=float, default=600.0, metavar="SECONDS", help="stop after this (default: 600)")
+    parser.add_argument("--json", action="store_true", help="print what was done as one JSON document")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the schema there, not to stdout")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.flush:
+        return _flush(options)
+    text = schema_text(options.schema)
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        options.output.write_text(text)
+    return Exit.SUCCESS
+
+
+def _flush(options: argparse.Namespace) -> int:
+    folder = options.spool or default_folder(os.environ)
+    if folder is None:
+        raise UsageError("there is no folder for a spool.", advice="Name one with --spool or in PILOTEXT_SPOOL.")
+    switch = StopSwitch()
+    with switch.listening():
+        try:
+            flushed = flush(Spool(folder), OF_A_JOB, switch.tick, within_s=options.within)
+        except ToldToStop as order:
+            say(f"pilotext: {order}; the reports that were not sent are still in {folder}", stream=2)
+            return Exit.STOPPED
+    if options.json:
+        write(json.dumps(msgspec.to_builtins(flushed)).encode() + b"\n")
+    else:
+        say("\n".join(_lines(flushed)))
+    return NOT_ALL_SENT if flushed.kept or flushed.aside else Exit.SUCCESS
+
+
+def _lines(flushed: Flushed) -> Iterator[str]:
+    for label in flushed.sent:
+        yield f"sent       {label}"
+    for verb, reports in (("kept", flushed.kept), ("set aside", flushed.aside)):
+        for told in reports:
+            yield f"{verb:<10} {told.label or told.name}: {told.reason}"
+    busy = f", {flushed.busy} being sent by others" if flushed.busy else ""
+    yield f"{len(flushed.sent)} sent, {len(flushed.kept)} kept, {len(flushed.aside)} set aside{busy}"

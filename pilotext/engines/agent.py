@@ -1,0 +1,181 @@
+"""An agent of our own: pulls jobs for its slots and runs each by `pilotext run`, in a process and a folder of its own.
+
+Each slot is a thread that waits most of the time: for a job, for its process, for the next heartbeat. A report that
+the worker could not deliver is delivered from the spool, also by the next agent in the same folder.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pilotext import __version__
+from pilotext.engines.client import Client, ServerError
+from pilotext.engines.runner import Runner
+from pilotext.engines.spool import Spool
+from pilotext.messages import AgentHello, LeasedJob
+
+MOST_WAIT_S = 60.0
+_TICK_S = 0.1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an agent works: it ends after `most_jobs` jobs, or when `idle_s` seconds went by without one."""
+
+    url: str
+    token: str
+    site: str
+    folder: Path
+    name: str = ""
+    slots: int = 1
+    most_jobs: int | None = None
+    idle_s: float | None = None
+    stop_within_s: float | None = None
+    """After an order to stop, running jobs have so long; None: until they end."""
+    keep: bool = False
+    """Leave the work directories where they are."""
+
+
+@dataclass
+class Agent:
+    """`run` returns when it was drained, idle, or had its number of jobs."""
+
+    settings: Settings
+    draining: threading.Event = field(default_factory=threading.Event)
+    jobs: int = 0
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy = 0
+        self._last_work = time.monotonic()
+        self._runners: set[Runner] = set()
+        self._spool = Spool(self.settings.folder / "spool")
+        self._name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
+
+    def run(self) -> int:
+        """Work until the end; returns the number of jobs done."""
+        self.settings.folder.mkdir(parents=True, exist_ok=True)
+        client = self._client()
+        agent = self._register(client)
+        if agent is None:
+            return 0
+        self._spool.deliver(client)
+        names = [f"slot-{number}" for number in range(self.settings.slots)]
+        slots = [threading.Thread(target=self._slot, args=(agent,), name=name) for name in names]
+        for slot in slots:
+            slot.start()
+        while any(slot.is_alive() for slot in slots):
+            time.sleep(_TICK_S)
+            if self._idle_too_long():
+                self.draining.set()
+        self._spool.deliver(client)
+        self._say(client, "gone")
+        return self.jobs
+
+    def drain(self) -> None:
+        """Take no more jobs; end those that run after `stop_within_s`. May be called from a signal handler."""
+        self.draining.set()
+        if self.settings.stop_within_s is not None:
+            timer = threading.Timer(self.settings.stop_within_s, self.stop_jobs)
+            timer.daemon = True
+            timer.start()
+
+    def stop_jobs(self) -> None:
+        """Tell every running job to end now; each still reports."""
+        for runner in list(self._runners):
+            runner.stop()
+
+    def _client(self) -> Client:
+        return Client(self.settings.url, self.settings.token)
+
+    def _register(self, client: Client) -> int | None:
+        """The agent's number; a server that is away is waited for. Raises ServerError when it refuses."""
+        wait = 1.0
+        while not self.draining.is_set():
+            try:
+                return client.hello(self._hello("active")).agent
+            except ServerError as error:
+                if not error.worth_another_try:
+                    raise
+            self.draining.wait(wait)
+            wait = min(wait * 2, MOST_WAIT_S)
+        return None
+
+    def _hello(self, state: str) -> AgentHello:
+        return AgentHello(
+            name=self._name,
+            site=self.settings.site,
+            host=socket.gethostname(),
+            slots=self.settings.slots,
+            version=__version__,
+            state=state,  # type: ignore[arg-type]  # one of its words
+        )
+
+    def _say(self, client: Client, state: str) -> None:
+        try:
+            client.hello(self._hello(state))
+        except ServerError:
+            return  # the server will find out by our silence
+
+    def _idle_too_long(self) -> bool:
+        limit = self.settings.idle_s
+        with self._lock:
+            return limit is not None and not self._busy and time.monotonic() - self._last_work > limit
+
+    # ------------------------------------------------------------------------------------------------------ one slot
+
+    def _slot(self, agent: int) -> None:
+        client = self._client()
+        wait = 1.0
+        while not self.draining.is_set() and self._may_take():
+            try:
+                answer = client.job(agent, socket.gethostname())
+                pause = answer.ask_again_s
+                wait = 1.0
+            except ServerError:
+                answer, pause = None, wait
+                wait = min(wait * 2, MOST_WAIT_S)
+            lease = answer.lease if answer else None
+            if lease is not None:
+                self._work(client, lease)
+                continue
+            self._give_back()
+            self._spool.deliver(client)
+            self.draining.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311  only spreads the questions
+
+    def _may_take(self) -> bool:
+        """Reserve one of the jobs that are left."""
+        with self._lock:
+            if self.settings.most_jobs is not None and self.jobs >= self.settings.most_jobs:
+                return False
+            self.jobs += 1
+            return True
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self.jobs -= 1
+
+    def _work(self, client: Client, lease: LeasedJob) -> None:
+        folder = self.settings.folder / f"attempt-{lease.attempt}"
+        runner = Runner(lease, folder)
+        with self._lock:
+            self._busy += 1
+            self._runners.add(runner)
+        try:
+            report = runner.run(client)
+            self._spool.keep(lease.attempt, lease.token, report)
+            self._spool.deliver(client)
+        finally:
+            if not self.settings.keep:
+                shutil.rmtree(folder, ignore_errors=True)
+            with self._lock:
+                self._busy -= 1
+                self._runners.discard(runner)
+                self._last_work = time.monotonic()

@@ -1,0 +1,78 @@
+"""The server as its clients see it: records in, records out, over `/api/v1`."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+import requests
+
+from pilotext import messages
+from pilotext.decode import from_json
+from pilotext.errors import FieldError, PilotextError, UsageError
+from pilotext.model import Report
+
+T = TypeVar("T")
+
+_WITHIN_S = (10.0, 60.0)
+
+
+class ServerError(PilotextError):
+    """The server refused a request (`status` is that of HTTP), or did not answer (0)."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def worth_another_try(self) -> bool:
+        return self.status in {0, 429} or self.status >= 500
+
+
+class Client:
+    """One server, one token; not to be shared between threads."""
+
+    def __init__(self, url: str, token: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise UsageError(f"{url!r} is not the address of a server.", advice="Write http://HOST:PORT.")
+        self.url = url.rstrip("/")
+        self._token = token
+        self._session = requests.Session()
+        self._session.trust_env = False  # a .netrc or a proxy for other servers is none of ours
+
+    def post(self, path: str, body: Any, kind: type[T], *, token: str | None = None) -> T:
+        """Send a record, get one back. Raises ServerError."""
+        return self._ask("POST", path, kind, token, data=msgspec.json.encode(body))
+
+    def get(self, path: str, kind: type[T], query: dict[str, Any] | None = None) -> T:
+        """Raises ServerError."""
+        known = {name: value for name, value in (query or {}).items() if value is not None}
+        return self._ask("GET", path, kind, None, params=known)
+
+    def hello(self, said: messages.AgentHello) -> messages.AgentWelcome:
+        return self.post("/api/v1/agents", said, messages.AgentWelcome)
+
+    def job(self, agent: int, node: str) -> messages.JobAnswer:
+        return self.post(f"/api/v1/agents/{agent}/job", messages.JobRequest(node), messages.JobAnswer)
+
+    def heartbeat(self, attempt: int, token: str, beat: messages.Heartbeat) -> messages.HeartbeatAnswer:
+        return self.post(f"/api/v1/attempts/{attempt}/heartbeat", beat, messages.HeartbeatAnswer, token=token)
+
+    def report(self, attempt: int, token: str, report: Report) -> messages.ReportAnswer:
+        return self.post(f"/api/v1/attempts/{attempt}/report", report, messages.ReportAnswer, token=token)
+
+    def _ask(self, method: str, path: str, kind: type[T], token: str | None, **more: Any) -> T:
+        headers = {"Authorization": f"Bearer {token or self._token}", "Content-Type": "application/json"}
+        try:
+            answer = self._session.request(
+                method, f"{self.url}{path}", headers=headers, timeout=_WITHIN_S, allow_redirects=False, **more
+            )
+        except requests.RequestException as error:
+            raise ServerError(0, f"{self.url} does not answer: {type(error).__name__}.") from None
+        try:
+            if answer.status_code == 200:
+                return from_json(answer.content, kind, where=path)
+            problem = from_json(answer.content, messages.Problem)
+        except FieldError as error:
+            raise ServerError(answer.status_code, f"{self.url} answers {answer.status_code}: {error}") from None
+        raise ServerError(answer.status_code, problem.message)

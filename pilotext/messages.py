@@ -1,0 +1,220 @@
+"""What the server, its agents and its managers say to each other over `/api/v1`; the OpenAPI document is made of these.
+
+Points in time are seconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from pilotext.model import Job, Record
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+
+
+class Problem(Record, frozen=True):
+    """Why a request was refused: a word for programs, a sentence for people."""
+
+    error: Literal[
+        "not-found",
+        "not-allowed",
+        "unauthorized",
+        "forbidden",
+        "conflict",
+        "invalid",
+        "too-large",
+        "too-many",
+        "internal",
+    ]
+    message: str
+
+
+# -------------------------------------------------------------------------------------------------------------- agents
+
+
+class AgentHello(Record, frozen=True):
+    """An agent says who it is: `name` is its own for good, `site` the queue whose jobs it runs."""
+
+    name: Name
+    site: Name
+    host: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    slots: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    version: Annotated[str, msgspec.Meta(max_length=50)] = ""
+    state: Literal["active", "draining", "gone"] = "active"
+
+
+class AgentWelcome(Record, frozen=True):
+    """The agent's number, and how often it should let its attempts be heard of."""
+
+    agent: int
+    heartbeat_s: float
+
+
+class JobRequest(Record, frozen=True):
+    """An agent asks for a job for one of its slots, on this node."""
+
+    node: Annotated[str, msgspec.Meta(max_length=255)] = ""
+
+
+class LeasedJob(Record, frozen=True):
+    """A job given out: it is the asker's until `lease_until`, and every heartbeat moves that."""
+
+    attempt: int
+    token: str
+    job: Job
+    lease_until: float
+    heartbeat_s: float
+
+
+class JobAnswer(Record, frozen=True):
+    """A job, or none and when to ask again."""
+
+    lease: LeasedJob | None = None
+    ask_again_s: float = 0.0
+
+
+class Heartbeat(Record, frozen=True):
+    """An attempt is alive: the phase it is in, and its counters (events) so far."""
+
+    phase: Annotated[str, msgspec.Meta(max_length=20)] = ""
+    node: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    progress: dict[str, int | float] = {}
+
+
+class HeartbeatAnswer(Record, frozen=True):
+    """Go on, or end the job now, for this reason."""
+
+    command: Literal["go-on", "stop"]
+    lease_until: float
+    why: str = ""
+
+
+class ReportAnswer(Record, frozen=True):
+    """`accepted`: the report decided what becomes of the job. Otherwise it was kept, and `why` says why no more."""
+
+    accepted: bool
+    why: str = ""
+
+
+# ------------------------------------------------------------------------------------------------------------ managers
+
+
+class TaskRow(Record, frozen=True):
+    """A task with the number of its jobs in each state, production jobs and merges apart."""
+
+    task: int
+    name: str
+    experiment: str
+    type: str
+    state: str
+    jobs: dict[str, int]
+    merges: dict[str, int]
+    created: float
+    changed: float
+    note: str = ""
+
+
+class TaskList(Record, frozen=True):
+    tasks: tuple[TaskRow, ...]
+
+
+class JobRow(Record, frozen=True):
+    """A job and its last verdict."""
+
+    job: int
+    task: str
+    type: str
+    product: str
+    file: str
+    run: int | None
+    chunk: int | None
+    state: str
+    attempts: int
+    charged: int
+    code: str
+    cause: str
+    diag: str
+    not_before: float
+    changed: float
+
+
+class JobList(Record, frozen=True):
+    """A page of jobs; `after` of the next request is `next`, None at the end."""
+
+    jobs: tuple[JobRow, ...]
+    next: int | None
+
+
+class AttemptRow(Record, frozen=True):
+    attempt: int
+    number: int
+    state: str
+    site: str
+    node: str
+    agent: str
+    leased: float
+    ended: float | None
+    verdict: str
+    code: str
+    cause: str
+    action: str
+    rule: str
+    diag: str
+    exit_status: int | None
+    charged: bool
+    decision: str
+
+
+class EventRow(Record, frozen=True):
+    """A line of the audit trail."""
+
+    at: float
+    who: str
+    subject: str
+    subject_id: int
+    before: str
+    after: str
+    why: str
+
+
+class JobPage(Record, frozen=True):
+    """Everything about one job: all attempts, all that was done to it."""
+
+    job: JobRow
+    attempts: tuple[AttemptRow, ...]
+    events: tuple[EventRow, ...]
+
+
+class Move(Record, frozen=True):
+    """A decision of a manager, with its reason, which the audit trail keeps."""
+
+    to: str
+    why: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+
+
+class Moved(Record, frozen=True):
+    """What was moved; empty when nothing could be."""
+
+    moved: tuple[int, ...]
+
+
+class TaskDocument(Record, frozen=True):
+    """A task file as `pilotext submit` sends it, with the lists that it names read in.
+
+    With `leave_out`, inputs that are refused are left out; without, they refuse the whole task.
+    """
+
+    task: dict[str, Any]
+    leave_out: bool = False
+
+
+class Submitted(Record, frozen=True):
+    """`created` is False when this very task was there already."""
+
+    task: int
+    name: str
+    created: bool
+    jobs: int

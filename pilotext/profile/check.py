@@ -1,0 +1,99 @@
+"""What a profile may not say: entries that name each other must exist, and every template must be printable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotext.errors import UsageError
+from pilotext.profile.records import Experiment, JobType, unknown
+from pilotext.profile.templates import parts_of
+
+Found = Iterator[tuple[tuple[str | int, ...], str, str]]
+"""The way to a value in the file, what is wrong with it, and how to mend it."""
+
+GIVEN = frozenset({"task", "job", "attempt", "file", "experiment", "merged", "inputs", "number", "run", "chunk"})
+"""Names that every job brings along, whatever the profile says."""
+
+
+def wrong(experiment: Experiment) -> Found:
+    """Everything that is wrong between the entries of a profile."""
+    yield from _references(experiment)
+    known = _known_names(experiment)
+    for steps, template in _templates(experiment):
+        try:
+            used = [name for _, name, _ in parts_of(template) if name is not None]
+        except UsageError as broken:
+            yield steps, broken.message, broken.advice
+            continue
+        own = experiment.job_types[str(steps[1])].values if steps[0] == "job_types" else {}
+        for name in used:
+            if name not in known and name not in own:
+                error = unknown("nothing is called", name, sorted(known))
+                yield steps, error.message, error.advice
+
+
+def _known_names(experiment: Experiment) -> set[str]:
+    parsed = {name for form in experiment.names.values() for name in _used(form)}
+    return {*GIVEN, *parsed, *experiment.names, *experiment.parameters, *experiment.values, *experiment.rotate}
+
+
+def _used(form: str) -> Iterator[str]:
+    try:
+        yield from (name for _, name, _ in parts_of(form) if name is not None)
+    except UsageError:  # told where the templates are gone through
+        return
+
+
+def _references(experiment: Experiment) -> Found:
+    for name, job_type in experiment.job_types.items():
+        for merge in job_type.merges:
+            if merge not in experiment.merges:
+                error = unknown("there is no merge", merge, list(experiment.merges))
+                yield ("job_types", name, "merges"), error.message, error.advice
+        if job_type.input is not None and job_type.input.form not in experiment.names:
+            error = unknown("`names` has no entry", job_type.input.form, list(experiment.names))
+            yield ("job_types", name, "input", "form"), error.message, error.advice
+    for name, merge_rule in experiment.merges.items():
+        for field, word, known in (
+            ("type", merge_rule.type, list(experiment.job_types)),
+            ("name", merge_rule.name, list(experiment.names)),
+            *(("after", after, list(experiment.merges)) for after in merge_rule.after),
+        ):
+            if word not in known:
+                error = unknown("there is no", word, known)
+                yield ("merges", name, field), error.message, error.advice
+    for name, site in experiment.sites.items():
+        if site.merging is not None and site.merging not in experiment.sites:
+            error = unknown("there is no site", site.merging, list(experiment.sites))
+            yield ("sites", name, "merging"), error.message, error.advice
+
+
+def _templates(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for section, entries in (("names", experiment.names), ("values", experiment.values)):
+        for name, text in entries.items():
+            yield (section, name), text
+    for name, job_type in experiment.job_types.items():
+        for steps, text in _of_type(job_type):
+            yield ("job_types", name, *steps), text
+    for name, merge in experiment.merges.items():
+        yield ("merges", name, "suffix"), merge.suffix
+        for index, text in enumerate(merge.tape):
+            yield ("merges", name, "tape", index), text
+
+
+def _of_type(job_type: JobType) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    yield ("setup",), job_type.setup or ""
+    for index, word in enumerate(job_type.command):
+        yield ("command", index), word
+    for section, entries in (("environment", job_type.environment), ("values", job_type.values)):
+        for name, text in entries.items():
+            yield (section, name), text
+    if job_type.input is not None:
+        for index, text in enumerate(job_type.input.sources):
+            yield ("input", "sources", index), text
+    for index, output in enumerate(job_type.outputs):
+        for text in (output.name, output.publish_as or "", *output.to):
+            yield ("outputs", index), text
+    if job_type.log is not None:
+        for text in (job_type.log.name, *job_type.log.to):
+            yield ("log",), text

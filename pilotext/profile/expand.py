@@ -1,0 +1,167 @@
+"""From a profile, a task and a file to the complete job; pure, so that a dry run prints what a worker would get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from pilotext.errors import UsageError
+from pilotext.model import Input, Job, LogTarget, Output, Record, ReportTarget
+from pilotext.profile.records import Experiment, JobType, OutputFile, unknown
+from pilotext.profile.templates import Scope, Value, parse
+
+
+class TaskFacts(Record, frozen=True):
+    """What all jobs of a task share; `parameters` are those that the task says itself."""
+
+    name: str
+    type: str
+    parameters: dict[str, str | int | float] = {}
+    environment: dict[str, str] = {}
+    """Variables for this task's payloads, over those of the profile."""
+
+
+class FileFacts(Record, frozen=True):
+    """An input as the task names it, a path or a URL, and what a catalogue knows of it."""
+
+    file: str
+    size: int | None = None
+    adler32: str | None = None
+    events: int | None = None
+
+
+class AttemptFacts(Record, frozen=True):
+    """Which attempt of which job, and what earlier attempts taught."""
+
+    job: int
+    attempt: int
+    type: str
+    run: int | None = None
+    chunk: int | None = None
+    memory_mb: float | None = None
+    report: ReportTarget | None = None
+    panda_id: int | None = None
+
+
+def base_name(file: str) -> str:
+    """The own name of a file given as a path or a URL, whose opaque part is not of the name."""
+    path = file.partition("?")[0] if "://" in file else file
+    return path.rpartition("/")[2]
+
+
+def check_task(experiment: Experiment, task: TaskFacts) -> None:
+    """Raise UsageError for a type or a parameter that the experiment does not know."""
+    experiment.type(task.type)
+    for name in task.parameters:
+        if name not in experiment.parameters:
+            raise unknown(f"{experiment.name} has no parameter", name, list(experiment.parameters))
+
+
+def parse_input(experiment: Experiment, job_type: str, file: str) -> dict[str, Value]:
+    """What the name of an input says, for example run and chunk. Raises UsageError when it has not the type's form."""
+    rule = experiment.type(job_type).input
+    if rule is None:
+        raise UsageError(f"jobs of type {job_type!r} take no input files.")
+    form = experiment.names[rule.form]
+    values = parse(form, base_name(file))
+    if values is None:
+        raise UsageError(f"{base_name(file)!r} has not the form {form!r}.")
+    return values
+
+
+def production_job(experiment: Experiment, task: TaskFacts, file: FileFacts, facts: AttemptFacts) -> Job:
+    """The job that reads one file. Raises UsageError when the file, the task or the profile cannot make one."""
+    job_type = experiment.type(facts.type)
+    parsed = parse_input(experiment, facts.type, file.file)
+    scope = _scope(experiment, task, job_type, facts, {**parsed, "file": file.file})
+    assert job_type.input is not None
+    name = base_name(file.file)
+    sources = (file.file,) if "://" in file.file else tuple(map(scope.print, job_type.input.sources))
+    read = Input(name=name, sources=sources, size=file.size, adler32=file.adler32, events=file.events)
+    return _job(experiment, task, facts, scope, (read,))
+
+
+def merge_job(
+    experiment: Experiment, task: TaskFacts, inputs: Sequence[Input], facts: AttemptFacts, *, merge: str, number: int
+) -> Job:
+    """The job that makes the merged file `number`, from 0, of one run. The order of `inputs` is that of the merge."""
+    job_type = experiment.type(facts.type)
+    merged = merged_name(experiment, task, merge, run=facts.run, number=number)
+    scope = _scope(experiment, task, job_type, facts, {"merged": merged, "number": number})
+    return _job(experiment, task, facts, scope, tuple(inputs))
+
+
+def merged_name(experiment: Experiment, task: TaskFacts, merge: str, *, run: int | None, number: int) -> str:
+    """The name of a merged file: the first of a run has no suffix."""
+    rule = experiment.merges[merge]
+    scope = Scope(experiment.names, experiment.parameters, task.parameters, {"run": run, "number": number})
+    return scope.value(rule.name) + (scope.print(rule.suffix) if number else "")
+
+
+def _scope(
+    experiment: Experiment,
+    task: TaskFacts,
+    job_type: JobType,
+    facts: AttemptFacts,
+    more: Mapping[str, Value | None],
+) -> Scope:
+    turn = facts.job + facts.attempt
+    return Scope(
+        experiment.names,
+        experiment.parameters,
+        experiment.values,
+        job_type.values,
+        {name: options[turn % len(options)] for name, options in experiment.rotate.items()},
+        task.parameters,
+        {"experiment": experiment.name, "task": task.name, "job": facts.job, "attempt": facts.attempt},
+        {"run": facts.run, "chunk": facts.chunk},
+        more,
+    )
+
+
+def _job(
+    experiment: Experiment,
+    task: TaskFacts,
+    facts: AttemptFacts,
+    scope: Scope,
+    inputs: tuple[Input, ...],
+) -> Job:
+    job_type = experiment.type(facts.type)
+    names = [file.name for file in inputs]
+    words = (names if word == "{inputs}" else [scope.print(word)] for word in job_type.command)
+    limits = job_type.limits if facts.memory_mb is None else replace(job_type.limits, memory_mb=facts.memory_mb)
+    log = job_type.log
+    return Job(
+        format=1,
+        experiment=experiment.name,
+        type=facts.type,
+        kind=job_type.kind,
+        command=tuple(word for group in words for word in group),
+        task=task.name,
+        job=facts.job,
+        attempt=facts.attempt,
+        panda_id=facts.panda_id,
+        run=facts.run,
+        chunk=facts.chunk,
+        software=str(task.parameters.get("soft", "")),
+        setup=None if job_type.setup is None else scope.print(job_type.setup),
+        environment={**{name: scope.print(text) for name, text in job_type.environment.items()}, **task.environment},
+        inputs=inputs,
+        outputs=tuple(_output(rule, scope) for rule in job_type.outputs),
+        log=None if log is None else LogTarget(tuple(map(scope.print, log.to)), scope.print(log.name)),
+        law=job_type.success.law,
+        limits=limits,
+        report=facts.report,
+    )
+
+
+def _output(rule: OutputFile, scope: Scope) -> Output:
+    return Output(
+        name=scope.print(rule.name),
+        kind=rule.kind,
+        destinations=tuple(map(scope.print, rule.to)),
+        publish_as=None if rule.publish_as is None else scope.print(rule.publish_as),
+        check=rule.check,
+        when_empty=rule.when_empty,
+    )

@@ -1,0 +1,202 @@
+"""The records of a profile: what an experiment's jobs, merges, sites and retries are, all of it data.
+
+Texts are templates (`pilotext.profile.templates`). They may use the task's parameters, the experiment's `values` and
+`names`, what was parsed from the input's name (`run`, `chunk`), and `task`, `job`, `attempt`, `file` (the input as the
+task names it). Sizes are bytes, times seconds, memory MB of 10^6 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from pilotext.decode import nearest
+from pilotext.errors import UsageError
+from pilotext.model import Action, Cause, Kind, Limits
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key that nobody reads is a typing mistake."""
+
+
+class Success(_Strict, frozen=True):
+    """What a good job shows: its end marker (the rules look for it), and the law that its event counts fulfil."""
+
+    marker: str | None = None
+    law: str | None = None
+
+
+class InputFile(_Strict, frozen=True):
+    """The file a job reads: `form` is the entry of `names` that its name must have, `sources` where it can be had."""
+
+    form: str
+    sources: tuple[str, ...] = ("{file}",)
+    tape: bool = False
+    """It has to be brought to disk first, unless the site says that it need not."""
+
+
+class OutputFile(_Strict, frozen=True):
+    """A file the job leaves behind; `to` are folders or whole URLs, best first."""
+
+    name: str
+    to: tuple[str, ...]
+    kind: Literal["mdst", "hist", "dump", "log", "other"] = "other"
+    publish_as: str | None = msgspec.field(default=None, name="as")
+    check: Literal["root", "raw", "none"] = "none"
+    when_empty: Literal["fail", "placeholder"] = "fail"
+
+
+class LogFile(_Strict, frozen=True):
+    """Where the archive of the job's logs goes."""
+
+    to: tuple[str, ...]
+    name: str
+
+
+class JobType(_Strict, frozen=True):
+    """A type of job: `like` names the type that it is but for what it says itself."""
+
+    kind: Kind
+    like: str | None = None
+    setup: str | None = None
+    command: tuple[str, ...] = ()
+    """A word that is `{inputs}` alone stands for the names of all inputs."""
+    environment: dict[str, str] = {}
+    input: InputFile | None = None
+    outputs: tuple[OutputFile, ...] = ()
+    log: LogFile | None = None
+    limits: Limits = Limits()
+    priority: int = 1000
+    success: Success = Success()
+    values: dict[str, str] = {}
+    """Values of the experiment that are others for this type."""
+    merges: tuple[str, ...] = ()
+    """What is merged from its outputs, of the entries of `merges`."""
+
+
+class CrossCheck(_Strict, frozen=True):
+    """What a merged file is compared by, over all files of a run.
+
+    `events`: events merged == sum over the chunks == processed, none of them 0. `entries`: the same for histograms.
+    `size`: bytes, and events by walking the file.
+    """
+
+    by: Literal["events", "entries", "size"]
+    catalogue: bool = False
+    """Also the events that the catalogue promises."""
+
+
+class Merge(_Strict, frozen=True):
+    """How outputs of one kind become merged files: in the order of their chunks, up to `limit` bytes and `files` files.
+
+    A single file above the limit is a merged file of its own. `after` names merges that must be cross-checked before.
+    """
+
+    type: str
+    of: Literal["mdst", "hist", "dump"]
+    limit: float
+    files: int | None = None
+    per: Literal["run"] = "run"
+    after: tuple[str, ...] = ()
+    name: str = ""
+    """The entry of `names` of the merged file; the second and later ones get `suffix` behind it."""
+    suffix: str = ".{number:03d}"
+    leave_out_empty: bool = False
+    """Placeholders are no input; a run that has nothing else is finished without a merge."""
+    check: CrossCheck | None = None
+    tape: tuple[str, ...] = ()
+    """Where the merged file is kept for good; empty: nowhere but where the merge put it."""
+
+
+class LogArchive(_Strict, frozen=True):
+    """The logs of a production for good: one archive a run, then one of all."""
+
+    run: str
+    production: str
+    tape: tuple[str, ...]
+
+
+class Site(_Strict, frozen=True):
+    """A queue: what may run there at once, and what differs there."""
+
+    max_active: int | None = None
+    staging: bool = True
+    """Inputs on tape are brought to disk before; False where the site's own files are used."""
+    merging: str | None = None
+    """The queue that merges of this site's tasks go to."""
+    share: float = 1.0
+
+
+Step = Literal["retry", "elsewhere", "more-memory", "restage", "manual", "fail"]
+
+
+class RetryRule(_Strict, frozen=True):
+    """What follows an attempt that failed. The first rule that fits is taken; an absent condition fits all.
+
+    The n-th failure of one class waits `wait_s * factor^(n-1)`, at most `most_s`, times 1 ± `jitter`. `tries` counts
+    the failures of this class alone; after them, `then_manual` or `failed`. `charged: false` does not count against the
+    job's attempts.
+    """
+
+    then: Step
+    cause: tuple[Cause | Literal["lost"], ...] = ()
+    action: tuple[Action, ...] = ()
+    wait_s: float = 60.0
+    factor: float = 2.0
+    most_s: float = 3600.0
+    jitter: float = 0.25
+    tries: int | None = None
+    charged: bool = True
+    memory_factor: float = 1.5
+    memory_most_mb: float = 8000.0
+    exhausted: Literal["manual", "failed"] = "manual"
+
+
+class Retry(_Strict, frozen=True):
+    """The experiment's policy: attempts that a job has (a task may say otherwise), and the rules in their order."""
+
+    attempts: int = 5
+    rules: tuple[RetryRule, ...] = (RetryRule(then="retry"),)
+
+
+class Experiment(_Strict, frozen=True):
+    """An experiment: `number` is its CERN number (58 for NA58), which leads its error codes."""
+
+    engine: int
+    experiment: str
+    number: int
+    job_types: dict[str, JobType]
+    names: dict[str, str] = {}
+    """Forms of file names; each both parses and prints."""
+    parameters: dict[str, str | int | float | None] = {}
+    """What a task may say, and what holds when it does not; null must be said where it is used."""
+    values: dict[str, str] = {}
+    """Texts made of other names: folders, programs, archives."""
+    rotate: dict[str, tuple[str, ...]] = {}
+    """Values of which each attempt takes the next one, such as servers that share a load."""
+    merges: dict[str, Merge] = {}
+    logs: LogArchive | None = None
+    sites: dict[str, Site] = {}
+    retry: Retry = Retry()
+
+    @property
+    def name(self) -> str:
+        return self.experiment
+
+    def kind_of(self, job_type: str) -> Kind:
+        """The kind of a job type. Raises UsageError, with the nearest type, if there is no such type."""
+        return self.type(job_type).kind
+
+    def type(self, job_type: str) -> JobType:
+        """A job type by its name. Raises UsageError, with the nearest type, if there is no such type."""
+        if job_type in self.job_types:
+            return self.job_types[job_type]
+        raise unknown(f"{self.name} has no job type", job_type, list(self.job_types))
+
+
+def unknown(sentence: str, word: str, known: list[str]) -> UsageError:
+    """The error for a word that is none of the known ones, with the nearest of them."""
+    meant = nearest(word, known)
+    advice = f"Did you mean {meant!r}?" if meant else f"Known are: {', '.join(known)}."
+    return UsageError(f"{sentence} {word!r}.", advice=advice)

@@ -1,0 +1,54 @@
+"""Rule files of an experiment as they are written, checked and put together for use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from pilotext.codes import Code
+from pilotext.errors import Problem, RuleFilesError
+from pilotext.profile import Experiment, read_profile
+from pilotext.rules.causes import explanations
+from pilotext.rules.checks import Group, patterns_that_are_none, repeated_names
+from pilotext.rules.override import settle
+from pilotext.rules.schema import Rule, RuleSet, RuleText, conditions_of
+from pilotext.rules.source import Entry, Source, read_source
+
+
+def read_rules(profile_file: Path, files: Sequence[Path]) -> RuleSet:
+    """The rules in these files, for the experiment of this profile.
+
+    Raises RuleFilesError with every problem of every file.
+    """
+    profile = read_profile(profile_file)
+    source = read_source(files)
+    settled = settle(source.rules)
+    group = Group(profile.name, settled.rules, source.counters)
+    problems = [*source.problems, *settled.problems, *_wrong_codes(source, profile)]
+    problems += [*repeated_names(group), *patterns_that_are_none(group)]
+    if problems:
+        raise RuleFilesError(problems)
+    explained = explanations([entry.text for entry in settled.rules])
+    meant = [entry for entry in settled.rules if profile.name in (entry.text.experiments or (profile.name,))]
+    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in meant)
+    counters = tuple(entry.text for entry in source.counters)
+    content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters])
+    kinds = {name: job_type.kind for name, job_type in profile.job_types.items()}
+    return RuleSet(profile.name, profile.number, rules, counters, hashlib.sha256(content).hexdigest()[:16], kinds)
+
+
+def _rule(entry: Entry[RuleText], profile: Experiment, explains: tuple[str, ...]) -> Rule:
+    text = msgspec.structs.replace(entry.text, explains=explains, consequence_of=())
+    code = Code(profile.name, profile.number, text.code)
+    return Rule(text, code, conditions_of(text), entry.experiment is None, entry.place)
+
+
+def _wrong_codes(source: Source, profile: Experiment) -> Iterator[Problem]:
+    for entry in source.rules:
+        try:
+            Code(profile.name, profile.number, entry.text.code)
+        except ValueError as error:
+            yield entry.problem("code", f"{error}.")

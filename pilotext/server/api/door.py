@@ -1,0 +1,114 @@
+"""A WSGI application over a list of endpoints; the boundary where refusals and mistakes become statuses."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+from wsgiref.types import StartResponse
+
+import msgspec
+from django.db import close_old_connections
+
+from pilotext.messages import Problem
+from pilotext.server.api import auth, metrics
+from pilotext.server.api.endpoint import Call, Endpoint
+from pilotext.server.production.refusal import RefusalError
+
+log = logging.getLogger("pilotext.api")
+
+Environ = dict[str, Any]
+
+STATUS = {
+    "unauthorized": "401 Unauthorized",
+    "forbidden": "403 Forbidden",
+    "not-found": "404 Not Found",
+    "not-allowed": "405 Method Not Allowed",
+    "conflict": "409 Conflict",
+    "too-large": "413 Content Too Large",
+    "invalid": "422 Unprocessable Content",
+    "too-many": "429 Too Many Requests",
+    "internal": "500 Internal Server Error",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class Door:
+    """The endpoints, found by method and path; a segment in braces stands for any one segment."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self.endpoints = tuple(endpoints)
+        self._by_length: dict[int, list[Endpoint]] = {}
+        for endpoint in endpoints:
+            self._by_length.setdefault(len(endpoint.segments), []).append(endpoint)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        began = time.perf_counter()
+        close_old_connections()
+        endpoint, status, body = self._answer(environ)
+        close_old_connections()
+        metrics.count(endpoint.path if endpoint else "none", status[:3], time.perf_counter() - began)
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+        ]
+        if status.startswith("401"):
+            headers.append(("WWW-Authenticate", "Bearer"))
+        start_response(status, headers)
+        return [body]
+
+    def _answer(self, environ: Environ) -> tuple[Endpoint | None, str, bytes]:
+        endpoint = None
+        try:
+            endpoint, path = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
+            token = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
+            caller = auth.admit(endpoint, token)
+            raw = read_body(environ, endpoint.limit) if endpoint.method == "POST" else b""
+            query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+            body = endpoint.decode_query(query) if endpoint.query is not None else endpoint.decode(raw)
+            answer = endpoint.function(Call(path, query, body, raw, token, caller))
+            return endpoint, "200 OK", _encode(answer)
+        except RefusalError as error:
+            return endpoint, STATUS[error.kind], _encode(Problem(error.kind, error.message))
+        except Exception:  # the boundary
+            log.exception("%s %s failed", environ.get("REQUEST_METHOD"), endpoint.path if endpoint else "")
+            problem = Problem("internal", "this is a mistake of the server; its log has the details.")
+            return endpoint, STATUS["internal"], _encode(problem)
+
+    def _find(self, method: str, text: str) -> tuple[Endpoint, dict[str, str]]:
+        words = text.strip("/").split("/")
+        other = False
+        for endpoint in self._by_length.get(len(words), ()):
+            path = _matched(endpoint.segments, words)
+            if path is None:
+                continue
+            if endpoint.method == method:
+                return endpoint, path
+            other = True
+        if other:
+            raise RefusalError("not-allowed", f"{method} is not for this address.")
+        raise RefusalError("not-found", "there is nothing at this address.")
+
+
+def _matched(segments: Sequence[str], words: Sequence[str]) -> dict[str, str] | None:
+    path = {}
+    for segment, word in zip(segments, words, strict=True):
+        if segment.startswith("{"):
+            path[segment[1:-1]] = word
+        elif segment != word:
+            return None
+    return path
+
+
+def read_body(environ: Environ, limit: int) -> bytes:
+    """The body of a request. Raises RefusalError when it is longer than `limit` bytes, without reading all of it."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    if length.isdigit() and int(length) > limit:
+        raise RefusalError("too-large", f"the body has more than {limit} bytes.")
+    body: bytes = environ["wsgi.input"].read(limit + 1)
+    if len(body) > limit:
+        raise RefusalError("too-large", f"the body has more than {limit} bytes.")
+    return body

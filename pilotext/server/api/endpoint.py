@@ -1,0 +1,92 @@
+"""What an endpoint is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from pilotext import decode
+from pilotext.errors import FieldError
+from pilotext.server.production.refusal import RefusalError
+
+Role = Literal["anyone", "attempt", "agent", "viewer", "expert", "manager"]
+"""Who may call: `attempt` is whoever holds the token of the attempt in the path, which the function itself checks."""
+
+KILO = 1024
+MEGA = 1024 * KILO
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls, by the token: a label for the audit trail, a role, and the only site that an agent may ask for."""
+
+    label: str
+    role: str
+    site: int | None = None
+
+
+ANYONE = Caller("anyone", "anyone")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, with what its path, its query and its body say."""
+
+    path: dict[str, str]
+    query: dict[str, str]
+    body: Any
+    raw: bytes
+    token: str
+    caller: Caller
+
+    def number(self, name: str) -> int:
+        """A number of the path."""
+        text = self.path[name]
+        if not (text.isascii() and text.isdigit() and len(text) < 19):
+            raise RefusalError("not-found", f"{text[:40]!r} is no number of anything.")
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method and a path, who may call it, what goes in and what comes out.
+
+    `query` is a record of the query's fields; `limit` the largest body in bytes. With `raw`, the function decodes the
+    body itself.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    role: Role
+    answer: Any
+    function: Callable[[Call], Any]
+    summary: str
+    body: Any = None
+    query: Any = None
+    limit: int = 64 * KILO
+    raw: bool = False
+    tag: str = ""
+    segments: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", tuple(self.path.strip("/").split("/")))
+
+    def decode(self, raw: bytes) -> Any:
+        """The body as a record. Raises RefusalError with the path of the wrong field."""
+        if self.body is None or self.raw:
+            return None
+        try:
+            return decode.from_json(raw, self.body, where="body")
+        except (FieldError, RecursionError) as error:
+            raise RefusalError("invalid", str(error)) from None
+
+    def decode_query(self, query: dict[str, str]) -> Any:
+        if self.query is None:
+            return None
+        try:
+            return msgspec.convert(query, self.query, strict=False)
+        except msgspec.ValidationError as error:
+            raise RefusalError("invalid", f"query: {error}") from None

@@ -1,0 +1,52 @@
+"""What Prometheus may know: requests in this process, and what the database has, counted when it is asked."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+from django.db.models import Count
+
+from pilotext.server.production.models import Agent, Attempt, Job
+from pilotext.server.production.states import ACTIVE_ATTEMPT
+
+_requests: Counter[tuple[str, str]] = Counter()
+_seconds: Counter[str] = Counter()
+_lock = threading.Lock()
+
+
+def count(path: str, status: str, seconds: float) -> None:
+    """Count one request."""
+    with _lock:
+        _requests[path, status] += 1
+        _seconds[path] += seconds  # type: ignore[assignment]  # a Counter adds numbers of any kind
+
+
+def render() -> str:
+    """All metrics in Prometheus' text format."""
+    return "\n".join([*_of_requests(), *_of_database(), ""])
+
+
+def _of_requests() -> Iterator[str]:
+    with _lock:
+        requests, seconds = dict(_requests), dict(_seconds)
+    yield "# TYPE pilotext_requests_total counter"
+    for (path, status), number in sorted(requests.items()):
+        yield f'pilotext_requests_total{{path="{path}",status="{status}"}} {number}'
+    yield "# TYPE pilotext_request_seconds_total counter"
+    for path, spent in sorted(seconds.items()):
+        yield f'pilotext_request_seconds_total{{path="{path}"}} {spent:.6f}'
+
+
+def _of_database() -> Iterator[str]:
+    yield "# TYPE pilotext_jobs gauge"
+    for state, number in Job.objects.values_list("state").annotate(Count("pk")).order_by("state"):
+        yield f'pilotext_jobs{{state="{state}"}} {number}'
+    yield "# TYPE pilotext_attempts_active gauge"
+    active = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT)
+    for site, number in active.values_list("site__name").annotate(Count("pk")).order_by("site__name"):
+        yield f'pilotext_attempts_active{{site="{site}"}} {number}'
+    yield "# TYPE pilotext_agents gauge"
+    for state, number in Agent.objects.values_list("state").annotate(Count("pk")).order_by("state"):
+        yield f'pilotext_agents{{state="{state}"}} {number}'

@@ -1,0 +1,96 @@
+"""What agents and the attempts that they run say."""
+
+from __future__ import annotations
+
+from pilotext.messages import (
+    AgentHello,
+    AgentWelcome,
+    Heartbeat,
+    HeartbeatAnswer,
+    JobAnswer,
+    JobRequest,
+    LeasedJob,
+    ReportAnswer,
+)
+from pilotext.model import Report
+from pilotext.server.api.endpoint import MEGA, Call, Endpoint
+from pilotext.server.database import transact
+from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.dispatch import Asker, Dispatcher
+from pilotext.server.production.intake import take_report
+from pilotext.server.production.leases import heartbeat
+from pilotext.server.production.models import Agent, Site
+from pilotext.server.production.models.common import now
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import AGENT
+from pilotext.server.settings import LEASE_S
+
+ASK_AGAIN_S = 2.0
+BEATS_PER_LEASE = 4
+
+dispatcher = Dispatcher()
+
+
+def hello(call: Call) -> AgentWelcome:
+    said: AgentHello = call.body
+    site = Site.objects.filter(name=said.site).first()
+    if site is None:
+        raise RefusalError("not-found", f"there is no site {said.site!r}.")
+    if call.caller.site not in (None, site.pk):
+        raise RefusalError("forbidden", f"this token is for another site than {said.site!r}.")
+    return transact(lambda: _welcome(said, site))
+
+
+def _welcome(said: AgentHello, site: Site) -> AgentWelcome:
+    at = now()
+    fields = {"site": site, "host": said.host, "slots": said.slots, "version": said.version, "seen": at}
+    agent, _ = Agent.objects.update_or_create(name=said.name, defaults=fields)
+    if agent.state != said.state:
+        advance(AGENT, Agent.objects.filter(pk=agent.pk), said.state, Reason(said.name, "it says so itself"))
+    return AgentWelcome(agent.pk, LEASE_S / BEATS_PER_LEASE)
+
+
+def get_job(call: Call) -> JobAnswer:
+    agent = Agent.objects.select_related("site").filter(pk=call.number("agent")).first()
+    if agent is None:
+        raise RefusalError("not-found", "there is no such agent; say hello first.")
+    if call.caller.site not in (None, agent.site_id):
+        raise RefusalError("forbidden", "this token is for another site.")
+    Agent.objects.filter(pk=agent.pk).update(seen=now())
+    if agent.state != "active":
+        return JobAnswer(ask_again_s=ASK_AGAIN_S)
+    request: JobRequest = call.body
+    lease = dispatcher.give(Asker(agent.site, request.node or agent.host, agent))
+    if lease is None:
+        return JobAnswer(ask_again_s=ASK_AGAIN_S)
+    return JobAnswer(LeasedJob(lease.attempt, lease.token, lease.job, lease.until, lease.lease_s / BEATS_PER_LEASE))
+
+
+def beat(call: Call) -> HeartbeatAnswer:
+    return heartbeat(call.number("attempt"), call.token, call.body)
+
+
+def report(call: Call) -> ReportAnswer:
+    return take_report(call.number("attempt"), call.token, call.raw)
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST", "/api/v1/agents", "agent", AgentWelcome, hello, "An agent registers, or says how it is.", AgentHello
+    ),
+    Endpoint("POST", "/api/v1/agents/{agent}/job", "agent", JobAnswer, get_job, "Lease a job.", JobRequest),
+    Endpoint(
+        "POST", "/api/v1/attempts/{attempt}/heartbeat", "attempt", HeartbeatAnswer, beat, "Renew a lease.", Heartbeat
+    ),
+    Endpoint(
+        "POST",
+        "/api/v1/attempts/{attempt}/report",
+        "attempt",
+        ReportAnswer,
+        report,
+        "The final report of an attempt; the same one may be sent again.",
+        Report,
+        limit=8 * MEGA,
+        raw=True,
+    ),
+)

@@ -1,0 +1,97 @@
+"""What managers ask for and decide."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from pilotext.errors import StorageError, UsageError
+from pilotext.messages import JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskRow
+from pilotext.model import Record
+from pilotext.server.api.endpoint import MEGA, Call, Endpoint
+from pilotext.server.database import transact
+from pilotext.server.production import decisions, lists
+from pilotext.server.production.advance import Reason
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.submission.document import from_plain
+from pilotext.server.production.submission.listing import list_folder
+from pilotext.server.production.submission.plan import make_plan
+from pilotext.server.production.submission.store import store
+
+LARGEST_PAGE = 1000
+
+
+class TaskFilter(Record, frozen=True):
+    state: str | None = None
+    name: str | None = None
+
+
+class JobFilter(Record, frozen=True):
+    """Which jobs: `after` is the id behind which the page begins."""
+
+    task: str | None = None
+    state: str | None = None
+    run: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+    code: str | None = None
+    product: str | None = None
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PAGE)] = 100
+
+
+def tasks(call: Call) -> TaskList:
+    asked: TaskFilter = call.body
+    return TaskList(tuple(lists.tasks(state=asked.state, name=asked.name)))
+
+
+def task(call: Call) -> TaskRow:
+    return lists.task(call.number("task"))
+
+
+def jobs(call: Call) -> JobList:
+    asked: JobFilter = call.body
+    return lists.jobs(**msgspec.structs.asdict(asked))
+
+
+def job(call: Call) -> JobPage:
+    return lists.job(call.number("job"))
+
+
+def submit(call: Call) -> Submitted:
+    document: TaskDocument = call.body
+    try:
+        whole = from_plain(document.task)
+        experiment = profile_of(whole.task.experiment)
+        plan = make_plan(experiment, whole, list_folder)
+    except (UsageError, StorageError) as error:
+        raise RefusalError("invalid", str(error)) from None
+    if plan.refused and not document.leave_out:
+        first = "; ".join(f"{entry.file}: {entry.why}" for entry in plan.refused[:5])
+        raise RefusalError("invalid", f"{len(plan.refused)} inputs are refused: {first}")
+    return store(experiment, whole.task, plan, call.caller.label)
+
+
+def move_task(call: Call) -> Moved:
+    asked: Move = call.body
+    reason = Reason(call.caller.label, asked.why)
+    return Moved(tuple(transact(lambda: decisions.move_task(call.number("task"), asked.to, reason))))
+
+
+def move_job(call: Call) -> Moved:
+    asked: Move = call.body
+    reason = Reason(call.caller.label, asked.why)
+    return Moved(tuple(transact(lambda: decisions.move_job(call.number("job"), asked.to, reason))))
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/api/v1/tasks", "viewer", TaskList, tasks, "Tasks with their counts.", query=TaskFilter),
+    Endpoint("GET", "/api/v1/tasks/{task}", "viewer", TaskRow, task, "One task."),
+    Endpoint("POST", "/api/v1/tasks", "manager", Submitted, submit, "Submit a task.", TaskDocument, limit=64 * MEGA),
+    Endpoint("POST", "/api/v1/tasks/{task}/move", "manager", Moved, move_task, "Start, pause, cancel… a task.", Move),
+    Endpoint("GET", "/api/v1/jobs", "viewer", JobList, jobs, "A page of jobs.", query=JobFilter),
+    Endpoint("GET", "/api/v1/jobs/{job}", "viewer", JobPage, job, "A job with its attempts and its history."),
+    Endpoint(
+        "POST", "/api/v1/jobs/{job}/move", "expert", Moved, move_job, "Resend, accept, fail or cancel a job.", Move
+    ),
+)

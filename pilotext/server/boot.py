@@ -1,0 +1,25 @@
+"""Makes Django ready in this process; nothing of the server may be imported before."""
+
+from __future__ import annotations
+
+import os
+
+import django
+
+
+def boot(database: str | None = None) -> None:
+    """Set up Django, with this database if one is given, else that of the environment."""
+    if database is not None:
+        os.environ["DATABASE_URL"] = database
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pilotext.server.settings")
+    django.setup()
+
+
+def migrate() -> None:
+    """Bring the database's tables to this version, and what it knows of the experiments to that of their profiles."""
+    from django.core.management import call_command  # noqa: PLC0415  needs Django to be set up
+
+    from pilotext.server.production.profiles import remember_all  # noqa: PLC0415
+
+    call_command("migrate", verbosity=0, interactive=False)
+    remember_all()

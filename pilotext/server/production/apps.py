@@ -1,0 +1,8 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class ProductionConfig(AppConfig):
+    name = "pilotext.server.production"
+    label = "production"

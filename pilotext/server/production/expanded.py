@@ -1,0 +1,43 @@
+"""From rows to the complete job that a worker takes."""
+
+from __future__ import annotations
+
+from pilotext.model import Input, Job, ReportTarget
+from pilotext.profile import records as profile
+from pilotext.profile.expand import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
+from pilotext.server.production import models
+from pilotext.server.production.profiles import profile_of
+
+
+def task_facts(task: models.Task) -> TaskFacts:
+    return TaskFacts(task.name, task.type, task.parameters, task.environment)
+
+
+def expand(
+    task: models.Task, job: models.Job, attempt: int, report: ReportTarget | None = None, panda_id: int | None = None
+) -> Job:
+    """The job of this row as its n-th attempt. Raises UsageError when the profile cannot make it (any more)."""
+    experiment = profile_of(task.experiment.name)
+    facts = AttemptFacts(
+        job=job.pk,
+        attempt=attempt,
+        type=job.type,
+        run=job.run,
+        chunk=job.chunk,
+        memory_mb=job.memory_mb,
+        report=report,
+        panda_id=panda_id,
+    )
+    if not job.product:
+        file = FileFacts(job.file, job.size, job.adler32 or None, job.events)
+        return production_job(experiment, task_facts(task), file, facts)
+    return _merge(experiment, task, job, facts)
+
+
+def _merge(experiment: profile.Experiment, task: models.Task, job: models.Job, facts: AttemptFacts) -> Job:
+    group = job.group
+    inputs = [
+        Input(name=output.name, sources=(output.url,), size=output.size, adler32=output.adler32, events=output.events)
+        for output in group.inputs.order_by("job__chunk", "job_id")
+    ]
+    return merge_job(experiment, task_facts(task), inputs, facts, merge=job.product, number=group.number)

@@ -1,0 +1,84 @@
+"""An attempt's life between being given out and its report: heartbeats, and what happens when they stay away."""
+
+from __future__ import annotations
+
+from pilotext.messages import Heartbeat, HeartbeatAnswer
+from pilotext.server.database import transact
+from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.consequence import follow_failure
+from pilotext.server.production.models import Attempt, Job
+from pilotext.server.production.models.common import now
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
+from pilotext.server.production.tokens import same
+
+AT_ONCE = 200
+"""Expired leases in one transaction: the web must get its turn between."""
+
+_KNOWN_COUNTERS = 50
+
+
+def attempt_of(attempt_id: int, token: str, *, lock: bool = False) -> Attempt:
+    """The attempt that this token belongs to. RefusalError does not tell a wrong token from a missing attempt."""
+    rows = Attempt.objects.select_for_update(of=("self",)) if lock else Attempt.objects.all()
+    attempt = rows.select_related("job", "task__experiment", "site").filter(pk=attempt_id).first()
+    if attempt is None or not same(token, attempt.token):
+        raise RefusalError("forbidden", "this token does not belong to that attempt.")
+    return attempt
+
+
+def heartbeat(attempt_id: int, token: str, beat: Heartbeat) -> HeartbeatAnswer:
+    """Renew the lease of an attempt that is alive, and tell it whether to go on."""
+    return transact(lambda: _heartbeat(attempt_id, token, beat))
+
+
+def _heartbeat(attempt_id: int, token: str, beat: Heartbeat) -> HeartbeatAnswer:
+    attempt = attempt_of(attempt_id, token, lock=True)
+    at = now()
+    if attempt.state == "lost":
+        _revive(attempt)
+    if attempt.state not in ACTIVE_ATTEMPT:
+        return HeartbeatAnswer("stop", attempt.lease_until, f"this attempt is {attempt.state}")
+    until = at + attempt.lease_s
+    changes = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
+    if beat.progress:
+        changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
+    Attempt.objects.filter(pk=attempt.pk).update(**changes)
+    if attempt.state == "leased":
+        reason = Reason("dispatch", f"attempt {attempt.number} is heard of")
+        Attempt.objects.filter(pk=attempt.pk).update(state="running")
+        advance(JOB, Job.objects.filter(pk=attempt.job_id, state="sent"), "running", reason)
+    if attempt.stop:
+        return HeartbeatAnswer("stop", until, attempt.stop)
+    return HeartbeatAnswer("go-on", until)
+
+
+def _revive(attempt: Attempt) -> None:
+    """A lost attempt is heard of: it has its job back, unless somebody else was given it or it was decided on."""
+    reason = Reason("dispatch", f"attempt {attempt.number}, thought lost, is heard of again")
+    if advance(JOB, Job.objects.filter(pk=attempt.job_id, state="ready"), "running", reason):
+        advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), "running", reason, ended=None)
+        attempt.state = "running"
+
+
+def expire_leases() -> int:
+    """Attempts that were not heard of in time are lost, and their jobs go on by the rules for lost ones."""
+    done = 0
+    while moved := transact(_expire_some):
+        done += moved
+    return done
+
+
+def _expire_some() -> int:
+    at = now()
+    expired = (
+        Attempt.objects.filter(state__in=ACTIVE_ATTEMPT, lease_until__lt=at)
+        .select_for_update(of=("self",), skip_locked=True)
+        .select_related("job", "task__experiment", "site")[:AT_ONCE]
+    )
+    rows = list(expired)
+    for attempt in rows:
+        why = f"nothing heard of attempt {attempt.number} for {at - attempt.seen:.0f} s"
+        advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), "lost", Reason("dispatch", why), ended=at)
+        follow_failure(attempt, ("lost", ""), why)
+    return len(rows)

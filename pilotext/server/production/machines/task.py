@@ -1,0 +1,47 @@
+"""Tasks: those whose work is over become done by themselves; what is cancelled ends its jobs."""
+
+from __future__ import annotations
+
+from django.db.models import Exists, OuterRef
+
+from pilotext.server.database import transact
+from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.machines.job import cancel_jobs
+from pilotext.server.production.models import Job, Product, Task
+from pilotext.server.production.states import TASK
+
+OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "manual")
+OPEN_PRODUCT = ("waiting", "merging", "merged", "checked", "copying", "manual")
+
+AT_ONCE = 2000
+
+
+def finish_tasks() -> int:
+    """Running and paused tasks without anything left to do are done."""
+    return transact(_finish)
+
+
+def _finish() -> int:
+    mine = OuterRef("pk")
+    over = Task.objects.filter(
+        ~Exists(Job.objects.filter(task=mine, state__in=OPEN_JOB)),
+        ~Exists(Product.objects.filter(task=mine, state__in=OPEN_PRODUCT)),
+        Exists(Job.objects.filter(task=mine)),
+        state__in=("running", "paused"),
+    )
+    reason = Reason("cycle", "all its jobs have ended and all its products are kept")
+    return len(advance(TASK, Task.objects.filter(pk__in=list(over.values_list("pk", flat=True))), "done", reason))
+
+
+def end_cancelled() -> int:
+    """Jobs of cancelled tasks are cancelled; attempts that run are told to stop at their next heartbeat."""
+    done = 0
+    while moved := transact(_end_some):
+        done += moved
+    return done
+
+
+def _end_some() -> int:
+    ids = Job.objects.filter(task__state="cancelled", state__in=OPEN_JOB).values_list("pk", flat=True)[:AT_ONCE]
+    jobs = Job.objects.filter(pk__in=list(ids))
+    return len(cancel_jobs(jobs, Reason("cycle", "its task was cancelled")))

@@ -1,0 +1,28 @@
+"""The tables. Points in time are seconds since 1970 (UTC), sizes bytes, memory MB of 10^6 bytes, as everywhere.
+
+What cannot be is refused by the database itself: states that no machine has, two active attempts of one job, the same
+input twice in a task, an output in two merges. Writes go through `pilotext.server.production.advance`.
+"""
+
+from pilotext.server.production.models.attempt import Attempt, Evidence, Output, Signature
+from pilotext.server.production.models.audit import Event
+from pilotext.server.production.models.merge import MergeGroup, Product, StagedFile
+from pilotext.server.production.models.people import Agent, Token
+from pilotext.server.production.models.task import Experiment, Job, Site, Task
+
+__all__ = [
+    "Agent",
+    "Attempt",
+    "Event",
+    "Evidence",
+    "Experiment",
+    "Job",
+    "MergeGroup",
+    "Output",
+    "Product",
+    "Signature",
+    "Site",
+    "StagedFile",
+    "Task",
+    "Token",
+]

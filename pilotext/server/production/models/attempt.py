@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from django.db import models
+
+from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.people import Agent
+from pilotext.server.production.models.task import Experiment, Job, Site, Task
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
+
+_ACTIVE = models.Q(state__in=ACTIVE_ATTEMPT)
+
+
+class Signature(models.Model):
+    """A failure that no rule knows: equal for the same one on other nodes, dates and runs."""
+
+    experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="signatures")
+    signature = models.TextField()
+    count = models.IntegerField(default=0)
+    first = models.FloatField(default=now)
+    last = models.FloatField(default=now)
+    diag = models.TextField(default="")
+    note = models.TextField(default="")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["experiment", "signature"], name="signature_once")]
+
+
+class Attempt(models.Model):
+    """One try of a job, with a token of its own. Its id is what a PanDA pilot knows as PandaID.
+
+    It holds the job until `lease_until`; every heartbeat moves that. The verdict's fields are empty until it has ended.
+    """
+
+    job = models.ForeignKey(Job, models.PROTECT, related_name="tries")
+    task = models.ForeignKey(Task, models.PROTECT, related_name="tries")
+    number = models.IntegerField()
+    state = models.TextField(default="leased")
+    token = models.TextField(unique=True)
+    """SHA-256 of the token, hexadecimal; the token itself is nowhere."""
+    agent = models.ForeignKey(Agent, models.SET_NULL, null=True, related_name="tries")
+    site = models.ForeignKey(Site, models.PROTECT, related_name="tries")
+    node = models.TextField(default="")
+    leased = models.FloatField(default=now)
+    seen = models.FloatField(default=now)
+    lease_s = models.FloatField()
+    lease_until = models.FloatField()
+    stop = models.TextField(default="")
+    """Why the worker is to end it, told with the answer to its next heartbeat."""
+    ended = models.FloatField(null=True)
+    phase = models.TextField(default="")
+    progress = models.JSONField(default=dict)
+    verdict = models.TextField(default="")
+    code = models.TextField(default="")
+    code_number = models.IntegerField(default=0)
+    cause = models.TextField(default="")
+    action = models.TextField(default="")
+    rule = models.TextField(default="")
+    diag = models.TextField(default="")
+    exit_status = models.IntegerField(null=True)
+    signature = models.ForeignKey(Signature, models.SET_NULL, null=True, related_name="tries")
+    charged = models.BooleanField(default=False)
+    decision = models.TextField(default="")
+    """What followed from the verdict, and why."""
+
+    class Meta:
+        constraints = [
+            only_states_of(ATTEMPT),
+            models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once"),
+            models.UniqueConstraint(fields=["job"], condition=_ACTIVE, name="attempt_active_once"),
+        ]
+        indexes = [
+            models.Index(fields=["lease_until"], name="attempt_lease", condition=_ACTIVE),
+            models.Index(fields=["site", "task"], name="attempt_active_at", condition=_ACTIVE),
+            models.Index(fields=["task", "code"], name="attempt_by_code"),
+            models.Index(fields=["ended"], name="attempt_by_end"),
+        ]
+
+
+class Evidence(models.Model):
+    """The whole report of an attempt, as the worker sent it: changed rules can be applied to it again."""
+
+    attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="evidence")
+    report = models.TextField()
+    late = models.BooleanField(default=False)
+    """It came after its lease had expired and somebody else had the job; it was kept and not acted on."""
+
+
+class Output(models.Model):
+    """A file that a successful attempt published."""
+
+    job = models.ForeignKey(Job, models.PROTECT, related_name="outputs")
+    attempt = models.ForeignKey(Attempt, models.PROTECT, related_name="outputs")
+    kind = models.TextField()
+    name = models.TextField()
+    url = models.TextField()
+    size = models.BigIntegerField()
+    adler32 = models.TextField()
+    events = models.IntegerField(null=True)
+    placeholder = models.BooleanField(default=False)
+    """It holds no data: the payload wrote none, and the production's placeholder stands for it."""
+    state = models.TextField(default="valid")
+    group = models.ForeignKey("production.MergeGroup", models.SET_NULL, null=True, related_name="inputs")
+    """The merge that it is an input of: one at most, so that no chunk is merged twice."""
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=("valid", "superseded", "removed")), name="output_state_is_known"
+            ),
+            models.UniqueConstraint(
+                fields=["job", "name"], condition=models.Q(state="valid"), name="output_valid_once"
+            ),
+        ]

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from django.db import models
+
+from pilotext.server.production.models.common import now
+
+
+class Event(models.Model):
+    """One line of the audit trail: who moved what from where to where, and why. Rows are never changed.
+
+    Without foreign keys: the trail outlives what it tells of.
+    """
+
+    at = models.FloatField(default=now)
+    who = models.TextField()
+    subject = models.TextField()
+    subject_id = models.BigIntegerField()
+    task = models.BigIntegerField(null=True)
+    before = models.TextField(default="")
+    after = models.TextField(default="")
+    why = models.TextField(default="")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["subject", "subject_id"], name="event_by_subject"),
+            models.Index(fields=["task", "id"], name="event_by_task"),
+        ]

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from django.db import models
+
+from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.task import Job, Site, Task
+from pilotext.server.production.states import GROUP, PRODUCT, STAGED_FILE
+
+
+class Product(models.Model):
+    """What becomes of one kind of output of one run: merged, cross-checked, kept for good.
+
+    `merge` is the entry of the profile's merges; `round` counts how often the run was merged anew. `left_out` are the
+    ids of jobs that somebody decided to merge without.
+    """
+
+    task = models.ForeignKey(Task, models.PROTECT, related_name="products")
+    run = models.IntegerField()
+    merge = models.TextField()
+    state = models.TextField(default="waiting")
+    round = models.IntegerField(default=1)
+    left_out = models.JSONField(default=list)
+    events = models.BigIntegerField(null=True)
+    finding = models.TextField(default="")
+    changed = models.FloatField(default=now)
+
+    class Meta:
+        constraints = [
+            only_states_of(PRODUCT),
+            models.UniqueConstraint(fields=["task", "run", "merge"], name="product_once"),
+        ]
+        indexes = [models.Index(fields=["state"], name="product_by_state")]
+
+
+class MergeGroup(models.Model):
+    """The files that become the merged file `number`, from 0, of a product. Its inputs are the outputs that name it."""
+
+    product = models.ForeignKey(Product, models.PROTECT, related_name="groups")
+    round = models.IntegerField()
+    number = models.IntegerField()
+    state = models.TextField(default="open")
+    job = models.OneToOneField(Job, models.PROTECT, null=True, related_name="group")
+    size = models.BigIntegerField(default=0)
+    changed = models.FloatField(default=now)
+
+    class Meta:
+        constraints = [
+            only_states_of(GROUP),
+            models.UniqueConstraint(fields=["product", "round", "number"], name="merge_group_once"),
+        ]
+
+
+class StagedFile(models.Model):
+    """A file on tape that jobs need on disk; one row however many jobs need it."""
+
+    url = models.TextField(unique=True)
+    run = models.IntegerField(null=True)
+    site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="staged_files")
+    size = models.BigIntegerField(default=0)
+    state = models.TextField(default="wanted")
+    request = models.TextField(default="")
+    tries = models.IntegerField(default=0)
+    requested = models.FloatField(null=True)
+    online = models.FloatField(null=True)
+    finding = models.TextField(default="")
+    changed = models.FloatField(default=now)
+
+    class Meta:
+        constraints = [only_states_of(STAGED_FILE)]
+        indexes = [models.Index(fields=["state", "run"], name="staged_by_state")]

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+
+from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.task import Site
+from pilotext.server.production.states import AGENT
+
+ROLES = ("viewer", "expert", "manager", "agent")
+
+
+class Agent(models.Model):
+    """A process that pulls jobs for its slots; registered again under the same name, it is the same agent."""
+
+    name = models.TextField(unique=True)
+    site = models.ForeignKey(Site, models.PROTECT, related_name="agents")
+    host = models.TextField(default="")
+    slots = models.IntegerField(default=1)
+    version = models.TextField(default="")
+    state = models.TextField(default="active")
+    registered = models.FloatField(default=now)
+    seen = models.FloatField(default=now)
+
+    class Meta:
+        constraints = [only_states_of(AGENT)]
+
+
+class Token(models.Model):
+    """What a caller of the API proves itself by. `token` is the SHA-256 of it, hexadecimal."""
+
+    token = models.TextField(unique=True)
+    label = models.TextField()
+    role = models.TextField()
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="api_tokens")
+    site = models.ForeignKey(Site, models.CASCADE, null=True, related_name="tokens")
+    """The only site that an agent with this token may ask for; None: any."""
+    created = models.FloatField(default=now)
+    expires = models.FloatField(null=True)
+    revoked = models.FloatField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(role__in=ROLES), name="token_role_is_known")]

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from django.db import models
+
+from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.states import JOB, TASK
+
+
+class Experiment(models.Model):
+    """An experiment whose profile this server has used."""
+
+    name = models.TextField(unique=True)
+    number = models.IntegerField()
+
+
+class Site(models.Model):
+    """A queue. `max_active` bounds the attempts there at once; a closed one gets no jobs, and says why."""
+
+    name = models.TextField(unique=True)
+    experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="sites")
+    max_active = models.IntegerField(null=True)
+    staging = models.BooleanField(default=True)
+    merging = models.TextField(default="")
+    closed = models.TextField(default="")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(max_active__isnull=True) | models.Q(max_active__gte=0),
+                name="site_limit_not_negative",
+            )
+        ]
+
+
+class Task(models.Model):
+    """What a manager asked for. `document` is the task file, `digest` tells whether another one asks for the same."""
+
+    experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="tasks")
+    name = models.TextField()
+    type = models.TextField()
+    state = models.TextField(default="draft")
+    parent = models.ForeignKey("self", models.PROTECT, null=True, related_name="children")
+    parameters = models.JSONField(default=dict)
+    environment = models.JSONField(default=dict)
+    sites = models.JSONField(default=list)
+    """Names of the sites where it may run; empty: all of its experiment."""
+    priority = models.IntegerField(default=0)
+    """Added to the priority of the job's type."""
+    share = models.FloatField(default=1.0)
+    staging = models.BooleanField(default=False)
+    """Its inputs are brought from tape to disk before its jobs are given out."""
+    max_attempts = models.IntegerField(default=5)
+    document = models.JSONField(default=dict)
+    digest = models.TextField()
+    note = models.TextField(default="")
+    created = models.FloatField(default=now)
+    changed = models.FloatField(default=now)
+
+    class Meta:
+        constraints = [
+            only_states_of(TASK),
+            models.UniqueConstraint(fields=["experiment", "name"], name="task_name_once"),
+            models.CheckConstraint(condition=models.Q(share__gt=0), name="task_share_positive"),
+            models.CheckConstraint(condition=models.Q(max_attempts__gte=1), name="task_attempts_positive"),
+        ]
+        indexes = [models.Index(fields=["state"], name="task_by_state")]
+
+
+class Job(models.Model):
+    """One piece of work: of one input file (`product` empty), or the merge of one group of files.
+
+    `charged` counts the attempts that used up one of the task's `max_attempts`; `attempts` counts all. `code`, `cause`
+    and `diag` are those of the last verdict.
+    """
+
+    task = models.ForeignKey(Task, models.PROTECT, related_name="jobs")
+    type = models.TextField()
+    product = models.TextField(default="")
+    file = models.TextField()
+    run = models.IntegerField(null=True)
+    chunk = models.IntegerField(null=True)
+    state = models.TextField(default="ready")
+    site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="jobs")
+    """The only site where it may run; None: where its task may."""
+    priority = models.IntegerField(default=1000)
+    not_before = models.FloatField(default=0.0)
+    attempts = models.IntegerField(default=0)
+    charged = models.IntegerField(default=0)
+    memory_mb = models.FloatField(null=True)
+    avoid = models.JSONField(default=dict)
+    """Nodes, and sites as `site:NAME`, that do not get it before the point in time given with each."""
+    size = models.BigIntegerField(null=True)
+    adler32 = models.TextField(default="")
+    events = models.IntegerField(null=True)
+    """Events that the catalogue promises."""
+    events_done = models.IntegerField(null=True)
+    """Events that the payload went through, skipped ones included, by its last successful attempt."""
+    code = models.TextField(default="")
+    cause = models.TextField(default="")
+    diag = models.TextField(default="")
+    created = models.FloatField(default=now)
+    changed = models.FloatField(default=now)
+
+    class Meta:
+        constraints = [
+            only_states_of(JOB),
+            models.UniqueConstraint(fields=["task", "product", "file"], name="job_input_once"),
+        ]
+        indexes = [
+            models.Index(fields=["task", "product", "state"], name="job_by_task_state"),
+            models.Index(fields=["task", "run", "product"], name="job_by_run"),
+            # Dispatch reads this one; it holds only what can be given out.
+            models.Index(fields=["task", "-priority", "id"], name="job_ready", condition=models.Q(state="ready")),
+            models.Index(fields=["changed"], name="job_manual", condition=models.Q(state="manual")),
+        ]

@@ -1,0 +1,17 @@
+"""Why a request cannot be fulfilled, whichever door it came by."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pilotext.errors import PilotextError
+
+Kind = Literal["not-found", "not-allowed", "unauthorized", "forbidden", "conflict", "invalid", "too-large", "too-many"]
+
+
+class RefusalError(PilotextError):
+    """A request that is refused; `kind` says how, the sentence why. Nothing was changed."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind

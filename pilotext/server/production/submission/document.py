@@ -1,0 +1,116 @@
+"""Task files: what a manager writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+from pilotext import decode
+from pilotext.errors import FieldError, RuleFilesError, UsageError
+from pilotext.messages import Name
+from pilotext.profile.expand import FileFacts
+from pilotext.yamlfile import read_yaml
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A key that nobody reads is a typing mistake."""
+
+
+class Files(_Strict, frozen=True):
+    """Where the inputs are from; at least one of these, and all of them together.
+
+    `these`: paths or URLs. `list`: a file with one of them a line. `folder`: a URL, every file in it whose name has the
+    form that the job type reads. `runs`: those of the catalogue with these run numbers.
+    """
+
+    these: tuple[str, ...] = ()
+    list: str | None = None
+    folder: tuple[str, ...] = ()
+    runs: tuple[int, ...] = ()
+
+
+class TaskFile(_Strict, frozen=True):
+    """A task: which files, processed how. `parameters` are those of the experiment's profile."""
+
+    experiment: str
+    name: Name
+    type: str
+    files: Files
+    parameters: dict[str, str | int | float] = {}
+    environment: dict[str, str] = {}
+    catalogue: str | None = None
+    """A CSV file with a head line of `file`, `events`, `size`, `adler32`, in any order; only `file` has to be there."""
+    sites: tuple[str, ...] = ()
+    priority: Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)] = 0
+    share: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    merges: tuple[str, ...] | None = None
+    """What is merged, if not everything that the job type says."""
+    staging: bool | None = None
+    """False: the inputs are on disk, although the job type's usually are on tape."""
+    parent: str | None = None
+    start: bool = True
+    """False: the task waits for somebody to start it."""
+
+
+class WholeTask(_Strict, frozen=True):
+    """A task file with the files that it names read in: this is what travels to the server."""
+
+    task: TaskFile
+    catalogue: tuple[FileFacts, ...] = ()
+    listed: tuple[str, ...] = ()
+
+
+def read_task(path: Path) -> WholeTask:
+    """Read a task file and what it names; names of files are relative to it. Raises UsageError with what is wrong."""
+    document = read_yaml(path)
+    if document.problems:
+        raise RuleFilesError(document.problems)
+    try:
+        task = decode.from_plain(document.data, TaskFile)
+    except FieldError as error:
+        raise RuleFilesError([document.field_problem((), error)]) from None
+    return WholeTask(
+        task,
+        read_catalogue(path.parent / task.catalogue) if task.catalogue else (),
+        _lines(path.parent / task.files.list) if task.files.list else (),
+    )
+
+
+def from_plain(data: Any) -> WholeTask:
+    """The same from a request."""
+    return decode.from_plain(data, WholeTask, where="task")
+
+
+def read_catalogue(path: Path) -> tuple[FileFacts, ...]:
+    """What a catalogue knows of files. Raises UsageError with file and line."""
+    lines = _lines(path)
+    if not lines:
+        raise UsageError(f"{path}: this catalogue is empty.")
+    head = [word.strip() for word in lines[0].split(",")]
+    if "file" not in head or not set(head) <= set(FileFacts.__struct_fields__):
+        known = ", ".join(FileFacts.__struct_fields__)
+        raise UsageError(f"{path}:1: the head line must name columns of {known}, with `file` among them.")
+    return tuple(_entry(path, number, head, line) for number, line in enumerate(lines[1:], 2))
+
+
+def _entry(path: Path, number: int, head: list[str], line: str) -> FileFacts:
+    words = [word.strip() for word in line.split(",")]
+    if len(words) != len(head):
+        raise UsageError(f"{path}:{number}: {len(words)} columns where the head line has {len(head)}.")
+    known = {name: word for name, word in zip(head, words, strict=True) if word}
+    try:
+        return msgspec.convert(known, FileFacts, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{path}:{number}: {error}.") from None
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read: {error}.") from None
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))

@@ -1,0 +1,91 @@
+"""A plan into the database: task, jobs and products at once, or nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pilotext.messages import Submitted
+from pilotext.profile.records import Experiment
+from pilotext.server.database import insert_many, transact
+from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.models import Job, Product, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import remember
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import TASK
+from pilotext.server.production.submission.document import TaskFile
+from pilotext.server.production.submission.plan import Plan
+
+
+def store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submitted:
+    """Make the task of a plan. The same task is made once however often it is asked for.
+
+    Raises RefusalError for another task of the same name, and for one without jobs.
+    """
+    if not plan.jobs:
+        raise RefusalError("invalid", "the task has no jobs: no input was found, or every one was refused.")
+    return transact(lambda: _store(experiment, task, plan, who))
+
+
+def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submitted:
+    owner = remember(experiment)
+    row, created = Task.objects.get_or_create(
+        experiment=owner, name=task.name, defaults=_fields(experiment, task, plan)
+    )
+    if not created:
+        if row.digest != plan.digest:
+            raise RefusalError("conflict", f"there is another task {task.name!r} already; give this one another name.")
+        return Submitted(row.pk, row.name, False, row.jobs.filter(product="").count())
+    if task.parent is not None:
+        parent = Task.objects.filter(experiment=owner, name=task.parent).first()
+        if parent is None:
+            raise RefusalError("invalid", f"there is no task {task.parent!r}, which should be the parent.")
+        Task.objects.filter(pk=row.pk).update(parent=parent)
+    _insert(experiment, row, plan)
+    record(TASK.name, "draft", Reason(who, "submitted"), [(row.pk, "", row.pk)])
+    mine = Task.objects.filter(pk=row.pk)
+    advance(TASK, mine, "ready", Reason(who, f"{len(plan.jobs)} jobs defined, {len(plan.refused)} inputs left out"))
+    if task.start:
+        advance(TASK, mine, "running", Reason(who, "started with its submission"))
+    return Submitted(row.pk, row.name, True, len(plan.jobs))
+
+
+def _fields(experiment: Experiment, task: TaskFile, plan: Plan) -> dict[str, Any]:
+    return {
+        "type": task.type,
+        "parameters": dict(task.parameters),
+        "environment": dict(task.environment),
+        "sites": list(task.sites),
+        "priority": task.priority,
+        "share": task.share,
+        "staging": plan.staging,
+        "max_attempts": task.max_attempts or experiment.retry.attempts,
+        "document": msgspec.to_builtins(task),
+        "digest": plan.digest,
+    }
+
+
+def _insert(experiment: Experiment, task: Task, plan: Plan) -> None:
+    job_type = experiment.type(task.type)
+    at = now()
+    same = {
+        "task": task,
+        "type": task.type,
+        "state": "defined" if plan.staging else "ready",
+        "priority": job_type.priority + task.priority,
+        "created": at,
+        "changed": at,
+    }
+    differing = ("file", "run", "chunk", "size", "adler32", "events")
+    rows = (
+        (job.file.file, job.run, job.chunk, job.file.size, job.file.adler32 or "", job.file.events) for job in plan.jobs
+    )
+    insert_many(Job, same, differing, rows)
+    insert_many(
+        Product,
+        {"task": task, "changed": at},
+        ("run", "merge"),
+        [(run, each) for run in plan.runs for each in plan.merges],
+    )

@@ -1,0 +1,73 @@
+"""Django's settings, from the environment.
+
+DATABASE_URL           sqlite:///FILE or postgresql://…   (default: pilotext.sqlite3 here)
+PILOTEXT_SECRET_KEY    signs sessions of the pages; without it, everybody is logged out by a restart
+PILOTEXT_PUBLIC_URL    where agents and workers reach this server   (default: http://127.0.0.1:8080)
+PILOTEXT_HOSTS         host names that the pages answer to, separated by commas (default: localhost)
+PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 600)
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from urllib.parse import urlsplit
+
+from pilotext.server.database import database_settings, url_from_environment
+
+PUBLIC_URL = os.environ.get("PILOTEXT_PUBLIC_URL", "http://127.0.0.1:8080").rstrip("/")
+LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "600"))
+_SECURE = PUBLIC_URL.startswith("https:")
+
+SECRET_KEY = os.environ.get("PILOTEXT_SECRET_KEY") or secrets.token_urlsafe(48)
+DEBUG = False
+ALLOWED_HOSTS = [
+    *(os.environ.get("PILOTEXT_HOSTS", "localhost,127.0.0.1,[::1]").split(",")),
+    urlsplit(PUBLIC_URL).hostname or "localhost",
+]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "pilotext.server.production",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "pilotext.server.urls"
+DATABASES = {"default": database_settings(url_from_environment())}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = False
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # files of the pages are served from the package; nothing is collected
+SESSION_COOKIE_SECURE = _SECURE
+CSRF_COOKIE_SECURE = _SECURE
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+LOGGING_CONFIG = None  # pilotext.server.logs does it
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]

@@ -1,0 +1,61 @@
+"""The whole server as one WSGI application: the doors first, then the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from wsgiref.types import StartResponse
+
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connection
+
+from pilotext import __version__
+from pilotext.model import Record
+from pilotext.server.api import metrics, openapi
+from pilotext.server.api.door import Door, Environ
+from pilotext.server.api.endpoint import Call, Endpoint
+from pilotext.server.api.v1 import agents, managers
+
+
+class Health(Record, frozen=True):
+    """It answers, and its database does."""
+
+    status: str
+    version: str
+
+
+def health(_call: Call) -> Health:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    return Health("ok", __version__)
+
+
+def api_document(_call: Call) -> Any:
+    return openapi.document(V1)
+
+
+V1 = (
+    *agents.ENDPOINTS,
+    *managers.ENDPOINTS,
+    Endpoint("GET", "/health", "anyone", Health, health, "Whether the server and its database answer."),
+)
+_DOCUMENT = Endpoint("GET", "/api/v1/openapi.json", "anyone", dict, api_document, "This document.")
+
+
+class Application:
+    """What a WSGI server serves."""
+
+    def __init__(self) -> None:
+        self._door = Door((*V1, _DOCUMENT))
+        self._pages = WSGIHandler()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path.startswith("/api/") or path == "/health":
+            return self._door(environ, start_response)
+        if path == "/metrics":
+            body = metrics.render().encode()
+            kind = "text/plain; version=0.0.4; charset=utf-8"
+            start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+            return [body]
+        return self._pages(environ, start_response)

@@ -1,0 +1,21 @@
+"""What the WSGI server loads in its worker process."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+from pilotext.server.boot import boot
+from pilotext.server.logs import set_up
+
+_PR_SET_PDEATHSIG = 1
+
+# A worker whose parent was killed would keep the port and go on answering, unseen by whoever starts the server anew.
+ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+set_up(os.environ.get("PILOTEXT_LOG_LEVEL", "INFO"))
+boot()
+
+from pilotext.server.web import Application  # noqa: E402  needs boot
+
+application = Application()

@@ -1,0 +1,75 @@
+"""Temporary names of a stage-out, and tidying up after an attempt that was killed in the middle of one.
+
+`.<name>.<tag>.part` is a file that is not whole yet, `.<name>.<tag>.old` one that is replaced, until all are published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pilotext.errors import NotFoundError, StorageError
+from pilotext.model import Try
+from pilotext.storage.transfer import Mover
+from pilotext.storage.urls import name_of, server_of, sibling
+
+
+def part_of(target: str, tag: str) -> str:
+    """Where a file lies until it is published at `target`."""
+    return sibling(target, f".{name_of(target)}.{_plain(tag)}.part")
+
+
+def aside_of(target: str, tag: str) -> str:
+    """Where the earlier file of `target` waits."""
+    return sibling(target, f".{name_of(target)}.{_plain(tag)}.old")
+
+
+def remove_if_there(url: str, mover: Mover) -> None:
+    """Raises StorageError, but not because there is nothing to remove."""
+    try:
+        mover.do("remove", url=url)
+    except NotFoundError:
+        return
+
+
+def clear(targets: Iterable[str], tags: Sequence[str], mover: Mover) -> list[Try]:
+    """Remove what killed attempts with these tags have left at the targets, and bring back what they had replaced.
+
+    A server that does not answer at once is left alone; that is told in the list.
+    """
+    problems: dict[str, Try] = {}
+    with mover.hurried():
+        for target in targets:
+            server = server_of(target)
+            if server in problems:
+                continue
+            try:
+                for tag in tags:
+                    _undo(target, tag, mover)
+            except StorageError as error:
+                message = f"not looked for leftovers: {error.reason}"
+                problems[server] = Try(target, error.fault, message, 0.0)
+    return list(problems.values())
+
+
+def discard(parts: Iterable[str], mover: Mover) -> list[Try]:
+    """Remove parts of files from places that were given up; what perhaps stays there is told in the list."""
+    problems = []
+    with mover.hurried():
+        for part in parts:
+            try:
+                remove_if_there(part, mover)
+            except StorageError as error:
+                problems.append(Try(part, error.fault, f"perhaps left behind: {error.reason}", 0.0))
+    return problems
+
+
+def _undo(target: str, tag: str, mover: Mover) -> None:
+    remove_if_there(part_of(target, tag), mover)
+    try:
+        mover.do("move", source=aside_of(target, tag), target=target)
+    except NotFoundError:
+        return
+
+
+def _plain(tag: str) -> str:
+    return tag.replace("/", "_")

@@ -1,0 +1,196 @@
+"""The way of a job's report to its server: kept in the spool first, then sent, so that no end of ours can lose it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import replace
+
+from pilotext.errors import UsageError
+from pilotext.model import Record, Report, ReportTarget
+from pilotext.storage.retry import Policy
+from pilotext.worker.sending import Answer, Patience, Tick, send
+from pilotext.worker.spool import Held, Spool, Spooled, SpoolError, default_folder
+from pilotext.worker.stop import StopSwitch, ToldToStop
+
+OF_A_JOB = Patience()
+ON_THE_SIDE = Patience(answer_s=5.0, within_s=5.0, policy=Policy(tries=1))
+"""For the reports of earlier jobs at the end of a run, which shall not be held up by them."""
+
+FLUSH_WITHIN_S = 10.0
+KEEP_FOR_S = 30 * 86_400.0
+"""A report that no server has taken for so long is of a job that was given up long ago."""
+
+
+class Delivery:
+    """Delivers the report of one job; without a target it does nothing."""
+
+    def __init__(self, target: ReportTarget | None, environment: Mapping[str, str]) -> None:
+        self._target = target
+        folder = default_folder(environment)
+        self._spool = None if folder is None else Spool(folder)
+        self._held: Held | None = None
+        self._why_not_kept = "there is no folder for a spool; name one in PILOTEXT_SPOOL"
+        self._since = time.time()
+
+    def keep(self, report: Report) -> None:
+        """Put this state of the report into the spool: what is sent later if this process ends now."""
+        if self._target is None or self._spool is None:
+            return
+        spooled = _spooled(report, self._target, self._since)
+        try:
+            if self._held is None:
+                self._held = self._spool.keep(spooled)
+            else:
+                self._held.replace(spooled)
+        except (SpoolError, OSError) as error:
+            self._why_not_kept = str(error)
+
+    def send(self, report: Report, switch: StopSwitch, patience: Patience = OF_A_JOB) -> str:
+        """Send the report, unless the job was told to stop: there may be no time.
+
+        Returns an empty string, or the sentence that says why it was not taken and where it is now.
+        """
+        if self._target is None:
+            return ""
+        self.keep(report)
+        answer = Answer("later", "the job was told to stop")
+        if switch.received is None:
+            try:
+                answer = send(msgspec.json.encode(report), self._target, patience, switch.tick)
+            except ToldToStop as order:
+                answer = Answer("later", str(order))
+        where = self._settle(answer)
+        if answer.outcome == "delivered":
+            return ""
+        return f"the report was not delivered to {self._target.url}: {answer.said}; {where}"
+
+    def _settle(self, answer: Answer) -> str:
+        """What is done with the report in the spool after this answer, as the end of a sentence."""
+        if self._held is None or self._spool is None:
+            return f"it was not kept for later either: {self._why_not_kept}"
+        held, self._held = self._held, None
+        try:
+            return settle(self._spool, held, answer)
+        except (OSError, UsageError) as error:
+            return f"the spool is in disorder: {error}"
+        finally:
+            held.release()
+
+
+def settle(spool: Spool, held: Held, answer: Answer) -> str:
+    """Do with a report what the answer asks for, and say what that was. Raises OSError."""
+    if answer.outcome == "delivered":
+        held.remove()
+        return "it was taken"
+    if answer.outcome == "refused":
+        spool.set_aside(held, answer.said)
+        return f"it is set aside in {spool.aside}"
+    spooled = held.read()
+    not_before = 0.0 if answer.wait_s is None else time.time() + answer.wait_s
+    told = replace(spooled, tries=spooled.tries + 1, problem=answer.said, not_before=not_before)
+    with contextlib.suppress(OSError):  # the report itself stays, without a note of this try
+        held.replace(told)
+    return f"it is kept in {spool.folder} and sent later"
+
+
+class Told(Record, frozen=True):
+    """A report of the spool that is not delivered, and why."""
+
+    name: str
+    label: str
+    reason: str
+
+
+class Flushed(Record, frozen=True):
+    """What a flush did: the labels of the reports that were taken, what stays, and what was set aside.
+
+    `busy` counts reports that another process is sending at this moment.
+    """
+
+    sent: tuple[str, ...] = ()
+    kept: tuple[Told, ...] = ()
+    aside: tuple[Told, ...] = ()
+    busy: int = 0
+
+
+def flush(spool: Spool, patience: Patience, tick: Tick, *, within_s: float) -> Flushed:
+    """Send what waits, oldest first. A server that did not answer once is not asked again in the same flush.
+
+    Raises SpoolError where the spool cannot be used, and what `tick` raises, which leaves every report where it is.
+    """
+    deadline = time.monotonic() + within_s
+    work = _Flush(spool, patience, tick)
+    for path in spool.waiting():
+        if time.monotonic() >= deadline:
+            work.kept.append(Told(path.stem, "", "there was no time"))
+            continue
+        try:
+            work.take(path)
+        except OSError as error:
+            work.kept.append(Told(path.stem, "", error.strerror or str(error)))
+    return Flushed(tuple(work.sent), tuple(work.kept), tuple(work.aside), work.busy)
+
+
+class _Flush:
+    """One flush: what it has done so far, and the servers that were silent."""
+
+    def __init__(self, spool: Spool, patience: Patience, tick: Tick) -> None:
+        self.sent: list[str] = []
+        self.kept: list[Told] = []
+        self.aside: list[Told] = []
+        self.busy = 0
+        self._spool = spool
+        self._patience = patience
+        self._tick = tick
+        self._silent: dict[str, str] = {}
+
+    def take(self, path: Path) -> None:
+        held = self._spool.take(path)
+        if held is None:
+            self.busy += 1
+            return
+        try:
+            self._do(held)
+        finally:
+            held.release()
+
+    def _do(self, held: Held) -> None:
+        name = held.path.stem
+        try:
+            spooled = held.read()
+        except UsageError as error:  # one that cannot be read must not be in the way of the others
+            self._spool.set_aside(held, str(error))
+            self.aside.append(Told(name, "", str(error)))
+            return
+        server = urlsplit(spooled.target.url).netloc
+        if why := _not_now(spooled, self._silent.get(server, "")):
+            self.kept.append(Told(name, spooled.label, why))
+            return
+        answer = send(spooled.body, spooled.target, self._patience, self._tick)
+        if answer.outcome == "later" and time.time() - spooled.since > KEEP_FOR_S:
+            answer = Answer("refused", f"not taken for {KEEP_FOR_S / 86_400:g} days: {answer.said}")
+        if answer.outcome == "later":
+            self._silent[server] = answer.said
+        settle(self._spool, held, answer)
+        if answer.outcome == "delivered":
+            self.sent.append(spooled.label)
+        else:
+            done = self.aside if answer.outcome == "refused" else self.kept
+            done.append(Told(name, spooled.label, answer.said))
+
+
+def _not_now(spooled: Spooled, silent: str) -> str:
+    if silent:
+        return f"its server was asked already: {silent}"
+    return "its server asked to wait" if time.time() < spooled.not_before else ""
+
+
+def _spooled(report: Report, target: ReportTarget, since: float) -> Spooled:
+    label = f"{report.job.task}-{report.job.job}-{report.job.attempt}"
+    return Spooled(format=1, label=label, target=target, report=msgspec.to_builtins(report), since=since)

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from pilotext.decode import from_plain
+from pilotext.messages import LeasedJob
+from pilotext.server.api import auth
+from pilotext.server.boot import boot
+
+boot()
+
+from pilotext.server.api import openapi  # noqa: E402  needs boot
+from pilotext.server.production.models import Event, Job, Token  # noqa: E402
+from pilotext.server.production.models.common import now  # noqa: E402
+from pilotext.server.production.profiles import remember_all  # noqa: E402
+from pilotext.server.production.tokens import issue  # noqa: E402
+from pilotext.server.web import V1, Application  # noqa: E402
+from tests.server.support import SITE, raw, report_of, submit, task_document  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+class Caller:
+    """Calls the application as a WSGI server would."""
+
+    def __init__(self, role: str | None, site: str | None = None) -> None:
+        remember_all()
+        self.token = issue(f"test-{role}", role, site) if role else ""
+        self.application = Application()
+
+    def call(self, method: str, path: str, body: Any = None, *, token: str | None = None) -> tuple[int, Any]:
+        data = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        path, _, query = path.partition("?")
+        environ = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_LENGTH": str(len(data)),
+            "HTTP_AUTHORIZATION": f"Bearer {self.token if token is None else token}",
+            "wsgi.input": io.BytesIO(data),
+        }
+        told: list[str] = []
+        answer = b"".join(self.application(environ, lambda status, headers, _=None: told.append(status)))  # type: ignore[arg-type]
+        return int(told[0][:3]), json.loads(answer) if path != "/metrics" else answer.decode()
+
+    def post(self, path: str, body: Any, **more: Any) -> tuple[int, Any]:
+        return self.call("POST", path, body, **more)
+
+    def get(self, path: str) -> tuple[int, Any]:
+        return self.call("GET", path)
+
+
+def test_a_job_goes_its_whole_way_through_the_door() -> None:
+    manager, agent = Caller("manager"), Caller("agent")
+    status, task = manager.post("/api/v1/tasks", {"task": {"task": task_document([raw(1, 1)])}})
+    assert (status, task["created"], task["jobs"]) == (200, True, 1)
+    _, welcome = agent.post("/api/v1/agents", {"name": "a1", "site": SITE})
+    _, answer = agent.post(f"/api/v1/agents/{welcome['agent']}/job", {"node": "wn1"})
+    lease = answer["lease"]
+    path = f"/api/v1/attempts/{lease['attempt']}"
+    status, beat = agent.post(f"{path}/heartbeat", {"phase": "payload"}, token=lease["token"])
+    assert (status, beat["command"]) == (200, "go-on")
+
+    given = from_plain(lease, LeasedJob)
+    status, said = agent.post(f"{path}/report", report_of(given), token=lease["token"])  # type: ignore[arg-type]
+    assert (status, said) == (200, {"accepted": True, "why": ""})
+    _, page = manager.get(f"/api/v1/jobs/{given.job.job}")
+    assert [event["after"] for event in page["events"]] == ["sent", "running", "finished"]
+    _, tasks = manager.get("/api/v1/tasks")
+    assert tasks["tasks"][0]["jobs"] == {"finished": 1}
+
+
+@pytest.mark.parametrize("role", ["viewer", "expert", "agent", None])
+def test_only_a_manager_submits(role: str | None) -> None:
+    status, problem = Caller(role).post("/api/v1/tasks", {"task": {"task": task_document()}})
+    assert (status, problem["error"]) == ((403, "forbidden") if role else (401, "unauthorized"))
+    assert Job.objects.count() == 0
+
+
+def test_a_viewer_cannot_change_anything() -> None:
+    submit()
+    viewer = Caller("viewer")
+    told = Event.objects.count()
+    job = Job.objects.get()
+    for path in (f"/api/v1/jobs/{job.pk}/move", f"/api/v1/tasks/{job.task_id}/move", "/api/v1/agents"):
+        status, _ = viewer.post(path, {"to": "cancel", "why": "to see", "name": "x", "site": SITE})
+        assert status == 403
+    assert Event.objects.count() == told
+
+
+def test_a_token_that_was_revoked_or_has_expired_is_no_good() -> None:
+    viewer = Caller("viewer")
+    assert viewer.get("/api/v1/tasks")[0] == 200
+    Token.objects.update(expires=now() - 1)
+    auth.forget()
+    assert viewer.get("/api/v1/tasks")[0] == 401
+    Token.objects.update(expires=None, revoked=now())
+    auth.forget()
+    assert viewer.get("/api/v1/tasks")[0] == 401
+
+
+def test_an_agents_token_is_good_for_its_own_site_only() -> None:
+    agent = Caller("agent", SITE)
+    assert agent.post("/api/v1/agents", {"name": "a", "site": SITE})[0] == 200
+    assert agent.post("/api/v1/agents", {"name": "a", "site": "FRONTERA_COMPASS_TEST"})[0] == 403
+
+
+def test_a_decision_moves_the_job_and_is_told_with_its_reason() -> None:
+    submit()
+    expert = Caller("expert")
+    job = Job.objects.get().pk
+    assert expert.post(f"/api/v1/jobs/{job}/move", {"to": "cancel", "why": "not needed"}) == (200, {"moved": [job]})
+    assert Event.objects.latest("pk").why == "not needed"
+    status, problem = expert.post(f"/api/v1/jobs/{job}/move", {"to": "resnd", "why": "x"})
+    assert (status, problem["message"]) == (422, "nobody can 'resnd'; did you mean 'resend'?")
+    assert expert.post(f"/api/v1/jobs/{job}/move", {"to": "resend", "why": ""})[0] == 422
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/api/v1/nothing", b"", 404),
+        ("GET", "/api/v1/jobs/999", b"", 404),
+        ("GET", "/api/v1/jobs/x", b"", 404),
+        ("GET", "/api/v1/jobs/99999999999999999999999", b"", 404),
+        ("DELETE", "/api/v1/tasks", b"", 405),
+        ("GET", "/api/v1/jobs?limit=100000", b"", 422),
+        ("GET", "/api/v1/jobs?naem=x", b"", 422),
+        ("POST", "/api/v1/tasks", b"{", 422),
+        ("POST", "/api/v1/tasks", b"[" * 100_000, 422),
+        ("POST", "/api/v1/tasks", b'{"task": {"task": {}}}', 422),
+        ("POST", "/api/v1/jobs/1/move", b" " * 70_000, 413),
+    ],
+)
+def test_a_wrong_request_is_told_what_is_wrong(method: str, path: str, body: bytes, status: int) -> None:
+    got, problem = Caller("manager").call(method, path, body)
+    assert got == status
+    assert problem["message"]
+
+
+def test_a_list_comes_in_pages() -> None:
+    submit([raw(1, chunk) for chunk in range(5)])
+    viewer = Caller("viewer")
+    seen: list[int] = []
+    page: dict[str, Any] = {"next": 0}
+    while page["next"] is not None:
+        _, page = viewer.get(f"/api/v1/jobs?limit=2&after={page['next']}")
+        seen += [job["chunk"] for job in page["jobs"]]
+    assert seen == [0, 1, 2, 3, 4]
+    assert viewer.get("/api/v1/jobs?run=2")[1]["jobs"] == []
+
+
+def test_health_and_metrics_are_for_anyone() -> None:
+    submit()
+    anyone = Caller(None)
+    assert anyone.get("/health")[1]["status"] == "ok"
+    status, text = anyone.get("/metrics")
+    assert status == 200
+    assert 'pilotext_jobs{state="ready"} 1' in text
+    assert 'pilotext_requests_total{path="/health",status="200"}' in text
+
+
+def test_the_openapi_document_describes_every_endpoint_and_what_it_answers() -> None:
+    submit()
+    document = json.loads(msgspec.json.encode(openapi.document(V1)))
+    assert set(document["paths"]) == {endpoint.path for endpoint in V1}
+    schema = document["paths"]["/api/v1/jobs"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    _, answer = Caller("viewer").get("/api/v1/jobs")
+    jsonschema.validate(answer, {**schema, "components": document["components"]})
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"jobs": 1}, {**schema, "components": document["components"]})

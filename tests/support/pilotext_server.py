@@ -1,0 +1,117 @@
+"""The whole production server as processes of its own, on 127.0.0.1 and a database of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from pilotext.engines.client import Client
+
+COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "pilotext")
+READY_WITHIN_S = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class ProductionServer:
+    """`pilotext server`: all of it, or the parts that are named."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    environment: dict[str, str] = field(default_factory=dict)
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def database(self) -> str:
+        return f"sqlite:///{self.folder / 'server.sqlite3'}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        given = {"DATABASE_URL": self.database, "PILOTEXT_PUBLIC_URL": self.url}
+        return {**os.environ, **given, **self.environment}
+
+    def start(self, part: str = "all") -> subprocess.Popen[bytes]:
+        words = [*COMMAND, "server", part, "--listen", f"127.0.0.1:{self.port}"]
+        with (self.folder / f"{part}.log").open("ab") as log:
+            process = subprocess.Popen(words, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def wait_until_ready(self) -> None:
+        end = time.monotonic() + READY_WITHIN_S
+        while True:
+            try:
+                if requests.get(f"{self.url}/health", timeout=5).status_code == 200:
+                    return
+            except requests.ConnectionError:
+                pass
+            assert time.monotonic() < end, self.log()
+            time.sleep(0.05)
+
+    def log(self) -> str:
+        return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
+
+    def token(self, role: str) -> str:
+        words = [*COMMAND, "server", "token", "--role", role, "--label", f"test-{role}"]
+        return subprocess.run(words, env=self.env, capture_output=True, text=True, check=True).stdout.strip()
+
+    def client(self, role: str = "manager") -> Client:
+        return Client(self.url, self.token(role))
+
+    def command(self, role: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """One of the verbs that talk to the server, run to its end."""
+        env = {**self.env, "PILOTEXT_SERVER": self.url, "PILOTEXT_TOKEN": self.token(role)}
+        return subprocess.run([*COMMAND, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
+
+    def agent(self, *words: str, name: str = "agent") -> subprocess.Popen[bytes]:
+        env = {**self.env, "PILOTEXT_SERVER": self.url, "PILOTEXT_TOKEN": self.token("agent")}
+        folder = self.folder / name
+        command: Sequence[str] = [*COMMAND, "agent", "--name", name, "--workdir", str(folder), *words]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End everything that this object has started, the last first."""
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in reversed(self.processes):
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def production_server(folder: Path, **environment: str) -> Iterator[ProductionServer]:
+    """A whole server that answers."""
+    server = ProductionServer(folder, environment=environment)
+    try:
+        server.start()
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()

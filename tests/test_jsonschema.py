@@ -1,0 +1,60 @@
+"""The published schemas are those of the records, and real documents fulfil them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import msgspec
+import pytest
+
+from pilotext.jsonschema import SCHEMAS, schema_text
+from pilotext.worker import jobfile
+from pilotext.worker import report as reports
+from tests.support.jobs import CHECKOUT, job_document
+from tests.support.reports import make_report
+
+JOBS = sorted((CHECKOUT / "fixtures/jobs").glob("*.json"))
+
+
+def validate(document: Any, name: str) -> None:
+    jsonschema.Draft202012Validator(json.loads(schema_text(name))).validate(document)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_the_published_schema_is_that_of_the_records(name: str) -> None:
+    published = (CHECKOUT / f"docs/{name}.schema.json").read_text()
+    assert published == schema_text(name), f"bin/pilotext report --schema {name} --output docs/{name}.schema.json"
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMAS))
+def test_the_schema_is_one(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(schema_text(name)))
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
+def test_the_jobs_of_the_fixtures_fulfil_it(path: Path) -> None:
+    validate(json.loads(path.read_text()), "job")
+    assert jobfile.read_file(path)
+
+
+def test_a_report_fulfils_it_and_a_misspelt_one_does_not() -> None:
+    document = json.loads(reports.encoded(make_report()))
+    validate(document, "report")
+    with pytest.raises(jsonschema.ValidationError, match="stat"):
+        validate({**document, "stat": "done"}, "report")
+
+
+@pytest.mark.parametrize("fields", [{"comand": ["x"]}, {"format": 2}, {"kind": "x"}, {"inputs": [{"name": "a"}]}])
+def test_what_is_no_job_does_not_fulfil_it(fields: dict[str, Any]) -> None:
+    validate(job_document(), "job")
+    with pytest.raises(jsonschema.ValidationError):
+        validate(job_document(**fields), "job")
+
+
+def test_the_schema_says_what_the_records_say() -> None:
+    assert set(SCHEMAS) == {"job", "report"}
+    text = json.loads(schema_text("report"))["$defs"]["Report"]
+    assert set(text["properties"]) == set(msgspec.structs.asdict(make_report()))
