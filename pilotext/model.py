@@ -181,7 +181,7 @@ class Limits(Record, frozen=True):
     transfer_wait_s: float = 10.0
     """Before the second try of a transfer; later waits are longer."""
     tape_wait_s: float = 12 * 3600.0
-    """For a file on tape to come to disk."""
+    """For a file on tape to come to disk; never more than half of the time until the payload is asked to end."""
     tape_poll_s: float = 15.0
     """Before a tape system is asked a second time how far it is; later waits are longer."""
 

@@ -163,7 +163,9 @@ def _prepare(run: Run) -> bool:
 def _stage_in(run: Run) -> bool:
     for file in run.job.inputs:
         try:
-            transfer = stage_in(file, run.directory, run.mover, run.policy)
+            online_within_s = min(run.policy.online_within_s, run.budget.tape_s())
+            policy = replace(run.policy, online_within_s=online_within_s)
+            transfer = stage_in(file, run.directory, run.mover, policy)
         except StorageError as error:
             run.ledger.tries = error.tries
             run.ledger.found(run.finding(f"stage-in-{error.fault}", str(error), file=file.name))
