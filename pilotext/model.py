@@ -86,6 +86,7 @@ FINDINGS = frozenset(
         "output-unchecked",  # the check itself could not be done
         "output-checked-in-part",  # as far as can be done without the reader for what it holds
         "law-broken",  # counters of input, program and output do not agree
+        "law-uneven",  # the same, where it is not known whether they must
         "no-log",  # there was no log to judge
         "log-not-delivered",  # the archive of the logs; it stays in the work directory
         "report-not-delivered",  # the report to the server; it stays in the work directory
