@@ -14,6 +14,8 @@ from pilotext.model import Record
 from pilotext.server.api import metrics, openapi
 from pilotext.server.api.door import Door, Environ
 from pilotext.server.api.endpoint import Call, Endpoint
+from pilotext.server.api.panda.door import PATHS as PANDA_PATHS
+from pilotext.server.api.panda.door import PandaDoor
 from pilotext.server.api.v1 import agents, managers
 
 
@@ -47,10 +49,13 @@ class Application:
 
     def __init__(self) -> None:
         self._door = Door((*V1, _DOCUMENT))
+        self._panda = PandaDoor()
         self._pages = WSGIHandler()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        if path.startswith(PANDA_PATHS):
+            return self._panda(environ, start_response)
         if path.startswith("/api/") or path == "/health":
             return self._door(environ, start_response)
         if path == "/metrics":

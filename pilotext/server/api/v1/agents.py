@@ -12,7 +12,7 @@ from pilotext.messages import (
     LeasedJob,
     ReportAnswer,
 )
-from pilotext.model import Report
+from pilotext.model import Job, Record, Report
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance
@@ -23,12 +23,19 @@ from pilotext.server.production.models import Agent, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import AGENT
+from pilotext.server.production.tickets import fetch_job
 from pilotext.server.settings import LEASE_S
 
 ASK_AGAIN_S = 2.0
 BEATS_PER_LEASE = 4
 
 dispatcher = Dispatcher()
+
+
+class Ticket(Record, frozen=True):
+    """What a pilot's job parameters hold."""
+
+    ticket: str
 
 
 def hello(call: Call) -> AgentWelcome:
@@ -70,6 +77,11 @@ def beat(call: Call) -> HeartbeatAnswer:
     return heartbeat(call.number("attempt"), call.token, call.body)
 
 
+def fetch(call: Call) -> Job:
+    asked: Ticket = call.body
+    return fetch_job(call.number("attempt"), asked.ticket)
+
+
 def report(call: Call) -> ReportAnswer:
     return take_report(call.number("attempt"), call.token, call.raw)
 
@@ -81,6 +93,9 @@ ENDPOINTS = (
     Endpoint("POST", "/api/v1/agents/{agent}/job", "agent", JobAnswer, get_job, "Lease a job.", JobRequest),
     Endpoint(
         "POST", "/api/v1/attempts/{attempt}/heartbeat", "attempt", HeartbeatAnswer, beat, "Renew a lease.", Heartbeat
+    ),
+    Endpoint(
+        "GET", "/api/v1/attempts/{attempt}/job", "ticket", Job, fetch, "A pilot's wrapper gets its job.", query=Ticket
     ),
     Endpoint(
         "POST",

@@ -42,6 +42,13 @@ class Attempt(models.Model):
     node = models.TextField(default="")
     leased = models.FloatField(default=now)
     seen = models.FloatField(default=now)
+    pilot = models.TextField(default="")
+    """Whose PanDA pilot has it, by the label of its token; empty for an agent of ours."""
+    pilot_said = models.JSONField(default=dict)
+    """The pilot's last word, as the record `PilotSaid`; empty while there is none."""
+    ticket = models.TextField(default="")
+    """SHA-256 of what fetches the job, with its token, soon after it was given out to a pilot."""
+    fetched = models.FloatField(null=True)
     lease_s = models.FloatField()
     lease_until = models.FloatField()
     stop = models.TextField(default="")
