@@ -17,7 +17,7 @@ from pilotext.server.boot import boot
 boot()
 
 from pilotext.decode import from_json  # noqa: E402  needs boot
-from pilotext.server.api.panda.pilots import dispatcher  # noqa: E402
+from pilotext.server.api.v1.agents import dispatcher  # noqa: E402
 from pilotext.server.production import tickets  # noqa: E402
 from pilotext.server.production.advance import Reason  # noqa: E402
 from pilotext.server.production.dispatch import Lease  # noqa: E402
@@ -302,8 +302,8 @@ def test_a_mistake_of_the_server_is_answered_so_that_the_pilot_says_it_again(
         (b"jobId=%ff", "application/x-www-form-urlencoded", 422),
         (b"&".join(b"a=1" for _ in range(2000)), "application/x-www-form-urlencoded", 422),
         (b"x" * (3 << 20), "application/x-www-form-urlencoded", 413),
-        (gzip.compress(b"x" * (30 << 20)), "application/json", 413),
-        (gzip.compress(b'{"jobId": 1}')[:-6], "application/json", 422),
+        (gzip.compress(b"x" * (30 << 20), mtime=0), "application/json", 413),
+        (gzip.compress(b'{"jobId": 1}', mtime=0)[:-6], "application/json", 422),
         (b"\x1f\x8b damaged", "application/json", 422),
     ],
 )
