@@ -42,14 +42,14 @@ V1 = (
     *access.ENDPOINTS,
     Endpoint("GET", "/health", "anyone", Health, health, "Whether the server and its database answer."),
 )
-_DOCUMENT = Endpoint("GET", "/api/v1/openapi.json", "anyone", dict, api_document, "This document.")
+DOCUMENT = Endpoint("GET", "/api/v1/openapi.json", "anyone", dict, api_document, "This document.")
 
 
 class Application:
     """What a WSGI server serves."""
 
     def __init__(self) -> None:
-        self._door = Door((*V1, _DOCUMENT))
+        self._door = Door((*V1, DOCUMENT))
         self._panda = PandaDoor()
         self._pages = WSGIHandler()
 
