@@ -12,18 +12,20 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.conf import settings
-from django.db.models import F
 
 from pilotext.errors import UsageError
 from pilotext.model import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production import models
-from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.advance import Reason, advance, advance_one
 from pilotext.server.production.choose import Candidate, candidates
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB
 from pilotext.server.production.tokens import fingerprint, make_token
+from pilotext.server.rows import ById, insert
+
+_JOB = ById(lambda: models.Job.objects.select_related("task__experiment"))
 
 FRESH_S = 1.0
 AHEAD = 200
@@ -57,6 +59,8 @@ class Lease:
 class _Ahead:
     found: float
     waiting: deque[Candidate]
+    more: bool
+    """There were more than these."""
 
 
 class Dispatcher:
@@ -93,13 +97,19 @@ class Dispatcher:
         at = now()
         with self._lock:
             ahead = self._ahead.get(asker.site.pk)
-            if ahead is None or (at - ahead.found > FRESH_S):
-                ahead = self._ahead[asker.site.pk] = _Ahead(at, deque(candidates(asker.site, at, limit=AHEAD)))
+            used_up = ahead is not None and ahead.more and not ahead.waiting
+            if ahead is None or used_up or at - ahead.found > FRESH_S:
+                ahead = self._ahead[asker.site.pk] = _look_ahead(asker.site, at)
             for index, candidate in enumerate(ahead.waiting):
                 if candidate.job not in passed_by and not candidate.avoids(asker.node, at):
                     del ahead.waiting[index]
                     return candidate
         return None
+
+
+def _look_ahead(site: models.Site, at: float) -> _Ahead:
+    found = deque(candidates(site, at, limit=AHEAD))
+    return _Ahead(at, found, more=len(found) == AHEAD)
 
 
 class SiteFullError(Exception):
@@ -109,31 +119,30 @@ class SiteFullError(Exception):
 def _claim(job_id: int, asker: Asker, lease_s: float) -> Lease | None:
     at = now()
     _check_room(asker.site)
-    taken = models.Job.objects.filter(pk=job_id, state="ready", not_before__lte=at, task__state="running").update(
-        state="sent", attempts=F("attempts") + 1, changed=at
-    )
-    if not taken:
+    job = _JOB.get(job_id)
+    if job is None or job.not_before > at or job.state != "ready" or job.task.state != "running":
         return None
-    job = models.Job.objects.select_related("task__experiment").get(pk=job_id)
+    number = job.attempts + 1
+    why = f"attempt {number} for {asker.label} at {asker.site.name}"
+    if not advance_one(JOB, job, "sent", Reason("dispatch", why), attempts=number):
+        return None
     token = make_token()
-    attempt = models.Attempt.objects.create(
-        job=job,
+    attempt = insert(
+        models.Attempt,
+        job_id=job.pk,
         task_id=job.task_id,
-        number=job.attempts,
+        number=number,
         token=fingerprint(token),
-        agent=asker.agent,
-        site=asker.site,
+        agent_id=asker.agent.pk if asker.agent else None,
+        site_id=asker.site.pk,
         node=asker.node,
         leased=at,
         seen=at,
         lease_s=lease_s,
         lease_until=at + lease_s,
     )
-    why = f"attempt {job.attempts} for {asker.label} at {asker.site.name}"
-    record(JOB.name, "sent", Reason("dispatch", why), [(job.pk, "ready", job.task_id)], at)
-    target = ReportTarget(f"{settings.PUBLIC_URL}/api/v1/attempts/{attempt.pk}/report", token)
-    whole = expand(job.task, job, job.attempts, target, attempt.pk)
-    return Lease(attempt.pk, token, whole, attempt.lease_until, lease_s)
+    target = ReportTarget(f"{settings.PUBLIC_URL}/api/v1/attempts/{attempt}/report", token)
+    return Lease(attempt, token, expand(job.task, job, number, target, attempt), at + lease_s, lease_s)
 
 
 def _check_room(site: models.Site) -> None:
