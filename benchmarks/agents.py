@@ -176,7 +176,7 @@ def report_of(lease: LeasedJob) -> Report:
         Transfer(file.name, f"{file.destinations[0]}{file.published_name}", 1_000_000, "0a0b0c0d", 1.0)
         for file in job.outputs
     )
-    counters = {"events_processed": 90, "events_skipped": 10, "events_written": 50}
+    counters: dict[str, int | float] = {"events_processed": 90, "events_skipped": 10, "events_written": 50}
     return Report(
         pilotext="1",
         job=JobIdentity.of(job),

@@ -7,15 +7,18 @@ and nobody is answered before that transaction is on disk.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import close_old_connections, connection, transaction
 
 T = TypeVar("T")
+
+log = logging.getLogger("pilotext.writer")
 
 MOST = 100
 """Writes in one transaction: other processes must get their turn."""
@@ -36,10 +39,10 @@ class _Write:
 
 
 class Writer:
-    """The writing thread of this process. It ends with the process."""
+    """The writing thread of this process. It ends with the process, if it is not stopped before."""
 
     def __init__(self) -> None:
-        self._waiting: SimpleQueue[_Write] = SimpleQueue()
+        self._waiting: SimpleQueue[_Write | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -56,17 +59,29 @@ class Writer:
             raise write.error
         return write.shared, write.answer
 
+    def stop(self) -> None:
+        """Do what waits, and end."""
+        self._waiting.put(None)
+        self._thread.join()
+
     def _run(self) -> None:
         with connection.cursor() as cursor:
             cursor.connection.executescript(_CACHE)
-        while True:
-            batch = [self._waiting.get()]
-            while len(batch) < MOST:
-                try:
-                    batch.append(self._waiting.get_nowait())
-                except Empty:
-                    break
-            self._commit(batch)
+        while (first := self._waiting.get()) is not None:
+            self._commit([first, *self._more()])
+        connection.close()
+
+    def _more(self) -> Iterator[_Write]:
+        """What else waits already."""
+        for _ in range(MOST - 1):
+            try:
+                write = self._waiting.get_nowait()
+            except Empty:
+                return
+            if write is None:
+                self._waiting.put(None)
+                return
+            yield write
 
     def _commit(self, batch: list[_Write]) -> None:
         close_old_connections()
@@ -74,7 +89,8 @@ class Writer:
             with transaction.atomic():
                 for write in batch:
                     _in_savepoint(write)
-        except DatabaseError:
+        except Exception:  # whatever it was, nothing of this is on disk
+            log.exception("a commit of %d writes failed; each is done again by itself", len(batch))
             for write in batch:
                 write.shared, write.error = False, None
         finally:
@@ -83,8 +99,12 @@ class Writer:
 
 
 def _in_savepoint(write: _Write) -> None:
+    raw = connection.connection
+    raw.execute("SAVEPOINT one_write")
     try:
-        with transaction.atomic():
-            write.answer = write.work()
+        write.answer = write.work()
     except Exception as error:  # noqa: BLE001  raised again where the answer is waited for
         write.error = error
+        raw.execute("ROLLBACK TO one_write")
+        transaction.set_rollback(False)  # something within may have asked for it, and has it
+    raw.execute("RELEASE one_write")

@@ -44,7 +44,8 @@ def candidates(site: Site, at: float, *, limit: int) -> list[Candidate]:
     """Up to `limit` jobs for a site, best first."""
     lanes = []
     active = _active_by_task()
-    for task in Task.objects.filter(state="running", experiment_id=site.experiment_id).order_by("pk"):
+    running = Task.objects.filter(state="running", experiment_id=site.experiment_id)
+    for task in running.only("sites", "share").order_by("pk"):
         waiting = deque(_ready(task, site, at, limit))
         if waiting:
             lanes.append(_Lane(task.pk, task.share, active.get(task.pk, 0), waiting))

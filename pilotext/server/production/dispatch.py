@@ -25,10 +25,12 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB
 from pilotext.server.production.tokens import fingerprint, make_token
 from pilotext.server.rows import ById, insert
 
-_JOB = ById(lambda: models.Job.objects.select_related("task__experiment"))
+_JOB = ById(lambda: models.Job.objects.select_related("task__experiment").defer("task__document"))
 
 FRESH_S = 1.0
 AHEAD = 200
+PLENTY = 2000
+"""More places than all processes together give away in the moment that they trust an earlier count."""
 
 
 @dataclass(frozen=True)
@@ -145,12 +147,38 @@ def _claim(job_id: int, asker: Asker, lease_s: float) -> Lease | None:
     return Lease(attempt, token, expand(job.task, job, number, target, attempt), at + lease_s, lease_s)
 
 
+@dataclass
+class _Room:
+    """Places that a site had left a moment ago, less those that this process gave away since."""
+
+    counted: float
+    limit: int
+    left: int
+
+
+_rooms: dict[int, _Room] = {}
+
+
 def _check_room(site: models.Site) -> None:
-    """Held for the transaction: of two that want the last place, the second waits and then sees it taken."""
+    """Counted for every job when it becomes narrow, and once a moment while there is plenty."""
     if site.max_active is None:
         return
+    room = _rooms.get(site.pk)
+    plenty = room is not None and room.left > PLENTY and room.limit == site.max_active
+    if room is not None and plenty and now() - room.counted < FRESH_S:
+        room.left -= 1
+        return
+    _count_room(site)
+
+
+def _count_room(site: models.Site) -> None:
+    """Held for the transaction: of two that want the last place, the second waits and then sees it taken."""
     limit = models.Site.objects.select_for_update().values_list("max_active", flat=True).get(pk=site.pk)
-    if limit is not None and models.Attempt.objects.filter(site=site, state__in=ACTIVE_ATTEMPT).count() >= limit:
+    if limit is None:
+        return
+    left = limit - models.Attempt.objects.filter(site=site, state__in=ACTIVE_ATTEMPT).count()
+    _rooms[site.pk] = _Room(now(), limit, left)
+    if left <= 0:
         raise SiteFullError
 
 

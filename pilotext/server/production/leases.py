@@ -24,7 +24,7 @@ _KNOWN_COUNTERS = 50
 
 
 def _attempts() -> QuerySet[Attempt]:
-    return Attempt.objects.select_related("job", "task__experiment", "site")
+    return Attempt.objects.select_related("job", "task__experiment", "site").defer("task__document")
 
 
 _ATTEMPT = ById(_attempts)
