@@ -62,12 +62,12 @@ def drive(work: Callable[[Load], Done], loads: Sequence[Load]) -> Done:
 
 
 def lives(load: Load) -> Done:
-    """Agents that each take one job after the other through its life: getJob, two updates, report."""
+    """Agents that each take job after job through its life, getJob, two updates, report, while there are any."""
     done = Done()
     stop = time.monotonic() + load.seconds
     began = time.monotonic()
     _in_threads(load.agents, lambda number: _one_agent(load, number, stop, done))
-    done.seconds = time.monotonic() - began
+    done.seconds = done.seconds - began
     return done
 
 
@@ -118,11 +118,11 @@ def _one_agent(load: Load, number: int, stop: float, done: Done) -> None:
     while time.monotonic() < stop:
         lease, seconds = _job(connection, agent)
         if lease is None:
-            time.sleep(0.05)
-            continue
+            break
         done.times.setdefault("job", []).append(seconds)
         _live(connection, lease, done)
         done.lives += 1
+        done.seconds = time.monotonic()
     connection.close()
 
 

@@ -50,7 +50,7 @@ def fill(database: str, jobs: int) -> None:
 
 def _fill_task(number: int) -> None:
     from pilotext.server.database import insert_many  # noqa: PLC0415  needs boot
-    from pilotext.server.production.models import Experiment, Job, Task  # noqa: PLC0415
+    from pilotext.server.production.models import Attempt, Experiment, Job, Site, Task  # noqa: PLC0415
 
     experiment = Experiment.objects.get(name="COMPASS")
     name = f"filled-{Task.objects.count() + 1}"
@@ -66,6 +66,18 @@ def _fill_task(number: int) -> None:
     )
     same = {"task": task, "type": task.type, "priority": 1000}
     insert_many(Job, same, ("file", "run", "chunk", "state", "code"), _rows(number))
+    ended = Job.objects.filter(task=task, state__in=("finished", "failed")).values_list("pk", flat=True)
+    site = Site.objects.get(name="CERN_COMPASS_PROD")
+    same = {
+        "task": task,
+        "site": site,
+        "number": 1,
+        "state": "finished",
+        "lease_s": 600.0,
+        "lease_until": 0.0,
+        "ended": 1.0,
+    }
+    insert_many(Attempt, same, ("job_id", "token"), ((pk, f"token of {pk}") for pk in ended))
 
 
 def _rows(number: int) -> Iterator[tuple[str, int, int, str, str]]:

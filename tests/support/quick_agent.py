@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext.engines.client import Client, ServerError
@@ -40,7 +41,9 @@ def append(path: Path, line: str) -> None:
         file.write(f"{line}\n")
 
 
-def main(url: str, token: str, site: str, name: str, folder: Path) -> None:
+def main(words: Sequence[str]) -> None:
+    url, token, site, name, shared = words
+    folder = Path(shared)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     client = Telling(url, token)
@@ -79,4 +82,4 @@ def work(client: Client, spool: Spool, lease: LeasedJob, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], Path(sys.argv[5]))
+    main(sys.argv[1:])

@@ -62,7 +62,7 @@ class _Ahead:
     found: float
     waiting: deque[Candidate]
     more: bool
-    """There were more than these."""
+    """When these are used up, it is worth looking again at once."""
 
 
 class Dispatcher:
@@ -111,7 +111,7 @@ class Dispatcher:
 
 def _look_ahead(site: models.Site, at: float) -> _Ahead:
     found = deque(candidates(site, at, limit=AHEAD))
-    return _Ahead(at, found, more=len(found) == AHEAD)
+    return _Ahead(at, found, more=bool(found))
 
 
 class SiteFullError(Exception):
