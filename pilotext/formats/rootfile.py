@@ -37,6 +37,8 @@ _PDEATHSIG = 1
 class RootSummary(Record, frozen=True):
     """What was found in a ROOT file: entries of each tree (newest cycle), number of objects read, and how.
 
+    `histograms` counts the histograms (newest cycles), `filled` their entries together.
+
     `problem` is None for a whole file, else the sentence that says what is wrong, with the byte `offset` where one is
     known. Method `not checked` says that the check itself failed; `problem` then says why, and the file is not blamed.
     """
@@ -45,6 +47,8 @@ class RootSummary(Record, frozen=True):
     method: Method
     trees: dict[str, int] = {}
     objects: int = 0
+    histograms: int = 0
+    filled: int = 0
     problem: str | None = None
     offset: int | None = None
 
@@ -59,18 +63,19 @@ def check(path: Path) -> RootSummary:
     except ImportError:
         return RootSummary(size, "header, size and trailer")
     trees: dict[str, int] = {}
+    filled: list[int] = []
     read: list[str] = []
     try:
         # Reads by position: a mapped file that somebody shortens would end the check with SIGBUS.
         with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
             for name, key in _keys(file):
                 read.append(name)
-                _read_object(key, name, trees)
+                _read_object(key, name, trees, filled)
     except Exception as error:  # noqa: BLE001  # any error that damage can cause: see the reader's own, zlib, assertions
         reason = f"{type(error).__name__}: {_one_line(str(error))}"
         place = f"reading {read[-1]}" if read else "opening it"
-        return RootSummary(size, "every branch read", trees, len(read), f"{place} failed: {reason}")
-    return RootSummary(size, "every branch read", trees, len(read))
+        return RootSummary(size, "every branch read", trees, len(read), problem=f"{place} failed: {reason}")
+    return RootSummary(size, "every branch read", trees, len(read), len(filled), sum(filled))
 
 
 def check_in_child(path: Path, timeout_s: float, tick: Callable[[], None]) -> RootSummary:
@@ -144,8 +149,8 @@ def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield name if key.fCycle == newest[key.fName] else f"{name};{key.fCycle}", key
 
 
-def _read_object(key: Any, name: str, trees: dict[str, int]) -> None:
-    """Read one object of the file, a tree basket by basket.
+def _read_object(key: Any, name: str, trees: dict[str, int], filled: list[int]) -> None:
+    """Read one object of the file, a tree basket by basket; of a histogram, note how often it was filled.
 
     Baskets are decompressed, which proves their bytes by the compressor's checksum, and not interpreted: PHAST's
     classes need not be known here. An older cycle is a backup that no program reads: its bytes have to be there.
@@ -157,7 +162,7 @@ def _read_object(key: Any, name: str, trees: dict[str, int]) -> None:
             _read_branch(branch)
         trees[name] = int(tree.num_entries)
     elif newest and key.fClassName.startswith(_HISTOGRAMS):
-        key.get()
+        filled.append(round(key.get().member("fEntries")))
     else:
         key.get_uncompressed_chunk_cursor()
 

@@ -61,8 +61,9 @@ def _check_raw_input(file: Input, path: Path, checked: Checked, tick: Callable[[
 def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], tick: Callable[[], None]) -> Checked:
     """Prove every output whole, put the placeholder where the job allows it, and hold the job's law.
 
-    `counters` are the numbers known so far. Counts `<kind>_entries` for ROOT files (entries of their largest tree) and
-    `<kind>_events` for raw files. `tick` is called several times a second and may raise.
+    `counters` are the numbers known so far. Counts `<kind>_entries` for ROOT files (entries of their largest tree; of a
+    file of histograms, of everything in it) and `<kind>_events` for raw files. `tick` is called several times a second
+    and may raise.
     """
     checked = Checked()
     for output in job.outputs:
@@ -105,7 +106,9 @@ def _check_root(output: Output, path: Path, checked: Checked, tick: Callable[[],
         name = "output-unchecked" if summary.method == "not checked" else "output-damaged"
         where = "" if summary.offset is None else f" at byte {summary.offset}:"
         return [_finding(name, f"{output.name}:{where} {summary.problem}", "validate", output.name)]
-    if summary.trees:
+    if output.kind == "hist" and (summary.trees or summary.histograms):
+        checked.count("hist_entries", sum(summary.trees.values()) + summary.filled)
+    elif summary.trees:
         checked.count(f"{output.kind}_entries", max(summary.trees.values()))
     return []
 
