@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -48,6 +49,14 @@ class Claim(Generic[M]):
         ids = list(free.values_list("pk", flat=True)[:most])
         self._model._default_manager.filter(pk__in=ids).update(busy_until=now() + CLAIM_S)
         return ids
+
+
+def claims(rows: QuerySet[M], most: int) -> Iterator[Claim[M]]:
+    """Claims of all rows that are free, up to `most` at a time, each row once."""
+    last = 0
+    while claim := Claim(rows.filter(pk__gt=last).order_by("pk"), most):
+        last = claim.ids[-1]
+        yield claim
 
 
 def wait_after(tries: int, first_s: float) -> float:

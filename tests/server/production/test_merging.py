@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.advance import advance
+from pilotext.server.production.cycle import STEPS, run_once
 from pilotext.server.production.decisions import move_job
 from pilotext.server.production.machines.job import reopen
 from pilotext.server.production.models import Event, Job, MergeGroup, Output, Product, Task
@@ -14,11 +15,10 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import EVENTS, chunks, cycle, do, do_all, product, storage, submit_runs
-from tests.server.support import events, fail, leased
+from tests.server.support import WHY, events, fail, leased
 
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
-WHY = Reason("maria", "I have looked at it")
 KEPT = "memory://tape//castor/cern.ch/compass/generalprod/oracle_dst/soft/mDST/mDST-1-0-7.root"
 
 
@@ -219,7 +219,8 @@ def test_an_empty_dump_is_no_input_and_is_not_counted(storage: MemoryStorage) ->
     do(leased(), storage, empty_dump=True)
     do_all(storage)
     cycle()
-    assert len((given := leased()).job.inputs) == 2
+    given = leased()
+    assert len(given.job.inputs) == 2
     do(given, storage)
     cycle(2)
     assert product("dump").state == "kept"
@@ -256,8 +257,6 @@ def test_a_merged_file_that_is_gone_before_it_is_kept_is_merged_anew_by_itself(s
 
 def test_a_cycle_that_is_broken_off_after_any_step_ends_the_same(storage: MemoryStorage) -> None:
     submit_runs({1: 2, 2: 2}, merges=("mdst", "hist", "dump"))
-    from pilotext.server.production.cycle import STEPS, run_once  # noqa: PLC0415
-
     for round_ in range(60):
         run_once(STEPS[: round_ % (len(STEPS) + 1)])
         do_all(storage)

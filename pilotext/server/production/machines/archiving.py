@@ -18,7 +18,7 @@ from pilotext.profile.expand import printed
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance, record
-from pilotext.server.production.claims import Claim, wait_after
+from pilotext.server.production.claims import claims, wait_after
 from pilotext.server.production.expanded import task_facts
 from pilotext.server.production.models import Evidence, Job, LogArchive, Task
 from pilotext.server.production.models.common import now
@@ -65,7 +65,7 @@ def make_archives() -> int:
     wanted = LogArchive.objects.filter(state="wanted", task__state="archiving")
     done = 0
     for due in (wanted.filter(run__isnull=False), wanted.filter(~Exists(open_run), run__isnull=True)):
-        while claim := Claim(due.order_by("pk"), 1):
+        for claim in claims(due, 1):
             archive = LogArchive.objects.select_related("task__experiment").get(pk=claim.ids[0])
             wait_s = 0.0
             try:

@@ -13,7 +13,7 @@ from pilotext.errors import ChecksumError, NotFoundError, StorageError
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.claims import Claim, wait_after
+from pilotext.server.production.claims import claims, wait_after
 from pilotext.server.production.machines.archiving import logs_of
 from pilotext.server.production.machines.keeping import merged_outputs
 from pilotext.server.production.models import LogArchive, Output, Product, Task
@@ -32,8 +32,8 @@ _WHO = "cleaning"
 def clean_products() -> int:
     """The chunk files of kept products are removed, and merged files that a later merge has replaced."""
     done = 0
-    due = Product.objects.filter(state="kept", task__state="archiving").order_by("pk")
-    while claim := Claim(due, 1):
+    due = Product.objects.filter(state="kept", task__state="archiving")
+    for claim in claims(due, 1):
         product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
         wait_s = 0.0
         try:
@@ -50,7 +50,7 @@ def clean_logs() -> int:
     whole = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=True, state__in=("kept", "cleaned"))
     due = LogArchive.objects.filter(Exists(whole), run__isnull=False, state="kept", task__state="archiving")
     done = 0
-    while claim := Claim(due.order_by("pk"), 1):
+    for claim in claims(due, 1):
         archive = LogArchive.objects.select_related("task").get(pk=claim.ids[0])
         rows = LogArchive.objects.filter(pk=archive.pk)
         assert archive.run is not None, "only archives of runs are due"

@@ -9,7 +9,7 @@ from pilotext.profile.expand import printed
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.claims import Claim, wait_after
+from pilotext.server.production.claims import claims, wait_after
 from pilotext.server.production.expanded import task_facts
 from pilotext.server.production.machines.job import reopen
 from pilotext.server.production.models import Output, Product
@@ -31,7 +31,7 @@ _WHO = "keeping"
 def keep_products() -> int:
     """Products that passed their check are copied to where they are kept, one at a time."""
     done = 0
-    while claim := Claim(Product.objects.filter(state__in=("checked", "copying")).order_by("pk"), 1):
+    for claim in claims(Product.objects.filter(state__in=("checked", "copying")), 1):
         product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
         wait_s = 0.0
         try:

@@ -18,7 +18,7 @@ from pilotext.profile.records import Staging
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.claims import Claim, wait_after
+from pilotext.server.production.claims import claims, wait_after
 from pilotext.server.production.machines import staging
 from pilotext.server.production.models import Experiment, StagedFile
 from pilotext.server.production.models.common import now
@@ -65,7 +65,7 @@ def _each(which: Callable[[Staging], Q], work: Work) -> int:
     for experiment in Experiment.objects.all():
         limits = profile_of(experiment.name).staging
         rows = StagedFile.objects.filter(pk__in=StagedFile.objects.filter(which(limits), experiment=experiment))
-        while claim := Claim(rows.order_by("run", "pk"), _AT_ONCE):
+        for claim in claims(rows, _AT_ONCE):
             files = list(StagedFile.objects.filter(pk__in=claim.ids))
             with storing.moving(claim.renew) as mover:
                 for some in _requests(files, limits.request_files):

@@ -36,6 +36,7 @@ def plan_staging() -> int:
 
 def _plan_some(experiment: Experiment, limits: Staging) -> int:
     files, size = _room(experiment, limits)
+    idle = files == limits.files
     if files <= 0 or size <= 0:
         return 0
     jobs = (
@@ -48,7 +49,7 @@ def _plan_some(experiment: Experiment, limits: Staging) -> int:
     moved = 0
     for job in jobs:
         size -= job.size or limits.unknown_bytes
-        if size < 0 and moved:  # a single file above the limit comes all the same, by itself
+        if size < 0 and (moved or not idle):  # a single file above the limit comes all the same, by itself
             break
         moved += _want(job)
     return moved
