@@ -160,6 +160,7 @@ def _job(
         outputs=tuple(_output(rule, scope) for rule in job_type.outputs),
         log=None if log is None else LogTarget(tuple(map(scope.print, log.to)), scope.print(log.name)),
         law=job_type.success.law,
+        soft_stop=job_type.soft_stop,
         limits=limits,
         report=facts.report,
     )

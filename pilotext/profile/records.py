@@ -13,7 +13,7 @@ import msgspec
 
 from pilotext.decode import nearest
 from pilotext.errors import UsageError
-from pilotext.model import Action, Cause, Kind, Limits
+from pilotext.model import Action, Cause, Kind, Limits, SoftStop
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +69,8 @@ class JobType(_Strict, frozen=True):
     limits: Limits = Limits()
     priority: int = 1000
     success: Success = Success()
+    soft_stop: SoftStop | None = None
+    """How its programs are asked to finish early."""
     values: dict[str, str] = {}
     """Values of the experiment that are others for this type."""
     merges: tuple[str, ...] = ()

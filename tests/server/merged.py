@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -45,15 +46,15 @@ def do(given: Lease, storage: MemoryStorage, *, events: int | None = None, empty
 
     A chunk holds EVENTS events unless said otherwise, a merged file those of its inputs.
     """
-    inputs = [each.events for each in given.job.inputs]
     merging = given.job.kind == "merging"
-    count = (sum(each or 0 for each in inputs) if merging else EVENTS) if events is None else events
+    inputs = b"".join(storage.files[each.sources[0]] for each in given.job.inputs) if merging else b""
+    count = (sum(map(int, re.findall(rb": (\d+)", inputs))) if merging else EVENTS) if events is None else events
     report = report_of(given)
     outputs = []
     for file in given.job.outputs:
         data = f"{file.published_name}: {count}".encode().ljust(1000)
         if merging:
-            data = b"".join(storage.files[each.sources[0]] for each in given.job.inputs)
+            data = inputs
         elif file.kind == "dump" and empty_dump:
             data = PLACEHOLDER
         url = f"{file.destinations[0]}{file.published_name}"
