@@ -76,7 +76,8 @@ exec "{payloads}/phast.exe" "$@"
 """
 HADD = """#!/bin/bash
 [ "$1" = -f ] || exit 1
-exec "{payloads}/phast.exe" -m -o "${{@:2}}"
+echo "hadd Target file: $2"
+exec "{payloads}/phast.exe" -m -o "${{@:2}}" > /dev/null
 """
 
 
