@@ -118,5 +118,7 @@ class Job(models.Model):
             models.Index(
                 fields=["staged_file"], name="job_by_staged_file", condition=models.Q(staged_file__isnull=False)
             ),
-            models.Index(fields=["changed"], name="job_manual", condition=models.Q(state="manual")),
+            models.Index(fields=["state", "id"], name="job_by_state"),
+            # SQLite takes it only for queries that say `code > ''`, too.
+            models.Index(fields=["code", "id"], name="job_by_code", condition=models.Q(code__gt="")),
         ]
