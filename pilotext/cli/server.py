@@ -12,7 +12,7 @@ from pilotext.cli.output import say
 from pilotext.codes import Exit
 from pilotext.errors import UsageError
 
-THREADS = 8
+THREADS = 64
 ROLES = ("viewer", "expert", "manager", "agent")
 
 

@@ -7,13 +7,14 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import Model
 
 from pilotext.errors import UsageError
+from pilotext.server.writer import Writer
 
 T = TypeVar("T")
 
@@ -90,6 +91,16 @@ def insert_many(
         cursor.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({places})", [(*values, *row) for row in rows])  # noqa: S608  names of our own
 
 
+_writer: Writer | None = None
+
+
+def share_commits() -> None:
+    """From now on, the transactions of this process share commits; only where the database has one writer at a time."""
+    global _writer  # noqa: PLW0603  one in a process, as the database is
+    if connection.vendor == "sqlite" and _writer is None:
+        _writer = Writer()
+
+
 def transact(work: Callable[[], T]) -> T:
     """Do `work` in one transaction: all that it writes, or nothing.
 
@@ -97,6 +108,10 @@ def transact(work: Callable[[], T]) -> T:
     """
     if connection.in_atomic_block:
         return work()
+    if _writer is not None:
+        shared, answer = _writer.do(work)
+        if shared:
+            return cast("T", answer)
     for number in range(_TRIES - 1):
         try:
             with transaction.atomic():

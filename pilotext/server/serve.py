@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -18,6 +19,9 @@ AGAIN_AFTER_S = 1.0
 """A part that ended by itself is started again after this time."""
 
 STOP_WITHIN_S = 20.0
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
 
 def serve_web(host: str, port: int, threads: int, tls: tuple[Path, Path] | None = None) -> None:
@@ -67,7 +71,13 @@ def serve_all(parts: Sequence[Sequence[str]]) -> None:
 
 
 def _start(part: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-P", "-X", "utf8", "-m", "pilotext", "server", *part])
+    words = [sys.executable, "-P", "-X", "utf8", "-m", "pilotext", "server", *part]
+    return subprocess.Popen(words, preexec_fn=_end_with_parent)  # noqa: PLW1509  there are no other threads
+
+
+def _end_with_parent() -> None:
+    """A part whose parent was killed would keep the port, and nobody would know of it."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:

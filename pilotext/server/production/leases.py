@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.db.models import QuerySet
+
 from pilotext.decode import from_plain
 from pilotext.messages import Heartbeat, HeartbeatAnswer
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.advance import Reason, advance, advance_one
 from pilotext.server.production.consequence import follow_failure
 from pilotext.server.production.models import Attempt, Job
 from pilotext.server.production.models.common import now
@@ -13,6 +17,7 @@ from pilotext.server.production.pilot_verdict import PilotSaid, verdict_without_
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.production.tokens import same
+from pilotext.server.rows import ById, change
 
 AT_ONCE = 200
 """Expired leases in one transaction: the web must get its turn between."""
@@ -20,10 +25,17 @@ AT_ONCE = 200
 _KNOWN_COUNTERS = 50
 
 
+def _attempts() -> QuerySet[Attempt]:
+    return Attempt.objects.select_related("job", "task__experiment", "site").defer("task__document")
+
+
+_ATTEMPT = ById(_attempts)
+_LOCKED = ById(_attempts, lock=("self", "job"))
+
+
 def attempt_of(attempt_id: int, token: str, *, lock: bool = False) -> Attempt:
     """The attempt that this token belongs to. RefusalError does not tell a wrong token from a missing attempt."""
-    rows = Attempt.objects.select_for_update(of=("self",)) if lock else Attempt.objects.all()
-    attempt = rows.select_related("job", "task__experiment", "site").filter(pk=attempt_id).first()
+    attempt = (_LOCKED if lock else _ATTEMPT).get(attempt_id)
     if attempt is None or not same(token, attempt.token):
         raise RefusalError("forbidden", "this token does not belong to that attempt.")
     return attempt
@@ -42,14 +54,14 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
     if attempt.state not in ACTIVE_ATTEMPT:
         return HeartbeatAnswer("stop", attempt.lease_until, f"this attempt is {attempt.state}")
     until = at + attempt.lease_s
-    changes = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
+    changes: dict[str, Any] = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
     if beat.progress:
         changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
-    Attempt.objects.filter(pk=attempt.pk).update(**changes)
     if attempt.state == "leased":
-        reason = Reason("dispatch", f"attempt {attempt.number} is heard of")
-        Attempt.objects.filter(pk=attempt.pk).update(state="running")
-        advance(JOB, Job.objects.filter(pk=attempt.job_id, state="sent"), "running", reason)
+        changes["state"] = "running"
+        if attempt.job.state == "sent":
+            advance_one(JOB, attempt.job, "running", Reason("dispatch", f"attempt {attempt.number} is heard of"))
+    change(Attempt, attempt.pk, {}, **changes)
     if attempt.stop:
         return HeartbeatAnswer("stop", until, attempt.stop)
     return HeartbeatAnswer("go-on", until)

@@ -50,6 +50,8 @@ def jobs(
 ) -> JobList:
     """A page of jobs in the order of their ids."""
     rows = Job.objects.filter(pk__gt=after).select_related("task").order_by("pk")
+    if code:
+        rows = rows.filter(code__gt="")
     asked = {"task__name": task, "state": state, "run": run, "code": code, "product": product}
     found = list(rows.filter(**{name: value for name, value in asked.items() if value is not None})[: limit + 1])
     page = found[:limit]

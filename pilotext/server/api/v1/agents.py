@@ -24,12 +24,15 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import AGENT
 from pilotext.server.production.tickets import fetch_job
+from pilotext.server.rows import ById
 from pilotext.server.settings import LEASE_S
 
 ASK_AGAIN_S = 2.0
 BEATS_PER_LEASE = 4
+SEEN_EVERY_S = 30.0
 
 dispatcher = Dispatcher()
+_AGENT = ById(lambda: Agent.objects.select_related("site"))
 
 
 class Ticket(Record, frozen=True):
@@ -58,12 +61,13 @@ def _welcome(said: AgentHello, site: Site) -> AgentWelcome:
 
 
 def get_job(call: Call) -> JobAnswer:
-    agent = Agent.objects.select_related("site").filter(pk=call.number("agent")).first()
+    agent = _AGENT.get(call.number("agent"))
     if agent is None:
         raise RefusalError("not-found", "there is no such agent; say hello first.")
     if call.caller.site not in (None, agent.site_id):
         raise RefusalError("forbidden", "this token is for another site.")
-    Agent.objects.filter(pk=agent.pk).update(seen=now())
+    if now() - agent.seen > SEEN_EVERY_S:
+        transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
     if agent.state != "active":
         return JobAnswer(ask_again_s=ASK_AGAIN_S)
     request: JobRequest = call.body

@@ -76,8 +76,9 @@ class Attempt(models.Model):
             models.UniqueConstraint(fields=["job"], condition=_ACTIVE, name="attempt_active_once"),
         ]
         indexes = [
-            models.Index(fields=["lease_until"], name="attempt_lease", condition=_ACTIVE),
-            models.Index(fields=["site", "task"], name="attempt_active_at", condition=_ACTIVE),
+            # With the state first, and not of the active ones only: SQLite would not take that for a list of states.
+            models.Index(fields=["state", "lease_until"], name="attempt_lease"),
+            models.Index(fields=["state", "site", "task"], name="attempt_active_at"),
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["ended"], name="attempt_by_end"),
         ]

@@ -111,5 +111,7 @@ class Job(models.Model):
             models.Index(fields=["task", "run", "product"], name="job_by_run"),
             # Dispatch reads this one; it holds only what can be given out.
             models.Index(fields=["task", "-priority", "id"], name="job_ready", condition=models.Q(state="ready")),
-            models.Index(fields=["changed"], name="job_manual", condition=models.Q(state="manual")),
+            models.Index(fields=["state", "id"], name="job_by_state"),
+            # SQLite takes it only for queries that say `code > ''`, too.
+            models.Index(fields=["code", "id"], name="job_by_code", condition=models.Q(code__gt="")),
         ]
