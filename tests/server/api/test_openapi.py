@@ -32,7 +32,7 @@ from pilotext.server.production.tokens import issue  # noqa: E402
 from pilotext.server.web import DOCUMENT, V1, Application  # noqa: E402
 from tests.server.support import leased, submit  # noqa: E402
 
-EXAMPLES = 300 if os.environ.get("PILOTEXT_SOAK") else 15
+EXAMPLES = 300 if os.environ.get("PILOTEXT_SOAK") else 10
 
 PROMISES: list[Any] = [
     checks.not_a_server_error,
