@@ -69,7 +69,8 @@ def job(job_id: int) -> JobPage:
 
 def _counts(rows: QuerySet[Job]) -> defaultdict[int, tuple[Counts, Counts]]:
     counts: defaultdict[int, tuple[Counts, Counts]] = defaultdict(lambda: ({}, {}))
-    for task_id, product, state, number in rows.values_list("task_id", "product", "state").annotate(Count("pk")):
+    grouped = rows.values_list("task_id", "state", "product")  # in the order of an index
+    for task_id, state, product, number in grouped.annotate(Count("pk")):
         mine = counts[task_id][1 if product else 0]
         mine[state] = mine.get(state, 0) + number
     return counts
