@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from django.db.models import Count, Q
@@ -20,6 +20,7 @@ class Candidate:
     job: int
     task: int
     priority: int
+    type: str
     avoid: dict[str, float]
 
     def avoids(self, node: str, at: float) -> bool:
@@ -40,12 +41,12 @@ class _Lane:
         return -self.waiting[0].priority, (self.active + 1) / self.share, self.task
 
 
-def candidates(site: Site, at: float, *, limit: int) -> list[Candidate]:
-    """Up to `limit` jobs for a site, best first."""
+def candidates(site: Site, at: float, *, limit: int, without: Collection[str] = ()) -> list[Candidate]:
+    """Up to `limit` jobs for a site, best first; none of the types in `without`."""
     lanes = []
     active = _active_by_task()
     for task in Task.objects.filter(state="running", experiment_id=site.experiment_id).order_by("pk"):
-        waiting = deque(_ready(task, site, at, limit))
+        waiting = deque(_ready(task, site, at, limit, without))
         if waiting:
             lanes.append(_Lane(task.pk, task.share, active.get(task.pk, 0), waiting))
     return list(_interleave(lanes, limit))
@@ -56,14 +57,16 @@ def _active_by_task() -> dict[int, int]:
     return dict(rows)
 
 
-def _ready(task: Task, site: Site, at: float, limit: int) -> Iterator[Candidate]:
+def _ready(task: Task, site: Site, at: float, limit: int, without: Collection[str]) -> Iterator[Candidate]:
     here = Q(site_id=site.pk)
     if not task.sites or site.name in task.sites:
         here |= Q(site_id=None)
     jobs = Job.objects.filter(here, task_id=task.pk, state="ready", not_before__lte=at).order_by("-priority", "id")
-    for pk, priority, avoid in jobs.values_list("pk", "priority", "avoid")[:limit]:
+    if without:
+        jobs = jobs.exclude(type__in=without)
+    for pk, priority, job_type, avoid in jobs.values_list("pk", "priority", "type", "avoid")[:limit]:
         if avoid.get(f"site:{site.name}", 0.0) <= at:
-            yield Candidate(pk, task.pk, priority, avoid)
+            yield Candidate(pk, task.pk, priority, job_type, avoid)
 
 
 def _interleave(lanes: Iterable[_Lane], limit: int) -> Iterator[Candidate]:

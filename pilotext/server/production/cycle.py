@@ -17,6 +17,7 @@ from django.db import close_old_connections
 
 from pilotext.server.production.leases import expire_leases
 from pilotext.server.production.machines.agent import forget_agents
+from pilotext.server.production.machines.breaker import watch_breakers
 from pilotext.server.production.machines.job import ready_without_staging
 from pilotext.server.production.machines.task import end_cancelled, finish_tasks
 
@@ -34,6 +35,7 @@ class Step:
 
 STEPS: tuple[Step, ...] = (
     Step("leases", expire_leases),
+    Step("breakers", watch_breakers),
     Step("cancelled", end_cancelled),
     Step("ready", ready_without_staging),
     Step("agents", forget_agents, every_s=30.0),

@@ -5,9 +5,10 @@ from django.db import models
 from pilotext.server.production.models.common import now, only_states_of
 from pilotext.server.production.models.people import Agent
 from pilotext.server.production.models.task import Experiment, Job, Site, Task
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, FAILED_ATTEMPT
 
 _ACTIVE = models.Q(state__in=ACTIVE_ATTEMPT)
+_FAILED = models.Q(state__in=FAILED_ATTEMPT)
 
 
 class Signature(models.Model):
@@ -73,6 +74,8 @@ class Attempt(models.Model):
             models.Index(fields=["site", "task"], name="attempt_active_at", condition=_ACTIVE),
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["ended"], name="attempt_by_end"),
+            # Counting errors and watching for breakers read this one alone; most attempts are not in it.
+            models.Index(fields=["ended", "site", "task", "code", "cause"], name="attempt_failed", condition=_FAILED),
         ]
 
 

@@ -86,6 +86,10 @@ class Job(models.Model):
     not_before = models.FloatField(default=0.0)
     attempts = models.IntegerField(default=0)
     charged = models.IntegerField(default=0)
+    since = models.IntegerField(default=0)
+    """The attempts up to this number were before somebody sent the job anew: the policy counts those after it."""
+    assigned = models.TextField(default="")
+    """Who looks into it, while it waits for a decision."""
     memory_mb = models.FloatField(null=True)
     avoid = models.JSONField(default=dict)
     """Nodes, and sites as `site:NAME`, that do not get it before the point in time given with each."""
