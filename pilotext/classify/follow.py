@@ -39,7 +39,7 @@ class LogScan:
     def __init__(self, ruleset: RuleSet, *, kind: str, job_type: str, streams: Mapping[str, Path]) -> None:
         names = sorted(streams, key=lambda name: place_in_log(name, 0))
         self._streams = [
-            (Tail(streams[name]), StreamMatcher(name, *_meant_for(name, ruleset, kind, job_type))) for name in names
+            (Tail(streams[name]), StreamMatcher(name, *meant_for(name, ruleset, kind, job_type))) for name in names
         ]
         self._bytes = 0
         self._matches: Matches | None = None
@@ -115,7 +115,7 @@ class LogScan:
                     yield Dropped(rule=watch.rule.id, reason=f"{what} and was given up there")
 
 
-def _meant_for(name: str, ruleset: RuleSet, kind: str, job_type: str) -> tuple[list[Watch], list[CounterText]]:
+def meant_for(name: str, ruleset: RuleSet, kind: str, job_type: str) -> tuple[list[Watch], list[CounterText]]:
     """What is to be looked for in the stream `name` of such a job."""
     watches = [
         Watch(name, rule, condition)

@@ -14,7 +14,7 @@ from pilotext.model import Record
 from pilotext.server.api import metrics, openapi
 from pilotext.server.api.door import Door, Environ
 from pilotext.server.api.endpoint import Call, Endpoint
-from pilotext.server.api.v1 import agents, managers
+from pilotext.server.api.v1 import agents, managers, managing
 
 
 class Health(Record, frozen=True):
@@ -37,6 +37,7 @@ def api_document(_call: Call) -> Any:
 V1 = (
     *agents.ENDPOINTS,
     *managers.ENDPOINTS,
+    *managing.ENDPOINTS,
     Endpoint("GET", "/health", "anyone", Health, health, "Whether the server and its database answer."),
 )
 _DOCUMENT = Endpoint("GET", "/api/v1/openapi.json", "anyone", dict, api_document, "This document.")

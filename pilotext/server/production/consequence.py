@@ -28,8 +28,7 @@ def follow_failure(
     decision on the same attempt charged is not charged twice.
     """
     job = attempt.job
-    profile = profile_of(attempt.task.experiment.name)
-    decision = decide(profile.retry, fault, _history(attempt), site=attempt.site.name, chance=_chance.random())
+    decision = decide_on(attempt, fault)
     at = now()
     charged = decision.charged and not Breaker.objects.filter(probe=attempt.pk).exists()
     state = "ready" if decision.state == "defined" and not attempt.task.staging else decision.state
@@ -51,6 +50,12 @@ def follow_failure(
     text = f"{state}: {decision.why}" if moved else "the job had been decided on"
     Attempt.objects.filter(pk=attempt.pk).update(charged=bool(moved) and charged, decision=text)
     return decision if moved else None
+
+
+def decide_on(attempt: Attempt, fault: Fault) -> Decision:
+    """What the policy of its experiment makes of a failed attempt; nothing is moved."""
+    retry = profile_of(attempt.task.experiment.name).retry
+    return decide(retry, fault, _history(attempt), site=attempt.site.name, chance=_chance.random())
 
 
 def _avoid(attempt: Attempt, decision: Decision, at: float) -> dict[str, float]:

@@ -112,7 +112,7 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
         return
     _end(attempt, "finished", report, "success")
     Output.objects.filter(job_id=attempt.job_id, state="valid").update(state="superseded", group=None)
-    Output.objects.bulk_create(_outputs(attempt, report, expected))
+    Output.objects.bulk_create(outputs_of(attempt, report, expected))
     counters = report.verdict.counters
     done = [int(counters[name]) for name in ("events_processed", "events_skipped") if name in counters]
     advance(
@@ -127,7 +127,8 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
     )
 
 
-def _outputs(attempt: Attempt, report: Report, expected: dict[str, model.Output]) -> Iterator[Output]:
+def outputs_of(attempt: Attempt, report: Report, expected: dict[str, model.Output]) -> Iterator[Output]:
+    """Rows for those files of a report that the job was expected to publish."""
     counters = report.verdict.counters
     replaced = {finding.fields.get("file") for finding in report.findings if finding.name == "output-replaced"}
     for file in report.outputs:

@@ -74,7 +74,7 @@ PRODUCT = Machine(
         "checked": ("copying", "kept", "waiting", "manual"),
         "copying": ("kept", "checked", "waiting", "manual"),
         "kept": ("cleaned", "waiting", "manual"),  # verified on its final storage
-        "cleaned": (),  # the chunk files are gone
+        "cleaned": ("waiting",),  # the chunk files are gone; all jobs of the run are sent again together
         "manual": ("waiting", "merging", "merged", "checked"),
     },
 )

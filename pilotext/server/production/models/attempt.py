@@ -24,6 +24,7 @@ class Signature(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["experiment", "signature"], name="signature_once")]
+        indexes = [models.Index(fields=["last"], name="signature_by_last")]
 
 
 class Attempt(models.Model):
@@ -75,7 +76,9 @@ class Attempt(models.Model):
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["ended"], name="attempt_by_end"),
             # Counting errors and watching for breakers read this one alone; most attempts are not in it.
-            models.Index(fields=["ended", "site", "task", "code", "cause"], name="attempt_failed", condition=_FAILED),
+            models.Index(
+                fields=["ended", "site", "task", "code", "cause", "job"], name="attempt_failed", condition=_FAILED
+            ),
         ]
 
 
@@ -84,6 +87,8 @@ class Evidence(models.Model):
 
     attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="evidence")
     report = models.TextField()
+    rejudged = models.TextField(default="")
+    """The verdict that changed rules gave it since, as JSON; empty: that of the report holds."""
     late = models.BooleanField(default=False)
     """It came after its lease had expired and somebody else had the job; it was kept and not acted on."""
 

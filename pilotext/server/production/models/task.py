@@ -113,6 +113,11 @@ class Job(models.Model):
         indexes = [
             models.Index(fields=["task", "product", "state"], name="job_by_task_state"),
             models.Index(fields=["task", "run", "product"], name="job_by_run"),
+            # Pages of lists are read in the order of the ids; each index is for one way to choose.
+            models.Index(fields=["state", "id"], name="job_page_state"),
+            models.Index(fields=["task", "state", "id"], name="job_page_task_state"),
+            models.Index(fields=["run", "id"], name="job_page_run"),
+            models.Index(fields=["code", "id"], name="job_page_code", condition=~models.Q(code="")),
             # Dispatch reads this one; it holds only what can be given out.
             models.Index(fields=["task", "-priority", "id"], name="job_ready", condition=models.Q(state="ready")),
             models.Index(fields=["changed"], name="job_manual", condition=models.Q(state="manual")),
