@@ -15,7 +15,7 @@ from pilotext.classify.probe import TIMEOUT_S
 from pilotext.classify.sighting import Matches, place_in_log
 from pilotext.classify.tailing import Tail
 from pilotext.model import Dropped
-from pilotext.rules.schema import Condition, CounterText, RuleSet
+from pilotext.rules.schema import Condition, CounterText, Rule, RuleSet
 
 CHUNK = 512 * 1024
 OWN_STREAMS = ("stdout", "stderr")
@@ -33,7 +33,8 @@ class LogScan:
     """All rules for a job of this kind and type, held against its streams.
 
     `streams` are named `stdout`, `stderr`, or as a file of the work directory. A rule for `any` stream is for stdout
-    and stderr; another file is judged by the rules that name it.
+    and stderr; another file is judged by the rules that name it. Where one of stdout and stderr is not there or stays
+    empty, both were written to the other: its rules and counters hold there, and its end markers if it is not there.
     """
 
     def __init__(self, ruleset: RuleSet, *, kind: str, job_type: str, streams: Mapping[str, Path]) -> None:
@@ -98,10 +99,26 @@ class LogScan:
     def _gather(self) -> Matches:
         seen = [watch for _, matcher in self._streams for watch in matcher.watches if watch.count]
         there = [(tail, matcher) for tail, matcher in self._streams if tail.existed]
+        given = {matcher.name for _, matcher in there}
+        used = {matcher.name for _, matcher in there if matcher.end().bytes}
+        texts = [watch for watch in seen if watch.condition.absent is None]
+        astray = {watch for watch in texts if _is_astray(watch.condition.stream, watch.stream, used)}
         return Matches(
-            sightings=tuple(watch.sighting() for watch in seen if watch.condition.absent is None),
-            markers=frozenset((watch.rule.id, watch.condition) for watch in seen if watch.condition.absent is not None),
-            counters=together(count for _, matcher in there for count in matcher.counts),
+            sightings=tuple(watch.sighting() for watch in texts if watch not in astray),
+            astray=tuple(watch.sighting() for watch in texts if watch in astray),
+            markers=frozenset(
+                (watch.rule.id, watch.condition)
+                for watch in seen
+                if watch.condition.absent is not None
+                and not _is_astray(watch.condition.stream, watch.stream, given)  # an empty stream proves nothing
+            ),
+            counters=together(
+                count
+                for _, matcher in there
+                for count in matcher.counts
+                if not _is_astray(count.text.stream, matcher.name, used)
+                and not count.probe.given_up  # of an unknown part of the log
+            ),
             streams={matcher.name: matcher.end() for _, matcher in there},
             unjudged=tuple(self._unjudged()),
             unread=tuple(f"{matcher.name}: {tail.problem}" for tail, matcher in self._streams if tail.problem),
@@ -113,6 +130,10 @@ class LogScan:
                 if watch.probe.given_up:
                     what = f"its pattern needed more than {TIMEOUT_S:g} s on a line of {matcher.name}"
                     yield Dropped(rule=watch.rule.id, reason=f"{what} and was given up there")
+            for count in matcher.counts:
+                if count.probe.given_up:
+                    what = f"the counter's pattern needed more than {TIMEOUT_S:g} s on a line of {matcher.name}"
+                    yield Dropped(rule=f"counter {count.text.name}", reason=f"{what} and was given up there")
 
 
 def meant_for(name: str, ruleset: RuleSet, kind: str, job_type: str) -> tuple[list[Watch], list[CounterText]]:
@@ -122,14 +143,25 @@ def meant_for(name: str, ruleset: RuleSet, kind: str, job_type: str) -> tuple[li
         for rule in ruleset.rules
         if rule.text.status != "retired" and rule.applies_to(kind, job_type)
         for condition in rule.conditions
-        if _is_text(condition) and _is_for(condition.stream, name)
+        if _is_text(condition) and (_is_for(condition.stream, name) or _may_stray(rule, condition.stream, name))
     ]
     counters = [
         counter
         for counter in ruleset.counters
-        if _is_for(counter.stream, name) and (not counter.jobs or kind in counter.jobs or job_type in counter.jobs)
+        if (_is_for(counter.stream, name) or {counter.stream, name} == {*OWN_STREAMS})
+        and (not counter.jobs or kind in counter.jobs or job_type in counter.jobs)
     ]
     return watches, counters
+
+
+def _may_stray(rule: Rule, wanted: str, stream: str) -> bool:
+    """Whether a text for one of stdout and stderr is looked for in the other: not a note that explains nothing."""
+    return {wanted, stream} == {*OWN_STREAMS} and (rule.text.action != "note" or bool(rule.text.explains))
+
+
+def _is_astray(wanted: str, stream: str, used: set[str]) -> bool:
+    """Whether a text stands in the other one of stdout and stderr, although its own was written to."""
+    return wanted != stream and wanted in OWN_STREAMS and wanted in used
 
 
 def _is_text(condition: Condition) -> bool:
