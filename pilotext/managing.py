@@ -233,7 +233,7 @@ class Rejudge(Record, frozen=True):
     act: bool = False
     why: Text = ""
     after: Id = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 25
 
 
 class Rejudged(Record, frozen=True):
