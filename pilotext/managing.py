@@ -198,24 +198,6 @@ class SiteList(Record, frozen=True):
     breakers: tuple[BreakerRow, ...]
 
 
-class AgentRow(Record, frozen=True):
-    agent: int
-    name: str
-    site: str
-    host: str
-    version: str
-    state: str
-    slots: int
-    active: int
-    registered: float
-    seen: float
-
-
-class AgentList(Record, frozen=True):
-    agents: tuple[AgentRow, ...]
-    next: int | None
-
-
 class EventList(Record, frozen=True):
     """A part of the audit trail, the newest first."""
 

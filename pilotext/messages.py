@@ -102,6 +102,24 @@ class ReportAnswer(Record, frozen=True):
 # ------------------------------------------------------------------------------------------------------------ managers
 
 
+class AgentRow(Record, frozen=True):
+    agent: int
+    name: str
+    site: str
+    host: str
+    version: str
+    state: str
+    slots: int
+    active: int
+    registered: float
+    seen: float
+
+
+class AgentList(Record, frozen=True):
+    agents: tuple[AgentRow, ...]
+    next: int | None
+
+
 class TaskRow(Record, frozen=True):
     """A task with the number of its jobs in each state, production jobs and merges apart."""
 

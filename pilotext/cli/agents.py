@@ -7,7 +7,7 @@ import argparse
 from pilotext.cli import connect
 from pilotext.cli.tables import clock, pages, show, write_json
 from pilotext.codes import Exit
-from pilotext.managing import AgentList
+from pilotext.messages import AgentList
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,11 @@ from django.db.models import Count, QuerySet
 from pilotext.managing import JobFilter, JobQuery
 from pilotext.messages import AttemptRow, EventRow, JobList, JobPage, JobRow, TaskRow
 from pilotext.model import Verdict
+from pilotext.server.database import spelled_out
 from pilotext.server.production.models import Attempt, Event, Evidence, Job, Task
 from pilotext.server.production.refusal import RefusalError
 
+NOTHING = spelled_out([""])[0]
 MOST_TASKS = 1000
 MOST_EVENTS = 1000
 ABOUT_JOBS = ("job", "note", "assigned")
@@ -56,6 +58,8 @@ def chosen(asked: JobFilter) -> QuerySet[Job]:
     for name in ("state", "run", "code", "cause", "product", "assigned"):
         if (value := getattr(asked, name)) is not None:
             rows = rows.filter(**{name: value})
+            if value and name in ("code", "cause", "product", "assigned"):
+                rows = rows.exclude(**{name: NOTHING})  # says nothing new, but in the words of the index
     if asked.task is not None:  # by number, which the indexes begin with
         rows = rows.filter(task__in=list(Task.objects.filter(name=asked.task).values_list("pk", flat=True)))
     if asked.signature is not None:

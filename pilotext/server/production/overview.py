@@ -10,8 +10,6 @@ from django.db.models import Count, F, Max, QuerySet
 from django.db.models.functions import Floor
 
 from pilotext.managing import (
-    AgentList,
-    AgentRow,
     BreakerRow,
     ErrorList,
     ErrorRow,
@@ -23,6 +21,8 @@ from pilotext.managing import (
     SiteList,
     SiteRow,
 )
+from pilotext.messages import AgentList, AgentRow
+from pilotext.server.database import spelled_out
 from pilotext.server.production.lists import event_row
 from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Product, Signature, Site, Task
 from pilotext.server.production.models.common import now
@@ -70,7 +70,7 @@ def errors(
 ) -> ErrorList:
     """Failed attempts of a period, counted by these fields, the most frequent first."""
     fields = list(dict.fromkeys(by))
-    rows = Attempt.objects.filter(state__in=FAILED_ATTEMPT, ended__gte=since, ended__lt=until)
+    rows = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since, ended__lt=until)
     if task is not None:
         rows = rows.filter(task__in=list(Task.objects.filter(name=task).values_list("pk", flat=True)))
     if site is not None:
@@ -122,10 +122,13 @@ def _signature(row: Signature, still: int, job: int | None) -> SignatureRow:
 
 def sites() -> SiteList:
     """All sites with what happens there, and all breakers that are not closed."""
-    active = dict(Attempt.objects.filter(state__in=ACTIVE_ATTEMPT).values_list("site").annotate(Count("pk")))
-    recent = Attempt.objects.filter(ended__gte=now() - HOUR_S).values_list("site", "state").annotate(Count("pk"))
+    active = dict(
+        Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT)).values_list("site").annotate(Count("pk"))
+    )
+    # An expression, not the column: SQLite would go through all attempts in the order of their sites.
+    recent = Attempt.objects.filter(ended__gte=now() - HOUR_S).annotate(at=F("site_id") + 0)
     ended: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    for site, state, number in recent:
+    for site, state, number in recent.values_list("at", "state").annotate(Count("pk")):
         ended[site][state] = number
     agents = dict(Agent.objects.filter(state="active").values_list("site").annotate(Count("pk")))
     breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
@@ -162,7 +165,7 @@ def agents(*, site: str | None, state: str | None, after: int, limit: int) -> Ag
         rows = rows.filter(state=state)
     found = list(rows[: limit + 1])
     page = found[:limit]
-    busy = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT, agent__in=[row.pk for row in page])
+    busy = Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT), agent__in=[row.pk for row in page])
     active = dict(busy.values_list("agent").annotate(Count("pk")))
     same = ("name", "host", "version", "state", "slots", "registered", "seen")
     told = tuple(

@@ -8,7 +8,7 @@ import msgspec
 
 from pilotext import managing
 from pilotext.managing import Id, JobQuery, Limit, Number, Text, Time
-from pilotext.messages import Move, Moved
+from pilotext.messages import AgentList, Move, Moved
 from pilotext.model import Record
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.database import transact
@@ -140,7 +140,7 @@ def move_breaker(call: Call) -> Moved:
     return Moved(tuple(transact(lambda: decisions.move_breaker(call.number("breaker"), asked.to, reason))))
 
 
-def agents(call: Call) -> managing.AgentList:
+def agents(call: Call) -> AgentList:
     asked: AgentQuery = call.body
     return overview.agents(site=asked.site, state=asked.state, after=asked.after, limit=asked.limit)
 
@@ -192,6 +192,6 @@ ENDPOINTS = (
     Endpoint(
         "POST", "/api/v1/breakers/{breaker}/move", "manager", Moved, move_breaker, "Close or open a breaker.", Move
     ),
-    Endpoint("GET", "/api/v1/agents", "viewer", managing.AgentList, agents, "Agents.", query=AgentQuery),
+    Endpoint("GET", "/api/v1/agents", "viewer", AgentList, agents, "Agents.", query=AgentQuery),
     Endpoint("GET", "/api/v1/events", "viewer", managing.EventList, events, "The audit trail.", query=EventQuery),
 )

@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from pilotext.profile.records import BreakerRule
 from pilotext.profile.records import Experiment as Profile
-from pilotext.server.database import transact
+from pilotext.server.database import spelled_out, transact
 from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.gates import types_held
-from pilotext.server.production.models import Attempt, Breaker, Experiment
+from pilotext.server.production.models import Attempt, Breaker, Experiment, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT, BREAKER, FAILED_ATTEMPT
@@ -29,6 +29,12 @@ class Place:
     site: int | None = None
     site_name: str = ""
     node: str = ""
+
+    def as_for(self, rule: BreakerRule) -> Place:
+        """The part of the place that such a breaker is about."""
+        if rule.per == "experiment":
+            return Place()
+        return self if rule.per == "node" else Place(self.site, self.site_name)
 
     @property
     def scope(self) -> str:
@@ -65,9 +71,13 @@ def _open_new(experiment: Experiment, profile: Profile) -> int:
         return 0
     at = now()
     since = at - max(rule.within_s for rule in profile.breakers.values())
-    failures = Attempt.objects.filter(state__in=FAILED_ATTEMPT, ended__gte=since, site__experiment=experiment)
-    columns = ("site", "site__name", "node", "job", "state", "cause")
-    rows = list(failures.order_by("-ended").values_list(*columns)[:MOST_FAILURES])
+    failures = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since)
+    columns = ("site", "node", "job", "state", "cause")
+    names = dict(Site.objects.filter(experiment=experiment).values_list("pk", "name"))
+    last = failures.order_by("-ended").values_list(*columns)[:MOST_FAILURES]
+    rows = [
+        (Place(site, names[site], node), job, state, cause) for site, node, job, state, cause in last if site in names
+    ]
     return sum(
         transact(lambda name=name, place=place: _open_one(experiment, profile, name, place, at))  # type: ignore[misc]
         for name, rule in profile.breakers.items()
@@ -75,13 +85,11 @@ def _open_new(experiment: Experiment, profile: Profile) -> int:
     )
 
 
-def _suspects(rule: BreakerRule, rows: Sequence[tuple[int, str, str, int, str, str]]) -> Iterator[Place]:
+def _suspects(rule: BreakerRule, rows: Sequence[tuple[Place, int, str, str]]) -> Iterator[Place]:
     seen: defaultdict[Place, set[int]] = defaultdict(set)
-    for site, site_name, node, job, state, cause in rows:
-        if (cause if state == "failed" else "lost") not in rule.cause or (rule.per == "node" and not node):
-            continue
-        place = Place() if rule.per == "experiment" else Place(site, site_name, node if rule.per == "node" else "")
-        seen[place].add(job)
+    for where, job, state, cause in rows:
+        if (cause if state == "failed" else "lost") in rule.cause and (where.node or rule.per != "node"):
+            seen[where.as_for(rule)].add(job)
     yield from (place for place, jobs in seen.items() if len(jobs) >= rule.failures)
 
 
@@ -92,9 +100,10 @@ def _open_one(experiment: Experiment, profile: Profile, name: str, place: Place,
     if row.state != "closed":
         return 0
     # What was given out before it closed last proves nothing: it had been broken then.
-    ended = Attempt.objects.filter(ended__gte=at - rule.within_s, leased__gte=row.changed, site__experiment=experiment)
-    if place.site is not None:
-        ended = ended.filter(site=place.site)
+    ended = Attempt.objects.filter(ended__gte=at - rule.within_s, leased__gte=row.changed)
+    # Expressions, not columns: the index of the ends is the short way, not those of sites.
+    sites = [place.site] if place.site is not None else list(experiment.sites.values_list("pk", flat=True))
+    ended = ended.annotate(at=F("site_id") + 0).filter(at__in=sites)
     if place.node:
         ended = ended.filter(node=place.node)
     if (types := types_held(profile, rule)) is not None:

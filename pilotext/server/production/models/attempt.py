@@ -77,7 +77,9 @@ class Attempt(models.Model):
             models.Index(fields=["ended"], name="attempt_by_end"),
             # Counting errors and watching for breakers read this one alone; most attempts are not in it.
             models.Index(
-                fields=["ended", "site", "task", "code", "cause", "job"], name="attempt_failed", condition=_FAILED
+                fields=["ended", "site", "task", "code", "cause", "job", "state"],
+                name="attempt_failed",
+                condition=_FAILED,
             ),
         ]
 

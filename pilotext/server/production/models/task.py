@@ -118,6 +118,9 @@ class Job(models.Model):
             models.Index(fields=["task", "state", "id"], name="job_page_task_state"),
             models.Index(fields=["run", "id"], name="job_page_run"),
             models.Index(fields=["code", "id"], name="job_page_code", condition=~models.Q(code="")),
+            models.Index(fields=["cause", "id"], name="job_page_cause", condition=~models.Q(cause="")),
+            models.Index(fields=["assigned", "id"], name="job_page_assigned", condition=~models.Q(assigned="")),
+            models.Index(fields=["product", "state", "id"], name="job_page_product", condition=~models.Q(product="")),
             # Dispatch reads this one; it holds only what can be given out.
             models.Index(fields=["task", "-priority", "id"], name="job_ready", condition=models.Q(state="ready")),
             models.Index(fields=["changed"], name="job_manual", condition=models.Q(state="manual")),
