@@ -93,6 +93,14 @@ FINDINGS = frozenset(
         "classifier-failed",
         "wrapper-died",  # what a report says until the job has ended
         "internal-error",
+        # What the server finds out when a PanDA pilot ended a job, and no report came.
+        "pilot-says-done",
+        "pilot-says-failed",
+        "pilot-was-ended",
+        "pilot-limit",
+        "pilot-memory",
+        "pilot-node-unusable",
+        "pilot-without-pilotext",
     ]
 )
 """Everything the wrapper can find out by itself, for rules of kind `finding`. What each means stands in the rules."""

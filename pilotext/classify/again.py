@@ -96,7 +96,7 @@ def _seen_in_texts(
     ruleset: RuleSet, report: Report, streams: Mapping[str, _Quoted]
 ) -> Iterator[tuple[Sighting, Condition]]:
     for name, quoted in streams.items():
-        watches: list[Watch] = meant_for(name, ruleset, report.job.kind, report.job.type)[0]
+        watches: list[Watch] = meant_for(name, ruleset, report.job.kind, report.job.type, strays=True)[0]
         matcher = StreamMatcher(name, watches, ())
         matcher.feed("".join(f"{text}\n" for _, text in quoted.numbered()).encode())
         matcher.close()

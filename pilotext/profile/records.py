@@ -7,7 +7,7 @@ task names it). Sizes are bytes, times seconds, memory MB of 10^6 bytes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -127,6 +127,8 @@ class Site(_Strict, frozen=True):
     """Inputs on tape are brought to disk before; False where the site's own files are used."""
     merging: str | None = None
     """The queue that merges of this site's tasks go to."""
+    panda: dict[str, Any] = {}
+    """What the queue's description for PanDA pilots (`queuedata`) says otherwise than the server does by itself."""
     share: float = 1.0
 
 

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.db import OperationalError, connection, transaction
@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.db.models.expressions import RawSQL
 
 from pilotext.errors import UsageError
+from pilotext.server.writer import Writer
 
 T = TypeVar("T")
 
@@ -98,6 +99,16 @@ def spelled_out(words: Iterable[str]) -> list[RawSQL]:
     return [RawSQL(f"'{word}'", ()) for word in constants]  # noqa: S611  letters only
 
 
+_writer: Writer | None = None
+
+
+def share_commits() -> None:
+    """From now on, the transactions of this process share commits; only where the database has one writer at a time."""
+    global _writer  # noqa: PLW0603  one in a process, as the database is
+    if connection.vendor == "sqlite" and _writer is None:
+        _writer = Writer()
+
+
 def transact(work: Callable[[], T]) -> T:
     """Do `work` in one transaction: all that it writes, or nothing.
 
@@ -105,6 +116,10 @@ def transact(work: Callable[[], T]) -> T:
     """
     if connection.in_atomic_block:
         return work()
+    if _writer is not None:
+        shared, answer = _writer.do(work)
+        if shared:
+            return cast("T", answer)
     for number in range(_TRIES - 1):
         try:
             with transaction.atomic():

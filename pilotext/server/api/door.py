@@ -61,17 +61,23 @@ class Door:
         return [body]
 
     def _answer(self, environ: Environ) -> tuple[Endpoint | None, str, bytes]:
-        endpoint = None
+        endpoint, token = None, ""
         try:
             endpoint, path = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
-            token = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
-            caller = auth.admit(endpoint, token)
-            raw = read_body(environ, endpoint.limit) if endpoint.method == "POST" else b""
             query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+            token = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
+            if endpoint.role == "ticket":
+                token = query.get("ticket", "")
+            caller = auth.admit(endpoint.role, token, auth.address_of(environ))
+            raw = read_body(environ, endpoint.limit) if endpoint.method == "POST" else b""
             body = endpoint.decode_query(query) if endpoint.query is not None else endpoint.decode(raw)
             answer = endpoint.function(Call(path, query, body, raw, token, caller))
+            if endpoint.role in ("attempt", "ticket"):
+                auth.proved(token)
             return endpoint, "200 OK", _encode(answer)
         except RefusalError as error:
+            if error.kind == "forbidden" and endpoint is not None and endpoint.role in ("attempt", "ticket"):
+                auth.failed(token, auth.address_of(environ))
             return endpoint, STATUS[error.kind], _encode(Problem(error.kind, error.message))
         except Exception:  # the boundary
             log.exception("%s %s failed", environ.get("REQUEST_METHOD"), endpoint.path if endpoint else "")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.db.models import Count, Q
 
 from pilotext.server.production.models import Attempt, Job, Site, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT
+
+FIRST = 10
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,23 @@ class _Lane:
     task: int
     share: float
     active: int
-    waiting: deque[Candidate] = field(default_factory=deque)
+    first: Candidate
+    others: Iterator[Candidate]
 
     @property
     def rank(self) -> tuple[int, float, int]:
-        return -self.waiting[0].priority, (self.active + 1) / self.share, self.task
+        return -self.first.priority, (self.active + 1) / self.share, self.task
 
 
 def candidates(site: Site, at: float, *, limit: int, without: Collection[str] = ()) -> list[Candidate]:
     """Up to `limit` jobs for a site, best first; none of the types in `without`."""
     lanes = []
     active = _active_by_task()
-    for task in Task.objects.filter(state="running", experiment_id=site.experiment_id).order_by("pk"):
-        waiting = deque(_ready(task, site, at, limit, without))
-        if waiting:
-            lanes.append(_Lane(task.pk, task.share, active.get(task.pk, 0), waiting))
+    running = Task.objects.filter(state="running", experiment_id=site.experiment_id)
+    for task in running.only("sites", "share").order_by("pk"):
+        waiting = _ready(task, site, at, limit, without)
+        if (first := next(waiting, None)) is not None:
+            lanes.append(_Lane(task.pk, task.share, active.get(task.pk, 0), first, waiting))
     return list(_interleave(lanes, limit))
 
 
@@ -64,9 +67,12 @@ def _ready(task: Task, site: Site, at: float, limit: int, without: Collection[st
     jobs = Job.objects.filter(here, task_id=task.pk, state="ready", not_before__lte=at).order_by("-priority", "id")
     if without:
         jobs = jobs.exclude(type__in=without)
-    for pk, priority, job_type, avoid in jobs.values_list("pk", "priority", "type", "avoid")[:limit]:
-        if avoid.get(f"site:{site.name}", 0.0) <= at:
-            yield Candidate(pk, task.pk, priority, job_type, avoid)
+    rows = jobs.values_list("pk", "priority", "type", "avoid")
+    # A few at first: with many tasks, most of them do not get their turn now.
+    for page in (slice(0, FIRST), slice(FIRST, limit)):
+        for pk, priority, job_type, avoid in rows[page]:
+            if avoid.get(f"site:{site.name}", 0.0) <= at:
+                yield Candidate(pk, task.pk, priority, job_type, avoid)
 
 
 def _interleave(lanes: Iterable[_Lane], limit: int) -> Iterator[Candidate]:
@@ -76,7 +82,8 @@ def _interleave(lanes: Iterable[_Lane], limit: int) -> Iterator[Candidate]:
         if not heap:
             return
         _, lane = heapq.heappop(heap)
-        yield lane.waiting.popleft()
+        yield lane.first
         lane.active += 1
-        if lane.waiting:
+        if (following := next(lane.others, None)) is not None:
+            lane.first = following
             heapq.heappush(heap, (lane.rank, lane))

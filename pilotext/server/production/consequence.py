@@ -82,7 +82,9 @@ def _history(attempt: Attempt) -> History:
     job = attempt.job
     earlier = job.tries.exclude(pk=attempt.pk).filter(state__in=FAILED_ATTEMPT, number__gt=job.since)
     rows = list(earlier.order_by("number").values_list("state", "cause", "action", "site__name"))
-    faults = tuple(("lost", "") if state == "lost" else (cause, action) for state, cause, action, _ in rows)
+    faults = tuple(
+        ("lost", "") if state == "lost" and not cause else (cause, action) for state, cause, action, _ in rows
+    )
     limits = profile_of(attempt.task.experiment.name).type(attempt.job.type).limits
     return History(
         charged=job.charged - attempt.charged,

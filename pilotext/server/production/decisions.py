@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.db.models import QuerySet
 
@@ -17,6 +18,7 @@ from pilotext.server.production.models import Breaker, Job, Output, Product, Sit
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import BREAKER, JOB, TASK
+from pilotext.server.rows import insert_rows
 
 TASK_WORDS = {"start": "running", "pause": "paused", "resume": "running", "cancel": "cancelled"}
 OPEN_S = 10 * 365 * 86400.0
@@ -82,7 +84,7 @@ def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
         if _unacceptable(job):
             continue
         Output.objects.filter(job=job, state="valid").update(state="superseded", group=None)
-        Output.objects.bulk_create(_published(job))
+        insert_rows(Output, _published(job))
         moved += advance(JOB, Job.objects.filter(pk=job.pk), "finished", reason, assigned="")
     return moved
 
@@ -99,7 +101,7 @@ def _unacceptable(job: Job) -> str:
     return "no attempt has published its outputs; fail it, and have its run merged without it"
 
 
-def _published(job: Job) -> list[Output]:
+def _published(job: Job) -> list[dict[str, Any]]:
     last = job.tries.filter(number=job.attempts, evidence__late=False).select_related("evidence").first()
     if last is None:
         return []

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from pilotext.profile.records import BreakerRule, Experiment
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.models import Attempt, Breaker, Site
+from pilotext.server.production.models import Breaker, Site
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import BREAKER
 
@@ -59,10 +59,10 @@ def shut_out(gates: Iterable[Gate], at: float) -> tuple[bool, frozenset[str]]:
     return everything, frozenset(name for gate in shut for name in gate.types or ())
 
 
-def try_gates(gates: Iterable[Gate], attempt: Attempt, at: float) -> None:
+def try_gates(gates: Iterable[Gate], job: int, attempt: int, number: int, at: float) -> None:
     """Make an attempt the probe of these breakers, in the transaction that makes it, or raise GateShutError."""
     for gate in gates:
         due = Breaker.objects.filter(pk=gate.breaker, state="open", due__lte=at)
-        reason = Reason("dispatch", f"attempt {attempt.number} of job {attempt.job_id} tries whether it works again")
-        if not advance(BREAKER, due, "probing", reason, probe=attempt):
+        reason = Reason("dispatch", f"attempt {number} of job {job} tries whether it works again")
+        if not advance(BREAKER, due, "probing", reason, probe_id=attempt):
             raise GateShutError

@@ -59,7 +59,7 @@ def chosen(asked: JobFilter) -> QuerySet[Job]:
         if (value := getattr(asked, name)) is not None:
             rows = rows.filter(**{name: value})
             if value and name in ("code", "cause", "product", "assigned"):
-                rows = rows.exclude(**{name: NOTHING})  # says nothing new, but in the words of the index
+                rows = rows.filter(**{f"{name}__gt": NOTHING})  # says nothing new, but in the words of the index
     if asked.task is not None:  # by number, which the indexes begin with
         rows = rows.filter(task__in=list(Task.objects.filter(name=asked.task).values_list("pk", flat=True)))
     if asked.signature is not None:

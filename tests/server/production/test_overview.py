@@ -148,10 +148,10 @@ def test_the_audit_trail_comes_in_pages_the_newest_first() -> None:
 @pytest.mark.parametrize(
     ("chosen", "index"),
     [
-        (JobQuery(state="failed"), "job_page_state"),
+        (JobQuery(state="failed"), "job_by_state"),
         (JobQuery(task="t1", state="failed"), "job_page_task_state"),
         (JobQuery(run=1), "job_page_run"),
-        (JobQuery(code="COMPASS-1241"), "job_page_code"),
+        (JobQuery(code="COMPASS-1241"), "job_by_code"),
         (JobQuery(cause="storage"), "job_page_cause"),
         (JobQuery(assigned="igor"), "job_page_assigned"),
         (JobQuery(state="finished", product="mdst"), "job_page_product"),

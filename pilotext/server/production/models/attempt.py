@@ -44,6 +44,13 @@ class Attempt(models.Model):
     node = models.TextField(default="")
     leased = models.FloatField(default=now)
     seen = models.FloatField(default=now)
+    pilot = models.TextField(default="")
+    """Whose PanDA pilot has it, by the label of its token; empty for an agent of ours."""
+    pilot_said = models.JSONField(default=dict)
+    """The pilot's last word, as the record `PilotSaid`; empty while there is none."""
+    ticket = models.TextField(default="")
+    """SHA-256 of what fetches the job, with its token, soon after it was given out to a pilot."""
+    fetched = models.FloatField(null=True)
     lease_s = models.FloatField()
     lease_until = models.FloatField()
     stop = models.TextField(default="")
@@ -71,8 +78,9 @@ class Attempt(models.Model):
             models.UniqueConstraint(fields=["job"], condition=_ACTIVE, name="attempt_active_once"),
         ]
         indexes = [
-            models.Index(fields=["lease_until"], name="attempt_lease", condition=_ACTIVE),
-            models.Index(fields=["site", "task"], name="attempt_active_at", condition=_ACTIVE),
+            # With the state first, and not of the active ones only: SQLite would not take that for a list of states.
+            models.Index(fields=["state", "lease_until"], name="attempt_lease"),
+            models.Index(fields=["state", "site", "task"], name="attempt_active_at"),
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["ended"], name="attempt_by_end"),
             # Counting errors and watching for breakers read this one alone; most attempts are not in it.

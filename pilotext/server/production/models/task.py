@@ -114,14 +114,16 @@ class Job(models.Model):
             models.Index(fields=["task", "product", "state"], name="job_by_task_state"),
             models.Index(fields=["task", "run", "product"], name="job_by_run"),
             # Pages of lists are read in the order of the ids; each index is for one way to choose.
-            models.Index(fields=["state", "id"], name="job_page_state"),
             models.Index(fields=["task", "state", "id"], name="job_page_task_state"),
             models.Index(fields=["run", "id"], name="job_page_run"),
-            models.Index(fields=["code", "id"], name="job_page_code", condition=~models.Q(code="")),
-            models.Index(fields=["cause", "id"], name="job_page_cause", condition=~models.Q(cause="")),
-            models.Index(fields=["assigned", "id"], name="job_page_assigned", condition=~models.Q(assigned="")),
-            models.Index(fields=["product", "state", "id"], name="job_page_product", condition=~models.Q(product="")),
+            models.Index(fields=["cause", "id"], name="job_page_cause", condition=models.Q(cause__gt="")),
+            models.Index(fields=["assigned", "id"], name="job_page_assigned", condition=models.Q(assigned__gt="")),
+            models.Index(
+                fields=["product", "state", "id"], name="job_page_product", condition=models.Q(product__gt="")
+            ),
             # Dispatch reads this one; it holds only what can be given out.
             models.Index(fields=["task", "-priority", "id"], name="job_ready", condition=models.Q(state="ready")),
-            models.Index(fields=["changed"], name="job_manual", condition=models.Q(state="manual")),
+            models.Index(fields=["state", "id"], name="job_by_state"),
+            # SQLite takes it only for queries that say `code > ''`, too.
+            models.Index(fields=["code", "id"], name="job_by_code", condition=models.Q(code__gt="")),
         ]
