@@ -208,6 +208,41 @@ class JobPage(Record, frozen=True):
     verdict: Verdict | None = None
 
 
+class MergedFile(Record, frozen=True):
+    """A merged file: how many bytes and events it holds, where the merge put it, where it is kept once verified."""
+
+    name: str
+    url: str
+    kept: str
+    size: int
+    adler32: str
+    events: int | None
+    inputs: int
+
+
+class ProductRow(Record, frozen=True):
+    """What becomes of one kind of output of one run. `left_out` are the jobs that it was merged without."""
+
+    product: int
+    task: str
+    run: int
+    merge: str
+    state: str
+    round: int
+    left_out: tuple[int, ...]
+    events: int | None
+    finding: str
+    files: tuple[MergedFile, ...]
+    changed: float
+
+
+class ProductList(Record, frozen=True):
+    """A page of products; `after` of the next request is `next`, None at the end."""
+
+    products: tuple[ProductRow, ...]
+    next: int | None
+
+
 class Move(Record, frozen=True):
     """A decision of a manager, with its reason, which the audit trail keeps."""
 

@@ -14,7 +14,7 @@ from pilotext.errors import UsageError
 from pilotext.managing import EventList
 from pilotext.messages import Move, Moved, TaskList, TaskRow
 
-WORDS = ("start", "pause", "resume", "cancel")
+WORDS = ("start", "pause", "resume", "cancel", "archive")
 ENDED = ("done", "archiving", "archived", "cancelled")
 BAD = ("failed", "cancelled")
 POLL_S = 2.0

@@ -87,6 +87,8 @@ class CrossCheck(_Strict, frozen=True):
     by: Literal["events", "entries", "size"]
     catalogue: bool = False
     """Also the events that the catalogue promises."""
+    selected: bool = False
+    """The payload writes only events that it selects: there may be fewer than it processed."""
 
 
 class Merge(_Strict, frozen=True):
@@ -112,11 +114,34 @@ class Merge(_Strict, frozen=True):
 
 
 class LogArchive(_Strict, frozen=True):
-    """The logs of a production for good: one archive a run, then one of all."""
+    """The logs of a production for good: an archive for each run in a folder of `to`, one of all of them in `tape`.
+
+    Both are folders, best first. The jobs' own log files are removed when the archive of all is verified there.
+    """
 
     run: str
     production: str
+    to: tuple[str, ...]
     tape: tuple[str, ...]
+
+
+class Staging(_Strict, frozen=True):
+    """How files are brought from tape: what may be asked for or lie on disk at once, and how patient to be."""
+
+    files: int = 30_000
+    bytes: float = 3e13
+    unknown_bytes: float = 1.1e9
+    """What a file counts for whose size the catalogue does not know."""
+    request_files: int = 1000
+    """Files in one request to the tape system; a request is for files of one run."""
+    poll_s: float = 60.0
+    within_s: float = 2 * 86400.0
+    """A file that has not come after so long is given back and asked for again."""
+    check_s: float = 86400.0
+    """A file that lies on disk for so long is looked at: the tape system may have removed it."""
+    tries: int = 3
+    wait_s: float = 600.0
+    """Before a file is asked for again that could not be had; doubled each time."""
 
 
 class Site(_Strict, frozen=True):
@@ -205,6 +230,7 @@ class Experiment(_Strict, frozen=True):
     """Values of which each attempt takes the next one, such as servers that share a load."""
     merges: dict[str, Merge] = {}
     logs: LogArchive | None = None
+    staging: Staging = Staging()
     sites: dict[str, Site] = {}
     retry: Retry = Retry()
     breakers: dict[str, BreakerRule] = {}

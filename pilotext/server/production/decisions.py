@@ -20,13 +20,19 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import BREAKER, JOB, TASK
 from pilotext.server.rows import insert_rows
 
-TASK_WORDS = {"start": "running", "pause": "paused", "resume": "running", "cancel": "cancelled"}
+TASK_WORDS = {
+    "start": "running",
+    "pause": "paused",
+    "resume": "running",
+    "cancel": "cancelled",
+    "archive": "archiving",
+}
 OPEN_S = 10 * 365 * 86400.0
 """A breaker that somebody opened stays so until somebody closes it."""
 
 
 def move_task(task: int, word: str, reason: Reason) -> list[int]:
-    """Start, pause, resume or cancel a task. Raises RefusalError for another word, or no such task."""
+    """Start, pause, resume, cancel or archive a task. Raises RefusalError for another word, or no such task."""
     if word not in TASK_WORDS:
         raise no_such_word(word, list(TASK_WORDS))
     rows = Task.objects.filter(pk=task)

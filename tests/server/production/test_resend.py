@@ -6,11 +6,15 @@ from pilotext.managing import JobFilter, ManyMoves
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_job
+from pilotext.server.production.machines.merging import finish_merges
 from pilotext.server.production.models import Job, MergeGroup, Output, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.worklist import move_many
+from pilotext.storage.memory import MemoryStorage
+from tests.server.merged import EVENTS, cycle, do, do_all, product, storage, submit_runs
 from tests.server.support import fail, leased, raw, submit, succeed, the_job
 
+__all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
 
 WHY = Reason("maria", "new calibrations")
@@ -47,6 +51,28 @@ def test_resend_of_one_chunk_of_a_merged_run_merges_the_run_anew() -> None:
     assert Job.objects.get(pk=first).state == "ready"
     assert not Output.objects.filter(job=first, state="valid").exists()
     assert Output.objects.filter(job__state="finished", kind="mdst", state="valid").count() == 2
+
+
+def test_a_run_of_which_one_chunk_was_sent_again_is_merged_with_all_its_chunks_once(storage: MemoryStorage) -> None:
+    """Known problem 20 of the legacy system, over the machines themselves."""
+    submit_runs({1: 3})
+    do_all(storage)
+    cycle(2)
+    do_all(storage)
+    cycle(2)
+    assert product().state == "kept"
+    first = Job.objects.filter(product="").order_by("pk")[0].pk
+    resend(first)
+    cycle()
+    assert product().state == "waiting"
+    do_all(storage)
+    cycle(2)
+    again = leased()
+    assert [file.name for file in again.job.inputs] == [f"mDST-1-{chunk}-0-7.root" for chunk in range(3)]
+    do(again, storage)
+    cycle(3)
+    assert (product().state, product().round, product().events) == ("kept", 2, 3 * EVENTS)
+    assert Output.objects.filter(kind="mdst", state="valid", job__product="mdst").count() == 1
 
 
 def test_resend_in_another_run_leaves_a_merged_run_alone() -> None:
@@ -92,7 +118,9 @@ def test_a_merge_that_had_succeeded_is_made_anew_from_its_files() -> None:
 def test_a_merge_that_waits_for_a_decision_goes_on_with_the_same_files() -> None:
     merged_run(state="manual")
     Job.objects.filter(product="mdst").update(state="manual")
+    MergeGroup.objects.update(state="sent")
     resend(Job.objects.get(product="mdst").pk)
+    finish_merges()
     assert (Product.objects.get().state, Product.objects.get().round) == ("merging", 1)
     assert Job.objects.get(product="mdst").state == "ready"
 

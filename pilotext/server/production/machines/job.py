@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.models import Attempt, Job
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB
+from pilotext.server.production.models import Attempt, Job, Product
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, PRODUCT
 
 AT_ONCE = 2000
 
 
 def ready_without_staging() -> int:
-    """Defined jobs of running tasks that read nothing from tape may be given out."""
+    """Defined jobs of running tasks that read nothing from tape may be given out; merges never do."""
     done = 0
     while moved := transact(_ready_some):
         done += moved
@@ -21,7 +21,8 @@ def ready_without_staging() -> int:
 
 
 def _ready_some() -> int:
-    ids = Job.objects.filter(task__state="running", task__staging=False, state="defined").values_list("pk", flat=True)
+    on_disk = Q(task__staging=False) | ~Q(product="")
+    ids = Job.objects.filter(on_disk, task__state="running", state="defined").values_list("pk", flat=True)
     rows = Job.objects.filter(pk__in=list(ids[:AT_ONCE]))
     return len(advance(JOB, rows, "ready", Reason("cycle", "its input needs no staging")))
 
@@ -30,4 +31,14 @@ def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     """Cancel jobs that have not ended; in a transaction. An attempt that runs is told to stop by its next heartbeat."""
     moved = advance(JOB, jobs, "cancelled", reason)
     Attempt.objects.filter(job__in=moved, state__in=ACTIVE_ATTEMPT).update(stop=reason.why or "cancelled")
+    return moved
+
+
+def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:
+    """Merge runs anew: their groups are dissolved by the machine of the merges, which sees the higher round."""
+    moved = []
+    for product in products.exclude(state="waiting").select_for_update():
+        moved += advance(
+            PRODUCT, Product.objects.filter(pk=product.pk), "waiting", reason, round=product.round + 1, events=None
+        )
     return moved

@@ -8,8 +8,9 @@ from typing import Any
 from django.db.models import F, QuerySet
 
 from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.machines.job import reopen
 from pilotext.server.production.models import Job, Output, Product, Task
-from pilotext.server.production.states import JOB, PRODUCT, TASK
+from pilotext.server.production.states import JOB, TASK
 
 ENDED = ("finished", "failed", "manual", "cancelled")
 
@@ -66,8 +67,6 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     Output.objects.filter(job__in=moved, state="valid").update(state="superseded")
     _merge_anew(Job.objects.filter(pk__in=moved, product=""), reason)
     reopen(Product.objects.filter(groups__job__in=merged), reason)
-    failed_merges = Product.objects.filter(groups__job__in=moved, state="manual")
-    advance(PRODUCT, Product.objects.filter(pk__in=list(failed_merges.values_list("pk", flat=True))), "merging", reason)
     tasks = set(Job.objects.filter(pk__in=[*moved, *merged]).values_list("task_id", flat=True))
     advance(TASK, Task.objects.filter(pk__in=tasks, state__in=("done", "cancelled")), "running", reason)
     return [*moved, *merged]
@@ -84,11 +83,3 @@ def _merge_anew(jobs: QuerySet[Job], reason: Reason) -> None:
         for product in products.exclude(left_out=[]):
             left_out = [job for job in product.left_out if job not in mine]
             Product.objects.filter(pk=product.pk).update(left_out=left_out)
-
-
-def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:
-    """Merge runs anew: their groups are dissolved by the machine of the merges, which sees the higher round."""
-    moved = []
-    for pk, number in list(products.exclude(state="waiting").distinct().values_list("pk", "round")):
-        moved += advance(PRODUCT, Product.objects.filter(pk=pk), "waiting", reason, round=number + 1, events=None)
-    return moved

@@ -85,7 +85,7 @@ class Attempt(models.Model):
             models.Index(fields=["ended"], name="attempt_by_end"),
             # Counting errors and watching for breakers read this one alone; most attempts are not in it.
             models.Index(
-                fields=["ended", "site", "task", "code", "cause", "job", "state"],
+                fields=["state", "ended", "site", "task", "code", "cause", "job"],
                 name="attempt_failed",
                 condition=_FAILED,
             ),
@@ -117,6 +117,8 @@ class Output(models.Model):
     placeholder = models.BooleanField(default=False)
     """It holds no data: the payload wrote none, and the production's placeholder stands for it."""
     state = models.TextField(default="valid")
+    kept = models.TextField(default="")
+    """Where a merged file is kept for good, once it was verified there."""
     group = models.ForeignKey("production.MergeGroup", models.SET_NULL, null=True, related_name="inputs")
     """The merge that it is an input of: one at most, so that no chunk is merged twice."""
 
