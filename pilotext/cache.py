@@ -65,7 +65,9 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _forget_oldest(folder: Path) -> None:
-    files = sorted((path for path in folder.iterdir() if path.name.endswith(_SUFFIX)), key=lambda path: path.stat().st_mtime)
+    files = sorted(
+        (path for path in folder.iterdir() if path.name.endswith(_SUFFIX)), key=lambda path: path.stat().st_mtime
+    )
     for path in files[:-MOST_FILES]:
         path.unlink(missing_ok=True)
 
