@@ -86,6 +86,7 @@ FINDINGS = frozenset(
         "output-unchecked",  # the check itself could not be done
         "output-checked-in-part",  # as far as can be done without the reader for what it holds
         "law-broken",  # counters of input, program and output do not agree
+        "law-uneven",  # the same, where it is not known whether they must
         "no-log",  # there was no log to judge
         "log-not-delivered",  # the archive of the logs; it stays in the work directory
         "report-not-delivered",  # the report to the server; it stays in the work directory
@@ -93,6 +94,14 @@ FINDINGS = frozenset(
         "classifier-failed",
         "wrapper-died",  # what a report says until the job has ended
         "internal-error",
+        # What the server finds out when a PanDA pilot ended a job, and no report came.
+        "pilot-says-done",
+        "pilot-says-failed",
+        "pilot-was-ended",
+        "pilot-limit",
+        "pilot-memory",
+        "pilot-node-unusable",
+        "pilot-without-pilotext",
     ]
 )
 """Everything the wrapper can find out by itself, for rules of kind `finding`. What each means stands in the rules."""
@@ -181,7 +190,7 @@ class Limits(Record, frozen=True):
     transfer_wait_s: float = 10.0
     """Before the second try of a transfer; later waits are longer."""
     tape_wait_s: float = 12 * 3600.0
-    """For a file on tape to come to disk."""
+    """For a file on tape to come to disk; never more than half of the time until the payload is asked to end."""
     tape_poll_s: float = 15.0
     """Before a tape system is asked a second time how far it is; later waits are longer."""
 

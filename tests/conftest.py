@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -45,10 +46,14 @@ WHOLE_PROGRAMS = ("end_to_end", "fixtures", "fuzz")
 """Folders of tests that run whole programs, or long."""
 
 
+_NO_PARAMETERS = SimpleNamespace(params={})
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the unit tests, which are all that `bin/test --fast` runs."""
     for item in items:
         module = getattr(item, "module", None)
         over_servers = any(hasattr(module, name) for name in USES_SERVERS)
-        if item.path.parent.name not in WHOLE_PROGRAMS and not over_servers:
+        on_postgres = "postgresql" in getattr(item, "callspec", _NO_PARAMETERS).params.values()
+        if item.path.parent.name not in WHOLE_PROGRAMS and not over_servers and not on_postgres:
             item.add_marker("unit")

@@ -20,6 +20,10 @@ from pilotext.rules.schema import Condition, CounterText, Rule, RuleSet
 CHUNK = 512 * 1024
 OWN_STREAMS = ("stdout", "stderr")
 
+LARGEST_FOR_BOTH = 64 << 20
+"""A log that is larger when its reading begins holds one stream: looking for the other's texts, too, takes twice as
+long, and to send both into one file is a habit of small tools."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -34,13 +38,15 @@ class LogScan:
 
     `streams` are named `stdout`, `stderr`, or as a file of the work directory. A rule for `any` stream is for stdout
     and stderr; another file is judged by the rules that name it. Where one of stdout and stderr is not there or stays
-    empty, both were written to the other: its rules and counters hold there, and its end markers if it is not there.
+    empty, both were written to the other: its rules and counters hold there, and its end markers if it is not there
+    (in logs of up to LARGEST_FOR_BOTH bytes).
     """
 
     def __init__(self, ruleset: RuleSet, *, kind: str, job_type: str, streams: Mapping[str, Path]) -> None:
         names = sorted(streams, key=lambda name: place_in_log(name, 0))
         self._streams = [
-            (Tail(streams[name]), StreamMatcher(name, *_meant_for(name, ruleset, kind, job_type))) for name in names
+            (Tail(path), StreamMatcher(name, *meant_for(name, ruleset, kind, job_type, strays=_is_small(path))))
+            for name, path in ((name, streams[name]) for name in names)
         ]
         self._bytes = 0
         self._matches: Matches | None = None
@@ -136,19 +142,29 @@ class LogScan:
                     yield Dropped(rule=f"counter {count.text.name}", reason=f"{what} and was given up there")
 
 
-def _meant_for(name: str, ruleset: RuleSet, kind: str, job_type: str) -> tuple[list[Watch], list[CounterText]]:
-    """What is to be looked for in the stream `name` of such a job."""
+def _is_small(log: Path) -> bool:
+    try:
+        return log.stat().st_size <= LARGEST_FOR_BOTH
+    except OSError:  # it is not there yet, or cannot be read, which whoever reads it tells
+        return True
+
+
+def meant_for(
+    name: str, ruleset: RuleSet, kind: str, job_type: str, *, strays: bool
+) -> tuple[list[Watch], list[CounterText]]:
+    """What is to be looked for in the stream `name` of such a job; with `strays` what belongs to the other, too."""
     watches = [
         Watch(name, rule, condition)
         for rule in ruleset.rules
         if rule.text.status != "retired" and rule.applies_to(kind, job_type)
         for condition in rule.conditions
-        if _is_text(condition) and (_is_for(condition.stream, name) or _may_stray(rule, condition.stream, name))
+        if _is_text(condition)
+        and (_is_for(condition.stream, name) or (strays and _may_stray(rule, condition.stream, name)))
     ]
     counters = [
         counter
         for counter in ruleset.counters
-        if (_is_for(counter.stream, name) or {counter.stream, name} == {*OWN_STREAMS})
+        if (_is_for(counter.stream, name) or (strays and {counter.stream, name} == {*OWN_STREAMS}))
         and (not counter.jobs or kind in counter.jobs or job_type in counter.jobs)
     ]
     return watches, counters

@@ -7,7 +7,7 @@ task names it). Sizes are bytes, times seconds, memory MB of 10^6 bytes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -87,6 +87,8 @@ class CrossCheck(_Strict, frozen=True):
     by: Literal["events", "entries", "size"]
     catalogue: bool = False
     """Also the events that the catalogue promises."""
+    selected: bool = False
+    """The payload writes only events that it selects: there may be fewer than it processed."""
 
 
 class Merge(_Strict, frozen=True):
@@ -112,11 +114,34 @@ class Merge(_Strict, frozen=True):
 
 
 class LogArchive(_Strict, frozen=True):
-    """The logs of a production for good: one archive a run, then one of all."""
+    """The logs of a production for good: an archive for each run in a folder of `to`, one of all of them in `tape`.
+
+    Both are folders, best first. The jobs' own log files are removed when the archive of all is verified there.
+    """
 
     run: str
     production: str
+    to: tuple[str, ...]
     tape: tuple[str, ...]
+
+
+class Staging(_Strict, frozen=True):
+    """How files are brought from tape: what may be asked for or lie on disk at once, and how patient to be."""
+
+    files: int = 30_000
+    bytes: float = 3e13
+    unknown_bytes: float = 1.1e9
+    """What a file counts for whose size the catalogue does not know."""
+    request_files: int = 1000
+    """Files in one request to the tape system; a request is for files of one run."""
+    poll_s: float = 60.0
+    within_s: float = 2 * 86400.0
+    """A file that has not come after so long is given back and asked for again."""
+    check_s: float = 86400.0
+    """A file that lies on disk for so long is looked at: the tape system may have removed it."""
+    tries: int = 3
+    wait_s: float = 600.0
+    """Before a file is asked for again that could not be had; doubled each time."""
 
 
 class Site(_Strict, frozen=True):
@@ -127,6 +152,8 @@ class Site(_Strict, frozen=True):
     """Inputs on tape are brought to disk before; False where the site's own files are used."""
     merging: str | None = None
     """The queue that merges of this site's tasks go to."""
+    panda: dict[str, Any] = {}
+    """What the queue's description for PanDA pilots (`queuedata`) says otherwise than the server does by itself."""
     share: float = 1.0
 
 
@@ -137,8 +164,9 @@ class RetryRule(_Strict, frozen=True):
     """What follows an attempt that failed. The first rule that fits is taken; an absent condition fits all.
 
     The n-th failure of one class waits `wait_s * factor^(n-1)`, at most `most_s`, times 1 ± `jitter`. `tries` counts
-    the failures of this class alone; after them, `then_manual` or `failed`. `charged: false` does not count against the
-    job's attempts.
+    the failures of this class alone; after them, `exhausted` says what follows. `charged: false` does not count against
+    the job's attempts. `elsewhere` keeps away from the node for `avoid_s`, and from the site too after `site_after`
+    failures of this class there, if another site can take the job.
     """
 
     then: Step
@@ -153,6 +181,8 @@ class RetryRule(_Strict, frozen=True):
     memory_factor: float = 1.5
     memory_most_mb: float = 8000.0
     exhausted: Literal["manual", "failed"] = "manual"
+    avoid_s: float = 6 * 3600.0
+    site_after: int = 2
 
 
 class Retry(_Strict, frozen=True):
@@ -160,6 +190,27 @@ class Retry(_Strict, frozen=True):
 
     attempts: int = 5
     rules: tuple[RetryRule, ...] = (RetryRule(then="retry"),)
+
+
+class BreakerRule(_Strict, frozen=True):
+    """When a node, a site, or everything that shares a cause is given a rest, so that it does not burn attempts.
+
+    It opens when, of the last `of` attempts that ended there within `within_s`, at least `failures` different jobs on
+    `nodes` different nodes failed by one of these causes. Nothing is given out for `pause_s`; then one job is, as a
+    probe. It closes when the probe succeeds; otherwise the next pause is `factor` longer, up to `most_s`.
+    """
+
+    per: Literal["node", "site", "experiment"]
+    cause: tuple[Cause | Literal["lost"], ...]
+    failures: int = 10
+    of: int = 20
+    nodes: int = 1
+    within_s: float = 3600.0
+    pause_s: float = 600.0
+    factor: float = 2.0
+    most_s: float = 4 * 3600.0
+    holds: tuple[Kind, ...] = ()
+    """Kinds of jobs that wait, and that count; empty: all."""
 
 
 class Experiment(_Strict, frozen=True):
@@ -179,8 +230,10 @@ class Experiment(_Strict, frozen=True):
     """Values of which each attempt takes the next one, such as servers that share a load."""
     merges: dict[str, Merge] = {}
     logs: LogArchive | None = None
+    staging: Staging = Staging()
     sites: dict[str, Site] = {}
     retry: Retry = Retry()
+    breakers: dict[str, BreakerRule] = {}
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 log = logging.getLogger("pilotext.serve")
 
@@ -18,17 +20,23 @@ AGAIN_AFTER_S = 1.0
 
 STOP_WITHIN_S = 20.0
 
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
 
-def serve_web(host: str, port: int, threads: int) -> None:
-    """Answer requests until SIGTERM or SIGINT; what has begun is answered before."""
+
+def serve_web(host: str, port: int, threads: int, tls: tuple[Path, Path] | None = None) -> None:
+    """Answer requests until SIGTERM or SIGINT; what has begun is answered before. `tls`: certificate, key."""
     from granian import Granian  # noqa: PLC0415  only this process needs it
-    from granian.constants import Interfaces  # noqa: PLC0415
+    from granian.constants import Interfaces, SSLProtocols  # noqa: PLC0415
 
     Granian(
         target="pilotext.server.wsgi:application",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
+        ssl_cert=tls[0] if tls else None,
+        ssl_key=tls[1] if tls else None,
+        ssl_protocol_min=SSLProtocols.tls12,  # the curl of old nodes, which pilots use, knows no newer one
         workers=1,  # the database is the bottleneck; with SQLite, further writers only wait for each other
         blocking_threads=threads,
         respawn_failed_workers=True,
@@ -63,7 +71,13 @@ def serve_all(parts: Sequence[Sequence[str]]) -> None:
 
 
 def _start(part: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-P", "-X", "utf8", "-m", "pilotext", "server", *part])
+    words = [sys.executable, "-P", "-X", "utf8", "-m", "pilotext", "server", *part]
+    return subprocess.Popen(words, preexec_fn=_end_with_parent)  # noqa: PLW1509  there are no other threads
+
+
+def _end_with_parent() -> None:
+    """A part whose parent was killed would keep the port, and nobody would know of it."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _stop_all(processes: Sequence[subprocess.Popen[bytes]]) -> None:

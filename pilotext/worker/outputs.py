@@ -96,9 +96,9 @@ def _promise(job: Job, checked: Checked) -> None:
 def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], tick: Callable[[], None]) -> Checked:
     """Prove every output whole, put the placeholder where the job allows it, and hold the job's law.
 
-    `counters` are the numbers known so far. Counts `<kind>_entries` for ROOT files (entries of their largest tree) and
-    `<kind>_events` for raw files, and for a merging job what all outputs hold together. `tick` is called several times
-    a second and may raise.
+    `counters` are the numbers known so far. Counts `<kind>_entries` for ROOT files (entries of their largest tree; of
+    histogram files, of everything in them) and `<kind>_events` for raw files, and for a merging job what all outputs
+    hold together. `tick` is called several times a second and may raise.
     """
     checked = Checked()
     for output in job.outputs:
@@ -142,11 +142,15 @@ def _check_root(job: Job, output: Output, path: Path, checked: Checked, tick: Ca
     if not checked.read_whole(summary):
         what = f"of {', '.join(summary.partly)} only the frame was read" if summary.partly else "by header and trailer"
         checked.found("output-checked-in-part", f"{output.name}: {what}", "validate", output.name)
-    if summary.trees:
+    if output.kind == "hist" and (summary.trees or summary.histograms):
+        entries = sum(summary.trees.values()) + round(sum(summary.histograms.values()))
+        checked.count("hist_entries", entries)
+    elif summary.trees:
         checked.count(f"{output.kind}_entries", max(summary.trees.values()))
     if job.kind == "merging" and summary.method == "every branch read":
-        checked.count("merged.tree_entries", sum(summary.trees.values()))
-        checked.count("merged.histogram_entries", sum(summary.histograms.values()))
+        made_by = "mdst" if output.kind == "mdst" else "hist"  # whatever is no mDST comes from hadd
+        checked.count(f"{made_by}_tree_entries", sum(summary.trees.values()))
+        checked.count(f"{made_by}_histogram_entries", sum(summary.histograms.values()))
 
 
 def _check_raw_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.classify import LogScan, Matches, named_files
+from pilotext.classify import LogScan, Matches, follow, named_files
 from pilotext.classify.follow import CHUNK
 from tests.classify.inline import counter, logs, rule, ruleset, verdict
 
@@ -128,6 +128,13 @@ def test_one_stream_for_both_is_read_for_both(tmp_path: Path, beside: dict[str, 
     found = streamed(tmp_path, stderr="Killed\nEvent: 5\n", **beside)
     assert [one.rule.id for one in found.sightings] == ["on-stdout", "on-stderr"]
     assert found.counters == {"seen": 5}
+
+
+def test_a_large_log_is_read_for_its_own_stream_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "LARGEST_FOR_BOTH", 10)
+    found = streamed(tmp_path, stderr="Killed\nEvent: 5\n")
+    assert [one.rule.id for one in found.sightings] == ["on-stderr"]
+    assert found.counters == {}
 
 
 def test_rules_of_other_jobs_and_retired_ones_do_not_look(tmp_path: Path) -> None:

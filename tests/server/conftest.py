@@ -1,14 +1,16 @@
-"""A database of its own for each test, made from one that was migrated once."""
+"""A database of its own for each test, made from one that was migrated once: every test on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from fixtures.servers.postgres import serving_postgres
 from pilotext.server.boot import boot, migrate
+from pilotext.server.database import database_settings
 
 boot()
 
@@ -16,29 +18,66 @@ from django.db import connection, connections  # noqa: E402  needs boot
 
 from pilotext.server.api import auth  # noqa: E402
 
+Maker = Callable[[], str]
+"""Makes a fresh database and returns its URL."""
+
+_number = itertools.count(1)
+
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("database") / "migrated.sqlite3"
-    _use(path)
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> Maker:
+    folder = tmp_path_factory.mktemp("database")
+    use(f"sqlite:///{folder / 'migrated'}")
     migrate()
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-    return path
+
+    def make() -> str:
+        path = folder / f"test-{next(_number)}"
+        shutil.copyfile(folder / "migrated", path)
+        return f"sqlite:///{path}"
+
+    return make
 
 
-@pytest.fixture
-def database(migrated: Path, tmp_path: Path) -> Iterator[Path]:
-    """The file of a fresh database, which this process uses."""
-    path = tmp_path / "server.sqlite3"
-    shutil.copyfile(migrated, path)
-    _use(path)
+@pytest.fixture(scope="session")
+def postgres_databases() -> Iterator[Maker]:
+    with serving_postgres() as server:
+        _execute(server.url(), "CREATE DATABASE migrated")
+        use(server.url("migrated"))
+        migrate()
+        connection.close()
+
+        def make() -> str:
+            name = f"test_{next(_number)}"
+            _execute(server.url(), f"CREATE DATABASE {name} TEMPLATE migrated")
+            return server.url(name)
+
+        yield make
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a fresh database, which this process uses."""
+    kind = "sqlite_databases" if request.param == "sqlite" else "postgres_databases"
+    make: Maker = request.getfixturevalue(kind)
+    url = make()
+    use(url)
     auth.forget()
-    yield path
+    yield url
     connection.close()
 
 
-def _use(path: Path) -> None:
+def use(url: str) -> None:
+    """Let every thread of this process that connects from now on use this database."""
     connection.close()
-    connections["default"].settings_dict["NAME"] = str(path)
+    connections.settings["default"] = connections.configure_settings({"default": database_settings(url)})["default"]
+    del connections["default"]
+
+
+def _execute(url: str, statement: str) -> None:
+    use(url)
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from django.db import models, transaction
 
-from pilotext.server.production.models import Attempt, Event, Job, MergeGroup, Product, Task
+from pilotext.server.production.models import Attempt, Event, Job, LogArchive, MergeGroup, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import Machine
+from pilotext.server.rows import change, insert_rows
 
 M = TypeVar("M", bound=models.Model)
 
@@ -23,6 +24,7 @@ _TASK_OF: dict[type[models.Model], str] = {
     Attempt: "task_id",
     Product: "task_id",
     MergeGroup: "product__task_id",
+    LogArchive: "task_id",
 }
 
 
@@ -54,27 +56,36 @@ def advance(machine: Machine, rows: models.QuerySet[M], to: str, reason: Reason,
     return [row[0] for row in found]
 
 
+def advance_one(machine: Machine, row: models.Model, to: str, reason: Reason, /, **changes: Any) -> bool:
+    """The same for a row that this transaction has read, which then is what it became.
+
+    Returns False when it may not move, or was moved by somebody else meanwhile.
+    """
+    assert transaction.get_connection().in_atomic_block, "a move and its line in the audit trail belong together"
+    before: str = getattr(row, "state")  # noqa: B009  the models of all machines have it
+    if to not in machine.moves[before]:
+        return False
+    at = now()
+    if hasattr(row, "changed"):
+        changes.setdefault("changed", at)
+    if not change(type(row), row.pk, {"state": before}, state=to, **changes):
+        return False
+    for name, value in {"state": to, **changes}.items():
+        setattr(row, name, value)
+    task = _TASK_OF.get(type(row))
+    record(machine.name, to, reason, [(row.pk, before, getattr(row, task) if task else None)], at)
+    return True
+
+
 def record(
     subject: str, after: str, reason: Reason, rows: Iterable[tuple[int, str, int | None]], at: float | None = None
 ) -> None:
     """Write a line of the audit trail for each row of id, state before, and task."""
     at = now() if at is None else at
-    Event.objects.bulk_create(
-        (
-            Event(
-                at=at,
-                who=reason.who,
-                subject=subject,
-                subject_id=pk,
-                task=task,
-                before=before,
-                after=after,
-                why=reason.why,
-            )
-            for pk, before, task in rows
-        ),
-        batch_size=AT_ONCE,
-    )
+    same = {"at": at, "who": reason.who, "subject": subject, "after": after, "why": reason.why}
+    lines = [{**same, "subject_id": pk, "task": task, "before": before} for pk, before, task in rows]
+    for some in _chunks(lines):
+        insert_rows(Event, some)
 
 
 def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:

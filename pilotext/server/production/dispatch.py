@@ -12,21 +12,26 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.conf import settings
-from django.db.models import F
 
 from pilotext.errors import UsageError
 from pilotext.model import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production import models
-from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.advance import Reason, advance, advance_one
 from pilotext.server.production.choose import Candidate, candidates
 from pilotext.server.production.expanded import expand
+from pilotext.server.production.gates import Gate, GateShutError, gates_of, shut_out, try_gates
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB
 from pilotext.server.production.tokens import fingerprint, make_token
+from pilotext.server.rows import ById, insert
+
+_JOB = ById(lambda: models.Job.objects.select_related("task__experiment").defer("task__document"))
 
 FRESH_S = 1.0
 AHEAD = 200
+PLENTY = 2000
+"""More places than all processes together give away in the moment that they trust an earlier count."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,13 @@ class Lease:
 class _Ahead:
     found: float
     waiting: deque[Candidate]
+    more: bool
+    """When these are used up, it is worth looking again at once."""
+    gates: tuple[Gate, ...]
+    """Breakers that are open here; those that are due let one job through."""
+
+    def gates_before(self, candidate: Candidate, node: str) -> tuple[Gate, ...]:
+        return tuple(gate for gate in self.gates if gate.holds(candidate.type, node))
 
 
 class Dispatcher:
@@ -71,12 +83,16 @@ class Dispatcher:
         if asker.site.closed:
             return None
         passed_by: set[int] = set()
-        while (candidate := self._next(asker, passed_by)) is not None:
+        while (found := self._next(asker, passed_by)) is not None:
+            candidate, gates = found
             passed_by.add(candidate.job)
             try:
-                lease = transact(partial(_claim, candidate.job, asker, lease_s or settings.LEASE_S))
+                lease = transact(partial(_claim, candidate.job, asker, lease_s or settings.LEASE_S, gates))
             except SiteFullError:
                 return None
+            except GateShutError:
+                self.forget()
+                continue
             except UsageError as error:
                 _set_aside(candidate.job, error)
                 continue
@@ -89,59 +105,96 @@ class Dispatcher:
         with self._lock:
             self._ahead.clear()
 
-    def _next(self, asker: Asker, passed_by: set[int]) -> Candidate | None:
+    def _next(self, asker: Asker, passed_by: set[int]) -> tuple[Candidate, tuple[Gate, ...]] | None:
         at = now()
         with self._lock:
             ahead = self._ahead.get(asker.site.pk)
-            if ahead is None or (at - ahead.found > FRESH_S):
-                ahead = self._ahead[asker.site.pk] = _Ahead(at, deque(candidates(asker.site, at, limit=AHEAD)))
+            used_up = ahead is not None and ahead.more and not ahead.waiting
+            if ahead is None or used_up or at - ahead.found > FRESH_S:
+                ahead = self._ahead[asker.site.pk] = _look_ahead(asker.site, at)
             for index, candidate in enumerate(ahead.waiting):
-                if candidate.job not in passed_by and not candidate.avoids(asker.node, at):
+                if candidate.job in passed_by or candidate.avoids(asker.node, at):
+                    continue
+                gates = ahead.gates_before(candidate, asker.node)
+                if all(gate.due <= at for gate in gates):
                     del ahead.waiting[index]
-                    return candidate
+                    return candidate, gates
         return None
+
+
+def _look_ahead(site: models.Site, at: float) -> _Ahead:
+    gates = gates_of(site)
+    closed, types = shut_out(gates, at)
+    found = deque(() if closed else candidates(site, at, limit=AHEAD, without=types))
+    return _Ahead(at, found, bool(found), gates)
 
 
 class SiteFullError(Exception):
     """The site has as many attempts as it may have."""
 
 
-def _claim(job_id: int, asker: Asker, lease_s: float) -> Lease | None:
+def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -> Lease | None:
     at = now()
     _check_room(asker.site)
-    taken = models.Job.objects.filter(pk=job_id, state="ready", not_before__lte=at, task__state="running").update(
-        state="sent", attempts=F("attempts") + 1, changed=at
-    )
-    if not taken:
+    job = _JOB.get(job_id)
+    if job is None or job.not_before > at or job.state != "ready" or job.task.state != "running":
         return None
-    job = models.Job.objects.select_related("task__experiment").get(pk=job_id)
+    number = job.attempts + 1
+    why = f"attempt {number} for {asker.label} at {asker.site.name}"
+    if not advance_one(JOB, job, "sent", Reason("dispatch", why), attempts=number):
+        return None
     token = make_token()
-    attempt = models.Attempt.objects.create(
-        job=job,
+    attempt = insert(
+        models.Attempt,
+        job_id=job.pk,
         task_id=job.task_id,
-        number=job.attempts,
+        number=number,
         token=fingerprint(token),
-        agent=asker.agent,
-        site=asker.site,
+        agent_id=asker.agent.pk if asker.agent else None,
+        site_id=asker.site.pk,
         node=asker.node,
         leased=at,
         seen=at,
         lease_s=lease_s,
         lease_until=at + lease_s,
     )
-    why = f"attempt {job.attempts} for {asker.label} at {asker.site.name}"
-    record(JOB.name, "sent", Reason("dispatch", why), [(job.pk, "ready", job.task_id)], at)
-    target = ReportTarget(f"{settings.PUBLIC_URL}/api/v1/attempts/{attempt.pk}/report", token)
-    whole = expand(job.task, job, job.attempts, target, attempt.pk)
-    return Lease(attempt.pk, token, whole, attempt.lease_until, lease_s)
+    try_gates(gates, job.pk, attempt, number, at)
+    target = ReportTarget(f"{settings.PUBLIC_URL}/api/v1/attempts/{attempt}/report", token)
+    return Lease(attempt, token, expand(job.task, job, number, target, attempt), at + lease_s, lease_s)
+
+
+@dataclass
+class _Room:
+    """Places that a site had left a moment ago, less those that this process gave away since."""
+
+    counted: float
+    limit: int
+    left: int
+
+
+_rooms: dict[int, _Room] = {}
 
 
 def _check_room(site: models.Site) -> None:
-    """Held for the transaction: of two that want the last place, the second waits and then sees it taken."""
+    """Counted for every job when it becomes narrow, and once a moment while there is plenty."""
     if site.max_active is None:
         return
+    room = _rooms.get(site.pk)
+    plenty = room is not None and room.left > PLENTY and room.limit == site.max_active
+    if room is not None and plenty and now() - room.counted < FRESH_S:
+        room.left -= 1
+        return
+    _count_room(site)
+
+
+def _count_room(site: models.Site) -> None:
+    """Held for the transaction: of two that want the last place, the second waits and then sees it taken."""
     limit = models.Site.objects.select_for_update().values_list("max_active", flat=True).get(pk=site.pk)
-    if limit is not None and models.Attempt.objects.filter(site=site, state__in=ACTIVE_ATTEMPT).count() >= limit:
+    if limit is None:
+        return
+    left = limit - models.Attempt.objects.filter(site=site, state__in=ACTIVE_ATTEMPT).count()
+    _rooms[site.pk] = _Room(now(), limit, left)
+    if left <= 0:
         raise SiteFullError
 
 

@@ -7,6 +7,7 @@ given the job. A later one is kept as evidence, and changes nothing. Whatever th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from django.db.models import F
 
@@ -16,14 +17,15 @@ from pilotext.errors import FieldError
 from pilotext.messages import ReportAnswer
 from pilotext.model import Report
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.advance import Reason, advance_one, record
 from pilotext.server.production.consequence import follow_failure
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.leases import attempt_of
-from pilotext.server.production.models import Attempt, Evidence, Job, Output, Signature
+from pilotext.server.production.models import Attempt, Evidence, Output, Signature
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
+from pilotext.server.rows import ById, insert, insert_rows
 
 _COUNTERS_OF = {
     "mdst": ("events_saved", "events_written", "mdst_entries"),
@@ -31,6 +33,9 @@ _COUNTERS_OF = {
     "dump": ("dump_events",),
 }
 """Which counters of a report tell the events in its outputs, by their kind; the first that is there."""
+
+
+_EVIDENCE = ById(Evidence.objects.all)
 
 
 def take_report(attempt_id: int, token: str, body: bytes) -> ReportAnswer:
@@ -45,14 +50,14 @@ def take_report(attempt_id: int, token: str, body: bytes) -> ReportAnswer:
 def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswer:
     attempt = attempt_of(attempt_id, token, lock=True)
     _check(attempt, report)
-    kept = Evidence.objects.filter(pk=attempt.pk).first()
+    kept = _EVIDENCE.get(attempt.pk)
     if kept is not None:
         if from_json(kept.report, Report) != report:
             raise RefusalError("conflict", "this attempt has another final report already.")
         return ReportAnswer(not kept.late, "it was taken before" if not kept.late else "it was kept before")
     holds = attempt.state in ACTIVE_ATTEMPT
     in_time = holds or (attempt.state == "lost" and attempt.job.state == "ready")
-    Evidence.objects.create(attempt=attempt, report=text, late=not in_time)
+    insert(Evidence, attempt_id=attempt.pk, report=text, late=not in_time)
     if not in_time:
         return _too_late(attempt, report)
     if attempt.job.state == "cancelled":
@@ -82,9 +87,10 @@ def _too_late(attempt: Attempt, report: Report) -> ReportAnswer:
 
 def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
     verdict = report.verdict
-    advance(
+    signature = _signature(attempt, report)
+    advance_one(
         ATTEMPT,
-        Attempt.objects.filter(pk=attempt.pk),
+        attempt,
         state,
         Reason("intake", why),
         ended=now(),
@@ -98,7 +104,7 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
         rule=verdict.rule or "",
         diag=verdict.diag,
         exit_status=report.exit_status,
-        signature=_signature(attempt, report),
+        signature_id=signature.pk if signature else None,
     )
     attempt.node = report.host or attempt.node
 
@@ -111,13 +117,14 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
         follow_failure(attempt, ("incomplete", "retry"), why)
         return
     _end(attempt, "finished", report, "success")
-    Output.objects.filter(job_id=attempt.job_id, state="valid").update(state="superseded", group=None)
-    Output.objects.bulk_create(_outputs(attempt, report, expected))
+    if attempt.number > 1:
+        Output.objects.filter(job_id=attempt.job_id, state="valid").update(state="superseded", group=None)
+    insert_rows(Output, list(outputs_of(attempt, report, expected)))
     counters = report.verdict.counters
     done = [int(counters[name]) for name in ("events_processed", "events_skipped") if name in counters]
-    advance(
+    advance_one(
         JOB,
-        Job.objects.filter(pk=attempt.job_id),
+        attempt.job,
         "finished",
         Reason("intake", f"attempt {attempt.number} succeeded"),
         events_done=sum(done) if done else None,
@@ -127,24 +134,26 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
     )
 
 
-def _outputs(attempt: Attempt, report: Report, expected: dict[str, model.Output]) -> Iterator[Output]:
+def outputs_of(attempt: Attempt, report: Report, expected: dict[str, model.Output]) -> Iterator[dict[str, Any]]:
+    """Rows for those files of a report that the job was expected to publish."""
     counters = report.verdict.counters
     replaced = {finding.fields.get("file") for finding in report.findings if finding.name == "output-replaced"}
     for file in report.outputs:
         output = expected.get(file.name)
         if output is None:
             continue
-        yield Output(
-            job_id=attempt.job_id,
-            attempt=attempt,
-            kind=output.kind,
-            name=output.published_name,
-            url=file.url or "",
-            size=file.size,
-            adler32=file.adler32,
-            events=next((int(counters[name]) for name in _COUNTERS_OF.get(output.kind, ()) if name in counters), None),
-            placeholder=file.name in replaced,
-        )
+        counted = (int(counters[name]) for name in _COUNTERS_OF.get(output.kind, ()) if name in counters)
+        yield {
+            "job_id": attempt.job_id,
+            "attempt_id": attempt.pk,
+            "kind": output.kind,
+            "name": output.published_name,
+            "url": file.url or "",
+            "size": file.size,
+            "adler32": file.adler32,
+            "events": next(counted, None),
+            "placeholder": file.name in replaced,
+        }
 
 
 def _failed(attempt: Attempt, report: Report) -> None:

@@ -5,9 +5,10 @@ from django.db import models
 from pilotext.server.production.models.common import now, only_states_of
 from pilotext.server.production.models.people import Agent
 from pilotext.server.production.models.task import Experiment, Job, Site, Task
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, FAILED_ATTEMPT
 
 _ACTIVE = models.Q(state__in=ACTIVE_ATTEMPT)
+_FAILED = models.Q(state__in=FAILED_ATTEMPT)
 
 
 class Signature(models.Model):
@@ -23,6 +24,7 @@ class Signature(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["experiment", "signature"], name="signature_once")]
+        indexes = [models.Index(fields=["last"], name="signature_by_last")]
 
 
 class Attempt(models.Model):
@@ -42,6 +44,13 @@ class Attempt(models.Model):
     node = models.TextField(default="")
     leased = models.FloatField(default=now)
     seen = models.FloatField(default=now)
+    pilot = models.TextField(default="")
+    """Whose PanDA pilot has it, by the label of its token; empty for an agent of ours."""
+    pilot_said = models.JSONField(default=dict)
+    """The pilot's last word, as the record `PilotSaid`; empty while there is none."""
+    ticket = models.TextField(default="")
+    """SHA-256 of what fetches the job, with its token, soon after it was given out to a pilot."""
+    fetched = models.FloatField(null=True)
     lease_s = models.FloatField()
     lease_until = models.FloatField()
     stop = models.TextField(default="")
@@ -69,10 +78,17 @@ class Attempt(models.Model):
             models.UniqueConstraint(fields=["job"], condition=_ACTIVE, name="attempt_active_once"),
         ]
         indexes = [
-            models.Index(fields=["lease_until"], name="attempt_lease", condition=_ACTIVE),
-            models.Index(fields=["site", "task"], name="attempt_active_at", condition=_ACTIVE),
+            # With the state first, and not of the active ones only: SQLite would not take that for a list of states.
+            models.Index(fields=["state", "lease_until"], name="attempt_lease"),
+            models.Index(fields=["state", "site", "task"], name="attempt_active_at"),
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["ended"], name="attempt_by_end"),
+            # Counting errors and watching for breakers read this one alone; most attempts are not in it.
+            models.Index(
+                fields=["state", "ended", "site", "task", "code", "cause", "job"],
+                name="attempt_failed",
+                condition=_FAILED,
+            ),
         ]
 
 
@@ -81,6 +97,8 @@ class Evidence(models.Model):
 
     attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="evidence")
     report = models.TextField()
+    rejudged = models.TextField(default="")
+    """The verdict that changed rules gave it since, as JSON; empty: that of the report holds."""
     late = models.BooleanField(default=False)
     """It came after its lease had expired and somebody else had the job; it was kept and not acted on."""
 
@@ -99,6 +117,8 @@ class Output(models.Model):
     placeholder = models.BooleanField(default=False)
     """It holds no data: the payload wrote none, and the production's placeholder stands for it."""
     state = models.TextField(default="valid")
+    kept = models.TextField(default="")
+    """Where a merged file is kept for good, once it was verified there."""
     group = models.ForeignKey("production.MergeGroup", models.SET_NULL, null=True, related_name="inputs")
     """The merge that it is an input of: one at most, so that no chunk is merged twice."""
 

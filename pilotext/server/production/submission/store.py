@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from pilotext.messages import Submitted
 from pilotext.profile.records import Experiment
@@ -62,7 +63,7 @@ def _fields(experiment: Experiment, task: TaskFile, plan: Plan) -> dict[str, Any
         "share": task.share,
         "staging": plan.staging,
         "max_attempts": task.max_attempts or experiment.retry.attempts,
-        "document": msgspec.to_builtins(task),
+        "document": msgspec.to_builtins(replace(task, files=replace(task.files, these=()))),  # they are the jobs'
         "digest": plan.digest,
     }
 
