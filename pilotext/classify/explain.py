@@ -52,7 +52,7 @@ def explain(rule: Rule, verdict: Verdict, case: Case, streams: Mapping[str, Path
         if condition.match or condition.contains or condition.absent:
             reasons += _of_text(condition, verdict, case, streams, near)
         else:
-            reasons.append(_of_measure(condition, case))
+            reasons.append(_of_measure(condition, verdict, case))
     return Explanation(rule.id, "not seen", tuple(reasons), near=tuple(near))
 
 
@@ -98,7 +98,7 @@ def _clause(nearest: Nearest, place: str) -> str:
     return f"nearest is {place}: it does not fit from the begin; not there: {', '.join(nearest.missing) or 'nothing'}"
 
 
-def _of_measure(condition: Condition, case: Case) -> str:
+def _of_measure(condition: Condition, verdict: Verdict, case: Case) -> str:
     kind = next((kind for kind in CONDITION_KINDS if getattr(condition, kind) is not None), "condition")
     if kind == "exit":
         return f"`exit` does not fit: {case.exit or 'how the program ended is not known'}"
@@ -108,7 +108,12 @@ def _of_measure(condition: Condition, case: Case) -> str:
     if kind in ("limit", "finding"):
         found = ", ".join(finding.name for finding in case.findings) or "nothing"
         return f"`{kind}: {getattr(condition, kind)}` comes from the wrapper, which found {found}"
-    return f"`{kind}` is not fulfilled"
+    if condition.all is not None:
+        seen = {verdict.rule, *(match.rule for match in verdict.also)}
+        missing = ", ".join(rule for rule in condition.all if rule not in seen)
+        return f"a rule over others; not seen: {missing} (ask `rules explain` about these)"
+    counted = ", ".join(f"{name} = {number}" for name, number in sorted(verdict.counters.items())) or "nothing"
+    return f"`{kind}` does not say so of what was counted: {counted}"
 
 
 def _is_looked_at(condition: Condition, stream: str) -> bool:

@@ -6,7 +6,10 @@ import contextlib
 import functools
 import os
 import re
+import sys
+from pathlib import Path
 
+from pilotext.errors import UsageError
 from pilotext.redact import Redactor
 from pilotext.worker.secrets import redactor_for
 
@@ -62,6 +65,17 @@ def tell_pilot(sentence: str) -> None:
 def write_json(document: bytes) -> None:
     """Print a JSON document on stdout, the word that a pilot looks for there in another spelling of the same text."""
     write(document.replace(b"CRITICAL", b"\\u0043RITICAL") + b"\n")
+
+
+def write_document(text: str, path: Path | None) -> None:
+    """Put a document into a file, or on stdout. Raises UsageError where the file cannot be written."""
+    if path is None:
+        sys.stdout.write(text)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: this file cannot be written: {error.strerror}.") from None
 
 
 def plain(text: str) -> str:

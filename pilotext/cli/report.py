@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from pilotext.cli.output import say, write
+from pilotext.cli.output import say, write, write_document
 from pilotext.codes import Exit
 from pilotext.errors import UsageError
 from pilotext.jsonschema import SCHEMAS, schema_text
@@ -35,11 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.flush:
         return _flush(options)
-    text = schema_text(options.schema)
-    if options.output is None:
-        sys.stdout.write(text)
-    else:
-        options.output.write_text(text)
+    write_document(schema_text(options.schema), options.output)
     return Exit.SUCCESS
 
 

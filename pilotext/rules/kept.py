@@ -15,6 +15,9 @@ from pilotext.codes import Code
 from pilotext.model import Kind
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
 
+CODE = ("*.py", "profile/*.py", "rules/*.py")
+"""What reads rule files: a checkout may change without a new version."""
+
 
 class _KeptRule(msgspec.Struct, array_like=True):
     text: RuleText
@@ -53,8 +56,9 @@ def kept_rules(files: Sequence[Path], read: Callable[[], RuleSet]) -> RuleSet:
 
 def _digest(files: Iterable[Path]) -> str:
     digest = hashlib.sha256(repr((pilotext.__version__, regex.__version__)).encode())
-    for code in sorted(Path(pilotext.__file__).parent.glob("rules/*.py")):
-        digest.update(repr((code.name, code.stat().st_mtime_ns, code.stat().st_size)).encode())
+    package = Path(pilotext.__file__).parent
+    for code in sorted(file for folder in CODE for file in package.glob(folder)):
+        digest.update(repr((str(code), code.stat().st_mtime_ns, code.stat().st_size)).encode())
     for file in files:
         content = file.read_bytes()
         digest.update(repr((str(file), len(content))).encode())

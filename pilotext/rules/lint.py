@@ -15,8 +15,9 @@ from pilotext.rules.schema import RuleText
 from pilotext.rules.shadow import shadowed_rules
 from pilotext.rules.slow import slow_patterns
 from pilotext.rules.source import Entry, Source, read_source
+from pilotext.rules.unprinted import unprinted_characters
 
-ALL_CHECKS: tuple[Check, ...] = (*CHECKS, slow_patterns, shadowed_rules)
+ALL_CHECKS: tuple[Check, ...] = (*CHECKS, unprinted_characters, slow_patterns, shadowed_rules)
 
 
 def lint(paths: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[Problem]:

@@ -46,6 +46,11 @@ def test_a_rule_that_lost_says_to_whom(tmp_path: Path) -> None:
         ({"absent": "End", "unless": ["reconstruction"]}, "it does not matter here, unless: reconstruction"),
         ({"exit": {"codes": [3]}}, "`exit` does not fit: exit status 0"),
         ({"file": {"name": "*.root", "is": "missing"}}, "`file` *.root is missing: no work directory was given"),
+        (
+            {"all": ["oom", "bang"]},
+            "a rule over others; not seen: oom, bang (ask `rules",
+        ),
+        ({"events": "written == seen"}, "`events` does not say so of what was counted: nothing"),
         ({"limit": "memory"}, "`limit: memory` comes from the wrapper, which found nothing"),
     ],
 )
@@ -53,6 +58,11 @@ def test_a_rule_that_was_not_seen_says_which_clause_failed(tmp_path: Path, field
     found = explained(tmp_path, rule("about", **fields), stderr="Out of memory now\n")
     assert found.outcome == "not seen"
     assert any(said.startswith(reason) for said in found.reasons), found.reasons
+
+
+def test_of_the_rules_that_one_is_made_of_those_are_named_that_were_not_seen(tmp_path: Path) -> None:
+    found = explained(tmp_path, rule("about", all=["oom", "bang"]), OOM, stderr="Out of memory now\n")
+    assert found.reasons == ("a rule over others; not seen: bang (ask `rules explain` about these)",)
 
 
 def test_each_form_of_a_rule_gives_its_own_reason(tmp_path: Path) -> None:

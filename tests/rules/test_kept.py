@@ -73,3 +73,16 @@ def test_another_version_of_the_code_reads_the_files_again(folder: Path, monkeyp
     monkeypatch.setattr(loader, "_read", lambda *_: pytest.fail("it is read"))
     with pytest.raises(pytest.fail.Exception, match="it is read"):
         load_rules("COMPASS", [folder])
+
+
+def test_changed_code_reads_the_files_again(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "pilotext"
+    package.mkdir()
+    (package / "model.py").write_text("old = 1\n")
+    monkeypatch.setattr("pilotext.__file__", str(package / "__init__.py"))
+    load_rules("COMPASS", [folder])
+    monkeypatch.setattr(loader, "_read", lambda *_: pytest.fail("it is read"))
+    load_rules("COMPASS", [folder])
+    (package / "model.py").write_text("changed = 1\n")
+    with pytest.raises(pytest.fail.Exception, match="it is read"):
+        load_rules("COMPASS", [folder])

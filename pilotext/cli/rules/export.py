@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from pilotext.cli.output import write_document
 from pilotext.errors import UsageError
 from pilotext.rules import catalogue, panda
 from pilotext.rules.jsonschema import schema_text
@@ -28,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    text = _text(options)
-    if options.output is None:
-        sys.stdout.write(text)
-    else:
-        options.output.write_text(text)
+    write_document(_text(options), options.output)
     return 0
 
 

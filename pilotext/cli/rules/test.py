@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pilotext.cli.logcases import case_files, own_cases, run_case
 from pilotext.cli.rules.show import tell
-from pilotext.errors import RuleFilesError
+from pilotext.errors import RuleFilesError, UsageError
 from pilotext.profile import find_rules_root, known_experiments, rules_roots
 from pilotext.rules.examples import check_examples
 from pilotext.rules.lint import yaml_files
@@ -35,6 +35,9 @@ def run(options: argparse.Namespace) -> int:
     }
     examples = {rule.place: len(rule.text.examples) for ruleset in rulesets.values() for rule in ruleset.rules}
     count = sum(number for place, number in examples.items() if place.file in files)
+    if not count and not cases:
+        where = ", ".join(map(str, wanted))
+        raise UsageError(f"{where}: no rule with an example and no case stands there.", advice="Nothing was tested.")
     for case in cases:
         problems.update(run_case(case, rulesets))
     return tell(sorted(problems), f"examples: {count}, cases: {len(cases)}")

@@ -33,6 +33,11 @@ def test_an_output_goes_to_its_file(tmp_path: Path, capfd: pytest.CaptureFixture
     assert json.loads((tmp_path / "codes.json").read_text())
 
 
+def test_an_output_that_cannot_be_written_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "export", "--codes", "--output", str(tmp_path / "nowhere" / "codes.json")]) == 64
+    assert "this file cannot be written: No such file or directory" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words", [["--panda", "--format", "csv"], [], ["--codes", "--panda"], ["--schema", "--format", "sql"]]
 )
