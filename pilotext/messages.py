@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from pilotext.model import Job, Record
+from pilotext.model import Job, Record, Verdict
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
@@ -102,6 +102,24 @@ class ReportAnswer(Record, frozen=True):
 # ------------------------------------------------------------------------------------------------------------ managers
 
 
+class AgentRow(Record, frozen=True):
+    agent: int
+    name: str
+    site: str
+    host: str
+    version: str
+    state: str
+    slots: int
+    active: int
+    registered: float
+    seen: float
+
+
+class AgentList(Record, frozen=True):
+    agents: tuple[AgentRow, ...]
+    next: int | None
+
+
 class TaskRow(Record, frozen=True):
     """A task with the number of its jobs in each state, production jobs and merges apart."""
 
@@ -139,6 +157,7 @@ class JobRow(Record, frozen=True):
     diag: str
     not_before: float
     changed: float
+    assigned: str = ""
 
 
 class JobList(Record, frozen=True):
@@ -181,11 +200,12 @@ class EventRow(Record, frozen=True):
 
 
 class JobPage(Record, frozen=True):
-    """Everything about one job: all attempts, all that was done to it."""
+    """Everything about one job: all attempts, all that was done to it and noted; `verdict` is the last one."""
 
     job: JobRow
     attempts: tuple[AttemptRow, ...]
     events: tuple[EventRow, ...]
+    verdict: Verdict | None = None
 
 
 class MergedFile(Record, frozen=True):

@@ -45,7 +45,7 @@ class LogScan:
     def __init__(self, ruleset: RuleSet, *, kind: str, job_type: str, streams: Mapping[str, Path]) -> None:
         names = sorted(streams, key=lambda name: place_in_log(name, 0))
         self._streams = [
-            (Tail(path), StreamMatcher(name, *_meant_for(name, ruleset, kind, job_type, strays=_is_small(path))))
+            (Tail(path), StreamMatcher(name, *meant_for(name, ruleset, kind, job_type, strays=_is_small(path))))
             for name, path in ((name, streams[name]) for name in names)
         ]
         self._bytes = 0
@@ -149,7 +149,7 @@ def _is_small(log: Path) -> bool:
         return True
 
 
-def _meant_for(
+def meant_for(
     name: str, ruleset: RuleSet, kind: str, job_type: str, *, strays: bool
 ) -> tuple[list[Watch], list[CounterText]]:
     """What is to be looked for in the stream `name` of such a job; with `strays` what belongs to the other, too."""

@@ -24,8 +24,16 @@ VERBS = {
     "report": ("pilotext.cli.report", "send reports that wait for their server, or print the schema of one"),
     "rules": ("pilotext.cli.rules", "check and test the rule files"),
     "submit": ("pilotext.cli.submit", "give a task to the production server"),
-    "tasks": ("pilotext.cli.tasks", "list tasks, start, pause or cancel them"),
-    "jobs": ("pilotext.cli.jobs", "list and show jobs, resend, accept, fail or cancel them"),
+    "tasks": ("pilotext.cli.tasks", "list tasks, wait for them, start, pause or cancel them"),
+    "jobs": (
+        "pilotext.cli.jobs",
+        "list and show jobs and what needs a decision; resend, accept, fail, cancel, rejudge",
+    ),
+    "runs": ("pilotext.cli.runs", "list the runs of a task and what became of their merges"),
+    "errors": ("pilotext.cli.errors", "count failures by code, cause, site, task or day"),
+    "signatures": ("pilotext.cli.signatures", "list the failures that no rule knows"),
+    "sites": ("pilotext.cli.sites", "list sites and breakers, close or open them"),
+    "agents": ("pilotext.cli.agents", "list the agents and whether they are heard of"),
     "agent": ("pilotext.cli.agent", "pull jobs from the server and run them here"),
     "server": ("pilotext.cli.server", "run the production server"),
 }

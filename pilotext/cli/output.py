@@ -51,12 +51,12 @@ def say(text: str, *, stream: int = 1) -> None:
 
     What a pilot would misread is disguised, so that it judges the job by its status and by `tell_pilot` alone.
     """
-    write(_ERROR_LABEL.sub("Error", _plain(text)).encode() + b"\n", stream=stream)
+    write(_ERROR_LABEL.sub("Error", plain(text)).encode() + b"\n", stream=stream)
 
 
 def tell_pilot(sentence: str) -> None:
     """Print the one line on stderr that a pilot shows for a failed payload: what follows the first `ERROR:`."""
-    write(f"ERROR: {_ERROR_LABEL.sub('Error', _plain(sentence))}\n".encode(), stream=2)
+    write(f"ERROR: {_ERROR_LABEL.sub('Error', plain(sentence))}\n".encode(), stream=2)
 
 
 def write_json(document: bytes) -> None:
@@ -64,7 +64,7 @@ def write_json(document: bytes) -> None:
     write(document.replace(b"CRITICAL", b"\\u0043RITICAL") + b"\n")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     lines = (line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in hidden(text).split("\n"))
     plain = _CONTROL.sub("?", "\n".join(lines)).encode("ascii", "backslashreplace").decode()
     return _MISREAD_PATTERN.sub(lambda found: _MISREAD[found[0]], plain)

@@ -3,55 +3,97 @@
 from __future__ import annotations
 
 import argparse
-
-import msgspec
+import time
 
 from pilotext.cli import connect
-from pilotext.cli.output import say, write
-from pilotext.cli.summary import table
+from pilotext.cli.output import say
+from pilotext.cli.tables import clock, counts, progress, show, write_json
 from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
+from pilotext.managing import EventList
 from pilotext.messages import Move, Moved, TaskList, TaskRow
 
 WORDS = ("start", "pause", "resume", "cancel", "archive")
+ENDED = ("done", "archiving", "archived", "cancelled")
+BAD = ("failed", "cancelled")
+POLL_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("do", nargs="?", choices=("list", *WORDS), default="list", help="(default: list)")
+    choices = ("list", "show", "history", "wait", *WORDS)
+    parser.add_argument("do", nargs="?", choices=choices, default="list", help="(default: list)")
     parser.add_argument("name", nargs="?", help="the task")
     parser.add_argument("--state", help="only tasks in this state")
+    parser.add_argument("--limit", type=int, default=100, help="lines of the history (default: 100)")
+    parser.add_argument("--within", type=float, metavar="SECONDS", help="wait no longer than this")
     parser.add_argument("--why", help="the reason of a decision; it stands in the audit trail")
     connect.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """List tasks, or decide on one; the exit status is 0 only when something was moved."""
+    """List tasks, decide on one, or wait for one: then 0 is that all its jobs have finished."""
     client = connect.connect(options)
     if options.do == "list":
         rows = client.get("/api/v1/tasks", TaskList, {"state": options.state, "name": options.name}).tasks
-        if options.json:
-            write(msgspec.json.encode(TaskList(rows)) + b"\n")
-        else:
-            say(table(("task", "name", "type", "state", "jobs", "merges"), [_cells(row) for row in rows]))
-        return Exit.SUCCESS
+        return _show(rows, options)
+    if options.do == "show":
+        return _show((_find(client, options.name),), options)
+    if options.do == "history":
+        return _history(client, options)
+    if options.do == "wait":
+        return _wait(client, options)
     if not options.why:
         raise UsageError("a decision needs a reason.", advice="Give --why.")
-    moved = client.post(f"/api/v1/tasks/{_find(client, options.name)}/move", Move(options.do, options.why), Moved).moved
-    say(f"{options.do}: {options.name}" if moved else f"{options.name} is in no state to {options.do}")
-    return Exit.SUCCESS if moved else Exit.USAGE
+    task = _find(client, options.name).task
+    moved = client.post(f"/api/v1/tasks/{task}/move", Move(options.do, options.why), Moved)
+    if options.json:
+        write_json(moved)
+    else:
+        say(f"{options.do}: {options.name}" if moved.moved else f"{options.name} is in no state to {options.do}")
+    return Exit.SUCCESS if moved.moved else Exit.USAGE
 
 
-def _find(client: Client, name: str | None) -> int:
+def _show(rows: tuple[TaskRow, ...], options: argparse.Namespace) -> int:
+    if options.json:
+        write_json(TaskList(rows))
+    else:
+        head = ("task", "name", "type", "state", "jobs", "merges")
+        show(head, [(row.task, row.name, row.type, row.state, counts(row.jobs), counts(row.merges)) for row in rows])
+    return Exit.SUCCESS
+
+
+def _history(client: Client, options: argparse.Namespace) -> int:
+    task = _find(client, options.name).task
+    found = client.get("/api/v1/events", EventList, {"task": task, "limit": options.limit})
+    if options.json:
+        write_json(found)
+    else:
+        rows = [
+            (clock(each.at), each.who, f"{each.subject} {each.subject_id}", each.before, each.after, each.why)
+            for each in found.events
+        ]
+        show(("at", "who", "what", "from", "to", "why"), rows)
+    return Exit.SUCCESS
+
+
+def _wait(client: Client, options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    with progress(options.name or "") as tell:
+        while (row := _find(client, options.name)).state not in ENDED:
+            every = sum(row.jobs.values()) + sum(row.merges.values())
+            tell(sum(numbers.get("finished", 0) for numbers in (row.jobs, row.merges)), every)
+            if options.within is not None and time.monotonic() - began > options.within:
+                _show((row,), options)
+                return Exit.STOPPED
+            time.sleep(POLL_S)
+    _show((row,), options)
+    good = row.state != "cancelled" and not any(row.jobs.get(state, 0) + row.merges.get(state, 0) for state in BAD)
+    return Exit.SUCCESS if good else Exit.PAYLOAD_FAILED
+
+
+def _find(client: Client, name: str | None) -> TaskRow:
     found = client.get("/api/v1/tasks", TaskList, {"name": name}).tasks if name else ()
     if len(found) != 1:
         raise UsageError(f"there {'is no task' if not found else 'are several tasks'} called {name!r}.")
-    return found[0].task
-
-
-def _cells(row: TaskRow) -> tuple[str, ...]:
-    return str(row.task), row.name, row.type, row.state, _counts(row.jobs), _counts(row.merges)
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return " ".join(f"{state}:{number}" for state, number in sorted(counts.items())) or "-"
+    return found[0]

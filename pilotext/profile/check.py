@@ -18,6 +18,7 @@ GIVEN = frozenset({"task", "job", "attempt", "file", "experiment", "merged", "in
 def wrong(experiment: Experiment) -> Found:
     """Everything that is wrong between the entries of a profile."""
     yield from _references(experiment)
+    yield from _breakers(experiment)
     known = _known_names(experiment)
     for steps, template in _templates(experiment):
         try:
@@ -66,6 +67,17 @@ def _references(experiment: Experiment) -> Found:
         if site.merging is not None and site.merging not in experiment.sites:
             error = unknown("there is no site", site.merging, list(experiment.sites))
             yield ("sites", name, "merging"), error.message, error.advice
+
+
+def _breakers(experiment: Experiment) -> Found:
+    for name, rule in experiment.breakers.items():
+        if not rule.cause:
+            yield ("breakers", name), "a breaker without causes never opens.", "Name the causes that it counts."
+        if not 1 <= rule.failures <= rule.of:
+            advice = "`failures` are counted among the last `of` attempts: 1 <= failures <= of."
+            yield ("breakers", name), f"{rule.failures} failures of {rule.of} attempts cannot be.", advice
+        if rule.nodes > rule.failures or (rule.per == "node" and rule.nodes > 1):
+            yield ("breakers", name, "nodes"), f"{rule.nodes} nodes cannot be seen here.", "Ask for fewer nodes."
 
 
 def _templates(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:

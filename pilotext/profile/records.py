@@ -164,8 +164,9 @@ class RetryRule(_Strict, frozen=True):
     """What follows an attempt that failed. The first rule that fits is taken; an absent condition fits all.
 
     The n-th failure of one class waits `wait_s * factor^(n-1)`, at most `most_s`, times 1 ± `jitter`. `tries` counts
-    the failures of this class alone; after them, `then_manual` or `failed`. `charged: false` does not count against the
-    job's attempts.
+    the failures of this class alone; after them, `exhausted` says what follows. `charged: false` does not count against
+    the job's attempts. `elsewhere` keeps away from the node for `avoid_s`, and from the site too after `site_after`
+    failures of this class there, if another site can take the job.
     """
 
     then: Step
@@ -180,6 +181,8 @@ class RetryRule(_Strict, frozen=True):
     memory_factor: float = 1.5
     memory_most_mb: float = 8000.0
     exhausted: Literal["manual", "failed"] = "manual"
+    avoid_s: float = 6 * 3600.0
+    site_after: int = 2
 
 
 class Retry(_Strict, frozen=True):
@@ -187,6 +190,27 @@ class Retry(_Strict, frozen=True):
 
     attempts: int = 5
     rules: tuple[RetryRule, ...] = (RetryRule(then="retry"),)
+
+
+class BreakerRule(_Strict, frozen=True):
+    """When a node, a site, or everything that shares a cause is given a rest, so that it does not burn attempts.
+
+    It opens when, of the last `of` attempts that ended there within `within_s`, at least `failures` different jobs on
+    `nodes` different nodes failed by one of these causes. Nothing is given out for `pause_s`; then one job is, as a
+    probe. It closes when the probe succeeds; otherwise the next pause is `factor` longer, up to `most_s`.
+    """
+
+    per: Literal["node", "site", "experiment"]
+    cause: tuple[Cause | Literal["lost"], ...]
+    failures: int = 10
+    of: int = 20
+    nodes: int = 1
+    within_s: float = 3600.0
+    pause_s: float = 600.0
+    factor: float = 2.0
+    most_s: float = 4 * 3600.0
+    holds: tuple[Kind, ...] = ()
+    """Kinds of jobs that wait, and that count; empty: all."""
 
 
 class Experiment(_Strict, frozen=True):
@@ -209,6 +233,7 @@ class Experiment(_Strict, frozen=True):
     staging: Staging = Staging()
     sites: dict[str, Site] = {}
     retry: Retry = Retry()
+    breakers: dict[str, BreakerRule] = {}
 
     @property
     def name(self) -> str:

@@ -36,6 +36,7 @@ class ProductionServer:
     port: int = field(default_factory=free_port)
     environment: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -72,8 +73,12 @@ class ProductionServer:
         return "\n".join(path.read_text() for path in self.folder.glob("*.log"))
 
     def token(self, role: str) -> str:
-        words = [*COMMAND, "server", "token", "--role", role, "--label", f"test-{role}"]
-        return subprocess.run(words, env=self.env, capture_output=True, text=True, check=True).stdout.strip()
+        """A token of this role, the same one each time."""
+        if role not in self.tokens:
+            words = [*COMMAND, "server", "token", "--role", role, "--label", f"test-{role}"]
+            made = subprocess.run(words, env=self.env, capture_output=True, text=True, check=True)
+            self.tokens[role] = made.stdout.strip()
+        return self.tokens[role]
 
     def client(self, role: str = "manager") -> Client:
         return Client(self.url, self.token(role))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db.models import Count, Q
@@ -21,6 +22,7 @@ class Candidate:
     job: int
     task: int
     priority: int
+    type: str
     avoid: dict[str, float]
 
     def avoids(self, node: str, at: float) -> bool:
@@ -42,34 +44,40 @@ class _Lane:
         return -self.first.priority, (self.active + 1) / self.share, self.task
 
 
-def candidates(site: Site, at: float, *, limit: int) -> list[Candidate]:
-    """Up to `limit` jobs for a site, best first."""
+def candidates(site: Site, at: float, *, limit: int, without: Collection[str] = ()) -> list[Candidate]:
+    """Up to `limit` jobs for a site, best first; none of the types in `without`."""
     lanes = []
     active = _active_by_task()
     running = Task.objects.filter(state="running", experiment_id=site.experiment_id)
     for task in running.only("sites", "share").order_by("pk"):
-        waiting = _ready(task, site, at, limit)
+        waiting = _ready(task, site, at, limit, without)
         if (first := next(waiting, None)) is not None:
             lanes.append(_Lane(task.pk, task.share, active.get(task.pk, 0), first, waiting))
     return list(_interleave(lanes, limit))
 
 
 def _active_by_task() -> dict[int, int]:
-    rows = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT).values_list("task_id").annotate(Count("pk"))
-    return dict(rows)
+    rows = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT)
+    active: Counter[int] = Counter()
+    # Grouped as an index is: grouped by the task alone, SQLite would go through all attempts there ever were.
+    for _, _, task, number in rows.values_list("state", "site_id", "task_id").annotate(Count("pk")):
+        active[task] += number
+    return active
 
 
-def _ready(task: Task, site: Site, at: float, limit: int) -> Iterator[Candidate]:
+def _ready(task: Task, site: Site, at: float, limit: int, without: Collection[str]) -> Iterator[Candidate]:
     here = Q(site_id=site.pk)
     if not task.sites or site.name in task.sites:
         here |= Q(site_id=None)
     jobs = Job.objects.filter(here, task_id=task.pk, state="ready", not_before__lte=at).order_by("-priority", "id")
-    rows = jobs.values_list("pk", "priority", "avoid")
+    if without:
+        jobs = jobs.exclude(type__in=without)
+    rows = jobs.values_list("pk", "priority", "type", "avoid")
     # A few at first: with many tasks, most of them do not get their turn now.
     for page in (slice(0, FIRST), slice(FIRST, limit)):
-        for pk, priority, avoid in rows[page]:
+        for pk, priority, job_type, avoid in rows[page]:
             if avoid.get(f"site:{site.name}", 0.0) <= at:
-                yield Candidate(pk, task.pk, priority, avoid)
+                yield Candidate(pk, task.pk, priority, job_type, avoid)
 
 
 def _interleave(lanes: Iterable[_Lane], limit: int) -> Iterator[Candidate]:

@@ -4,62 +4,92 @@ from __future__ import annotations
 
 import random
 
+from django.db.models import Exists, OuterRef, Q
+
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.models import Attempt, Job
+from pilotext.server.production.models import Agent, Attempt, Breaker, Job, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.policy import Decision, Fault, History, decide
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import JOB
+from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, JOB
 
-AVOID_S = 6 * 3600.0
-"""So long a node where a job failed does not get it again; it is not for ever, since it may be the only one."""
+HELD = ("sent", "running", "ready")
+"""States of a job whose attempt decides what becomes of it."""
 
 _chance = random.SystemRandom()
 
 
-def follow_failure(attempt: Attempt, fault: Fault, why: str, **changes: object) -> Decision | None:
+def follow_failure(
+    attempt: Attempt, fault: Fault, why: str, *, states: tuple[str, ...] = HELD, **changes: object
+) -> Decision | None:
     """Decide on a failed attempt and move its job; in a transaction. None when the job was decided on by somebody else.
 
-    `attempt` comes with its job, task and experiment.
+    `attempt` comes with its job, task, experiment and site. A probe of a breaker is not charged. What an earlier
+    decision on the same attempt charged is not charged twice.
     """
     job = attempt.job
-    profile = profile_of(attempt.task.experiment.name)
-    decision = decide(profile.retry, fault, _history(attempt), chance=_chance.random())
+    decision = decide_on(attempt, fault)
     at = now()
-    avoid = {place: until for place, until in job.avoid.items() if until > at}
-    if decision.avoid and attempt.node:
-        avoid[attempt.node] = at + AVOID_S
+    charged = decision.charged and not Breaker.objects.filter(probe=attempt.pk).exists()
     state = "ready" if decision.state == "defined" and not attempt.task.staging else decision.state
     moved = advance(
         JOB,
-        Job.objects.filter(pk=job.pk, state__in=("sent", "running", "ready")),
+        Job.objects.filter(pk=job.pk, state__in=states),
         state,
         Reason("policy", f"attempt {attempt.number}: {decision.why}"),
         **{
             "not_before": at + decision.wait_s,
-            "charged": job.charged + decision.charged,
+            "charged": job.charged + charged - attempt.charged,
             "memory_mb": decision.memory_mb,
-            "avoid": avoid,
+            "avoid": _avoid(attempt, decision, at),
             "cause": fault[0],
             "diag": why,
             **changes,
         },
     )
     text = f"{state}: {decision.why}" if moved else "the job had been decided on"
-    Attempt.objects.filter(pk=attempt.pk).update(charged=bool(moved) and decision.charged, decision=text)
+    Attempt.objects.filter(pk=attempt.pk).update(charged=bool(moved) and charged, decision=text)
     return decision if moved else None
 
 
+def decide_on(attempt: Attempt, fault: Fault) -> Decision:
+    """What the policy of its experiment makes of a failed attempt; nothing is moved."""
+    retry = profile_of(attempt.task.experiment.name).retry
+    return decide(retry, fault, _history(attempt), site=attempt.site.name, chance=_chance.random())
+
+
+def _avoid(attempt: Attempt, decision: Decision, at: float) -> dict[str, float]:
+    avoid = {place: until for place, until in attempt.job.avoid.items() if until > at}
+    if "node" in decision.avoid and attempt.node:
+        avoid[attempt.node] = at + decision.avoid_s
+    if "site" in decision.avoid and _another_site(attempt):
+        avoid[f"site:{attempt.site.name}"] = at + decision.avoid_s
+    return avoid
+
+
+def _another_site(attempt: Attempt) -> bool:
+    """Whether somebody at another site is there to take the job."""
+    if attempt.job.site_id is not None:
+        return False
+    others = Site.objects.filter(experiment=attempt.task.experiment_id, closed="").exclude(pk=attempt.site_id)
+    if attempt.task.sites:
+        others = others.filter(name__in=attempt.task.sites)
+    busy = Exists(Attempt.objects.filter(site=OuterRef("pk"), state__in=ACTIVE_ATTEMPT))
+    return others.filter(Q(Exists(Agent.objects.filter(site=OuterRef("pk"), state="active"))) | Q(busy)).exists()
+
+
 def _history(attempt: Attempt) -> History:
-    earlier = attempt.job.tries.exclude(pk=attempt.pk).filter(state__in=("failed", "lost")).order_by("number")
+    job = attempt.job
+    earlier = job.tries.exclude(pk=attempt.pk).filter(state__in=FAILED_ATTEMPT, number__gt=job.since)
+    rows = list(earlier.order_by("number").values_list("state", "cause", "action", "site__name"))
     faults = tuple(
-        ("lost", "") if state == "lost" and not cause else (cause, action)
-        for state, cause, action in earlier.values_list("state", "cause", "action")
+        ("lost", "") if state == "lost" and not cause else (cause, action) for state, cause, action, _ in rows
     )
     limits = profile_of(attempt.task.experiment.name).type(attempt.job.type).limits
     return History(
-        charged=attempt.job.charged,
+        charged=job.charged - attempt.charged,
         max_attempts=attempt.task.max_attempts,
         faults=faults,
-        memory_mb=attempt.job.memory_mb or limits.memory_mb,
+        sites=tuple(site for *_, site in rows),
+        memory_mb=job.memory_mb or limits.memory_mb,
     )

@@ -18,6 +18,7 @@ from django.db import close_old_connections, connection
 from pilotext.server.production.leases import expire_leases
 from pilotext.server.production.machines.agent import forget_agents
 from pilotext.server.production.machines.archiving import make_archives, plan_archives
+from pilotext.server.production.machines.breaker import watch_breakers
 from pilotext.server.production.machines.checking import check_merged
 from pilotext.server.production.machines.cleaning import clean_logs, clean_products, finish_archiving
 from pilotext.server.production.machines.job import ready_without_staging
@@ -45,6 +46,7 @@ class Step:
 
 STEPS: tuple[Step, ...] = (
     Step("leases", expire_leases),
+    Step("breakers", watch_breakers),
     Step("cancelled", end_cancelled),
     Step("ready", ready_without_staging),
     Step("staging", plan_staging),

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from pilotext.decode import nearest
-from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.machines.job import cancel_jobs, resend_jobs
-from pilotext.server.production.models import Job, Task
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+
+from pilotext.decode import from_json, nearest
+from pilotext.model import Report
+from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.expanded import expand
+from pilotext.server.production.intake import outputs_of
+from pilotext.server.production.machines.job import cancel_jobs
+from pilotext.server.production.machines.resend import ENDED, hindrances, resend_jobs
+from pilotext.server.production.models import Breaker, Job, Output, Product, Site, Task
+from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import JOB, TASK
+from pilotext.server.production.states import BREAKER, JOB, TASK
+from pilotext.server.rows import insert_rows
 
 TASK_WORDS = {
     "start": "running",
@@ -16,13 +27,14 @@ TASK_WORDS = {
     "cancel": "cancelled",
     "archive": "archiving",
 }
-JOB_WORDS = ("resend", "accept", "fail", "cancel")
+OPEN_S = 10 * 365 * 86400.0
+"""A breaker that somebody opened stays so until somebody closes it."""
 
 
 def move_task(task: int, word: str, reason: Reason) -> list[int]:
     """Start, pause, resume, cancel or archive a task. Raises RefusalError for another word, or no such task."""
     if word not in TASK_WORDS:
-        raise _no_such_word(word, list(TASK_WORDS))
+        raise no_such_word(word, list(TASK_WORDS))
     rows = Task.objects.filter(pk=task)
     if not rows.exists():
         raise RefusalError("not-found", f"there is no task {task}.")
@@ -30,21 +42,142 @@ def move_task(task: int, word: str, reason: Reason) -> list[int]:
 
 
 def move_job(job: int, word: str, reason: Reason) -> list[int]:
-    """Resend, accept (as finished), fail or cancel a job. Raises RefusalError for another word, or no such job."""
+    """Resend, accept (as finished), fail or cancel a job.
+
+    Raises RefusalError for another word, no such job, or with the reason why just this cannot be done.
+    """
     if word not in JOB_WORDS:
-        raise _no_such_word(word, list(JOB_WORDS))
+        raise no_such_word(word, list(JOB_WORDS))
     rows = Job.objects.filter(pk=job)
     if not rows.exists():
         raise RefusalError("not-found", f"there is no job {job}.")
+    if why := hindered(rows, word).get(job):
+        raise RefusalError("conflict", f"job {job} cannot be moved: {why}.")
+    return move_jobs(rows, word, reason)
+
+
+def move_jobs(jobs: QuerySet[Job], word: str, reason: Reason) -> list[int]:
+    """The same for many; those that cannot be moved stay as they are. Returns the ids of the others."""
+    return JOB_WORDS[word](jobs, reason)
+
+
+def hindered(jobs: QuerySet[Job], word: str) -> dict[int, str]:
+    """Of these jobs, those in the right state that cannot be moved all the same, with the reason."""
     if word == "resend":
-        return resend_jobs(rows, reason)
-    if word == "cancel":
-        return cancel_jobs(rows, reason)
-    decided = rows.filter(state__in=("manual", "failed"))
-    return advance(JOB, decided, "finished" if word == "accept" else "failed", reason)
+        return hindrances(jobs.filter(state__in=ENDED))
+    if word == "accept":
+        return {job.pk: why for job in _to_accept(jobs) if (why := _unacceptable(job))}
+    return {}
 
 
-def _no_such_word(word: str, known: list[str]) -> RefusalError:
+def may_move(word: str) -> tuple[str, ...]:
+    """The states from which a job can be moved by this word. Raises RefusalError for another word."""
+    if word not in JOB_WORDS:
+        raise no_such_word(word, list(JOB_WORDS))
+    if word == "resend":
+        return ENDED
+    return JOB.sources("cancelled") if word == "cancel" else ("manual", "failed") if word == "accept" else ("manual",)
+
+
+def _fail(jobs: QuerySet[Job], reason: Reason) -> list[int]:
+    return advance(JOB, jobs.filter(state="manual"), "failed", reason)
+
+
+def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
+    """Take jobs as finished; their outputs are those that the last attempt published."""
+    moved = []
+    for job in _to_accept(jobs):
+        if _unacceptable(job):
+            continue
+        Output.objects.filter(job=job, state="valid").update(state="superseded", group=None)
+        insert_rows(Output, _published(job))
+        moved += advance(JOB, Job.objects.filter(pk=job.pk), "finished", reason, assigned="")
+    return moved
+
+
+def _to_accept(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    return jobs.filter(state__in=("manual", "failed")).select_related("task__experiment")
+
+
+def _unacceptable(job: Job) -> str:
+    """Why a job cannot count as finished: its run would be merged without its events, and nobody would know."""
+    merged = job.run is not None and Product.objects.filter(task=job.task_id, run=job.run).exists()
+    if not (merged or job.product) or _published(job):
+        return ""
+    return "no attempt has published its outputs; fail it, and have its run merged without it"
+
+
+def _published(job: Job) -> list[dict[str, Any]]:
+    last = job.tries.filter(number=job.attempts, evidence__late=False).select_related("evidence").first()
+    if last is None:
+        return []
+    report = from_json(last.evidence.report, Report)
+    expected = {output.name: output for output in expand(job.task, job, last.number).outputs}
+    return list(outputs_of(last, report, expected)) if expected.keys() <= {file.name for file in report.outputs} else []
+
+
+JOB_WORDS: dict[str, Callable[[QuerySet[Job], Reason], list[int]]] = {
+    "resend": resend_jobs,
+    "accept": _accept,
+    "fail": _fail,
+    "cancel": cancel_jobs,
+}
+
+
+def assign(job: int, to: str, reason: Reason) -> None:
+    """Say who looks into a job; empty: nobody. Raises RefusalError when there is no such job."""
+    row = _job(job)
+    Job.objects.filter(pk=job).update(assigned=to)
+    told = [(job, row.assigned, row.task_id)]
+    record("assigned", to, reason, told)
+
+
+def note(job: int, reason: Reason) -> None:
+    """Write down a note on a job, for whoever looks at it next. Raises RefusalError when there is no such job."""
+    row = _job(job)
+    record("note", row.state, reason, [(job, row.state, row.task_id)])
+
+
+def _job(job: int) -> Job:
+    row = Job.objects.select_for_update().filter(pk=job).first()
+    if row is None:
+        raise RefusalError("not-found", f"there is no job {job}.")
+    return row
+
+
+def move_site(name: str, word: str, reason: Reason) -> list[int]:
+    """Close a site, so that it gets no jobs, or open it again, with all of its breakers.
+
+    Raises RefusalError for another word, or no such site.
+    """
+    row = Site.objects.select_for_update().filter(name=name).first()
+    if row is None:
+        raise RefusalError("not-found", f"there is no site {name!r}.")
+    if word not in ("close", "open"):
+        raise no_such_word(word, ["close", "open"])
+    if word == "close":
+        moved = Site.objects.filter(pk=row.pk, closed="").update(closed=reason.why)
+    else:
+        moved = Site.objects.filter(pk=row.pk).exclude(closed="").update(closed="")
+        moved += len(advance(BREAKER, Breaker.objects.filter(site=row), "closed", reason, trips=0, why="", probe=None))
+    if moved:
+        record("site", "closed" if word == "close" else "open", reason, [(row.pk, row.closed, None)])
+    return [row.pk] if moved else []
+
+
+def move_breaker(breaker: int, word: str, reason: Reason) -> list[int]:
+    """Close a breaker, or open it until somebody closes it. Raises RefusalError when that cannot be."""
+    rows = Breaker.objects.filter(pk=breaker)
+    if not rows.exists():
+        raise RefusalError("not-found", f"there is no breaker {breaker}.")
+    if word == "close":
+        return advance(BREAKER, rows, "closed", reason, trips=0, why="", probe=None)
+    if word == "open":
+        return advance(BREAKER, rows, "open", reason, why=reason.why, due=now() + OPEN_S, probe=None)
+    raise no_such_word(word, ["close", "open"])
+
+
+def no_such_word(word: str, known: list[str]) -> RefusalError:
     meant = nearest(word, known)
     hint = f"did you mean {meant!r}?" if meant else f"there are {', '.join(known)}."
     return RefusalError("invalid", f"nobody can {word!r:.40}; {hint}")

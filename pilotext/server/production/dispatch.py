@@ -20,6 +20,7 @@ from pilotext.server.production import models
 from pilotext.server.production.advance import Reason, advance, advance_one
 from pilotext.server.production.choose import Candidate, candidates
 from pilotext.server.production.expanded import expand
+from pilotext.server.production.gates import Gate, GateShutError, gates_of, shut_out, try_gates
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB
 from pilotext.server.production.tokens import fingerprint, make_token
@@ -63,6 +64,11 @@ class _Ahead:
     waiting: deque[Candidate]
     more: bool
     """When these are used up, it is worth looking again at once."""
+    gates: tuple[Gate, ...]
+    """Breakers that are open here; those that are due let one job through."""
+
+    def gates_before(self, candidate: Candidate, node: str) -> tuple[Gate, ...]:
+        return tuple(gate for gate in self.gates if gate.holds(candidate.type, node))
 
 
 class Dispatcher:
@@ -77,12 +83,16 @@ class Dispatcher:
         if asker.site.closed:
             return None
         passed_by: set[int] = set()
-        while (candidate := self._next(asker, passed_by)) is not None:
+        while (found := self._next(asker, passed_by)) is not None:
+            candidate, gates = found
             passed_by.add(candidate.job)
             try:
-                lease = transact(partial(_claim, candidate.job, asker, lease_s or settings.LEASE_S))
+                lease = transact(partial(_claim, candidate.job, asker, lease_s or settings.LEASE_S, gates))
             except SiteFullError:
                 return None
+            except GateShutError:
+                self.forget()
+                continue
             except UsageError as error:
                 _set_aside(candidate.job, error)
                 continue
@@ -95,7 +105,7 @@ class Dispatcher:
         with self._lock:
             self._ahead.clear()
 
-    def _next(self, asker: Asker, passed_by: set[int]) -> Candidate | None:
+    def _next(self, asker: Asker, passed_by: set[int]) -> tuple[Candidate, tuple[Gate, ...]] | None:
         at = now()
         with self._lock:
             ahead = self._ahead.get(asker.site.pk)
@@ -103,22 +113,27 @@ class Dispatcher:
             if ahead is None or used_up or at - ahead.found > FRESH_S:
                 ahead = self._ahead[asker.site.pk] = _look_ahead(asker.site, at)
             for index, candidate in enumerate(ahead.waiting):
-                if candidate.job not in passed_by and not candidate.avoids(asker.node, at):
+                if candidate.job in passed_by or candidate.avoids(asker.node, at):
+                    continue
+                gates = ahead.gates_before(candidate, asker.node)
+                if all(gate.due <= at for gate in gates):
                     del ahead.waiting[index]
-                    return candidate
+                    return candidate, gates
         return None
 
 
 def _look_ahead(site: models.Site, at: float) -> _Ahead:
-    found = deque(candidates(site, at, limit=AHEAD))
-    return _Ahead(at, found, more=bool(found))
+    gates = gates_of(site)
+    closed, types = shut_out(gates, at)
+    found = deque(() if closed else candidates(site, at, limit=AHEAD, without=types))
+    return _Ahead(at, found, bool(found), gates)
 
 
 class SiteFullError(Exception):
     """The site has as many attempts as it may have."""
 
 
-def _claim(job_id: int, asker: Asker, lease_s: float) -> Lease | None:
+def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -> Lease | None:
     at = now()
     _check_room(asker.site)
     job = _JOB.get(job_id)
@@ -143,6 +158,7 @@ def _claim(job_id: int, asker: Asker, lease_s: float) -> Lease | None:
         lease_s=lease_s,
         lease_until=at + lease_s,
     )
+    try_gates(gates, job.pk, attempt, number, at)
     target = ReportTarget(f"{settings.PUBLIC_URL}/api/v1/attempts/{attempt}/report", token)
     return Lease(attempt, token, expand(job.task, job, number, target, attempt), at + lease_s, lease_s)
 

@@ -119,7 +119,7 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
     _end(attempt, "finished", report, "success")
     if attempt.number > 1:
         Output.objects.filter(job_id=attempt.job_id, state="valid").update(state="superseded", group=None)
-    insert_rows(Output, list(_outputs(attempt, report, expected)))
+    insert_rows(Output, list(outputs_of(attempt, report, expected)))
     counters = report.verdict.counters
     done = [int(counters[name]) for name in ("events_processed", "events_skipped") if name in counters]
     advance_one(
@@ -134,7 +134,8 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
     )
 
 
-def _outputs(attempt: Attempt, report: Report, expected: dict[str, model.Output]) -> Iterator[dict[str, Any]]:
+def outputs_of(attempt: Attempt, report: Report, expected: dict[str, model.Output]) -> Iterator[dict[str, Any]]:
+    """Rows for those files of a report that the job was expected to publish."""
     counters = report.verdict.counters
     replaced = {finding.fields.get("file") for finding in report.findings if finding.name == "output-replaced"}
     for file in report.outputs:

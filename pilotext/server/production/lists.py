@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
-from django.db.models import Count, QuerySet
+import msgspec
+from django.db.models import QuerySet
 
+from pilotext.managing import JobFilter, JobQuery
 from pilotext.messages import AttemptRow, EventRow, JobList, JobPage, JobRow, TaskRow
-from pilotext.server.production.models import Event, Job, Task
+from pilotext.model import Verdict
+from pilotext.server.database import spelled_out
+from pilotext.server.production.counts import TaskCounts, counts_of
+from pilotext.server.production.models import Attempt, Event, Evidence, Job, Task
 from pilotext.server.production.refusal import RefusalError
 
+NOTHING = spelled_out([""])[0]
 MOST_TASKS = 1000
 MOST_EVENTS = 1000
-
-Counts = dict[str, int]
+ABOUT_JOBS = ("job", "note", "assigned")
 
 
 def tasks(*, state: str | None = None, name: str | None = None) -> Iterator[TaskRow]:
@@ -25,9 +29,9 @@ def tasks(*, state: str | None = None, name: str | None = None) -> Iterator[Task
     if name is not None:
         rows = rows.filter(name=name)
     found = list(rows[:MOST_TASKS])
-    counts = _counts(Job.objects.filter(task__in=[row.pk for row in found]))
+    counts = counts_of(row.pk for row in found)
     for row in found:
-        yield _task_row(row, *counts[row.pk])
+        yield _task_row(row, counts[row.pk])
 
 
 def task(task_id: int) -> TaskRow:
@@ -35,27 +39,30 @@ def task(task_id: int) -> TaskRow:
     row = Task.objects.select_related("experiment").filter(pk=task_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no task {task_id}.")
-    return _task_row(row, *_counts(Job.objects.filter(task=row))[row.pk])
+    return _task_row(row, counts_of([row.pk])[row.pk])
 
 
-def jobs(
-    *,
-    task: str | None = None,
-    state: str | None = None,
-    run: int | None = None,
-    code: str | None = None,
-    product: str | None = None,
-    after: int = 0,
-    limit: int = 100,
-) -> JobList:
+def jobs(asked: JobQuery) -> JobList:
     """A page of jobs in the order of their ids."""
-    rows = Job.objects.filter(pk__gt=after).select_related("task").order_by("pk")
-    if code:
-        rows = rows.filter(code__gt="")
-    asked = {"task__name": task, "state": state, "run": run, "code": code, "product": product}
-    found = list(rows.filter(**{name: value for name, value in asked.items() if value is not None})[: limit + 1])
-    page = found[:limit]
-    return JobList(tuple(_job_row(row) for row in page), page[-1].pk if len(found) > limit else None)
+    rows = chosen(asked).filter(pk__gt=asked.after).select_related("task").order_by("pk")
+    found = list(rows[: asked.limit + 1])
+    page = found[: asked.limit]
+    return JobList(tuple(_job_row(row) for row in page), page[-1].pk if len(found) > asked.limit else None)
+
+
+def chosen(asked: JobFilter) -> QuerySet[Job]:
+    """The jobs of a choice."""
+    rows = Job.objects.all()
+    for name in ("state", "run", "code", "cause", "product", "assigned"):
+        if (value := getattr(asked, name)) is not None:
+            rows = rows.filter(**{name: value})
+            if value and name in ("code", "cause", "product", "assigned"):
+                rows = rows.filter(**{f"{name}__gt": NOTHING})  # says nothing new, but in the words of the index
+    if asked.task is not None:  # by number, which the indexes begin with
+        rows = rows.filter(task__in=list(Task.objects.filter(name=asked.task).values_list("pk", flat=True)))
+    if asked.signature is not None:
+        rows = rows.filter(pk__in=Attempt.objects.filter(signature__signature=asked.signature).values("job"))
+    return rows
 
 
 def job(job_id: int) -> JobPage:
@@ -63,27 +70,38 @@ def job(job_id: int) -> JobPage:
     row = Job.objects.select_related("task").filter(pk=job_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no job {job_id}.")
-    events = Event.objects.filter(subject="job", subject_id=job_id).order_by("pk")[:MOST_EVENTS]
-    return JobPage(_job_row(row), tuple(_attempts(row)), tuple(_event_row(event) for event in events))
+    events = Event.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MOST_EVENTS]
+    last = Evidence.objects.filter(attempt__job=row).order_by("-attempt__number").first()
+    return JobPage(
+        _job_row(row),
+        tuple(_attempts(row)),
+        tuple(event_row(event) for event in events),
+        verdict_in(last) if last is not None else None,
+    )
 
 
-def _counts(rows: QuerySet[Job]) -> defaultdict[int, tuple[Counts, Counts]]:
-    counts: defaultdict[int, tuple[Counts, Counts]] = defaultdict(lambda: ({}, {}))
-    for task_id, product, state, number in rows.values_list("task_id", "product", "state").annotate(Count("pk")):
-        mine = counts[task_id][1 if product else 0]
-        mine[state] = mine.get(state, 0) + number
-    return counts
+class _Judged(msgspec.Struct):
+    """What is read of a kept report."""
+
+    verdict: Verdict
 
 
-def _task_row(row: Task, own: Counts, merges: Counts) -> TaskRow:
+def verdict_in(kept: Evidence) -> Verdict:
+    """The verdict on an attempt: that of its report, or the one that changed rules gave it since."""
+    if kept.rejudged:
+        return msgspec.json.decode(kept.rejudged, type=Verdict)
+    return msgspec.json.decode(kept.report, type=_Judged).verdict
+
+
+def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
     return TaskRow(
         task=row.pk,
         name=row.name,
         experiment=row.experiment.name,
         type=row.type,
         state=row.state,
-        jobs=own,
-        merges=merges,
+        jobs=counts.own,
+        merges=counts.merges,
         created=row.created,
         changed=row.changed,
         note=row.note,
@@ -108,5 +126,5 @@ def _attempts(row: Job) -> Iterator[AttemptRow]:
         )
 
 
-def _event_row(event: Event) -> EventRow:
+def event_row(event: Event) -> EventRow:
     return EventRow(**{name: getattr(event, name) for name in EventRow.__struct_fields__})

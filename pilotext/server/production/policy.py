@@ -18,22 +18,28 @@ class History(Record, frozen=True):
     charged: int
     max_attempts: int
     faults: tuple[Fault, ...] = ()
+    sites: tuple[str, ...] = ()
+    """Where each of the faults was."""
     memory_mb: float | None = None
 
 
 class Decision(Record, frozen=True):
-    """The job's next state; `ready` and `defined` after `wait_s` seconds. `avoid` says not to go to the same node."""
+    """The job's next state; `ready` and `defined` after `wait_s` seconds.
+
+    For `avoid_s` it does not go to the same node, or to the same site either, where `avoid` names them.
+    """
 
     state: Literal["ready", "defined", "manual", "failed"]
     why: str
     charged: bool
     wait_s: float = 0.0
     memory_mb: float | None = None
-    avoid: bool = False
+    avoid: tuple[Literal["node", "site"], ...] = ()
+    avoid_s: float = 0.0
 
 
-def decide(retry: Retry, fault: Fault, history: History, *, chance: float) -> Decision:
-    """Decide on a failure; `chance` from 0 to 1 spreads the waits of jobs that failed together."""
+def decide(retry: Retry, fault: Fault, history: History, *, site: str = "", chance: float) -> Decision:
+    """Decide on a failure at a site; `chance` from 0 to 1 spreads the waits of jobs that failed together."""
     rule = rule_for(retry.rules, fault)
     cause, action = fault
     what = f"{cause or 'no cause'}, {action or 'no action'}"
@@ -42,7 +48,8 @@ def decide(retry: Retry, fault: Fault, history: History, *, chance: float) -> De
     if rule.then == "fail":
         return Decision("failed", f"{what}: another attempt would not help", charged=True)
     charged = history.charged + rule.charged
-    same = sum(rule_for(retry.rules, earlier) is rule for earlier in history.faults) + 1
+    alike = [rule_for(retry.rules, earlier) is rule for earlier in history.faults]
+    same = sum(alike) + 1
     end = rule.exhausted
     if charged >= history.max_attempts and rule.charged:
         return Decision(end, f"{what}: {charged} of {history.max_attempts} attempts are used up", charged=True)
@@ -60,8 +67,15 @@ def decide(retry: Retry, fault: Fault, history: History, *, chance: float) -> De
         charged=rule.charged,
         wait_s=wait,
         memory_mb=memory,
-        avoid=rule.then == "elsewhere",
+        avoid=_avoided(rule, 1 + sum(here for here, at in zip(alike, history.sites, strict=False) if at == site)),
+        avoid_s=rule.avoid_s,
     )
+
+
+def _avoided(rule: RetryRule, times_here: int) -> tuple[Literal["node", "site"], ...]:
+    if rule.then != "elsewhere":
+        return ()
+    return ("node", "site") if times_here >= rule.site_after else ("node",)
 
 
 def rule_for(rules: Sequence[RetryRule], fault: Fault) -> RetryRule | None:

@@ -112,5 +112,16 @@ ARCHIVE = Machine(
 
 AGENT = Machine("agent", {"active": ("draining", "gone"), "draining": ("gone", "active"), "gone": ("active",)})
 
+BREAKER = Machine(
+    "breaker",
+    {
+        "closed": ("open",),  # jobs are given out
+        "open": ("probing", "closed"),  # none are, until `due`
+        "probing": ("closed", "open"),  # one is under way, to see whether it works again
+    },
+)
+
 ACTIVE_ATTEMPT = ("leased", "running")
 """An attempt that may still report for itself; a job has at most one of them."""
+
+FAILED_ATTEMPT = ("failed", "lost")

@@ -68,8 +68,15 @@ def test_more_memory_than_there_is_is_not_asked_for() -> None:
 
 
 def test_only_elsewhere_avoids_the_node() -> None:
-    assert decision("software-setup", "retry-elsewhere").avoid
-    assert not decision("crash", "retry").avoid
+    assert decision("software-setup", "retry-elsewhere").avoid == ("node",)
+    assert decision("crash", "retry").avoid == ()
+
+
+def test_a_second_failure_of_its_class_at_one_site_avoids_the_site_too() -> None:
+    fault = ("software-setup", "retry-elsewhere")
+    history = replace(FRESH, charged=1, faults=(fault,), sites=("A",))
+    assert decide(RETRY, fault, history, site="A", chance=MIDDLE).avoid == ("node", "site")
+    assert decide(RETRY, fault, history, site="B", chance=MIDDLE).avoid == ("node",)
 
 
 def test_the_last_charged_attempt_ends_in_a_manual_check() -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-
 from pilotext.errors import StorageError, UsageError
+from pilotext.managing import JobQuery
 from pilotext.messages import JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskRow
 from pilotext.model import Record
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
@@ -20,24 +17,10 @@ from pilotext.server.production.submission.listing import list_folder
 from pilotext.server.production.submission.plan import make_plan
 from pilotext.server.production.submission.store import store
 
-LARGEST_PAGE = 1000
-
 
 class TaskFilter(Record, frozen=True):
     state: str | None = None
     name: str | None = None
-
-
-class JobFilter(Record, frozen=True):
-    """Which jobs: `after` is the id behind which the page begins."""
-
-    task: str | None = None
-    state: str | None = None
-    run: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
-    code: str | None = None
-    product: str | None = None
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_PAGE)] = 100
 
 
 def tasks(call: Call) -> TaskList:
@@ -50,8 +33,8 @@ def task(call: Call) -> TaskRow:
 
 
 def jobs(call: Call) -> JobList:
-    asked: JobFilter = call.body
-    return lists.jobs(**msgspec.structs.asdict(asked))
+    asked: JobQuery = call.body
+    return lists.jobs(asked)
 
 
 def job(call: Call) -> JobPage:
@@ -89,7 +72,7 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/tasks/{task}", "viewer", TaskRow, task, "One task."),
     Endpoint("POST", "/api/v1/tasks", "manager", Submitted, submit, "Submit a task.", TaskDocument, limit=64 * MEGA),
     Endpoint("POST", "/api/v1/tasks/{task}/move", "manager", Moved, move_task, "Start, pause, cancel… a task.", Move),
-    Endpoint("GET", "/api/v1/jobs", "viewer", JobList, jobs, "A page of jobs.", query=JobFilter),
+    Endpoint("GET", "/api/v1/jobs", "viewer", JobList, jobs, "A page of jobs.", query=JobQuery),
     Endpoint("GET", "/api/v1/jobs/{job}", "viewer", JobPage, job, "A job with its attempts and its history."),
     Endpoint(
         "POST", "/api/v1/jobs/{job}/move", "expert", Moved, move_job, "Resend, accept, fail or cancel a job.", Move

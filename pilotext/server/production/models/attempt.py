@@ -5,9 +5,10 @@ from django.db import models
 from pilotext.server.production.models.common import now, only_states_of
 from pilotext.server.production.models.people import Agent
 from pilotext.server.production.models.task import Experiment, Job, Site, Task
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, FAILED_ATTEMPT
 
 _ACTIVE = models.Q(state__in=ACTIVE_ATTEMPT)
+_FAILED = models.Q(state__in=FAILED_ATTEMPT)
 
 
 class Signature(models.Model):
@@ -23,6 +24,7 @@ class Signature(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["experiment", "signature"], name="signature_once")]
+        indexes = [models.Index(fields=["last"], name="signature_by_last")]
 
 
 class Attempt(models.Model):
@@ -81,6 +83,12 @@ class Attempt(models.Model):
             models.Index(fields=["state", "site", "task"], name="attempt_active_at"),
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["ended"], name="attempt_by_end"),
+            # Counting errors and watching for breakers read this one alone; most attempts are not in it.
+            models.Index(
+                fields=["state", "ended", "site", "task", "code", "cause", "job"],
+                name="attempt_failed",
+                condition=_FAILED,
+            ),
         ]
 
 
@@ -89,6 +97,8 @@ class Evidence(models.Model):
 
     attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="evidence")
     report = models.TextField()
+    rejudged = models.TextField(default="")
+    """The verdict that changed rules gave it since, as JSON; empty: that of the report holds."""
     late = models.BooleanField(default=False)
     """It came after its lease had expired and somebody else had the job; it was kept and not acted on."""
 

@@ -90,6 +90,10 @@ class Job(models.Model):
     not_before = models.FloatField(default=0.0)
     attempts = models.IntegerField(default=0)
     charged = models.IntegerField(default=0)
+    since = models.IntegerField(default=0)
+    """The attempts up to this number were before somebody sent the job anew: the policy counts those after it."""
+    assigned = models.TextField(default="")
+    """Who looks into it, while it waits for a decision."""
     memory_mb = models.FloatField(null=True)
     avoid = models.JSONField(default=dict)
     """Nodes, and sites as `site:NAME`, that do not get it before the point in time given with each."""
@@ -111,10 +115,18 @@ class Job(models.Model):
             models.UniqueConstraint(fields=["task", "product", "file"], name="job_input_once"),
         ]
         indexes = [
-            models.Index(fields=["task", "product", "state"], name="job_by_task_state"),
+            models.Index(fields=["task", "state", "product"], name="job_by_task_state"),
             models.Index(fields=["task", "run", "product"], name="job_by_run"),
-            # Dispatch reads this one; it holds only what can be given out.
-            models.Index(fields=["task", "-priority", "id"], name="job_ready", condition=models.Q(state="ready")),
+            # Dispatch reads this one, in its order. SQLite would rather sort than take it for the ready ones only.
+            models.Index(fields=["task", "state", "-priority", "id"], name="job_ready"),
+            # Pages of lists are read in the order of the ids; each index is for one way to choose.
+            models.Index(fields=["task", "state", "id"], name="job_page_task_state"),
+            models.Index(fields=["run", "id"], name="job_page_run"),
+            models.Index(fields=["cause", "id"], name="job_page_cause", condition=models.Q(cause__gt="")),
+            models.Index(fields=["assigned", "id"], name="job_page_assigned", condition=models.Q(assigned__gt="")),
+            models.Index(
+                fields=["product", "state", "id"], name="job_page_product", condition=models.Q(product__gt="")
+            ),
             models.Index(
                 fields=["staged_file"], name="job_by_staged_file", condition=models.Q(staged_file__isnull=False)
             ),

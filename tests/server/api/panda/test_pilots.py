@@ -165,6 +165,7 @@ OURS = {"pilotext": {"state": "failed", "code": "COMPASS-1241", "cause": "memory
         ({"state": "failed", "pilotErrorCode": 1098}, "COMPASS-5206", "software-setup", "ready"),
         ({"state": "failed", "pilotErrorCode": 1149}, "COMPASS-5207", "software-setup", "ready"),
         ({"state": "failed", "pilotErrorCode": 1305, "transExitCode": 64}, "COMPASS-5207", "software-setup", "ready"),
+        ({"state": "failed", "pilotErrorCode": 1305, "transExitCode": 0}, "COMPASS-5202", "unknown", "ready"),
         ({"state": "failed", "pilotErrorCode": -1137}, "COMPASS-5202", "unknown", "ready"),
         ({"state": "failed", "pilotErrorCode": 1305, "exeErrorCode": 581241}, "COMPASS-1241", "memory", "ready"),
         ({"state": "failed", "pilotErrorCode": 1305, "metaData": json.dumps(OURS)}, "COMPASS-1241", "memory", "ready"),
@@ -182,6 +183,7 @@ OURS = {"pilotext": {"state": "failed", "code": "COMPASS-1241", "cause": "memory
 def test_what_the_pilot_alone_says_ends_in_a_decided_verdict(
     pilot: Pilot, said: dict[str, Any], code: str, cause: str, state: str
 ) -> None:
+    """Known problem 2 of the legacy system: a status of 255 came as 0, which was taken for success."""
     job = pilot.get_job()
     pilot.update(job, **said)
     pilot.update(job, **said)  # it sends it again when the answer was lost

@@ -1,0 +1,85 @@
+"""Running jobs again by a decision, and what that means for the merges of their runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.db.models import F, QuerySet
+
+from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.machines.job import reopen
+from pilotext.server.production.models import Job, Output, Product, Task
+from pilotext.server.production.states import JOB, TASK
+
+ENDED = ("finished", "failed", "manual", "cancelled")
+
+
+def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
+    """Of these jobs, those that cannot be sent again now, with the reason."""
+    found = {}
+    for pk, state, task in jobs.filter(task__state__in=("archiving", "archived")).values_list(
+        "pk", "task__state", "task__name"
+    ):
+        found[pk] = f"its task {task} is {state}"
+    for pk in jobs.filter(group__state="dissolved").values_list("pk", flat=True):
+        found[pk] = "it is of an earlier merge of its run, which was merged anew since"
+    return found | _cleaned(jobs)
+
+
+def _cleaned(jobs: QuerySet[Job]) -> dict[int, str]:
+    """Jobs of runs whose chunk files are gone: the merge needs all of them again, not one."""
+    gone = Product.objects.filter(state="cleaned", task__in=jobs.values("task"))
+    runs = set(gone.values_list("task_id", "run"))
+    asked: defaultdict[tuple[int, int | None], list[int]] = defaultdict(list)
+    for pk, task, run in jobs.filter(product="", task__in={task for task, _ in runs}).values_list(
+        "pk", "task_id", "run"
+    ):
+        asked[task, run].append(pk)
+    found = {}
+    for (task, run), mine in asked.items():
+        if (task, run) not in runs:
+            continue
+        others = Job.objects.filter(task=task, run=run, product="").exclude(pk__in=mine).count()
+        if others:
+            why = (
+                f"the chunk files of run {run} were removed after its merge: send its {others} other jobs again as well"
+            )
+            found.update(dict.fromkeys(mine, why))
+    return found
+
+
+def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
+    """Run jobs again that have ended or wait for a decision, but for those with hindrances; in a transaction.
+
+    Their attempts count anew. A run that they belong to is merged anew, and their task runs again. A merge that had
+    succeeded is made anew from its files.
+    """
+    again = jobs.filter(state__in=ENDED)
+    again = again.exclude(pk__in=list(hindrances(again)))
+    merged = list(again.exclude(product="").filter(state="finished").values_list("pk", flat=True))
+    again = again.exclude(pk__in=merged)
+    fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": 0.0, "avoid": {}, "assigned": ""}
+    fresh |= {"code": "", "cause": "", "diag": "", "events_done": None}
+    staging = advance(JOB, again.filter(task__staging=True, product=""), "defined", reason, **fresh)
+    ready = advance(JOB, again, "ready", reason, **fresh)  # but for those that were just moved
+    moved = [*staging, *ready]
+    Output.objects.filter(job__in=moved, state="valid").update(state="superseded")
+    _merge_anew(Job.objects.filter(pk__in=moved, product=""), reason)
+    reopen(Product.objects.filter(groups__job__in=merged), reason)
+    tasks = set(Job.objects.filter(pk__in=[*moved, *merged]).values_list("task_id", flat=True))
+    advance(TASK, Task.objects.filter(pk__in=tasks, state__in=("done", "cancelled")), "running", reason)
+    return [*moved, *merged]
+
+
+def _merge_anew(jobs: QuerySet[Job], reason: Reason) -> None:
+    """The runs of these production jobs wait for them again, also where it was decided to merge without them."""
+    runs: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+    for pk, task, run in jobs.exclude(run=None).values_list("pk", "task_id", "run"):
+        runs[task, run or 0].add(pk)
+    for (task, run), mine in runs.items():
+        products = Product.objects.filter(task=task, run=run)
+        reopen(products, reason)
+        for product in products.exclude(left_out=[]):
+            left_out = [job for job in product.left_out if job not in mine]
+            Product.objects.filter(pk=product.pk).update(left_out=left_out)

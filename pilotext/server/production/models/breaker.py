@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from django.db import models
+
+from pilotext.server.production.models.attempt import Attempt
+from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.task import Experiment, Site
+from pilotext.server.production.states import BREAKER
+
+
+class Breaker(models.Model):
+    """A node, a site, or all of an experiment that gets no jobs until `due`, by the profile's breaker `rule`.
+
+    `scope` is what it is about in words that are unique; `trips` counts the pauses since it was closed last.
+    """
+
+    experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="breakers")
+    rule = models.TextField()
+    scope = models.TextField()
+    site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="breakers")
+    node = models.TextField(default="")
+    state = models.TextField(default="closed")
+    due = models.FloatField(default=0.0)
+    trips = models.IntegerField(default=0)
+    probe = models.ForeignKey(Attempt, models.SET_NULL, null=True, related_name="probes")
+    why = models.TextField(default="")
+    changed = models.FloatField(default=now)
+
+    class Meta:
+        constraints = [
+            only_states_of(BREAKER),
+            models.UniqueConstraint(fields=["experiment", "rule", "scope"], name="breaker_once"),
+        ]
+        indexes = [models.Index(fields=["state"], name="breaker_not_closed", condition=~models.Q(state="closed"))]

@@ -1,0 +1,194 @@
+"""Runs, errors, signatures, sites, agents, the audit trail: counted by index, whatever the number of jobs."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from django.db.models import Count, F, Max, QuerySet
+from django.db.models.functions import Floor
+
+from pilotext.managing import (
+    BreakerRow,
+    ErrorList,
+    ErrorRow,
+    EventList,
+    RunList,
+    RunRow,
+    SignatureList,
+    SignatureRow,
+    SiteList,
+    SiteRow,
+)
+from pilotext.messages import AgentList, AgentRow
+from pilotext.server.database import spelled_out
+from pilotext.server.production.lists import event_row
+from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Product, Signature, Site, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT
+
+HOUR_S, DAY_S = 3600.0, 86400.0
+ERROR_FIELDS = {"code": "code", "cause": "cause", "site": "site__name", "task": "task__name", "day": "day"}
+MOST_ERRORS = 1000
+
+
+def runs(task: str, *, run: int | None, state: str | None, after: int, limit: int) -> RunList:
+    """A page of the runs of a task; `state` is that of one of its products. Raises RefusalError for no such task."""
+    row = Task.objects.filter(name=task).first()
+    if row is None:
+        raise RefusalError("not-found", f"there is no task {task!r}.")
+    jobs = Job.objects.filter(task=row, product="", run__gt=after)
+    if run is not None:
+        jobs = jobs.filter(run=run)
+    if state is not None:
+        jobs = jobs.filter(run__in=Product.objects.filter(task=row, state=state).values("run"))
+    numbers = jobs.values_list("run", flat=True).distinct().order_by("run")
+    found = [number for number in numbers[: limit + 1] if number is not None]
+    page = found[:limit]
+    return RunList(tuple(_runs(row, page)), page[-1] if len(found) > limit else None)
+
+
+def _runs(task: Task, numbers: list[int]) -> Iterator[RunRow]:
+    jobs: defaultdict[int | None, dict[str, int]] = defaultdict(dict)
+    counted = Job.objects.filter(task=task, run__in=numbers, product="").values_list("run", "state")
+    for run, state, number in counted.annotate(Count("pk")):
+        jobs[run][state] = number
+    products: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    findings: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    for product in Product.objects.filter(task=task, run__in=numbers).order_by("pk"):
+        products[product.run][product.merge] = product.state
+        if product.finding:
+            findings[product.run][product.merge] = product.finding
+    for run in numbers:
+        yield RunRow(task.name, run, jobs[run], products[run], findings[run])
+
+
+def errors(
+    *, by: Iterable[str], since: float, until: float, task: str | None, site: str | None, code: str | None
+) -> ErrorList:
+    """Failed attempts of a period, counted by these fields, the most frequent first."""
+    fields = list(dict.fromkeys(by))
+    rows = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since, ended__lt=until)
+    if task is not None:
+        rows = rows.filter(task__in=list(Task.objects.filter(name=task).values_list("pk", flat=True)))
+    if site is not None:
+        rows = rows.filter(site__in=list(Site.objects.filter(name=site).values_list("pk", flat=True)))
+    if code is not None:
+        rows = rows.filter(code=code)
+    return ErrorList(tuple(_errors(rows, fields)))
+
+
+def _errors(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
+    if "day" in fields:
+        rows = rows.annotate(day=Floor(F("ended") / DAY_S))
+    # By the numbers of site and task, whose names are put in behind: the index alone is read.
+    columns = [{"site": "site_id", "task": "task_id"}.get(field, field) for field in fields]
+    counted = (
+        rows.order_by().values(*columns).annotate(n=Count("pk"), jobs=Count("job", distinct=True), at=Max("ended"))
+    )
+    sites = dict(Site.objects.values_list("pk", "name")) if "site" in fields else {}
+    found = list(counted.order_by("-n")[:MOST_ERRORS])
+    tasks = dict(Task.objects.filter(pk__in={row.get("task_id") for row in found}).values_list("pk", "name"))
+    for row in found:
+        yield ErrorRow(
+            code=row.get("code", ""),
+            cause=row["cause"] or "lost" if "cause" in row else "",
+            site=sites.get(row.get("site_id"), ""),
+            task=tasks.get(row.get("task_id"), ""),
+            day=time.strftime("%Y-%m-%d", time.gmtime(row["day"] * DAY_S)) if "day" in row else "",
+            attempts=row["n"],
+            jobs=row["jobs"],
+            last=row["at"],
+        )
+
+
+def signatures(*, experiment: str | None, limit: int) -> SignatureList:
+    """The unknown failures that came last."""
+    rows = Signature.objects.select_related("experiment").order_by("-last")
+    if experiment is not None:
+        rows = rows.filter(experiment__name=experiment)
+    found = list(rows[:limit])
+    tries = Attempt.objects.filter(signature__in=[row.pk for row in found]).values_list("signature")
+    still = {pk: (number, job) for pk, number, job in tries.annotate(Count("pk"), Max("job"))}
+    return SignatureList(tuple(_signature(row, *still.get(row.pk, (0, None))) for row in found))
+
+
+def _signature(row: Signature, still: int, job: int | None) -> SignatureRow:
+    same = {name: getattr(row, name) for name in ("signature", "count", "first", "last", "diag", "note")}
+    return SignatureRow(experiment=row.experiment.name, open=still, job=job, **same)
+
+
+def sites() -> SiteList:
+    """All sites with what happens there, and all breakers that are not closed."""
+    active = dict(
+        Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT)).values_list("site").annotate(Count("pk"))
+    )
+    # An expression, not the column: SQLite would go through all attempts in the order of their sites.
+    recent = Attempt.objects.filter(ended__gte=now() - HOUR_S).annotate(at=F("site_id") + 0)
+    ended: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for site, state, number in recent.values_list("at", "state").annotate(Count("pk")):
+        ended[site][state] = number
+    agents = dict(Agent.objects.filter(state="active").values_list("site").annotate(Count("pk")))
+    breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
+    for row in Breaker.objects.filter(state__in=("open", "probing")).order_by("pk"):
+        breakers[row.site_id].append(_breaker(row))
+    rows = tuple(
+        SiteRow(
+            site=site.name,
+            experiment=site.experiment.name,
+            max_active=site.max_active,
+            active=active.get(site.pk, 0),
+            finished=ended[site.pk].get("finished", 0),
+            failed=sum(ended[site.pk].get(state, 0) for state in FAILED_ATTEMPT),
+            agents=agents.get(site.pk, 0),
+            closed=site.closed,
+            breakers=tuple(breakers[site.pk]),
+        )
+        for site in Site.objects.select_related("experiment").order_by("experiment", "name")
+    )
+    return SiteList(rows, tuple(breakers[None]))
+
+
+def _breaker(row: Breaker) -> BreakerRow:
+    same = {name: getattr(row, name) for name in ("rule", "scope", "state", "due", "trips", "why")}
+    return BreakerRow(breaker=row.pk, **same)
+
+
+def agents(*, site: str | None, state: str | None, after: int, limit: int) -> AgentList:
+    """A page of agents in the order of their ids."""
+    rows = Agent.objects.filter(pk__gt=after).select_related("site").order_by("pk")
+    if site is not None:
+        rows = rows.filter(site__name=site)
+    if state is not None:
+        rows = rows.filter(state=state)
+    found = list(rows[: limit + 1])
+    page = found[:limit]
+    busy = Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT), agent__in=[row.pk for row in page])
+    active = dict(busy.values_list("agent").annotate(Count("pk")))
+    same = ("name", "host", "version", "state", "slots", "registered", "seen")
+    told = tuple(
+        AgentRow(
+            agent=row.pk,
+            site=row.site.name,
+            active=active.get(row.pk, 0),
+            **{name: getattr(row, name) for name in same},
+        )
+        for row in page
+    )
+    return AgentList(told, page[-1].pk if len(found) > limit else None)
+
+
+def events(*, task: int | None, who: str | None, before: int | None, limit: int) -> EventList:
+    """A page of the audit trail, the newest first; `before` is the number of the event where it goes on."""
+    rows = Event.objects.order_by("-pk")
+    if task is not None:
+        rows = rows.filter(task=task)
+    if who is not None:
+        rows = rows.filter(who=who)
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows[: limit + 1])
+    page = found[:limit]
+    return EventList(tuple(event_row(event) for event in page), page[-1].pk if len(found) > limit else None)

@@ -1,0 +1,89 @@
+"""The rules of today on the kept reports of attempts that failed before: what they say otherwise, and acting on it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+
+from pilotext.classify.again import judge_again
+from pilotext.decode import from_json
+from pilotext.errors import UsageError
+from pilotext.managing import ManyRejudged, Rejudge, Rejudged
+from pilotext.model import Report, Verdict
+from pilotext.rules.loader import load_rules
+from pilotext.rules.schema import RuleSet
+from pilotext.server.database import transact
+from pilotext.server.production.advance import Reason, record
+from pilotext.server.production.consequence import decide_on, follow_failure
+from pilotext.server.production.expanded import expand
+from pilotext.server.production.lists import chosen, verdict_in
+from pilotext.server.production.models import Attempt, Evidence, Job
+from pilotext.server.production.states import ATTEMPT
+
+
+def rejudge(asked: Rejudge, who: str) -> ManyRejudged:
+    """Judge the next failed attempts of a choice of jobs again; each is written down in a transaction of its own."""
+    jobs = chosen(asked.jobs).values("pk")
+    rows = Attempt.objects.filter(
+        state="failed", verdict__in=("failure", "unknown"), job__in=jobs, evidence__late=False
+    )
+    ahead = rows.filter(pk__gt=asked.after).order_by("pk")
+    found = list(ahead.select_related("job", "task__experiment", "site", "evidence")[: asked.limit])
+    rules: dict[str, RuleSet] = {}
+    changed = []
+    for attempt in found:
+        name = attempt.task.experiment.name
+        if name not in rules:
+            rules[name] = load_rules(name)
+        new = judge_again(rules[name], from_json(attempt.evidence.report, Report), software=_software(attempt))
+        if _same(new, verdict_in(attempt.evidence)):
+            continue
+        reason = Reason(who, f"rules {new.ruleset}: {asked.why}")
+        decision = transact(partial(_act, attempt, new, reason)) if asked.act else ""
+        changed.append(_told(attempt, new, decision))
+    left = ahead.filter(pk__gt=found[-1].pk).count() if len(found) == asked.limit else 0
+    return ManyRejudged(len(found), tuple(changed), found[-1].pk if left else None, left)
+
+
+def _software(attempt: Attempt) -> str:
+    try:
+        return expand(attempt.task, attempt.job, attempt.number).software
+    except UsageError:  # the profile cannot make this job any more; rules for some versions may all apply then
+        return ""
+
+
+def _same(new: Verdict, old: Verdict) -> bool:
+    return (new.verdict, new.code, new.cause, new.action) == (old.verdict, old.code, old.cause, old.action)
+
+
+def _told(attempt: Attempt, new: Verdict, decision: str) -> Rejudged:
+    before = attempt.code or attempt.verdict
+    return Rejudged(attempt.pk, attempt.job_id, before, new.code or new.verdict, new.rule or "", new.diag, decision)
+
+
+def _act(given: Attempt, new: Verdict, reason: Reason) -> str:
+    """Write the new verdict down, and decide anew on the job where it is the last word; returns the decision."""
+    rows = Attempt.objects.select_for_update(of=("self",)).select_related("job", "task__experiment", "site")
+    attempt = rows.get(pk=given.pk)
+    Evidence.objects.filter(pk=attempt.pk).update(rejudged=msgspec.json.encode(new).decode())
+    fields = {"code": new.code or "", "cause": new.cause or "", "action": new.action or "", "diag": new.diag}
+    changes = {**fields, "code_number": new.number, "rule": new.rule or ""}
+    if new.signature is None:
+        changes["signature"] = None
+    Attempt.objects.filter(pk=attempt.pk).update(**changes)
+    what = Reason(reason.who, f"attempt {attempt.number} is {new.code or new.verdict} by {reason.why}")
+    record(
+        ATTEMPT.name, new.code or new.verdict, what, [(attempt.pk, attempt.code or attempt.verdict, attempt.task_id)]
+    )
+    if attempt.job.state != "manual" or attempt.job.attempts != attempt.number:
+        return ""
+    fault = (new.cause or "", new.action or "retry")
+    decision = decide_on(attempt, fault)
+    if decision.state == "manual":
+        known = {"code": new.code or "", "cause": fault[0], "diag": new.diag}
+        Job.objects.filter(pk=attempt.job_id, state="manual").update(**known)
+        record("note", "manual", what, [(attempt.job_id, "manual", attempt.task_id)])
+    else:
+        follow_failure(attempt, fault, new.diag, states=("manual",), code=new.code or "", assigned="")
+    return f"{decision.state}: {decision.why}"

@@ -1,0 +1,72 @@
+"""The jobs that somebody has to decide on, with what there is to decide by; and decisions on many jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from django.db.models import Count, F
+
+from pilotext.managing import Hindered, JobQuery, ManyMoved, ManyMoves, WorkItem, WorkList
+from pilotext.server.production.advance import Reason
+from pilotext.server.production.decisions import hindered, may_move, move_jobs
+from pilotext.server.production.lists import chosen, verdict_in
+from pilotext.server.production.models import Attempt, Event, Job
+
+MOST_EVIDENCE = 3
+
+
+def worklist(asked: JobQuery) -> WorkList:
+    """A page of the jobs in manual check."""
+    waiting = chosen(asked).filter(state="manual", pk__gt=asked.after).select_related("task").order_by("pk")
+    found = list(waiting[: asked.limit + 1])
+    page = found[: asked.limit]
+    return WorkList(tuple(_items(page)), page[-1].pk if len(found) > asked.limit else None)
+
+
+def _items(jobs: Sequence[Job]) -> Iterator[WorkItem]:
+    ids = [job.pk for job in jobs]
+    tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts")).select_related("site", "evidence")
+    last = {attempt.job_id: attempt for attempt in tries}
+    told = Event.objects.filter(subject="note", subject_id__in=ids).values_list("subject_id").annotate(Count("pk"))
+    notes = dict(told)
+    for job in jobs:
+        yield _item(job, last.get(job.pk), notes.get(job.pk, 0))
+
+
+def _item(job: Job, attempt: Attempt | None, notes: int) -> WorkItem:
+    kept = getattr(attempt, "evidence", None)
+    verdict = verdict_in(kept) if kept is not None else None
+    return WorkItem(
+        job=job.pk,
+        task=job.task.name,
+        what=job.product or job.type,
+        file=job.file,
+        run=job.run,
+        chunk=job.chunk,
+        since=job.changed,
+        assigned=job.assigned,
+        attempts=job.attempts,
+        site=attempt.site.name if attempt else "",
+        node=attempt.node if attempt else "",
+        code=job.code,
+        cause=job.cause,
+        rule=attempt.rule if attempt else "",
+        diag=job.diag,
+        remedy=verdict.remedy if verdict else "",
+        evidence=verdict.evidence[:MOST_EVIDENCE] if verdict else (),
+        decision=attempt.decision if attempt else "",
+        notes=notes,
+    )
+
+
+def move_many(asked: ManyMoves, reason: Reason) -> ManyMoved:
+    """Move the next jobs of a choice; in a transaction. Raises RefusalError for a word that there is not."""
+    states = may_move(asked.to)
+    open_ones = chosen(asked.jobs).filter(pk__gt=asked.after, state__in=states).order_by("pk")
+    ids = list(open_ones.values_list("pk", flat=True)[: asked.limit])
+    mine = Job.objects.filter(pk__in=ids)
+    cannot = hindered(mine, asked.to)
+    moved = move_jobs(mine, asked.to, reason)
+    left = chosen(asked.jobs).filter(pk__gt=ids[-1], state__in=states).count() if len(ids) == asked.limit else 0
+    told = tuple(Hindered(job, why) for job, why in sorted(cannot.items()))
+    return ManyMoved(tuple(sorted(moved)), told, ids[-1] if left else None, left)

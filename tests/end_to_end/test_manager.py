@@ -1,0 +1,148 @@
+"""A manager's day, by the command: what failed, what needs a decision, deciding, and waiting for the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pilotext.engines.client import Client
+from pilotext.messages import AgentHello, LeasedJob
+from pilotext.model import Report
+from pilotext.server.boot import boot
+from tests.support.pilotext_server import ProductionServer, production_server
+
+boot()
+
+from tests.server.support import SITE, raw, report_of, task_document  # noqa: E402  needs boot
+
+
+class Worker:
+    """An agent that makes reports without running anything."""
+
+    def __init__(self, server: ProductionServer) -> None:
+        self.client: Client = server.client("agent")
+        self.agent = self.client.hello(AgentHello("a1", SITE)).agent
+
+    def lease(self) -> LeasedJob:
+        lease = self.client.job(self.agent, "wn1").lease
+        assert lease is not None
+        return lease
+
+    def end(self, cause: str | None = None, action: str | None = None) -> LeasedJob:
+        lease = self.lease()
+        report: Report = report_of(lease, cause=cause, action=action)  # type: ignore[arg-type]
+        assert self.client.report(lease.attempt, lease.token, report).accepted
+        return lease
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProductionServer]:
+    with production_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+class Manager:
+    """Runs the command, with one token for all of it."""
+
+    def __init__(self, server: ProductionServer) -> None:
+        self.server = server
+
+    def __call__(self, *words: str, role: str = "manager", status: int = 0) -> str:
+        done = self.server.command(role, *words)
+        assert done.returncode == status, (done.stdout, done.stderr)
+        return done.stdout + done.stderr
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self(*words, "--json"))
+
+
+@pytest.fixture
+def manager(server: ProductionServer) -> Manager:
+    return Manager(server)
+
+
+def submit(manager: Manager, folder: Path, name: str, chunks: int) -> None:
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(task_document([raw(1, chunk) for chunk in range(chunks)], name=name)))
+    manager("submit", str(path))
+
+
+def test_a_managers_day(manager: Manager, tmp_path: Path) -> None:
+    submit(manager, tmp_path, "day", 3)
+    worker = Worker(manager.server)
+    bad = [worker.end("input-corrupt", "manual-check").job.job for _ in range(2)]
+    worker.end()
+
+    errors = manager.json("errors", "--by", "code,site")["errors"]
+    assert [(row["code"], row["site"], row["attempts"], row["jobs"]) for row in errors] == [
+        ("COMPASS-1241", SITE, 2, 2)
+    ]
+    assert manager.json("errors", "--until", "2020-01-01", "--since", "2019-01-01")["errors"] == []
+
+    assert [item["job"] for item in manager.json("jobs", "manual", "--task", "day")["items"]] == bad
+    manager("jobs", "assign", str(bad[0]), "--to", "igor")
+    manager("jobs", "note", str(bad[0]), "--why", "asked the shift crew", role="expert")
+    told = manager("jobs", "manual", "--task", "day")
+    assert "looked into by igor, 1 notes" in told
+    assert "asked the shift crew" in manager("jobs", "show", str(bad[0]))
+
+    manager("jobs", "resend", str(bad[0]), "--why", "copied anew")
+    assert "1 jobs" in manager("jobs", "fail", "--task", "day", "--state", "manual", "--why", "hopeless")
+    worker.end()
+    (run,) = manager.json("runs", "day")["runs"]
+    assert (run["run"], run["jobs"]) == (1, {"finished": 2, "failed": 1})
+    told = manager("tasks", "wait", "day", "--within", "60", status=66)
+    assert "done" in told
+    assert "hopeless" in manager("tasks", "history", "day")
+
+
+def test_a_task_whose_jobs_have_all_finished_is_a_success(manager: Manager, tmp_path: Path) -> None:
+    submit(manager, tmp_path, "good", 1)
+    manager("tasks", "wait", "good", "--within", "0", status=69)
+    Worker(manager.server).end()
+    manager("tasks", "wait", "good", "--within", "60")
+
+
+def test_a_closed_site_gets_no_jobs_until_it_is_opened(manager: Manager, tmp_path: Path) -> None:
+    submit(manager, tmp_path, "closed", 1)
+    manager("sites", "close", SITE, "--why", "maintenance")
+    worker = Worker(manager.server)
+    assert worker.client.job(worker.agent, "wn1").lease is None
+    assert "maintenance" in manager("sites")
+    manager("sites", "open", SITE, "--why", "it is over")
+    worker.end()
+    assert [agent["name"] for agent in manager.json("agents")["agents"]] == ["a1"]
+    assert manager.json("signatures")["signatures"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("jobs", "resend", "--why", "all"), 64, "which jobs?"),
+        (("jobs", "resend", "1"), 64, "needs a reason"),
+        (("jobs", "show", "999999"), 70, "there is no job 999999"),
+        (("jobs", "resend", "--task", "nobody", "--why", "x"), 64, "resend: 0 jobs"),
+        (("jobs", "fail", "--state", "asleep", "--why", "x"), 64, "no such choice of jobs"),
+        (("runs", "nobody"), 70, "there is no task 'nobody'"),
+        (("tasks", "wait", "nobody"), 64, "no task called 'nobody'"),
+        (("errors", "--by", "moon"), 70, "nobody can 'count by moon'"),
+        (("errors", "--since", "then"), 64, "no point in time"),
+        (("sites", "close", "NOWHERE", "--why", "x"), 70, "there is no site"),
+        (("sites", "open", SITE, "--why", "x"), 64, "nothing to do"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_is_no_success(
+    manager: Manager, words: tuple[str, ...], status: int, said: str
+) -> None:
+    assert said in manager(*words, status=status)
+
+
+def test_a_viewer_sees_everything_and_decides_nothing(manager: Manager) -> None:
+    manager("jobs", "manual", role="viewer")
+    assert "role expert" in manager("jobs", "resend", "--run", "1", "--why", "x", role="viewer", status=70)
+    assert "role manager" in manager("sites", "close", SITE, "--why", "x", role="viewer", status=70)
