@@ -110,8 +110,28 @@ def test_logs_of_failed_attempts_are_archived_too_and_a_lost_one_is_told(storage
     archive()
     cycle(4)
     run = LogArchive.objects.get(run=1)
-    assert (run.files, state()) == (1, "archived")
+    assert (len(run.members), state()) == (1, "archived")
     assert run.finding == f"not found: {lost}"
+
+
+@pytest.mark.fault("report", "a worker delivers its logs and is heard of no more")
+def test_logs_that_no_report_tells_of_are_archived_and_removed_too(storage: MemoryStorage) -> None:
+    submit_runs({1: 1}, merges=("mdst",))
+    lost = leased(lease_s=-1.0)
+    assert lost.job.log is not None
+    unreported = f"{lost.job.log.destinations[0]}{lost.job.log.name}"
+    storage.files[unreported] = b"the last words"
+    cycle()
+    Job.objects.update(not_before=0.0, avoid={})
+    do_all(storage)
+    cycle()
+    do_all(storage)
+    cycle(2)
+    archive()
+    cycle(4)
+    assert state() == "archived"
+    assert unreported in [each[0] for each in LogArchive.objects.get(run=1).members]
+    assert unreported not in storage.files
 
 
 @pytest.mark.fault("keeping", "the merged file is gone from its final storage")

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.db.models import Exists, OuterRef
 
 from pilotext.decode import from_json
-from pilotext.errors import NotFoundError, StorageError
+from pilotext.errors import NotFoundError, PilotextError
 from pilotext.model import Report
 from pilotext.profile import Experiment
 from pilotext.profile.expand import printed
@@ -19,8 +19,8 @@ from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.claims import claims, wait_after
-from pilotext.server.production.expanded import task_facts
-from pilotext.server.production.models import Evidence, Job, LogArchive, Task
+from pilotext.server.production.expanded import expand, task_facts
+from pilotext.server.production.models import Attempt, Evidence, Job, LogArchive, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ARCHIVE
@@ -71,29 +71,38 @@ def make_archives() -> int:
             try:
                 with storing.moving(claim.renew) as mover, storing.scratch() as folder:
                     done += _make(archive, mover, folder)
-            except StorageError as error:
+            except PilotextError as error:
                 wait_s = _failed(archive, error)
             claim.end(wait_s)
     return done
 
 
-def logs_of(task: Task, run: int) -> Iterator[storing.File]:
-    """The log files that attempts of this run have delivered."""
-    reports = Evidence.objects.filter(attempt__task=task, attempt__job__run=run).order_by("attempt_id")
-    for text in reports.values_list("report", flat=True).iterator():
-        delivered = from_json(text, Report).log
-        if delivered is not None and delivered.url is not None:
-            yield storing.File(delivered.url, delivered.size, delivered.adler32)
+def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
+    """URLs of the logs of this run's attempts, and whether a report says that they are there.
+
+    A worker that died or was cut off may have delivered its logs, and then they are where every worker puts them.
+    """
+    attempts = Attempt.objects.filter(task=task, job__run=run).select_related("job__task__experiment")
+    for attempt in attempts.order_by("pk").iterator():
+        kept = Evidence.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
+        if kept is not None:
+            delivered = from_json(kept, Report).log
+            if delivered is not None and delivered.url is not None:
+                yield delivered.url, True
+            continue
+        target = expand(attempt.job.task, attempt.job, attempt.number).log
+        if target is not None and target.name is not None:
+            yield from ((storing.place(each, target.name), False) for each in target.destinations)
 
 
 def _make(archive: LogArchive, mover: Mover, folder: Path) -> int:
     experiment = profile_of(archive.task.experiment.name)
     path = folder / "archive"
     if archive.run is None:
-        files = [storing.File(each.url, each.size, each.adler32) for each in _runs(archive.task)]
+        files = [(each.url, True) for each in archive.task.log_archives.filter(run__isnull=False).order_by("run")]
     else:
         files = list(logs_of(archive.task, archive.run))
-    lost = _pack(path, files, mover, zipped=archive.name.endswith("gz"))
+    members, lost = _pack(path, files, mover, zipped=archive.name.endswith("gz"))
     if lost and archive.run is None:
         raise NotFoundError(lost[0], "the archive of a run is not there any more.")
     adler32 = adler32_of(path)
@@ -102,16 +111,12 @@ def _make(archive: LogArchive, mover: Mover, folder: Path) -> int:
         "url": url,
         "size": path.stat().st_size,
         "adler32": adler32,
-        "files": len(files) - len(lost),
+        "members": [[each.url, each.size, each.adler32] for each in members],
         "finding": f"not found: {', '.join(lost)}" if lost else "",
     }
     rows = LogArchive.objects.filter(pk=archive.pk)
-    reason = Reason(_WHO, f"{changes['files']} files, verified at {url}")
+    reason = Reason(_WHO, f"{len(members)} files, verified at {url}")
     return len(transact(lambda: advance(ARCHIVE, rows, "kept", reason, **changes)))
-
-
-def _runs(task: Task) -> list[LogArchive]:
-    return list(task.log_archives.filter(run__isnull=False).order_by("run"))
 
 
 def _destinations(experiment: Experiment, archive: LogArchive) -> list[str]:
@@ -120,23 +125,29 @@ def _destinations(experiment: Experiment, archive: LogArchive) -> list[str]:
     return [printed(experiment, task_facts(archive.task), text, run=archive.run) for text in texts]
 
 
-def _pack(path: Path, files: list[storing.File], mover: Mover, *, zipped: bool) -> list[str]:
-    """Fetch files one by one into an archive; returns the URLs of those that are not there. Raises StorageError."""
-    lost = []
+def _pack(
+    path: Path, files: list[tuple[str, bool]], mover: Mover, *, zipped: bool
+) -> tuple[list[storing.File], list[str]]:
+    """Fetch files one by one into an archive; returns them, and the URLs of those that should be there and are not.
+
+    Raises StorageError.
+    """
+    members, lost = [], []
     with tarfile.open(path, "w:gz" if zipped else "w") as archive:
-        for file in files:
+        for url, told in files:
             part = path.with_name("part")
             try:
-                mover.do("get", url=file.url, path=part)
+                copied = mover.do("get", url=url, path=part)
             except NotFoundError:
-                lost.append(file.url)
+                lost += [url] if told else []
                 continue
-            archive.add(part, arcname=file.url.rpartition("/")[2])
+            archive.add(part, arcname=url.rpartition("/")[2])
+            members.append(storing.File(url, copied.size, copied.adler32))
             part.unlink()
-    return lost
+    return members, lost
 
 
-def _failed(archive: LogArchive, error: StorageError) -> float:
+def _failed(archive: LogArchive, error: PilotextError) -> float:
     why = str(error)
     log.warning("log archive %s: %s", archive.name, why)
     rows = LogArchive.objects.filter(pk=archive.pk)

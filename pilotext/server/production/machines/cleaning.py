@@ -9,12 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from django.db.models import Exists, OuterRef, Q
 
-from pilotext.errors import ChecksumError, NotFoundError, StorageError
+from pilotext.errors import ChecksumError, NotFoundError, PilotextError
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.claims import claims, wait_after
-from pilotext.server.production.machines.archiving import logs_of
 from pilotext.server.production.machines.keeping import merged_outputs
 from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.models.common import now
@@ -39,30 +38,29 @@ def clean_products() -> int:
         try:
             with storing.moving(claim.renew) as mover:
                 done += _clean(product, mover)
-        except StorageError as error:
+        except PilotextError as error:
             wait_s = _failed(product, error)
         claim.end(wait_s)
     return done
 
 
 def clean_logs() -> int:
-    """Log files of runs are removed when the archive of the whole production is kept."""
+    """The log files that are in the archives of runs are removed when the archive of the whole production is kept."""
     whole = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=True, state__in=("kept", "cleaned"))
     due = LogArchive.objects.filter(Exists(whole), run__isnull=False, state="kept", task__state="archiving")
     done = 0
     for claim in claims(due, 1):
         archive = LogArchive.objects.select_related("task").get(pk=claim.ids[0])
         rows = LogArchive.objects.filter(pk=archive.pk)
-        assert archive.run is not None, "only archives of runs are due"
         wait_s = 0.0
         try:
             with storing.moving(claim.renew) as mover:
                 whole_one = archive.task.log_archives.get(run__isnull=True)
                 _verify(storing.File(whole_one.url, whole_one.size, whole_one.adler32), mover)
-                count, strange = _remove(logs_of(archive.task, archive.run), mover)
+                count, strange = _remove((storing.File(*each) for each in archive.members), mover)
             reason = Reason(_WHO, f"{count} log files removed{_but(strange)}")
             done += len(transact(lambda rows=rows, reason=reason: advance(ARCHIVE, rows, "cleaned", reason)))  # type: ignore[misc]
-        except StorageError as error:
+        except PilotextError as error:
             tries = archive.tries + 1
             transact(lambda rows=rows, why=str(error), tries=tries: rows.update(finding=why, tries=tries))  # type: ignore[misc]
             wait_s = wait_after(tries, FIRST_WAIT_S)
@@ -143,7 +141,7 @@ def _but(strange: list[str]) -> str:
     return f"; {len(strange)} are others than ours and stay: {', '.join(strange[:5])}" if strange else ""
 
 
-def _failed(product: Product, error: StorageError) -> float:
+def _failed(product: Product, error: PilotextError) -> float:
     why = str(error)
     log.warning("product %d: %s", product.pk, why)
     tries = product.tries + 1

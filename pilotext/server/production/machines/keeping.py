@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from pilotext.errors import ChecksumError, NotFoundError, StorageError
+from pilotext.errors import ChecksumError, NotFoundError, PilotextError, StorageError
 from pilotext.profile.expand import printed
 from pilotext.server.database import transact
 from pilotext.server.production import storing
@@ -37,7 +37,7 @@ def keep_products() -> int:
         try:
             with storing.moving(claim.renew) as mover:
                 done += _keep(product, mover)
-        except StorageError as error:
+        except PilotextError as error:
             wait_s = _failed(product, error)
         claim.end(wait_s)
     return done
@@ -72,12 +72,12 @@ def _keep(product: Product, mover: Mover) -> int:
     return len(transact(lambda: advance(PRODUCT, still, "kept", Reason(_WHO, why), tries=0)))
 
 
-def _failed(product: Product, error: StorageError) -> float:
+def _failed(product: Product, error: PilotextError) -> float:
     """What follows from a failure; returns how long to wait before the next try."""
     why = str(error)
     log.warning("product %d: %s", product.pk, why)
     mine = Product.objects.filter(pk=product.pk, round=product.round, state__in=("checked", "copying"))
-    own = error.url in {output.url for output in merged_outputs(product)}
+    own = isinstance(error, StorageError) and error.url in {output.url for output in merged_outputs(product)}
     if own and isinstance(error, (NotFoundError, ChecksumError)) and product.round < MOST_ROUNDS:
         transact(lambda: reopen(mine, Reason(_WHO, f"merged anew: {why}")))
         return 0.0

@@ -88,7 +88,8 @@ class LogArchive(models.Model):
     url = models.TextField(default="")
     size = models.BigIntegerField(default=0)
     adler32 = models.TextField(default="")
-    files = models.IntegerField(default=0)
+    members = models.JSONField(default=list)
+    """The files in it: of each its URL, size and adler32."""
     finding = models.TextField(default="")
     busy_until = models.FloatField(default=0.0)
     tries = models.IntegerField(default=0)
