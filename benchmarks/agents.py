@@ -16,7 +16,7 @@ from benchmarks.http import Connection
 from pilotext.messages import AgentHello, AgentWelcome, Heartbeat, JobAnswer, JobRequest, LeasedJob
 from pilotext.model import Finding, JobIdentity, Report, Transfer, Verdict
 
-SITE = "CERN_COMPASS_PROD"
+SITES = ("CERN_COMPASS_PROD", "FRONTERA_COMPASS_MCORE")
 PROCESSES = 2
 CALLERS = 48
 """Threads of a process that send heartbeats: as many requests as may wait for an answer at once."""
@@ -72,10 +72,14 @@ def lives(load: Load) -> Done:
 
 
 def hold(load: Load) -> list[tuple[int, str]]:
-    """Lease one job for each agent, and return the attempts with their tokens."""
+    """Lease one job for each agent, at one site after the other, and return the attempts with their tokens."""
     connection = Connection(load.port, load.token)
-    agent = _hello(connection, "holder")
-    return [(lease.attempt, lease.token) for _ in range(load.agents) if (lease := _job(connection, agent)[0])]
+    held: list[tuple[int, str]] = []
+    for site in SITES:
+        agent = _hello(connection, f"holder-{site}", site)
+        while len(held) < load.agents and (lease := _job(connection, agent)[0]) is not None:
+            held.append((lease.attempt, lease.token))
+    return held
 
 
 def heartbeats(load: Load) -> Done:
@@ -139,8 +143,8 @@ def _live(connection: Connection, lease: LeasedJob, done: Done) -> None:
         done.times.setdefault(name, []).append(time.perf_counter() - began)
 
 
-def _hello(connection: Connection, name: str) -> int:
-    said = connection.post("/api/v1/agents", AgentHello(name=name, site=SITE, slots=1))
+def _hello(connection: Connection, name: str, site: str = SITES[0]) -> int:
+    said = connection.post("/api/v1/agents", AgentHello(name=name, site=site, slots=1))
     return msgspec.json.decode(said, type=AgentWelcome).agent
 
 

@@ -16,6 +16,9 @@ from pathlib import Path
 MOST_FILES = 64
 """More than so many are not kept; the oldest goes first."""
 
+_SUFFIX = ".pilotext"
+"""Of all our files and of no others: the folder may be one that holds more than this cache."""
+
 _DIGEST_BYTES = 32
 
 
@@ -27,7 +30,7 @@ def get(name: str) -> bytes | None:
     try:
         if not _is_ours_alone(folder):
             return None
-        data = (folder / name).read_bytes()
+        data = _file(folder, name).read_bytes()
     except OSError:
         return None
     digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
@@ -42,12 +45,16 @@ def put(name: str, content: bytes) -> None:
     with contextlib.suppress(OSError):  # a cache that cannot be written is no cache, and no failure
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _is_ours_alone(folder):
-            _write(folder / name, hashlib.sha256(content).digest() + content)
+            _write(_file(folder, name), hashlib.sha256(content).digest() + content)
             _forget_oldest(folder)
 
 
+def _file(folder: Path, name: str) -> Path:
+    return folder / (name + _SUFFIX)
+
+
 def _write(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_SUFFIX)
     try:
         with open(handle, "wb") as file:  # noqa: PTH123  a handle
             file.write(data)
@@ -58,7 +65,9 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _forget_oldest(folder: Path) -> None:
-    files = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    files = sorted(
+        (path for path in folder.iterdir() if path.name.endswith(_SUFFIX)), key=lambda path: path.stat().st_mtime
+    )
     for path in files[:-MOST_FILES]:
         path.unlink(missing_ok=True)
 

@@ -86,6 +86,7 @@ FINDINGS = frozenset(
         "output-unchecked",  # the check itself could not be done
         "output-checked-in-part",  # as far as can be done without the reader for what it holds
         "law-broken",  # counters of input, program and output do not agree
+        "law-uneven",  # the same, where it is not known whether they must
         "no-log",  # there was no log to judge
         "log-not-delivered",  # the archive of the logs; it stays in the work directory
         "report-not-delivered",  # the report to the server; it stays in the work directory
@@ -189,7 +190,7 @@ class Limits(Record, frozen=True):
     transfer_wait_s: float = 10.0
     """Before the second try of a transfer; later waits are longer."""
     tape_wait_s: float = 12 * 3600.0
-    """For a file on tape to come to disk."""
+    """For a file on tape to come to disk; never more than half of the time until the payload is asked to end."""
     tape_poll_s: float = 15.0
     """Before a tape system is asked a second time how far it is; later waits are longer."""
 

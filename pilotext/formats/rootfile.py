@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import msgspec
 
 from pilotext.decode import from_json
 from pilotext.formats.rootheader import header_fault
+from pilotext.kinship import tied
 from pilotext.model import Record, signal_name
 
 Method = Literal["every branch read", "header, size and trailer", "not checked"]
@@ -33,7 +33,6 @@ _HISTOGRAMS = ("TH1", "TH2", "TH3", "TProfile")
 _TICK_S = 0.2
 _LARGEST_ANSWER = 1 << 20
 _MEMORY = 2 << 30  # a size that damage has made huge is refused by the system, not granted
-_PDEATHSIG = 1
 
 
 class RootSummary(Record, frozen=True):
@@ -99,7 +98,13 @@ def check_in_child(path: Path, timeout_s: float, tick: Callable[[], None]) -> Ro
     command = [sys.executable, "-P", "-m", "pilotext.formats.rootfile", str(path.resolve())]
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=answer, stderr=errors, env=_environment(), cwd="/"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=errors,
+            env=_environment(),
+            cwd="/",
+            preexec_fn=tied(),  # noqa: PLW1509  the wrapper has one thread
         )
         try:
             status = _wait(child, timeout_s, tick)
@@ -191,15 +196,8 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:300]
 
 
-def _die_with_parent() -> None:
-    import ctypes  # noqa: PLC0415  # only the child needs it
-
-    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
-
-
 def main(arguments: list[str]) -> int:
     """Check the one file named, within bounds of memory, and print the summary as JSON."""
-    _die_with_parent()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = resource.getrlimit(resource.RLIMIT_DATA)[1]
     bound = _MEMORY if most == resource.RLIM_INFINITY else min(most, _MEMORY)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 import pilotext
+from pilotext.kinship import tied
 from pilotext.model import signal_name
 
 LAST_WORDS = 4096
@@ -91,6 +92,8 @@ def _spawn() -> subprocess.Popen[bytes]:
         bufsize=0,
         env=environment(Path(pilotext.__file__).parents[1]),
         start_new_session=True,
+        # The end of stdin would end it too, but not before it listens, nor while a client holds the interpreter's lock.
+        preexec_fn=tied(),  # noqa: PLW1509  the wrapper has one thread
     )
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from pilotext.errors import ChecksumError, ExistsError, NotFoundError, SizeError, StorageError, TransientError
 from pilotext.model import Record, Transfer, Try
@@ -20,7 +23,7 @@ from pilotext.storage.leftovers import aside_of, clear, discard, part_of, remove
 from pilotext.storage.os_errors import translated
 from pilotext.storage.retry import Policy, retried
 from pilotext.storage.transfer import Mover
-from pilotext.storage.urls import is_folder, join
+from pilotext.storage.urls import is_folder, join, server_of
 
 
 class Upload(Record, frozen=True):
@@ -66,7 +69,6 @@ def stage_out(
         # The last rename replaces in one step; what the others replace may be wanted back until then.
         published = [call.publish(each, keep_replaced=True) for each in placed[:-1]]
         published += [call.publish(each, keep_replaced=False) for each in placed[-1:]]
-        call.forget_replaced()
     except StorageError as error:
         call.tidy(mover)
         error.tries = (*call.tries, *uncleared)
@@ -74,18 +76,23 @@ def stage_out(
     except BaseException:
         call.tidy(mover.tidier())
         raise
+    if call.replaced:
+        told = (*published[-1].tries, *call.forget_replaced())
+        published[-1] = replace(published[-1], tries=told)
     return tuple(published)
 
 
 @dataclass
 class _Call:
-    """One call of `stage_out`: the tries that failed, and the URLs to remove if it fails."""
+    """One call of `stage_out`: the tries that failed, and what to undo if it fails."""
 
     tag: str
     mover: Mover
     policy: Policy
     tries: list[Try] = field(default_factory=list)
-    rubbish: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+    renamed: list[_Placed] = field(default_factory=list)
+    """Also those whose rename failed: it may have happened, and only its answer was lost."""
     replaced: dict[str, str] = field(default_factory=dict)
     """Target → where the file of an earlier attempt waits until all files are published."""
 
@@ -97,7 +104,7 @@ class _Call:
         for destination in upload.destinations:
             target = upload.target(destination)
             temporary = part_of(target, self.tag)
-            self.rubbish.append(temporary)
+            self.parts.append(temporary)
             send = partial(_upload, upload.path, temporary, self.mover)
             try:
                 copied = retried(send, target, self.mover, self.policy, self.tries)
@@ -114,9 +121,9 @@ class _Call:
         began, before = time.monotonic(), len(self.tries)
         if keep_replaced:
             retried(partial(self._put_aside, placed.target), placed.target, self.mover, self.policy, self.tries)
+        self.renamed.append(placed)
         rename = partial(_rename, placed, self.mover)
         retried(rename, placed.target, self.mover, self.policy, self.tries)
-        self.rubbish.append(placed.target)
         return Transfer(
             placed.upload.name,
             placed.target,
@@ -135,27 +142,42 @@ class _Call:
             return
         self.replaced[target] = aside
 
-    def forget_replaced(self) -> None:
-        """All is published: what was replaced is not needed any more."""
-        for aside in self.replaced.values():
-            remove_if_there(aside, self.mover)
+    def forget_replaced(self) -> list[Try]:
+        """All is published, and nothing that happens now changes that: no order to stop, no server that is away."""
+        return discard(self.replaced.values(), self.mover.tidier())
 
     def tidy(self, mover: Mover) -> None:
-        """Remove the rubbish, and bring back what was replaced.
+        """Take back what was published, remove the parts, and bring back what was replaced.
 
         What stays is told in `tries`; a server that does not answer is not asked again.
         """
-        for url in reversed(self.rubbish):
+        undoing = [(placed.target, partial(_take_back, placed, mover)) for placed in reversed(self.renamed)]
+        undoing += [(part, partial(remove_if_there, part, mover)) for part in reversed(self.parts)]
+        undoing += [
+            (aside, partial(mover.do, "move", source=aside, target=target)) for target, aside in self.replaced.items()
+        ]
+        silent: set[str] = set()
+        for url, undo in undoing:
+            if server_of(url) in silent:
+                continue
             began = time.monotonic()
             try:
-                remove_if_there(url, mover)
+                undo()
             except StorageError as error:
                 message = f"left behind: {error.reason}"
                 self.tries.append(Try(url, error.fault, message, round(time.monotonic() - began, 3)))
                 if isinstance(error, TransientError):
-                    return
-        for target, aside in self.replaced.items():
-            mover.do("move", source=aside, target=target)
+                    silent.add(server_of(url))
+
+
+def _take_back(placed: _Placed, mover: Mover) -> None:
+    """Remove what we have published there, unless it is a later attempt's by now, or an earlier one's still."""
+    with suppress(NotFoundError):
+        mover.do("stat", url=placed.temporary)
+        return  # it was never renamed
+    with suppress(NotFoundError):
+        if _there(placed.target, mover) == placed.copied:
+            mover.do("remove", url=placed.target)
 
 
 def _refuse_same_targets(uploads: Iterable[Upload]) -> None:

@@ -51,10 +51,11 @@ class TapeRequests:
         began, polls = time.monotonic(), 0
         while (where := _residence(request, mover)) == "offline":
             polls += 1
-            if time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 waited = time.monotonic() - began
                 raise OfflineError(url, f"still on tape {waited:.0f} s after it was asked for.")
-            mover.pause(policy.poll_wait_s(polls))
+            mover.pause(min(left, policy.poll_wait_s(polls)))
         if where == "missing":
             raise NotFoundError(url, "the tape system does not have this file.")
 

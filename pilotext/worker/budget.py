@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -14,6 +15,9 @@ REPORT_PART = 0.1
 
 STOP_MOST_PART = 0.2
 """Of the payload's time, for ending it: a short job still runs for a while."""
+
+TAPE_PART = 0.5
+"""Of the time until the payload is asked to end: a file that comes later leaves too little for its events."""
 
 DEADLINE_VARIABLE = "PILOTEXT_DEADLINE"
 """Where the payload reads when it will be asked to end, in whole seconds since 1970."""
@@ -83,6 +87,12 @@ class Budget:
     def payload_s(self) -> float | None:
         """What the payload has from now on until it is asked to end, never less than nothing."""
         return None if self.stop is None else max(0.0, self.stop - time.monotonic())
+
+    def tape_s(self) -> float:
+        """What files on tape have from now on to come to disk."""
+        if self.stop is None:
+            return math.inf
+        return max(0.0, self.began + TAPE_PART * (self.stop - self.began) - time.monotonic())
 
     def environment(self) -> dict[str, str]:
         """What the payload is told of it."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pilotext.formats.corefile import is_core, program_of
+from pilotext.kinship import tied
 from pilotext.model import Finding
 
 STACK_NAME = "payload_stack_trace.txt"
@@ -88,7 +89,14 @@ def _run(command: list[str], out: int, tick: Callable[[], None]) -> bool:
     """Whether it ended with 0 in time. No debug server is asked: a node may not reach one."""
     environment = {**os.environ, "DEBUGINFOD_URLS": ""}
     end = time.monotonic() + _TRACE_WITHIN_S
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environment)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        preexec_fn=tied(),  # noqa: PLW1509  the wrapper has one thread
+    )
     try:
         while time.monotonic() < end:
             tick()

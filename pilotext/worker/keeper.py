@@ -7,13 +7,13 @@ end of the control pipe closes, however the wrapper died), and leaves only when 
 
 Messages are JSON lines. To the keeper: `{"stop": grace_s}`, and `{"signal": number}` for the program alone. From it,
 for each program: `{"started": pid, "streams": bytes in both before}` or `{"refused": errno, "file": name}`, then
-`{"ended": ExitStatus}`, then `{"swept": processes left behind}`; and last `{"over": CPU seconds of all of them}`.
+`{"ended": ExitStatus}`, then `{"swept": processes left behind, "stuck": those that SIGKILL does not end}`; and last
+`{"over": CPU seconds of all of them}`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import json
 import os
@@ -23,7 +23,7 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -31,17 +31,17 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from pilotext.kinship import adopt_orphans, tied
 from pilotext.model import ExitStatus, signal_name
-from pilotext.worker.processes import descendants, signal_all
+from pilotext.worker.processes import descendants, kill_below, own_children, signal_all
 from pilotext.worker.stop import STOP_SIGNALS
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-PR_SET_CHILD_SUBREAPER = 36
 SWEEP_STEP_S = 0.02
 LEFTOVER_GRACE_S = 0.5
 """How long processes that the ended program left behind have between SIGTERM and SIGKILL."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
+UNKILLABLE_AFTER_S = 10.0
+"""How long SIGKILL is repeated: a process that hangs in the kernel, on a dead file system, takes none."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,6 @@ class Program:
     stdout: Path
     stderr: Path
     append: bool = False
-
-
-def adopt_orphans(*, yes: bool) -> None:
-    """Make orphans below this process its own children instead of init's, or not (prctl(2), since Linux 3.4)."""
-    if _libc.prctl(PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
 def fork_keeper(programs: Sequence[Program]) -> tuple[int, int, int]:
@@ -127,6 +121,8 @@ class _Keeper:
         """When the tree is to be killed (monotonic time); None while it may run."""
         self.wrapper_gone = False
         self.program_pid: int | None = None
+        self.childless = True
+        """Whether there was no process below us when we last reaped (wait(2): ECHILD)."""
 
     def run(self, programs: Sequence[Program]) -> None:
         for program in programs:
@@ -154,7 +150,7 @@ class _Keeper:
                     stdout=stdout,
                     stderr=stderr,
                     start_new_session=True,
-                    preexec_fn=functools.partial(_before_exec, os.getpid()),  # noqa: PLW1509  the keeper has one thread
+                    preexec_fn=functools.partial(_before_exec, tied()),  # noqa: PLW1509  the keeper has one thread
                 )
         except OSError as error:
             _tell(self.news, {"refused": error.errno, "file": str(error.filename or program.command[0])})
@@ -176,7 +172,7 @@ class _Keeper:
                 return status.code == 0
             self._take_orders(timeout=self._patience())
             if self.kill_at is not None and time.monotonic() >= self.kill_at:
-                signal_all(descendants(os.getpid()), signal.SIGKILL)
+                kill_below()
 
     def _patience(self) -> float | None:
         return None if self.kill_at is None else max(SWEEP_STEP_S, self.kill_at - time.monotonic())
@@ -188,8 +184,10 @@ class _Keeper:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
+                self.childless = True
                 return found
             if pid == 0:
+                self.childless = False
                 return found
             if pid == child:
                 found = exit_status(status)
@@ -220,17 +218,25 @@ class _Keeper:
             signal_all(descendants(os.getpid()), signal.SIGTERM)
 
     def _sweep(self) -> None:
-        """End whatever the program left behind; a process that forks while we look is found in the next round."""
+        """End whatever the program left behind.
+
+        Nothing is left when we have no child: lists of processes miss what forks while they are made.
+        """
         left = descendants(os.getpid())
-        count = len(left)
         signal_all(left, signal.SIGTERM)
-        give_up_waiting = time.monotonic() + (0 if self.wrapper_gone else LEFTOVER_GRACE_S)
-        while left := descendants(os.getpid()):
-            if time.monotonic() >= give_up_waiting:
-                signal_all(left, signal.SIGKILL)
+        kill_at = time.monotonic() + (0 if self.wrapper_gone else LEFTOVER_GRACE_S)
+        give_up_at = kill_at + UNKILLABLE_AFTER_S
+        count = len(left)
+        while self._has_children() and time.monotonic() < give_up_at:
+            if time.monotonic() >= kill_at:
+                count = max(count, 1)
+                kill_below()
             self._take_orders(timeout=SWEEP_STEP_S)
-            self._reap(-1)
-        _tell(self.news, {"swept": count})
+        _tell(self.news, {"swept": count, "stuck": 0 if self.childless else len(own_children())})
+
+    def _has_children(self) -> bool:
+        self._reap(-1)
+        return not self.childless
 
 
 def _stream_file(path: Path, append: bool) -> FileIO:
@@ -239,13 +245,11 @@ def _stream_file(path: Path, append: bool) -> FileIO:
     return FileIO(os.open(path, os.O_WRONLY | begin | os.O_APPEND | os.O_CLOEXEC, 0o644), "wb")
 
 
-def _before_exec(keeper_pid: int) -> None:
+def _before_exec(tie: Callable[[], None]) -> None:
     """In the program's own process: it dies with the keeper, and takes signals as a program of a login shell does."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)  # exec keeps what is ignored, and the keeper ignores these
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != keeper_pid:  # it was killed before the line above
-        os._exit(1)
+    tie()
 
 
 def exit_status(status: int) -> ExitStatus:

@@ -98,7 +98,10 @@ def _late(run: Run) -> None:
 def _failed_ourselves(run: Run, error: Exception) -> None:
     where = traceback.extract_tb(error.__traceback__)[-1]
     text = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if not run.directory.is_dir():
+        text = f"{run.directory} was removed or renamed in phase {run.ledger.phase}"
+        run.ledger.found(run.finding("work-directory-unusable", text))
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         run.ledger.found(run.finding("work-directory-unusable", text))
     else:
         with contextlib.suppress(OSError):  # the finding says enough where this cannot be written
@@ -163,7 +166,9 @@ def _prepare(run: Run) -> bool:
 def _stage_in(run: Run) -> bool:
     for file in run.job.inputs:
         try:
-            transfer = stage_in(file, run.directory, run.mover, run.policy)
+            online_within_s = min(run.policy.online_within_s, run.budget.tape_s())
+            policy = replace(run.policy, online_within_s=online_within_s)
+            transfer = stage_in(file, run.directory, run.mover, policy)
         except StorageError as error:
             run.ledger.tries = error.tries
             run.ledger.found(run.finding(f"stage-in-{error.fault}", str(error), file=file.name))

@@ -148,8 +148,9 @@ def _check_root(job: Job, output: Output, path: Path, checked: Checked, tick: Ca
     elif summary.trees:
         checked.count(f"{output.kind}_entries", max(summary.trees.values()))
     if job.kind == "merging" and summary.method == "every branch read":
-        checked.count("merged.tree_entries", sum(summary.trees.values()))
-        checked.count("merged.histogram_entries", sum(summary.histograms.values()))
+        made_by = "mdst" if output.kind == "mdst" else "hist"  # whatever is no mDST comes from hadd
+        checked.count(f"{made_by}_tree_entries", sum(summary.trees.values()))
+        checked.count(f"{made_by}_histogram_entries", sum(summary.histograms.values()))
 
 
 def _check_raw_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:

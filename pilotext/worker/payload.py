@@ -19,9 +19,10 @@ from msgspec.structs import replace
 
 from pilotext.decode import from_plain
 from pilotext.errors import PilotextError
+from pilotext.kinship import adopt_orphans
 from pilotext.model import ExitStatus, Job, SoftStop, Step, StepRecord
 from pilotext.worker import keeper
-from pilotext.worker.processes import signal_all
+from pilotext.worker.processes import kill_below, own_children
 
 STDOUT_NAME = "payload_stdout.txt"
 STDERR_NAME = "payload_stderr.txt"
@@ -65,6 +66,8 @@ class Payload:
         """What is known of each step; the times of those that did not run are None."""
         self.left_behind = 0
         """Processes that were still there when their program had ended."""
+        self.stuck = 0
+        """Processes that even SIGKILL has not ended."""
         self.cpu_s = 0.0
         self.keeper_pid = 0
         self._programs = [
@@ -84,6 +87,7 @@ class Payload:
         self._news = -1
         self._unread = b""
         self._over = False
+        self._not_ours: list[int] = []
         self._ended_by: float | None = None
 
     @property
@@ -93,7 +97,8 @@ class Payload:
         return next(failed, self.steps[-1].exit)
 
     def __enter__(self) -> Payload:
-        keeper.adopt_orphans(yes=True)  # if the keeper is killed, its children come to us and not to init
+        self._not_ours = own_children()
+        adopt_orphans(yes=True)  # if the keeper is killed, its children come to us and not to init
         self.keeper_pid, self._orders, self._news = keeper.fork_keeper(self._programs)
         return self
 
@@ -140,6 +145,7 @@ class Payload:
             self._note(exit=from_plain(value, ExitStatus), seconds=seconds)
         elif word == "swept":
             self.left_behind += int(value)
+            self.stuck += int(message["stuck"])
         elif word == "over":
             self.cpu_s = float(value)
             self._over = True
@@ -179,7 +185,7 @@ class Payload:
             self._end_keeper()
             psutil.wait_procs([process], timeout=KEEPER_PATIENCE_S)
             self._keeper_gone()
-        keeper.adopt_orphans(yes=False)
+        adopt_orphans(yes=False)
 
     def _next_message(self, timeout_s: float | None) -> dict[str, Any] | None:
         """The keeper's next message; None when the time is over or the keeper is gone."""
@@ -219,11 +225,14 @@ class Payload:
         if self.exit is None:
             self._number = [step.exit for step in self.steps].index(None)
             self._note(exit=ExitStatus(signal="SIGKILL"))
-        while left := [
-            process for process in psutil.Process().children(recursive=True) if process.pid != self.keeper_pid
-        ]:
-            signal_all(left, signal.SIGKILL)
-            psutil.wait_procs(left, timeout=keeper.SWEEP_STEP_S)  # reaps the zombies among them too
+        spared = {*self._not_ours, self.keeper_pid}
+        give_up_at = time.monotonic() + keeper.UNKILLABLE_AFTER_S
+        while (left := set(own_children()) - spared) and time.monotonic() < give_up_at:
+            kill_below(spared)
+            for child in left:
+                os.waitpid(child, os.WNOHANG)
+            time.sleep(keeper.SWEEP_STEP_S)
+        self.stuck += len(left)
 
 
 def command_line(step: Step) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import psutil
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_KILLS_AT_ONCE = 20
 _ZOMBIE = b"Z"
 _KNOWS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 """Whether this kernel has the list (its option CONFIG_PROC_CHILDREN, which the distributions set)."""
@@ -48,8 +49,37 @@ def signal_all(processes: Sequence[psutil.Process], number: int) -> None:
     """Send a signal to each process, and SIGCONT so that stopped ones take it."""
     for process in processes:
         for each in (number, signal.SIGCONT):
-            with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself, which is what we want
+            # It ended by itself, which is what we want; or it has become another user's, and cannot be asked.
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 process.send_signal(each)
+
+
+def own_children() -> list[int]:
+    """The direct children of this process, also those that have ended and are not reaped yet."""
+    return list(_children(os.getpid()))
+
+
+def kill_below(spared: Collection[int] = ()) -> None:
+    """SIGKILL to everything below this process, but its own children in `spared` and what is below those.
+
+    One that forks faster than a list of processes can be made is caught here: its parents have ended, so it is our own
+    child, and we have the numbers of those at once. A group takes the signal as a whole, before a fork in it returns.
+    """
+    for _ in range(_KILLS_AT_ONCE):
+        for child in own_children():
+            if child not in spared:
+                _kill_child(child)
+    safe = {*spared, *(process.pid for child in spared for process in descendants(child))}
+    signal_all([process for process in descendants(os.getpid()) if process.pid not in safe], signal.SIGKILL)
+
+
+def _kill_child(pid: int) -> None:
+    """It is not reaped, so its number is its own, and so is that of its group."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter: it has become another user's
+        group = os.getpgid(pid)
+        os.kill(pid, signal.SIGKILL)
+        if group != os.getpgrp():
+            os.killpg(group, signal.SIGKILL)
 
 
 def _is_alive(process: psutil.Process) -> bool:

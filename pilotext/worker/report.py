@@ -39,7 +39,11 @@ def fit_to_travel(report: Report, redactor: Redactor) -> Report:
 
 
 def write(report: Report, directory: Path) -> None:
-    """Write the three files, each whole or not at all: whoever reads one sees the old text or the new one."""
+    """Write the three files, each whole or not at all: whoever reads one sees the old text or the new one.
+
+    A work directory that the payload has removed is made again, for them alone.
+    """
+    directory.mkdir(exist_ok=True)
     _replace(directory / REPORT_NAME, encoded(report))
     _replace(directory / PILOT_ERROR_NAME, _ascii(pilot_error(report)))
     _replace(directory / PILOT_METADATA_NAME, _ascii(pilot_metadata(report)))

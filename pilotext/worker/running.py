@@ -57,7 +57,7 @@ def _live(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> No
     stopped = _watch(run, payload, scan, monitor)
     run.switch.deadline = run.budget.deadline("classify")
     scan.catch_up(run.switch.tick)
-    if payload.left_behind and not stopped:
+    if payload.left_behind and not stopped and not payload.stuck:
         text = f"{payload.left_behind} processes were still there when the program had ended; they were ended too"
         run.ledger.found(run.finding("processes-left-behind", text, processes=payload.left_behind))
     keep = run.job.cores == "keep"
@@ -117,6 +117,10 @@ def _account(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) ->
     ledger.matches = scan.finish()
     if scan.broken:
         ledger.found(run.finding("classifier-failed", scan.broken))
+    if payload.stuck:
+        why = "SIGKILL does not end them: they hang in the kernel, or have become another user's"
+        text = f"{payload.stuck} processes are still there; {why}"
+        ledger.found(run.finding("processes-left-behind", text, processes=payload.stuck))
     ledger.usage = monitor.finish(cpu_s=payload.cpu_s, left_behind=payload.left_behind)
     well = payload.exit is not None and payload.exit.code == 0
     if ledger.usage.oom_kills and not well:

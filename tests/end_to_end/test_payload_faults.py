@@ -285,3 +285,10 @@ def test_sigterm_is_the_default_again_for_a_program_of_the_payload(local: Local)
     ended = local.run()
     assert ended.report.payload is not None
     assert ended.report.payload.signal == signal.Signals.SIGTERM.name
+
+
+@pytest.mark.fault("payload", "work directory removed or renamed")
+@pytest.mark.parametrize("script", ['rm -r "$PWD"', 'mv "$PWD" "$PWD.elsewhere"'])
+def test_a_work_directory_that_is_taken_away_is_said_in_a_report_that_is_there(local: Local, script: str) -> None:
+    local.bash(f"{script}; sleep 600")
+    assert_failed(local, local.run(), "work-directory-unusable", "output-write", 66)

@@ -95,6 +95,14 @@ def test_a_recall_that_never_ends_is_given_up_and_cancelled(job: CopyJob, tape: 
     assert tape.requests("cancel") == 1
 
 
+@pytest.mark.fault("stage-in", "recall from tape takes longer than the job has")
+def test_a_recall_that_leaves_no_time_for_the_payload_is_given_up_as_one(job: CopyJob, tape: TapeServer) -> None:
+    tape.behave(MOUNT_MS=300_000)
+    job.limits |= {"wall_s": 20, "tape_wait_s": 3600, "tape_poll_s": 600}
+    assert_failed_on_tape(job, job.run())
+    assert_given_back(job, tape, prepared=1)
+
+
 @pytest.mark.fault("stage-in", "file goes back to tape before it is copied")
 def test_a_file_that_goes_back_to_tape_is_asked_for_again(job: CopyJob, tape: TapeServer) -> None:
     tape.behave(RECALL="slips")

@@ -177,7 +177,7 @@ def test_a_merge_that_lost_a_chunk_is_not_published(local: Local) -> None:
     merge(local, [*PHAST, *(path.name for path in chunks[:2])], chunks)
     ended = local.run()
     assert_failed(local, ended, "law-broken", "incomplete", 67)
-    assert "merged.tree_entries == inputs.tree_entries" in ended.report.verdict.evidence[0].text
+    assert "mdst_entries == inputs.events" in ended.report.verdict.evidence[0].text
 
 
 @pytest.mark.fault("stage-in", "chunk of a merge is cut")

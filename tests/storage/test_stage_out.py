@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -307,6 +308,89 @@ def test_what_cannot_be_removed_is_told(memory: MemoryStorage, outputs: dict[str
         "left behind: still gone",
         "not looked for leftovers: not yet there",
     ]
+
+
+def test_an_earlier_result_of_the_same_content_survives_too(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    final = f"memory://eos/{HIST}"
+    memory.files[final] = b"abc"
+    memory.fail_next("move", DeniedError(f"memory://eos/.{HIST}.{TAG}.part", "no renames today"))
+    with pytest.raises(DeniedError):
+        stage_out([upload(outputs, HIST, "memory://eos/")], tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert memory.files == {final: b"abc"}
+
+
+@contextmanager
+def behind_memory(storage: MemoryStorage) -> Iterator[MemoryStorage]:
+    """A storage of its own kind for memory:// URLs."""
+    registry.register("memory", storage)
+    try:
+        yield storage
+    finally:
+        registry.unregister("memory")
+
+
+class AnswersLost(MemoryStorage):
+    """Renames as it is asked to, and says that it was away."""
+
+    def move(self, source: str, target: str) -> None:
+        super().move(source, target)
+        if target.endswith(HIST):
+            raise TransientError(target, "connection lost")
+
+
+@pytest.mark.fault("stage-out", "the answer to the last rename is lost for good")
+def test_a_rename_that_happened_unheard_is_taken_back(outputs: dict[str, Path]) -> None:
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    with behind_memory(AnswersLost()) as lossy, pytest.raises(TransientError):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=Policy(tries=1))
+    assert lossy.files == {}
+
+
+@pytest.mark.fault("stage-out", "a later attempt publishes while this one fails")
+def test_what_a_later_attempt_has_published_meanwhile_is_not_taken_away(outputs: dict[str, Path]) -> None:
+    class Overtaken(MemoryStorage):
+        def move(self, source: str, target: str) -> None:
+            if target.endswith(HIST):
+                self.files[f"memory://eos/{MDST}"] = b"by a later attempt"
+                raise DeniedError(target, "no renames any more")
+            super().move(source, target)
+
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    with behind_memory(Overtaken()) as overtaken, pytest.raises(DeniedError):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=Policy(tries=1))
+    assert overtaken.files == {f"memory://eos/{MDST}": b"by a later attempt"}
+
+
+@pytest.mark.fault("stage-out", "what was replaced cannot be removed")
+def test_results_stay_published_when_what_they_replaced_cannot_be_removed(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    targets = [f"memory://eos/{name}" for name in (MDST, HIST)]
+    memory.files[targets[0]] = b"earlier"
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    memory.fail_next("remove", DeniedError(f"memory://eos/.{MDST}.{TAG}.old", "nothing is removed today"))
+    done = stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert [each.message for each in done[-1].tries] == ["perhaps left behind: nothing is removed today"]
+    assert [memory.files[target] for target in targets] == [CONTENT, b"abc"]
+
+
+def test_what_cannot_be_brought_back_is_told_and_the_reason_stays(outputs: dict[str, Path]) -> None:
+    class NoWayBack(MemoryStorage):
+        def move(self, source: str, target: str) -> None:
+            if target.endswith(HIST) or source.endswith(".old"):
+                raise DeniedError(target, f"no renames of {source[-4:]}")
+            super().move(source, target)
+
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    with (
+        behind_memory(NoWayBack()) as stubborn,
+        pytest.raises(DeniedError, match=r"no renames of part") as caught,
+    ):
+        stubborn.files[f"memory://eos/{MDST}"] = b"earlier"
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=Policy(tries=1))
+    assert "left behind: no renames of .old" in [each.message for each in caught.value.tries]
 
 
 def test_an_abort_takes_everything_back(memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy) -> None:

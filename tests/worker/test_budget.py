@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import time
 
 import pytest
 from hypothesis import given
@@ -64,3 +66,14 @@ def test_whatever_a_job_says_the_phases_come_in_order(
 @pytest.mark.parametrize("phase", ["prepare", "stage-in", "payload"])
 def test_no_phase_before_the_payload_takes_the_time_of_those_after_it(phase: str) -> None:
     assert budget(limits={"wall_s": 100}).deadline(phase) == 1090  # type: ignore[arg-type]
+
+
+def test_files_on_tape_have_half_of_the_time_until_the_payload_is_asked_to_end() -> None:
+    fresh = Budget(make_job(limits={"wall_s": 1000, "finish_s": 100, "grace_s": 0}))
+    assert 400 < fresh.tape_s() <= 450
+    late = Budget(make_job(limits={"wall_s": 1000}), began=time.monotonic() - 900)
+    assert late.tape_s() == 0
+
+
+def test_without_a_limit_on_the_wall_time_files_on_tape_have_what_the_job_gives_them() -> None:
+    assert Budget(make_job()).tape_s() == math.inf

@@ -137,7 +137,12 @@ def root_file(path: Path, entries: int, fills: int) -> None:
 
 
 def merge_of(
-    directory: Path, *, into: tuple[int, int], promised: tuple[int | None, ...] = (None, None), **fields: object
+    directory: Path,
+    *,
+    into: tuple[int, int],
+    promised: tuple[int | None, ...] = (None, None),
+    kind: str = "mdst",
+    **fields: object,
 ) -> Checked:
     """Two chunks of 10 and 20 entries, with 5 and 7 fills, and what was made of them."""
     names = ["chunk.1.root", "chunk.2.root"]
@@ -145,8 +150,8 @@ def merge_of(
         root_file(directory / name, entries, fills)
     root_file(directory / "merged.root", *into)
     inputs = [{"name": name, "sources": ["file:///x"], "events": n} for name, n in zip(names, promised, strict=True)]
-    output = {"name": "merged.root", "kind": "mdst", "check": "root"}
-    job = make_job(type="merging mdst", kind="merging", inputs=inputs, outputs=[output], **fields)
+    output = {"name": "merged.root", "kind": kind, "check": "root"}
+    job = make_job(type=f"merging {kind}", kind="merging", inputs=inputs, outputs=[output], **fields)
     checked = check_inputs(job, directory)
     after = check_outputs(job, directory, {"events_saved": 30, **checked.counters}, no_tick)
     return Checked([*checked.findings, *after.findings], {**checked.counters, **after.counters})
@@ -158,11 +163,29 @@ def test_a_merge_that_holds_all_entries_and_fills_of_its_inputs_is_good(tmp_path
     assert checked.counters["inputs.events"] == checked.counters["mdst_entries"] == 30
 
 
-@pytest.mark.parametrize(("into", "lost"), [((20, 12), "tree_entries"), ((30, 7), "histogram_entries")])
-def test_a_merge_that_lost_something_breaks_a_law(tmp_path: Path, into: tuple[int, int], lost: str) -> None:
-    checked = merge_of(tmp_path, into=into)
+def test_a_merged_mdst_that_lost_events_breaks_a_law(tmp_path: Path) -> None:
+    checked = merge_of(tmp_path, into=(20, 12))
+    assert names(checked) == ["law-broken", "law-uneven"]
+    assert "mdst_entries == inputs.events" in checked.findings[0].text
+
+
+def test_a_merged_mdst_whose_histograms_are_not_added_is_noted(tmp_path: Path) -> None:
+    checked = merge_of(tmp_path, into=(30, 7))
+    assert names(checked) == ["law-uneven"]
+    assert "mdst_histogram_entries == inputs.histogram_entries" in checked.findings[0].text
+
+
+@pytest.mark.parametrize(
+    ("into", "lost"),
+    [
+        ((20, 12), "hist_tree_entries == inputs.tree_entries"),
+        ((30, 7), "hist_histogram_entries == inputs.histogram_entries"),
+    ],
+)
+def test_merged_histograms_that_lost_something_break_a_law(tmp_path: Path, into: tuple[int, int], lost: str) -> None:
+    checked = merge_of(tmp_path, into=into, kind="hist")
     assert names(checked) == ["law-broken"]
-    assert f"merged.{lost} == inputs.{lost}" in checked.findings[0].text
+    assert lost in checked.findings[0].text
 
 
 def test_a_chunk_unlike_the_catalogue_is_found_before_it_is_merged(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from django.db.models import Count
 
-from pilotext.server.production.models import Agent, Attempt, Job
+from pilotext.server.production.models import Agent, Attempt, Job, Site
 from pilotext.server.production.states import ACTIVE_ATTEMPT
 
 _requests: Counter[tuple[str, str]] = Counter()
@@ -44,9 +44,13 @@ def _of_database() -> Iterator[str]:
     for state, number in Job.objects.values_list("state").annotate(Count("pk")).order_by("state"):
         yield f'pilotext_jobs{{state="{state}"}} {number}'
     yield "# TYPE pilotext_attempts_active gauge"
-    active = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT)
-    for site, number in active.values_list("site__name").annotate(Count("pk")).order_by("site__name"):
-        yield f'pilotext_attempts_active{{site="{site}"}} {number}'
+    active: Counter[str] = Counter()
+    names = dict(Site.objects.values_list("pk", "name"))
+    grouped = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT).values_list("state", "site_id")
+    for _, site, number in grouped.annotate(Count("pk")):
+        active[names[site]] += number
+    for name, number in sorted(active.items()):
+        yield f'pilotext_attempts_active{{site="{name}"}} {number}'
     yield "# TYPE pilotext_agents gauge"
     for state, number in Agent.objects.values_list("state").annotate(Count("pk")).order_by("state"):
         yield f'pilotext_agents{{state="{state}"}} {number}'

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
-from django.db.models import Count, QuerySet
-
 from pilotext.messages import AttemptRow, EventRow, JobList, JobPage, JobRow, TaskRow
+from pilotext.server.production.counts import TaskCounts, counts_of
 from pilotext.server.production.models import Event, Job, Task
 from pilotext.server.production.refusal import RefusalError
 
 MOST_TASKS = 1000
 MOST_EVENTS = 1000
-
-Counts = dict[str, int]
 
 
 def tasks(*, state: str | None = None, name: str | None = None) -> Iterator[TaskRow]:
@@ -25,9 +21,9 @@ def tasks(*, state: str | None = None, name: str | None = None) -> Iterator[Task
     if name is not None:
         rows = rows.filter(name=name)
     found = list(rows[:MOST_TASKS])
-    counts = _counts(Job.objects.filter(task__in=[row.pk for row in found]))
+    counts = counts_of(row.pk for row in found)
     for row in found:
-        yield _task_row(row, *counts[row.pk])
+        yield _task_row(row, counts[row.pk])
 
 
 def task(task_id: int) -> TaskRow:
@@ -35,7 +31,7 @@ def task(task_id: int) -> TaskRow:
     row = Task.objects.select_related("experiment").filter(pk=task_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no task {task_id}.")
-    return _task_row(row, *_counts(Job.objects.filter(task=row))[row.pk])
+    return _task_row(row, counts_of([row.pk])[row.pk])
 
 
 def jobs(
@@ -67,23 +63,15 @@ def job(job_id: int) -> JobPage:
     return JobPage(_job_row(row), tuple(_attempts(row)), tuple(_event_row(event) for event in events))
 
 
-def _counts(rows: QuerySet[Job]) -> defaultdict[int, tuple[Counts, Counts]]:
-    counts: defaultdict[int, tuple[Counts, Counts]] = defaultdict(lambda: ({}, {}))
-    for task_id, product, state, number in rows.values_list("task_id", "product", "state").annotate(Count("pk")):
-        mine = counts[task_id][1 if product else 0]
-        mine[state] = mine.get(state, 0) + number
-    return counts
-
-
-def _task_row(row: Task, own: Counts, merges: Counts) -> TaskRow:
+def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
     return TaskRow(
         task=row.pk,
         name=row.name,
         experiment=row.experiment.name,
         type=row.type,
         state=row.state,
-        jobs=own,
-        merges=merges,
+        jobs=counts.own,
+        merges=counts.merges,
         created=row.created,
         changed=row.changed,
         note=row.note,

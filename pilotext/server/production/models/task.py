@@ -111,10 +111,10 @@ class Job(models.Model):
             models.UniqueConstraint(fields=["task", "product", "file"], name="job_input_once"),
         ]
         indexes = [
-            models.Index(fields=["task", "product", "state"], name="job_by_task_state"),
+            models.Index(fields=["task", "state", "product"], name="job_by_task_state"),
             models.Index(fields=["task", "run", "product"], name="job_by_run"),
-            # Dispatch reads this one; it holds only what can be given out.
-            models.Index(fields=["task", "-priority", "id"], name="job_ready", condition=models.Q(state="ready")),
+            # Dispatch reads this one, in its order. SQLite would rather sort than take it for the ready ones only.
+            models.Index(fields=["task", "state", "-priority", "id"], name="job_ready"),
             models.Index(
                 fields=["staged_file"], name="job_by_staged_file", condition=models.Q(staged_file__isnull=False)
             ),
