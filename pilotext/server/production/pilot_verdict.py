@@ -131,4 +131,4 @@ def _code_in(metadata: Any) -> str:
         told = from_json(metadata, _Metadata) if isinstance(metadata, str) else from_plain(metadata, _Metadata)
     except (FieldError, RecursionError):
         return ""
-    return (told.pilotext.code or "")[:_LONGEST]
+    return (told.pilotext.code or "").replace("\0", "?")[:_LONGEST]
