@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from django.db.models import Count, F, Max, QuerySet
@@ -125,11 +125,8 @@ def sites() -> SiteList:
     active = dict(
         Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT)).values_list("site").annotate(Count("pk"))
     )
-    # An expression, not the column: SQLite would go through all attempts in the order of their sites.
-    recent = Attempt.objects.filter(ended__gte=now() - HOUR_S).annotate(at=F("site_id") + 0)
-    ended: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    for site, state, number in recent.values_list("at", "state").annotate(Count("pk")):
-        ended[site][state] = number
+    # Counted here: grouped by site or state, SQLite would go through all attempts in the order of those.
+    recent = Counter(Attempt.objects.filter(ended__gte=now() - HOUR_S).values_list("site", "state"))
     agents = dict(Agent.objects.filter(state="active").values_list("site").annotate(Count("pk")))
     breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
     for row in Breaker.objects.filter(state__in=("open", "probing")).order_by("pk"):
@@ -140,8 +137,8 @@ def sites() -> SiteList:
             experiment=site.experiment.name,
             max_active=site.max_active,
             active=active.get(site.pk, 0),
-            finished=ended[site.pk].get("finished", 0),
-            failed=sum(ended[site.pk].get(state, 0) for state in FAILED_ATTEMPT),
+            finished=recent[site.pk, "finished"],
+            failed=sum(recent[site.pk, state] for state in FAILED_ATTEMPT),
             agents=agents.get(site.pk, 0),
             closed=site.closed,
             breakers=tuple(breakers[site.pk]),
