@@ -188,6 +188,41 @@ class JobPage(Record, frozen=True):
     events: tuple[EventRow, ...]
 
 
+class MergedFile(Record, frozen=True):
+    """A merged file: how many bytes and events it holds, where the merge put it, where it is kept once verified."""
+
+    name: str
+    url: str
+    kept: str
+    size: int
+    adler32: str
+    events: int | None
+    inputs: int
+
+
+class ProductRow(Record, frozen=True):
+    """What becomes of one kind of output of one run. `left_out` are the jobs that it was merged without."""
+
+    product: int
+    task: str
+    run: int
+    merge: str
+    state: str
+    round: int
+    left_out: tuple[int, ...]
+    events: int | None
+    finding: str
+    files: tuple[MergedFile, ...]
+    changed: float
+
+
+class ProductList(Record, frozen=True):
+    """A page of products; `after` of the next request is `next`, None at the end."""
+
+    products: tuple[ProductRow, ...]
+    next: int | None
+
+
 class Move(Record, frozen=True):
     """A decision of a manager, with its reason, which the audit trail keeps."""
 
@@ -218,3 +253,47 @@ class Submitted(Record, frozen=True):
     name: str
     created: bool
     jobs: int
+
+
+# -------------------------------------------------------------------------------------------------------------- access
+
+
+class TokenRow(Record, frozen=True):
+    """A token that may call the API, but for what is secret of it; `site` is the only one it is good for."""
+
+    token: int
+    label: str
+    role: str
+    site: str
+    created: float
+    expires: float | None
+    revoked: float | None
+
+
+class TokenList(Record, frozen=True):
+    tokens: tuple[TokenRow, ...]
+
+
+class NewToken(Record, frozen=True):
+    """Somebody is to have a token, for so many days; `label` stands in the audit trail for what it does."""
+
+    label: Name
+    role: Literal["viewer", "expert", "manager", "agent"]
+    site: Name | None = None
+    days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 365
+
+
+class Made(Record, frozen=True):
+    """The secret, which cannot be looked up later."""
+
+    token: str
+
+
+class Revoke(Record, frozen=True):
+    why: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+
+
+class Revoked(Record, frozen=True):
+    """The tokens that are no good any more; empty when they were that already."""
+
+    revoked: tuple[int, ...]

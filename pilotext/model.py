@@ -60,7 +60,7 @@ STORAGE_FAULTS = (
 )
 """The classes of `pilotext.errors.StorageError`, by name."""
 
-LIMITS = ("memory", "wall", "cpu", "disk", "stall", "silence")
+LIMITS = ("memory", "wall", "cpu", "disk", "stall", "silence", "free-disk", "output", "processes")
 """What the wrapper can limit; `Limits` holds the values."""
 
 FINDINGS = frozenset(
@@ -72,14 +72,19 @@ FINDINGS = frozenset(
         "payload-not-found",  # the program or its setup script is not there
         "payload-not-executable",
         "payload-not-started",  # any other refusal of the system
+        "out-of-memory",  # the kernel's memory killer ended a process of the payload
+        "processes-left-behind",  # by a payload that had ended
+        "core-taken",  # a core file, taken out of the pilot's sight
         "told-to-stop",  # the pilot or the batch system ended the job
         "raw-truncated",  # a raw input ends in the middle of an event
         "raw-damaged",  # a raw input holds something that is not an event
+        "input-damaged",  # another input that cannot be read whole, or does not hold what the catalogue says
         "output-missing",
         "output-empty",
         "output-replaced",  # missing or empty, and the job allows the placeholder
         "output-damaged",  # a ROOT or raw file that cannot be read whole
         "output-unchecked",  # the check itself could not be done
+        "output-checked-in-part",  # as far as can be done without the reader for what it holds
         "law-broken",  # counters of input, program and output do not agree
         "no-log",  # there was no log to judge
         "log-not-delivered",  # the archive of the logs; it stays in the work directory
@@ -88,6 +93,14 @@ FINDINGS = frozenset(
         "classifier-failed",
         "wrapper-died",  # what a report says until the job has ended
         "internal-error",
+        # What the server finds out when a PanDA pilot ended a job, and no report came.
+        "pilot-says-done",
+        "pilot-says-failed",
+        "pilot-was-ended",
+        "pilot-limit",
+        "pilot-memory",
+        "pilot-node-unusable",
+        "pilot-without-pilotext",
     ]
 )
 """Everything the wrapper can find out by itself, for rules of kind `finding`. What each means stands in the rules."""
@@ -155,9 +168,18 @@ class Limits(Record, frozen=True):
     """
 
     wall_s: float | None = None
+    """For the whole job, from stage-in to report."""
+    finish_s: float | None = None
+    """The part of `wall_s` that is kept for what follows the payload; a tenth, at most half an hour, if not said."""
     cpu_s: float | None = None
     memory_mb: float | None = None
     disk_mb: float | None = None
+    """Of the work directory."""
+    min_free_mb: float | None = None
+    """What must stay free on the file system of the work directory."""
+    output_mb: float | None = None
+    """The largest size of any one output or stream of the payload."""
+    processes: int | None = None
     stall_s: float | None = None
     silence_s: float | None = None
     grace_s: float = 10.0
@@ -179,14 +201,38 @@ class ReportTarget(Record, frozen=True):
     token: str = ""
 
 
+class Step(Record, frozen=True):
+    """One program of a payload that has several; `environment` is added to the job's, `setup` replaces the job's."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = {}
+    setup: str | None = None
+
+
+class SoftStop(Record, frozen=True):
+    """How a program is asked to finish early and write what it has: by a signal, or by a file that appears.
+
+    `wait_s` is what it gets for that before SIGTERM comes.
+    """
+
+    signal: str | None = None
+    file: str | None = None
+    wait_s: float = 60.0
+
+
 class Job(Record, frozen=True):
-    """One job, complete: the worker needs nothing else but the rules."""
+    """One job, complete: the worker needs nothing else but the rules.
+
+    Its payload is one `command`, or `steps` that run one after the other until one of them fails.
+    """
 
     format: Literal[1]
     experiment: str
     type: str
     kind: Kind
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
     task: str = "local"
     job: int = 0
     attempt: int = 1
@@ -197,6 +243,9 @@ class Job(Record, frozen=True):
     """The version of the experiment's software, for rules that are meant for some versions only."""
     setup: str | None = None
     environment: dict[str, str] = {}
+    soft_stop: SoftStop | None = None
+    cores: Literal["remove", "keep"] = "remove"
+    """What becomes of core files once their stack trace is written."""
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
     log: LogTarget | None = None
@@ -216,6 +265,17 @@ class Job(Record, frozen=True):
 
     def _label(self, attempt: int) -> str:
         return f"{self.task}-{self.job}-{attempt}"
+
+    @property
+    def programs(self) -> tuple[Step, ...]:
+        """What the payload runs, as steps with the job's environment and setup in them."""
+        steps = self.steps or (Step(name="payload", command=self.command),)
+        return tuple(
+            msgspec.structs.replace(
+                step, environment={**self.environment, **step.environment}, setup=step.setup or self.setup
+            )
+            for step in steps
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------- verdict
@@ -341,14 +401,56 @@ class PhaseRecord(Record, frozen=True):
     outcome: Literal["running", "done", "failed", "skipped"] = "running"
 
 
+class StepRecord(Record, frozen=True):
+    """What became of a step: `exit` is None if it did not end, or never ran.
+
+    Its output begins at these bytes of the payload's streams.
+    """
+
+    name: str
+    exit: ExitStatus | None = None
+    seconds: float | None = None
+    stdout_from: int = 0
+    stderr_from: int = 0
+
+
+class Series(Record, frozen=True):
+    """Samples of a payload, at most 1000, one column for each quantity; `at_s` is seconds since its start.
+
+    CPU and I/O are totals so far, the others are what it was at that moment.
+    """
+
+    at_s: tuple[float, ...] = ()
+    cpu_s: tuple[float, ...] = ()
+    memory_mb: tuple[float, ...] = ()
+    processes: tuple[int, ...] = ()
+    read_mb: tuple[float, ...] = ()
+    written_mb: tuple[float, ...] = ()
+    disk_mb: tuple[float, ...] = ()
+
+
 class Usage(Record, frozen=True):
-    """What the payload used: peaks over its whole process tree."""
+    """What the payload used, over its whole process tree.
+
+    Memory is proportional (PSS) in `peak_pss_mb` as far as it was asked for, else resident (RSS). `log_mb` is what its
+    streams have got, `oom_kills` counts the processes that the kernel's memory killer ended in its control group.
+    """
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
     peak_memory_mb: float = 0.0
+    average_memory_mb: float = 0.0
+    peak_pss_mb: float = 0.0
     peak_processes: int = 0
+    read_mb: float = 0.0
+    written_mb: float = 0.0
+    peak_disk_mb: float = 0.0
+    least_free_mb: float | None = None
+    log_mb: float = 0.0
+    left_behind: int = 0
+    oom_kills: int = 0
     samples: int = 0
+    series: Series = Series()
 
 
 class JobIdentity(Record, frozen=True):
@@ -383,6 +485,8 @@ class Report(Record, frozen=True, kw_only=True):
     ended: float | None = None
     host: str = ""
     payload: ExitStatus | None = None
+    """How the program ended; of several steps, the last that ran."""
+    steps: tuple[StepRecord, ...] = ()
     phases: tuple[PhaseRecord, ...] = ()
     inputs: tuple[Transfer, ...] = ()
     outputs: tuple[Transfer, ...] = ()

@@ -1,6 +1,7 @@
 """YAML files read so that every error has its line and column.
 
-Dates stay text (`since: 2017-09-12` is a string), `4.5e9` is a number, and a key that stands twice is an error.
+Dates stay text (`since: 2017-09-12` is a string), `4.5e9` is a number, a key that stands twice is an error, and so is
+what is nested deeper than DEEPEST.
 """
 
 from __future__ import annotations
@@ -22,6 +23,12 @@ except ImportError:  # PyYAML built without libyaml: the same results, slower
 
 Steps = tuple[str | int, ...]
 """The way to a value inside a document: keys and indices, `("rules", 3, "match")`."""
+
+DEEPEST = 40
+"""Rule files and profiles are nested six deep."""
+
+SUSPICIOUS = 2000
+"""Fewer brackets than this, and shorter lines, cannot be nested so deep that the composer's own stack overflows."""
 
 
 class _Loader(_SafeLoader):
@@ -89,13 +96,17 @@ class Document:
 def read_yaml(path: Path) -> Document:
     """Read one file; whatever is wrong with it, unreadable included, is among the `problems` of the document."""
     try:
-        loader = _Loader(path.read_bytes().decode())
+        text = path.read_bytes().decode()
     except OSError as error:
         return _broken(path, 1, 1, f"this file cannot be read: {error.strerror}.")
     except UnicodeDecodeError as error:
         return _broken(path, 1, 1, f"this is not UTF-8 text: byte {error.start} cannot be read.")
+    loader = None
     try:
-        root = loader.get_single_node()
+        loader = _Loader(text)
+        if place := _too_deep_to_compose(text) or _too_deep(root := loader.get_single_node()):
+            advice = "Close the brackets, or write the value in fewer levels."
+            return _broken(path, *place, f"this is nested deeper than {DEEPEST} levels.", advice)
         data = None if root is None else loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -104,7 +115,8 @@ def read_yaml(path: Path) -> Document:
     except yaml.YAMLError as error:
         return _broken(path, 1, 1, f"this is not YAML: {error}.")
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return Document(path, data, tuple(_duplicate_keys(path, root)), root)
 
 
@@ -113,8 +125,37 @@ def path_steps(path: str) -> Steps:
     return tuple(int(step) if step.isdigit() else step for step in re.split(r"[.\[\]]+", path) if step)
 
 
-def _broken(path: Path, line: int, column: int, message: str) -> Document:
-    return Document(path, None, (Problem(path, line, column, "", message),))
+def _broken(path: Path, line: int, column: int, message: str, advice: str = "") -> Document:
+    return Document(path, None, (Problem(path, line, column, "", message, advice),))
+
+
+def _too_deep_to_compose(text: str) -> tuple[int, int] | None:
+    """Where a text that looks deeply nested is; its events are read one by one, and nothing is composed."""
+    if text.count("[") + text.count("{") < SUSPICIOUS and max(map(len, text.split("\n"))) < SUSPICIOUS:
+        return None
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        mark = event.start_mark
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST and mark is not None:
+            return mark.line + 1, mark.column + 1
+    return None
+
+
+def _too_deep(root: yaml.Node | None) -> tuple[int, int] | None:
+    level, seen = [root] if root is not None else [], set[int]()
+    for _ in range(DEEPEST):
+        new = [node for node in level if isinstance(node, yaml.CollectionNode) and id(node) not in seen]
+        seen.update(map(id, new))
+        level = [child for node in new for child in _children(node)]
+    mark = level[0].start_mark if level else None
+    return (mark.line + 1, mark.column + 1) if mark else None
+
+
+def _children(node: yaml.CollectionNode) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [one for pair in node.value for one in pair]
+    return list(node.value)
 
 
 def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node, yaml.Mark] | None:

@@ -109,3 +109,15 @@ def test_a_number_that_python_cannot_read_is_a_problem_with_its_place(tmp_path: 
     [problem] = read_yaml(path).problems
     assert (problem.line, problem.column) == (2, 7)
     assert "this number cannot be read" in problem.message
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 900 + "]" * 900, "a: " + "[" * 5000, "- " * 900 + "x", "{a: " * 3000])
+def test_what_is_nested_without_end_is_told_where_it_gets_too_deep(tmp_path: Path, text: str) -> None:
+    read = document(tmp_path, text)
+    assert read.data is None
+    assert [(one.line, one.message) for one in read.problems] == [(1, "this is nested deeper than 40 levels.")]
+
+
+def test_some_levels_and_many_brackets_are_no_deep_nesting(tmp_path: Path) -> None:
+    read = document(tmp_path, "a: " + "[" * 20 + "]" * 20 + "\nb: [" + "[], " * 3000 + "]\n")
+    assert read.problems == ()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import msgspec
 
 from pilotext.classify.diag import compose, place, sentence
-from pilotext.classify.elect import elect
+from pilotext.classify.elect import Election, elect
 from pilotext.classify.observe import Case, observe, of_finding, rules_for, unseen_markers
 from pilotext.classify.sighting import Matches, Sighting, Weight
 from pilotext.classify.tail import quote_tail, signature_of, tail_that_matters
@@ -28,9 +29,10 @@ def judge(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
     there is nothing to judge by, the verdict is `unknown`.
     """
     rules = rules_for(ruleset, case)
-    sightings = observe(rules, matches, case)
-    names = names_of(case.kind, case.job_type, good_end=ended_well(rules, matches, case.exit))
-    election = elect(sightings, ruleset.rules, silenced(sightings, names))
+    sightings, election = _elected(ruleset, rules, matches, case)
+    if matches.astray and _wants_a_reason(election, case):
+        matches = dataclasses.replace(matches, sightings=(*matches.sightings, *matches.astray), astray=())
+        sightings, election = _elected(ruleset, rules, matches, case)
     verdict = Verdict(
         verdict="success",
         also=tuple(_match(one) for one in sightings if one is not election.winner),
@@ -52,6 +54,19 @@ def provisional(ruleset: RuleSet, finding: Finding) -> Verdict:
     """The verdict that this finding alone would give."""
     case = Case(kind="", job_type="", exit=None, findings=(finding,))
     return _by_finding(ruleset, Verdict(verdict="failure", ruleset=ruleset.digest), finding, Matches(), case)
+
+
+def _elected(ruleset: RuleSet, rules: Sequence[Rule], matches: Matches, case: Case) -> tuple[list[Sighting], Election]:
+    sightings = observe(rules, matches, case)
+    names = names_of(case.kind, case.job_type, good_end=ended_well(rules, matches, case.exit))
+    return sightings, elect(sightings, ruleset.rules, silenced(sightings, names))
+
+
+def _wants_a_reason(election: Election, case: Case) -> bool:
+    """Whether the job failed, and no text or finding says why: then texts count in whichever stream they stand."""
+    if election.winner is None:
+        return case.exit is not None and (case.exit.code != 0 or case.exit.signal is not None)
+    return election.winner.weight in (Weight.EXIT, Weight.FILE, Weight.ABSENT)
 
 
 def _without_rule(ruleset: RuleSet, case: Case) -> Finding | None:

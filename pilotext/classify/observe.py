@@ -153,7 +153,8 @@ def unseen_markers(rules: Iterable[Rule], matches: Matches) -> Iterator[Conditio
     """Markers that are required, in streams that nobody gave us to read."""
     for rule in rules:
         for condition in rule.conditions:
-            if condition.absent is not None and rule.text.action != "note" and not _was_read(condition, matches):
+            asked = condition.absent is not None and rule.text.action != "note"
+            if asked and (rule.id, condition) not in matches.markers and not _was_read(condition, matches):
                 yield condition
 
 

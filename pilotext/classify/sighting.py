@@ -59,10 +59,12 @@ class Matches:
     """What the logs of a job hold; empty for a payload that never started.
 
     `markers` are the `absent` conditions whose text is there after all, `streams` the streams that existed, `unjudged`
-    the rules that could not judge every line, `unread` says which streams could not be read to their end.
+    the rules that could not judge every line, `unread` says which streams could not be read to their end. `astray` is
+    what stands in stdout and is a text of stderr, or the other way round, while both were written to.
     """
 
     sightings: tuple[Sighting, ...] = ()
+    astray: tuple[Sighting, ...] = ()
     markers: frozenset[tuple[str, Condition]] = frozenset()
     counters: Mapping[str, int | float] = field(default_factory=dict)
     streams: Mapping[str, StreamEnd] = field(default_factory=dict)

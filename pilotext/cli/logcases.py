@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pilotext import decode
 from pilotext.classify import classify_files
-from pilotext.errors import FieldError, Problem
+from pilotext.errors import FieldError, Problem, UsageError
 from pilotext.model import ExitStatus, Finding, Record, Verdict
 from pilotext.profile import find_rules_root, load_experiment
 from pilotext.rules.schema import RuleSet
@@ -69,7 +69,10 @@ def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[Problem]:
     ruleset = rulesets.get(case.experiment)
     if ruleset is None:
         return [document.problem(("experiment",), f"there are no rules for {case.experiment!r}.")]
-    verdict = judge_case(path.parent, case, ruleset)
+    try:
+        verdict = judge_case(path.parent, case, ruleset)
+    except UsageError as error:
+        return [document.problem(("job_type",), error.message, error.advice)]
     return [
         document.problem(("expect", field), f"`{field}` is {found!r}, expected {wanted!r}.", rule=path.parent.name)
         for field, found, wanted in differences(case.expect, verdict)

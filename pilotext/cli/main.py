@@ -16,6 +16,7 @@ from pilotext import __version__
 from pilotext.cli.output import hidden, open_standard_streams, say
 from pilotext.codes import Exit
 from pilotext.errors import PilotextError, UsageError
+from pilotext.worker.stop import release
 
 VERBS = {
     "run": ("pilotext.cli.run", "run one job, from stage-in to report"),
@@ -29,6 +30,10 @@ VERBS = {
     "server": ("pilotext.cli.server", "run the production server"),
 }
 """Verb → its module, imported only when it is asked for: starting a job must stay cheap."""
+
+
+LISTENING = ("run",)
+"""Verbs that take signals to stop themselves; for all others they mean what they mean for any program."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,6 +81,8 @@ def _run(words: list[str]) -> int:
     if options.verb is None:
         parser.print_help()
         return Exit.USAGE
+    if options.verb not in LISTENING:
+        release()
     status: int = options.function(options)
     return status
 

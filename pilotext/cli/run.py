@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -43,14 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the job; the exit status says in which phase it failed (see docs/operations.md)."""
     workdir = _workdir(options)
+    switch = StopSwitch()
     try:
-        job = _read_job(options)
-        ruleset = _rules_for(job, options)
-        check_type(job, ruleset.kinds)
-        report = _run(job, workdir, ruleset)
+        with switch.listening():
+            job = _read_job(options, switch.tick)
+            report = _run(job, workdir, options, switch)
     except UsageError:
         reports.discard(workdir)
         raise
+    except ToldToStop as order:  # there is no job yet that a report could be about
+        reports.discard(workdir)
+        say(f"pilotext: {order} before the job was known.", stream=2)
+        return Exit.STOPPED
     if options.json:
         write_json(json.dumps(msgspec.to_builtins(report)).encode())
     else:
@@ -74,18 +79,18 @@ def _send_earlier_reports() -> None:
             say(f"pilotext: {error}", stream=2)
 
 
-def _run(job: Job, workdir: Path, ruleset: RuleSet) -> Report:
-    switch = StopSwitch()
-    with switch.listening():
-        return run_job(
-            job,
-            workdir,
-            ruleset,
-            mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
-            policy=_policy(job.limits),
-            switch=switch,
-            warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
-        )
+def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitch) -> Report:
+    ruleset = _rules_for(job, options)
+    check_type(job, ruleset.kinds)
+    return run_job(
+        job,
+        workdir,
+        ruleset,
+        mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
+        policy=_policy(job.limits),
+        switch=switch,
+        warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
+    )
 
 
 def _policy(limits: Limits) -> Policy:
@@ -117,9 +122,9 @@ def _workdir(options: argparse.Namespace) -> Path:
     return workdir
 
 
-def _read_job(options: argparse.Namespace) -> Job:
+def _read_job(options: argparse.Namespace, tick: Callable[[], None]) -> Job:
     if options.spec is not None:
         return jobfile.read_spec(options.spec)
     if options.job_url is not None:
-        return jobfile.read_url(options.job_url)
+        return jobfile.read_url(options.job_url, tick=tick)
     return jobfile.read_file(options.job)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
+import sys
+from pathlib import Path
 
 from pilotext.cli.output import say
 from pilotext.codes import Exit
@@ -17,23 +20,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "part",
         nargs="?",
-        choices=("all", "web", "cycle", "migrate", "token"),
+        choices=("all", "web", "cycle", "migrate", "token", "revoke", "user"),
         default="all",
-        help="all: migrate, then web and cycle; web or cycle alone, several cycles may run; migrate; token: make one",
+        help="all: migrate, then web and cycle; web or cycle alone, several cycles may run; migrate; "
+        "token: make one; revoke: end those of a label; user: make one, or change what one may",
     )
     parser.add_argument("--database", metavar="URL", help="sqlite:///FILE or postgresql://… (default: DATABASE_URL)")
     parser.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="(default: 127.0.0.1:8080)")
     parser.add_argument("--public-url", metavar="URL", help="where agents reach the server (default: http://HOST:PORT)")
     parser.add_argument("--threads", type=int, default=THREADS, metavar="N", help=f"of web (default: {THREADS})")
-    parser.add_argument("--role", choices=ROLES, default="viewer", help="of the token (default: viewer)")
+    parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="serve HTTPS with this certificate chain")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="and its key")
+    parser.add_argument("--role", choices=(*ROLES, "none"), default="viewer", help="of token or user (default: viewer)")
     parser.add_argument("--label", default="", help="whose token it is; it stands in the audit trail")
+    parser.add_argument("--user", help="the user whose token it is, who can do less with it when they may less")
+    parser.add_argument("--password-stdin", action="store_true", help="read the user's password from stdin")
+    parser.add_argument("--why", default="at the console", help="the reason; it stands in the audit trail")
     parser.add_argument("--site", help="the only site that an agent with this token may ask for")
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop, or do the one thing that was asked for."""
     host, port = _address(options.listen)
-    os.environ.setdefault("PILOTEXT_PUBLIC_URL", f"http://{options.listen}")
+    tls = _tls(options)
+    os.environ.setdefault("PILOTEXT_PUBLIC_URL", f"{'https' if tls else 'http'}://{options.listen}")
     if options.public_url is not None:
         os.environ["PILOTEXT_PUBLIC_URL"] = options.public_url
     try:
@@ -45,15 +55,26 @@ def run(options: argparse.Namespace) -> int:
     if options.part in ("all", "migrate"):
         boot.migrate()
     if options.part == "all":
-        web = ("web", "--listen", options.listen, "--threads", str(options.threads))
+        files = () if tls is None else ("--tls-certificate", str(tls[0]), "--tls-key", str(tls[1]))
+        web = ("web", "--listen", options.listen, "--threads", str(options.threads), *files)
         serve.serve_all([web, ("cycle",)])
     elif options.part == "web":
-        serve.serve_web(host, port, options.threads)
+        serve.serve_web(host, port, options.threads, tls)
     elif options.part == "cycle":
         serve.serve_cycle()
-    elif options.part == "token":
-        say(_token(options))
+    elif options.part in ("token", "revoke", "user"):
+        _access(options)
     return Exit.SUCCESS
+
+
+def _tls(options: argparse.Namespace) -> tuple[Path, Path] | None:
+    files = (options.tls_certificate, options.tls_key)
+    if files == (None, None):
+        return None
+    for path in files:
+        if path is None or not path.is_file():
+            raise UsageError("HTTPS needs a certificate and a key.", advice="Give --tls-certificate and --tls-key.")
+    return files
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -63,9 +84,24 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _token(options: argparse.Namespace) -> str:
-    from pilotext.server.production.tokens import issue  # noqa: PLC0415  needs Django to be set up
+def _access(options: argparse.Namespace) -> None:
+    """Who may what: tokens and users, by whoever has the database."""
+    from pilotext.server.production import models, people, tokens  # noqa: PLC0415  needs Django to be set up
+    from pilotext.server.production.advance import Reason  # noqa: PLC0415
 
+    by = Reason(f"{getpass.getuser()} at the console", options.why)
+    if options.part == "user":
+        if not options.user or options.role == "agent":
+            raise UsageError("a user has a name and a role.", advice="Give --user and --role.")
+        password = sys.stdin.readline().rstrip("\n") if options.password_stdin else None
+        people.set_user(options.user, None if options.role == "none" else options.role, by, password)
+        return
     if not options.label:
         raise UsageError("a token needs a --label, such as the name of the person or the node.")
-    return issue(options.label, options.role, options.site)
+    if options.part == "revoke":
+        ended = tokens.revoke(models.Token.objects.filter(label=options.label), by)
+        say(f"tokens revoked: {len(ended)}")
+        return
+    if options.role == "none":
+        raise UsageError("a token without a role is good for nothing.")
+    say(tokens.issue(options.label, options.role, options.site, user=options.user, by=by))

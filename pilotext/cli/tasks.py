@@ -14,7 +14,7 @@ from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.messages import Move, Moved, TaskList, TaskRow
 
-WORDS = ("start", "pause", "resume", "cancel")
+WORDS = ("start", "pause", "resume", "cancel", "archive")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -27,6 +28,7 @@ Method = Literal["every branch read", "header, size and trailer", "not checked"]
 
 _DIRECTORIES = ("TDirectory", "TDirectoryFile")
 _TREES = ("TTree", "TNtuple", "TNtupleD")
+_NTUPLE = "ROOT::RNTuple"
 _HISTOGRAMS = ("TH1", "TH2", "TH3", "TProfile")
 _TICK_S = 0.2
 _LARGEST_ANSWER = 1 << 20
@@ -35,8 +37,9 @@ _PDEATHSIG = 1
 
 
 class RootSummary(Record, frozen=True):
-    """What was found in a ROOT file: entries of each tree (newest cycle), number of objects read, and how.
+    """What was found in a ROOT file: entries of each tree and histogram (newest cycle), objects read, and how.
 
+    `partly` names objects of which only the frame was read, such as an RNTuple, whose pages are not looked at.
     `problem` is None for a whole file, else the sentence that says what is wrong, with the byte `offset` where one is
     known. Method `not checked` says that the check itself failed; `problem` then says why, and the file is not blamed.
     """
@@ -47,6 +50,8 @@ class RootSummary(Record, frozen=True):
     objects: int = 0
     problem: str | None = None
     offset: int | None = None
+    histograms: dict[str, float] = {}
+    partly: tuple[str, ...] = ()
 
 
 def check(path: Path) -> RootSummary:
@@ -58,19 +63,30 @@ def check(path: Path) -> RootSummary:
         import uproot  # noqa: PLC0415  # takes half a second, and is an extra
     except ImportError:
         return RootSummary(size, "header, size and trailer")
-    trees: dict[str, int] = {}
-    read: list[str] = []
+    found = _Found()
+    trees, read = found.trees, found.read
     try:
         # Reads by position: a mapped file that somebody shortens would end the check with SIGBUS.
         with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
             for name, key in _keys(file):
                 read.append(name)
-                _read_object(key, name, trees)
+                _read_object(key, name, found)
     except Exception as error:  # noqa: BLE001  # any error that damage can cause: see the reader's own, zlib, assertions
         reason = f"{type(error).__name__}: {_one_line(str(error))}"
         place = f"reading {read[-1]}" if read else "opening it"
         return RootSummary(size, "every branch read", trees, len(read), f"{place} failed: {reason}")
-    return RootSummary(size, "every branch read", trees, len(read))
+    partly = tuple(found.partly)
+    return RootSummary(size, "every branch read", trees, len(read), histograms=found.histograms, partly=partly)
+
+
+@dataclass
+class _Found:
+    """What was read so far: names of objects, and entries by name."""
+
+    read: list[str] = field(default_factory=list)
+    trees: dict[str, int] = field(default_factory=dict)
+    histograms: dict[str, float] = field(default_factory=dict)
+    partly: list[str] = field(default_factory=list)
 
 
 def check_in_child(path: Path, timeout_s: float, tick: Callable[[], None]) -> RootSummary:
@@ -144,7 +160,7 @@ def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield name if key.fCycle == newest[key.fName] else f"{name};{key.fCycle}", key
 
 
-def _read_object(key: Any, name: str, trees: dict[str, int]) -> None:
+def _read_object(key: Any, name: str, found: _Found) -> None:
     """Read one object of the file, a tree basket by basket.
 
     Baskets are decompressed, which proves their bytes by the compressor's checksum, and not interpreted: PHAST's
@@ -155,9 +171,12 @@ def _read_object(key: Any, name: str, trees: dict[str, int]) -> None:
         tree = key.get()
         for branch in tree.itervalues(recursive=True):
             _read_branch(branch)
-        trees[name] = int(tree.num_entries)
+        found.trees[name] = int(tree.num_entries)
     elif newest and key.fClassName.startswith(_HISTOGRAMS):
-        key.get()
+        found.histograms[name] = float(key.get().member("fEntries"))
+    elif newest and key.fClassName == _NTUPLE:
+        found.trees[name] = int(key.get().num_entries)
+        found.partly.append(name)
     else:
         key.get_uncompressed_chunk_cursor()
 

@@ -79,6 +79,9 @@ def _templates(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], 
         yield ("merges", name, "suffix"), merge.suffix
         for index, text in enumerate(merge.tape):
             yield ("merges", name, "tape", index), text
+    if experiment.logs is not None:
+        for text in (experiment.logs.run, experiment.logs.production, *experiment.logs.to, *experiment.logs.tape):
+            yield ("logs",), text
 
 
 def _of_type(job_type: JobType) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -99,6 +99,14 @@ def merged_name(experiment: Experiment, task: TaskFacts, merge: str, *, run: int
     return scope.value(rule.name) + (scope.print(rule.suffix) if number else "")
 
 
+def printed(experiment: Experiment, task: TaskFacts, template: str, *, run: int | None = None) -> str:
+    """A text about a task, or one of its runs, as its own job type prints it. Raises UsageError."""
+    values = experiment.type(task.type).values
+    own: dict[str, Value | None] = {"experiment": experiment.name, "task": task.name, "run": run}
+    layers = (experiment.names, experiment.parameters, experiment.values, values, task.parameters, own)
+    return Scope(*layers).print(template)
+
+
 def _scope(
     experiment: Experiment,
     task: TaskFacts,
@@ -111,6 +119,7 @@ def _scope(
         experiment.names,
         experiment.parameters,
         experiment.values,
+        experiment.type(task.type).values,  # a merge goes where the jobs went whose files it merges
         job_type.values,
         {name: options[turn % len(options)] for name, options in experiment.rotate.items()},
         task.parameters,
@@ -151,6 +160,7 @@ def _job(
         outputs=tuple(_output(rule, scope) for rule in job_type.outputs),
         log=None if log is None else LogTarget(tuple(map(scope.print, log.to)), scope.print(log.name)),
         law=job_type.success.law,
+        soft_stop=job_type.soft_stop,
         limits=limits,
         report=facts.report,
     )

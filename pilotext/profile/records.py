@@ -7,13 +7,13 @@ task names it). Sizes are bytes, times seconds, memory MB of 10^6 bytes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from pilotext.decode import nearest
 from pilotext.errors import UsageError
-from pilotext.model import Action, Cause, Kind, Limits
+from pilotext.model import Action, Cause, Kind, Limits, SoftStop
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,6 +69,8 @@ class JobType(_Strict, frozen=True):
     limits: Limits = Limits()
     priority: int = 1000
     success: Success = Success()
+    soft_stop: SoftStop | None = None
+    """How its programs are asked to finish early."""
     values: dict[str, str] = {}
     """Values of the experiment that are others for this type."""
     merges: tuple[str, ...] = ()
@@ -85,6 +87,8 @@ class CrossCheck(_Strict, frozen=True):
     by: Literal["events", "entries", "size"]
     catalogue: bool = False
     """Also the events that the catalogue promises."""
+    selected: bool = False
+    """The payload writes only events that it selects: there may be fewer than it processed."""
 
 
 class Merge(_Strict, frozen=True):
@@ -110,11 +114,34 @@ class Merge(_Strict, frozen=True):
 
 
 class LogArchive(_Strict, frozen=True):
-    """The logs of a production for good: one archive a run, then one of all."""
+    """The logs of a production for good: an archive for each run in a folder of `to`, one of all of them in `tape`.
+
+    Both are folders, best first. The jobs' own log files are removed when the archive of all is verified there.
+    """
 
     run: str
     production: str
+    to: tuple[str, ...]
     tape: tuple[str, ...]
+
+
+class Staging(_Strict, frozen=True):
+    """How files are brought from tape: what may be asked for or lie on disk at once, and how patient to be."""
+
+    files: int = 30_000
+    bytes: float = 3e13
+    unknown_bytes: float = 1.1e9
+    """What a file counts for whose size the catalogue does not know."""
+    request_files: int = 1000
+    """Files in one request to the tape system; a request is for files of one run."""
+    poll_s: float = 60.0
+    within_s: float = 2 * 86400.0
+    """A file that has not come after so long is given back and asked for again."""
+    check_s: float = 86400.0
+    """A file that lies on disk for so long is looked at: the tape system may have removed it."""
+    tries: int = 3
+    wait_s: float = 600.0
+    """Before a file is asked for again that could not be had; doubled each time."""
 
 
 class Site(_Strict, frozen=True):
@@ -125,6 +152,8 @@ class Site(_Strict, frozen=True):
     """Inputs on tape are brought to disk before; False where the site's own files are used."""
     merging: str | None = None
     """The queue that merges of this site's tasks go to."""
+    panda: dict[str, Any] = {}
+    """What the queue's description for PanDA pilots (`queuedata`) says otherwise than the server does by itself."""
     share: float = 1.0
 
 
@@ -177,6 +206,7 @@ class Experiment(_Strict, frozen=True):
     """Values of which each attempt takes the next one, such as servers that share a load."""
     merges: dict[str, Merge] = {}
     logs: LogArchive | None = None
+    staging: Staging = Staging()
     sites: dict[str, Site] = {}
     retry: Retry = Retry()
 

@@ -10,6 +10,7 @@ from pilotext.profile import PROFILE, find_rules_root, read_profile, rule_files,
 from pilotext.rules.checks import CHECKS, Check, Group
 from pilotext.rules.lock import lock_problems
 from pilotext.rules.override import settle
+from pilotext.rules.profiles import profile_problems
 from pilotext.rules.schema import RuleText
 from pilotext.rules.shadow import shadowed_rules
 from pilotext.rules.slow import slow_patterns
@@ -58,10 +59,7 @@ def _with_neighbours(files: Sequence[Path], folders: Sequence[Path]) -> list[Pat
 def _profile_problems(files: Sequence[Path]) -> Iterator[Problem]:
     for file in files:
         if file.name == PROFILE:
-            try:
-                read_profile(file)
-            except RuleFilesError as error:
-                yield from error.problems
+            yield from profile_problems(file)
 
 
 def _groups(source: Source) -> Iterator[tuple[Group, tuple[Problem, ...]]]:

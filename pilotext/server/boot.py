@@ -19,7 +19,9 @@ def migrate() -> None:
     """Bring the database's tables to this version, and what it knows of the experiments to that of their profiles."""
     from django.core.management import call_command  # noqa: PLC0415  needs Django to be set up
 
+    from pilotext.server.production.people import make_groups  # noqa: PLC0415
     from pilotext.server.production.profiles import remember_all  # noqa: PLC0415
 
     call_command("migrate", verbosity=0, interactive=False)
     remember_all()
+    make_groups()

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON document a line, on stderr."""
+"""Structured logs: one JSON document a line, on stderr, without what looks like a secret."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import logging
 import sys
 import time
 
+from pilotext.redact import Redactor
+
+_SECRETS = Redactor()
+
 
 class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
@@ -14,10 +18,10 @@ class JsonLines(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _SECRETS.text(record.getMessage()),
         }
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _SECRETS.text(self.formatException(record.exc_info))
         return json.dumps(line, ensure_ascii=False)
 
 

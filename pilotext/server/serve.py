@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 log = logging.getLogger("pilotext.serve")
 
@@ -23,16 +24,19 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-def serve_web(host: str, port: int, threads: int) -> None:
-    """Answer requests until SIGTERM or SIGINT; what has begun is answered before."""
+def serve_web(host: str, port: int, threads: int, tls: tuple[Path, Path] | None = None) -> None:
+    """Answer requests until SIGTERM or SIGINT; what has begun is answered before. `tls`: certificate, key."""
     from granian import Granian  # noqa: PLC0415  only this process needs it
-    from granian.constants import Interfaces  # noqa: PLC0415
+    from granian.constants import Interfaces, SSLProtocols  # noqa: PLC0415
 
     Granian(
         target="pilotext.server.wsgi:application",
         address=host,
         port=port,
         interface=Interfaces.WSGI,
+        ssl_cert=tls[0] if tls else None,
+        ssl_key=tls[1] if tls else None,
+        ssl_protocol_min=SSLProtocols.tls12,  # the curl of old nodes, which pilots use, knows no newer one
         workers=1,  # the database is the bottleneck; with SQLite, further writers only wait for each other
         blocking_threads=threads,
         respawn_failed_workers=True,

@@ -4,7 +4,11 @@ DATABASE_URL           sqlite:///FILE or postgresql://…   (default: pilotext.s
 PILOTEXT_SECRET_KEY    signs sessions of the pages; without it, everybody is logged out by a restart
 PILOTEXT_PUBLIC_URL    where agents and workers reach this server   (default: http://127.0.0.1:8080)
 PILOTEXT_HOSTS         host names that the pages answer to, separated by commas (default: localhost)
+PILOTEXT_BEHIND_PROXY  1: a proxy of ours says in X-Forwarded-For where requests come from
 PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 600)
+PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
+PILOTEXT_REPORT_GRACE_S  seconds that a report may come after its pilot's last word (default: 60)
+PILOTEXT_TRF_URL       what PanDA pilots take for the transformation (default: /trf/pilotext-trf of this server)
 """
 
 from __future__ import annotations
@@ -17,6 +21,9 @@ from pilotext.server.database import database_settings, url_from_environment
 
 PUBLIC_URL = os.environ.get("PILOTEXT_PUBLIC_URL", "http://127.0.0.1:8080").rstrip("/")
 LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "600"))
+PILOT_LEASE_S = float(os.environ.get("PILOTEXT_PILOT_LEASE_S", "7200"))  # a pilot is heard of every half hour
+REPORT_GRACE_S = float(os.environ.get("PILOTEXT_REPORT_GRACE_S", "60"))
+TRF_URL = os.environ.get("PILOTEXT_TRF_URL") or f"{PUBLIC_URL}/trf/pilotext-trf"
 _SECURE = PUBLIC_URL.startswith("https:")
 
 SECRET_KEY = os.environ.get("PILOTEXT_SECRET_KEY") or secrets.token_urlsafe(48)
@@ -43,6 +50,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+AUTHENTICATION_BACKENDS = ["pilotext.server.logins.LimitedBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "UserAttributeSimilarityValidator")
+]
 ROOT_URLCONF = "pilotext.server.urls"
 DATABASES = {"default": database_settings(url_from_environment())}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -55,7 +67,10 @@ WHITENOISE_USE_FINDERS = True  # files of the pages are served from the package;
 SESSION_COOKIE_SECURE = _SECURE
 CSRF_COOKIE_SECURE = _SECURE
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
 SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_HSTS_SECONDS = 31_536_000 if _SECURE else 0
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 X_FRAME_OPTIONS = "DENY"
 LOGGING_CONFIG = None  # pilotext.server.logs does it
 TEMPLATES = [

@@ -14,7 +14,9 @@ from pilotext.model import Record
 from pilotext.server.api import metrics, openapi
 from pilotext.server.api.door import Door, Environ
 from pilotext.server.api.endpoint import Call, Endpoint
-from pilotext.server.api.v1 import agents, managers
+from pilotext.server.api.panda.door import PATHS as PANDA_PATHS
+from pilotext.server.api.panda.door import PandaDoor
+from pilotext.server.api.v1 import access, agents, managers, products
 
 
 class Health(Record, frozen=True):
@@ -37,20 +39,25 @@ def api_document(_call: Call) -> Any:
 V1 = (
     *agents.ENDPOINTS,
     *managers.ENDPOINTS,
+    *products.ENDPOINTS,
+    *access.ENDPOINTS,
     Endpoint("GET", "/health", "anyone", Health, health, "Whether the server and its database answer."),
 )
-_DOCUMENT = Endpoint("GET", "/api/v1/openapi.json", "anyone", dict, api_document, "This document.")
+DOCUMENT = Endpoint("GET", "/api/v1/openapi.json", "anyone", dict, api_document, "This document.")
 
 
 class Application:
     """What a WSGI server serves."""
 
     def __init__(self) -> None:
-        self._door = Door((*V1, _DOCUMENT))
+        self._door = Door((*V1, DOCUMENT))
+        self._panda = PandaDoor()
         self._pages = WSGIHandler()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
+        if path.startswith(PANDA_PATHS):
+            return self._panda(environ, start_response)
         if path.startswith("/api/") or path == "/health":
             return self._door(environ, start_response)
         if path == "/metrics":

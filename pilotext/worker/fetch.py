@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from pilotext.errors import UsageError
 from pilotext.storage.retry import Policy
+from pilotext.storage.transfer import no_tick, pause
 from pilotext.worker.bounded import NotInTimeError, bounded
 
 LARGEST = 16 << 20
@@ -28,20 +29,28 @@ class _NeverError(Exception):
     """Another try would find the same."""
 
 
-def fetch(url: str, *, policy: Policy = PATIENCE, within_s: float = WITHIN_S, largest: int = LARGEST) -> bytes:
+def fetch(
+    url: str,
+    *,
+    policy: Policy = PATIENCE,
+    within_s: float = WITHIN_S,
+    largest: int = LARGEST,
+    tick: Callable[[], None] = no_tick,
+) -> bytes:
     """The document at an http or https address; servers that are away or busy get further tries.
 
-    Raises UsageError, without what follows `?` in the address, since that may hold a secret.
+    `tick` is called several times a second and may raise. Raises UsageError, without what follows `?` in the address,
+    since that may hold a secret.
     """
     for number in range(1, policy.tries + 1):
         try:
-            return bounded(lambda: _get(url, within_s, largest), within_s=within_s)
+            return bounded(lambda: _get(url, within_s, largest), within_s=within_s, tick=tick)
         except (_NeverError, NotInTimeError) as error:  # a try that did not end lives on in its thread: no second one
             raise UsageError(f"{_shown(url)}: the job cannot be fetched: {error}.") from None
         except _NotNowError as error:
             problem = str(error)
         if number < policy.tries:
-            time.sleep(policy.wait_s(number))
+            pause(policy.wait_s(number), tick)
     raise UsageError(f"{_shown(url)}: the job cannot be fetched: {problem}, in {policy.tries} tries.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -34,7 +35,7 @@ Problems = Iterator[tuple[str, str]]
 
 def check(job: Job, *, where: str = "") -> None:
     """Raise FieldError for the first field whose value cannot be meant."""
-    for part in (_command, _names, _urls, _targets, _values, _report):
+    for part in (_command, _soft_stop, _names, _urls, _targets, _values, _report):
         for path, message in part(job):
             raise FieldError(path, message, where=where)
 
@@ -50,16 +51,51 @@ def check_type(job: Job, job_types: Mapping[str, Kind]) -> None:
 
 
 def _command(job: Job) -> Problems:
-    if not job.command or not job.command[0]:
-        yield "command", "the command is empty; its first word is the program."
-    for index, word in enumerate(job.command):
+    if job.steps and job.command:
+        yield "steps", "the job has a command already; give it steps or a command."
+    yield from _environment("environment", job.environment)
+    for path, setup in (("setup", job.setup), *((f"steps[{i}].setup", step.setup) for i, step in enumerate(job.steps))):
+        if setup is not None and (not setup.startswith("/") or "\0" in setup):
+            yield path, f"the setup script {setup!r} must be an absolute path."
+    if not job.steps:
+        yield from _words("command", job.command)
+    seen: set[str] = set()
+    for index, step in enumerate(job.steps):
+        if not step.name or _CONTROL.search(step.name):
+            yield f"steps[{index}].name", f"{step.name!r} cannot be a name."
+        if step.name in seen:
+            yield f"steps[{index}].name", f"{step.name!r} is already the name of a step before it."
+        seen.add(step.name)
+        yield from _words(f"steps[{index}].command", step.command)
+        yield from _environment(f"steps[{index}].environment", step.environment)
+
+
+def _words(path: str, command: tuple[str, ...]) -> Problems:
+    if not command or not command[0]:
+        yield path, "the command is empty; its first word is the program."
+    for index, word in enumerate(command):
         if "\0" in word:
-            yield f"command[{index}]", "it holds a NUL byte."
-    if job.setup is not None and (not job.setup.startswith("/") or "\0" in job.setup):
-        yield "setup", f"the setup script {job.setup!r} must be an absolute path."
-    for name, value in job.environment.items():
+            yield f"{path}[{index}]", "it holds a NUL byte."
+
+
+def _environment(path: str, environment: dict[str, str]) -> Problems:
+    for name, value in environment.items():
         if not name or "=" in name or "\0" in name + value:
-            yield f"environment.{name}", "this cannot be an environment variable."
+            yield f"{path}.{name}", "this cannot be an environment variable."
+
+
+def _soft_stop(job: Job) -> Problems:
+    soft = job.soft_stop
+    if soft is None:
+        return
+    if (soft.signal is None) == (soft.file is None):
+        yield "soft_stop", "it needs either a signal or a file."
+    if soft.signal is not None and soft.signal not in signal.Signals.__members__:
+        yield "soft_stop.signal", f"there is no signal {soft.signal!r}; write for example SIGUSR1."
+    if soft.file is not None and (problem := _name_problem(soft.file)):
+        yield "soft_stop.file", problem
+    if not 0 <= soft.wait_s <= LARGEST_LIMIT:
+        yield "soft_stop.wait_s", f"{soft.wait_s} is not between 0 and {LARGEST_LIMIT:g}."
 
 
 def _names(job: Job) -> Problems:
@@ -138,7 +174,7 @@ def _values(job: Job) -> Problems:
                 yield f"inputs[{index}].{name}", f"it cannot be negative; found {getattr(file, name)}."
     for name in job.limits.__struct_fields__:
         value = getattr(job.limits, name)
-        smallest = 0 if name in ("grace_s", "transfer_wait_s") else 1e-3
+        smallest = 0 if name in ("finish_s", "grace_s", "transfer_wait_s") else 1e-3
         if value is not None and not smallest <= value <= LARGEST_LIMIT:
             yield (
                 f"limits.{name}",

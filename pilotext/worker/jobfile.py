@@ -14,6 +14,7 @@ from pilotext.decode import from_plain
 from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job
 from pilotext.storage.retry import Policy
+from pilotext.storage.transfer import no_tick
 from pilotext.worker.fetch import PATIENCE, fetch
 from pilotext.worker.jobcheck import check
 
@@ -24,7 +25,7 @@ def read_file(path: Path) -> Job:
     """Read and check a job file.
 
     In a file, paths that begin with `./` or `../` in `command` and `setup`, and URLs like `file:../raw/x.raw`, are
-    relative to the folder of the file. Raises UsageError or FieldError.
+    relative to the folder of the file; so are those of steps. Raises UsageError or FieldError.
     """
     try:
         data = path.read_bytes()
@@ -44,9 +45,12 @@ def read_spec(spec: str) -> Job:
     return _decode(data, where="--spec", folder=None)
 
 
-def read_url(url: str, policy: Policy = PATIENCE) -> Job:
-    """Fetch and check the job that a server offers under an http or https address."""
-    return _decode(fetch(url, policy=policy), where="the job of --job-url", folder=None)
+def read_url(url: str, policy: Policy = PATIENCE, tick: Callable[[], None] = no_tick) -> Job:
+    """Fetch and check the job that a server offers under an http or https address.
+
+    `tick` is called several times a second meanwhile and may raise.
+    """
+    return _decode(fetch(url, policy=policy, tick=tick), where="the job of --job-url", folder=None)
 
 
 def _decode(data: bytes, where: str, folder: Path | None) -> Job:
@@ -67,13 +71,21 @@ def _decode(data: bytes, where: str, folder: Path | None) -> Job:
 def _resolved(document: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The document with its relative places made absolute; what is not as it should be is left to the decoder."""
     resolved = dict(document)
-    for field in ("command", "setup"):
-        resolved[field] = _each(document.get(field), folder, _absolute_path)
+    resolved |= _with_absolute_paths(document, folder)
+    if isinstance(document.get("steps"), list):
+        resolved["steps"] = [_with_absolute_paths(step, folder) for step in document["steps"]]
     for field, urls in (("inputs", "sources"), ("outputs", "destinations")):
         if isinstance(document.get(field), list):
             resolved[field] = [_with_absolute_urls(file, urls, folder) for file in document[field]]
     resolved["log"] = _with_absolute_urls(document.get("log"), "destinations", folder)
     return {name: value for name, value in resolved.items() if name in document}
+
+
+def _with_absolute_paths(program: Any, folder: Path) -> Any:
+    if not isinstance(program, dict):
+        return program
+    paths = {field: _each(program[field], folder, _absolute_path) for field in ("command", "setup") if field in program}
+    return {**program, **paths}
 
 
 def _with_absolute_urls(file: Any, urls: str, folder: Path) -> Any:

@@ -1,13 +1,13 @@
 """The keeper: a small process between the wrapper and the payload, so that nothing of the payload outlives either.
 
 The wrapper forks it for the payload's time. It leads a session of its own and is the child subreaper of everything the
-payload starts, so daemonised grandchildren stay below it. It starts the program, tells the wrapper how it ended, ends
-the whole tree when asked or when the wrapper is gone (its end of the control pipe closes, however the wrapper died),
-and leaves only when no process is left below it.
+payload starts, so daemonised grandchildren stay below it. It starts the payload's programs one after the other, until
+one fails, and ends what each of them leaves behind. It ends the whole tree when asked or when the wrapper is gone (its
+end of the control pipe closes, however the wrapper died), and leaves only when no process is left below it.
 
-Messages are JSON lines. To the keeper: `{"stop": grace_s}`. From it: `{"started": pid}` or
-`{"refused": errno, "file": name}`, then `{"ended": ExitStatus}`, and last `{"swept": processes left behind,
-"cpu_s": CPU seconds of the whole tree}`.
+Messages are JSON lines. To the keeper: `{"stop": grace_s}`, and `{"signal": number}` for the program alone. From it,
+for each program: `{"started": pid, "streams": bytes in both before}` or `{"refused": errno, "file": name}`, then
+`{"ended": ExitStatus}`, then `{"swept": processes left behind}`; and last `{"over": CPU seconds of all of them}`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
-import psutil
 
 from pilotext.model import ExitStatus, signal_name
+from pilotext.worker.processes import descendants, signal_all
 from pilotext.worker.stop import STOP_SIGNALS
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -46,13 +46,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Program:
-    """What to start: arguments, environment, folder, and the files that take its two streams."""
+    """What to start: arguments, environment, folder, and the files that take its two streams, new or appended to."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
     directory: Path
     stdout: Path
     stderr: Path
+    append: bool = False
 
 
 def adopt_orphans(*, yes: bool) -> None:
@@ -61,8 +62,8 @@ def adopt_orphans(*, yes: bool) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-def fork_keeper(program: Program) -> tuple[int, int, int]:
-    """Fork the keeper of a program.
+def fork_keeper(programs: Sequence[Program]) -> tuple[int, int, int]:
+    """Fork the keeper of a payload.
 
     Returns its pid, the descriptor to write orders to, and the one to read its messages from. Call it from a process
     with one thread.
@@ -71,43 +72,19 @@ def fork_keeper(program: Program) -> tuple[int, int, int]:
     news_read, news_write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _keep_and_exit(program, orders_read, news_write)
+        _keep_and_exit(programs, orders_read, news_write)
     os.close(orders_read)
     os.close(news_write)
     return pid, orders_write, news_read
 
 
-def descendants(pid: int) -> list[psutil.Process]:
-    """All living processes below `pid`, zombies not counted."""
-    try:
-        below = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-    return [process for process in below if _is_alive(process)]
-
-
-def signal_all(processes: Sequence[psutil.Process], number: int) -> None:
-    """Send a signal to each process, and SIGCONT so that stopped ones take it."""
-    for process in processes:
-        for each in (number, signal.SIGCONT):
-            with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself, which is what we want
-                process.send_signal(each)
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
 # ------------------------------------------------------------------------------------------------ inside the keeper
 
 
-def _keep_and_exit(program: Program, orders: int, news: int) -> NoReturn:
+def _keep_and_exit(programs: Sequence[Program], orders: int, news: int) -> NoReturn:
     try:
         _isolate(orders, news)
-        _Keeper(orders, news).run(program)
+        _Keeper(orders, news).run(programs)
     except BaseException:  # noqa: BLE001  the traceback goes to the wrapper, which reports it
         _tell(news, {"error": traceback.format_exc()})
     finally:
@@ -149,17 +126,26 @@ class _Keeper:
         self.kill_at: float | None = None
         """When the tree is to be killed (monotonic time); None while it may run."""
         self.wrapper_gone = False
+        self.program_pid: int | None = None
 
-    def run(self, program: Program) -> None:
-        # The object must live as long as the process: when it goes, it reaps the process, and the status is lost.
-        process = self._start(program)
-        if process is not None:
-            self._watch(process.pid)
+    def run(self, programs: Sequence[Program]) -> None:
+        for program in programs:
+            # The object must live as long as the process: when it goes, it reaps the process, and the status is lost.
+            process = self._start(program)
+            if process is None:
+                break
+            well = self._watch(process.pid)
             self._sweep()
+            if not well or self.kill_at is not None or self.wrapper_gone:
+                break
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        _tell(self.news, {"over": used.ru_utime + used.ru_stime})
 
     def _start(self, program: Program) -> subprocess.Popen[bytes] | None:
         try:
-            with _stream_file(program.stdout) as stdout, _stream_file(program.stderr) as stderr:
+            append = program.append
+            with _stream_file(program.stdout, append) as stdout, _stream_file(program.stderr, append) as stderr:
+                sizes = [os.fstat(stream.fileno()).st_size for stream in (stdout, stderr)]
                 process = subprocess.Popen(
                     list(program.command),
                     env=dict(program.environment),
@@ -173,16 +159,21 @@ class _Keeper:
         except OSError as error:
             _tell(self.news, {"refused": error.errno, "file": str(error.filename or program.command[0])})
             return None
-        _tell(self.news, {"started": process.pid})
+        _tell(self.news, {"started": process.pid, "streams": sizes})
         return process
 
-    def _watch(self, child: int) -> None:
-        """Until the program has ended: take orders, reap whatever dies, kill when the grace is over."""
+    def _watch(self, child: int) -> bool:
+        """Until the program has ended: take orders, reap whatever dies, kill when the grace is over.
+
+        Returns whether it ended with 0.
+        """
+        self.program_pid = child
         while True:
             status = self._reap(child)
             if status is not None:
+                self.program_pid = None
                 _tell(self.news, {"ended": msgspec.to_builtins(status)})
-                return
+                return status.code == 0
             self._take_orders(timeout=self._patience())
             if self.kill_at is not None and time.monotonic() >= self.kill_at:
                 signal_all(descendants(os.getpid()), signal.SIGKILL)
@@ -209,10 +200,19 @@ class _Keeper:
         if self.wakeup_read in ready:
             os.read(self.wakeup_read, 4096)
         if self.orders in ready:
-            order = os.read(self.orders, 4096)
-            grace_s = float(json.loads(order.splitlines()[-1])["stop"]) if order else 0.0
-            self.wrapper_gone = not order
-            self._stop(grace_s)
+            orders = os.read(self.orders, 4096)
+            self.wrapper_gone = not orders
+            for order in map(json.loads, orders.splitlines() or [b'{"stop": 0}']):
+                if "signal" in order:
+                    self._signal_program(int(order["signal"]))
+                else:
+                    self._stop(float(order["stop"]))
+
+    def _signal_program(self, number: int) -> None:
+        """It is our child and not reaped yet, so its number is its own."""
+        if self.program_pid is not None:
+            os.kill(self.program_pid, number)
+            os.kill(self.program_pid, signal.SIGCONT)
 
     def _stop(self, grace_s: float) -> None:
         self.kill_at = min(time.monotonic() + grace_s, self.kill_at or float("inf"))
@@ -230,13 +230,13 @@ class _Keeper:
                 signal_all(left, signal.SIGKILL)
             self._take_orders(timeout=SWEEP_STEP_S)
             self._reap(-1)
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        _tell(self.news, {"swept": count, "cpu_s": used.ru_utime + used.ru_stime})
+        _tell(self.news, {"swept": count})
 
 
-def _stream_file(path: Path) -> FileIO:
-    """A new file that is only appended to: a program that opens /dev/stdout anew then loses nothing."""
-    return FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o644), "wb")
+def _stream_file(path: Path, append: bool) -> FileIO:
+    """A file that is only appended to: a program that opens /dev/stdout anew then loses nothing."""
+    begin = os.O_CREAT if append else os.O_CREAT | os.O_TRUNC
+    return FileIO(os.open(path, os.O_WRONLY | begin | os.O_APPEND | os.O_CLOEXEC, 0o644), "wb")
 
 
 def _before_exec(keeper_pid: int) -> None:

@@ -20,6 +20,7 @@ from pilotext.model import (
     Phase,
     PhaseRecord,
     Report,
+    StepRecord,
     Transfer,
     Try,
     Usage,
@@ -61,6 +62,7 @@ class Ledger:
         self.matches = Matches()
         self.counters: dict[str, int | float] = {}
         self.exit: ExitStatus | None = None
+        self.steps: tuple[StepRecord, ...] = ()
         self.inputs: tuple[Transfer, ...] = ()
         self.outputs: tuple[Transfer, ...] = ()
         self.log: Transfer | None = None
@@ -144,6 +146,7 @@ class Ledger:
             ended=None if state == "running" else time.time(),
             host=socket.gethostname(),
             payload=self.exit,
+            steps=self.steps,
             phases=tuple(self.phases),
             inputs=self.inputs,
             outputs=self.outputs,
@@ -182,7 +185,8 @@ class Ledger:
         if verdict.cause == "internal":
             return Exit.INTERNAL
         elected = next((finding for finding in self.findings if self._speaks_for(finding, verdict)), None)
-        if verdict.cause in STOPPING_CAUSES or (elected is not None and elected.name.startswith("limit-")):
+        stopped = elected is not None and elected.name.startswith(("limit-", "out-of-memory"))
+        if verdict.cause in STOPPING_CAUSES or stopped:
             return Exit.STOPPED
         return EXIT_OF_PHASE[elected.phase] if elected is not None else Exit.PAYLOAD_FAILED
 

@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from pilotext.model import Finding, Limits, Usage
-from pilotext.worker.keeper import descendants
+from pilotext.worker.oom import OomWatch
+from pilotext.worker.processes import ProcessUse, use_of, uses_below
+from pilotext.worker.series import SeriesKeeper
 
 MB = 1_000_000
 DISK_EVERY_S = 10.0
 """A walk over the work directory costs more than a look at the processes, so it is done more rarely."""
 
+SHARE_EVERY_S = 60.0
+"""The kernel walks the memory of a process to tell its proportional share."""
+
+SHARE_EVERY_OVER_LIMIT_S = 1.0
+
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the payload: seconds since its start, CPU seconds, bytes of memory and disk, number of processes."""
+    """One look at the payload: seconds since its start, CPU seconds, bytes of memory and so on."""
 
     at_s: float
     cpu_s: float
     memory: int
     processes: int
+    read: int
+    written: int
     disk: int
+    free: int
+    largest_output: tuple[int, str]
     output_bytes: int
     """Bytes that its streams have got so far."""
     progress: Mapping[str, int | float]
@@ -35,97 +47,151 @@ class Sample:
 
 
 class Monitor:
-    """Takes samples and says which limit, if any, the payload has passed."""
+    """Takes samples and says which limit, if any, the payload has passed.
 
-    def __init__(self, limits: Limits, directory: Path, keeper_pid: int) -> None:
+    `wall_s` is what is left for the payload of the job's time; `outputs` are the files whose size is limited.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        directory: Path,
+        keeper_pid: int,
+        *,
+        wall_s: float | None = None,
+        outputs: Sequence[Path] = (),
+    ) -> None:
         self.limits = limits
-        self.keeper = psutil.Process(keeper_pid)
+        self.directory = directory
+        self.keeper_pid = keeper_pid
+        self.wall_s = wall_s
+        self.outputs = outputs
         self.usage = Usage()
         self.started = time.monotonic()
+        self._oom = OomWatch(keeper_pid)
         self._disk = _CachedDisk(directory)
+        self._share = _CachedShare()
+        self._series = SeriesKeeper()
         self._last_output = _LastChange(0)
         self._last_progress = _LastChange({})
 
     def sample(self, output_bytes: int, progress: Mapping[str, int | float]) -> Finding | None:
         """Look once; the finding names the limit that was passed, with value and time."""
         at_s = time.monotonic() - self.started
-        processes = descendants(self.keeper.pid)
-        memory = self._memory(processes)
+        uses = uses_below(self.keeper_pid)
+        # What has ended stands with the parent that reaped it; orphans are reaped by the keeper.
+        keeper = use_of(self.keeper_pid) or ProcessUse(self.keeper_pid, 0.0, 0.0, 0, 0, 0)
         sample = Sample(
             at_s=at_s,
-            cpu_s=self._cpu(processes),
-            memory=memory,
-            processes=len(processes),
-            disk=self._disk.bytes(at_s) if self.limits.disk_mb is not None else 0,
+            cpu_s=keeper.ended_cpu_s + sum(use.cpu_s + use.ended_cpu_s for use in uses),
+            memory=self._memory(uses, at_s),
+            processes=len(uses),
+            read=keeper.read + sum(use.read for use in uses),
+            written=keeper.written + sum(use.written for use in uses),
+            disk=self._disk.bytes(at_s),
+            free=_free(self.directory),
+            largest_output=max((_size(path) for path in self.outputs), default=(0, "")),
             output_bytes=output_bytes,
             progress=dict(progress),
         )
         self._record(sample)
         return self._passed(sample)
 
+    def finish(self, *, cpu_s: float, left_behind: int) -> Usage:
+        """The whole account, with what was heard at the payload's end."""
+        wall_s = round(time.monotonic() - self.started, 3)
+        return Usage(
+            **{
+                **{name: getattr(self.usage, name) for name in self.usage.__struct_fields__},
+                "wall_s": wall_s,
+                "cpu_s": round(max(cpu_s, self.usage.cpu_s), 3),
+                "average_memory_mb": self._series.average_memory_mb,
+                "left_behind": left_behind,
+                "oom_kills": self._oom.count() or 0,
+                "series": self._series.series(),
+            }
+        )
+
     def _record(self, sample: Sample) -> None:
         self._last_output.see(sample.output_bytes, sample.at_s)
         self._last_progress.see(sample.progress, sample.at_s)
+        memory_mb, free_mb = round(sample.memory / MB, 1), round(sample.free / MB, 1)
+        read_mb, written_mb, disk_mb = (round(size / MB, 1) for size in (sample.read, sample.written, sample.disk))
+        before = self.usage
         self.usage = Usage(
             wall_s=round(sample.at_s, 3),
-            cpu_s=round(sample.cpu_s, 3),
-            peak_memory_mb=max(self.usage.peak_memory_mb, round(sample.memory / MB, 1)),
-            peak_processes=max(self.usage.peak_processes, sample.processes),
-            samples=self.usage.samples + 1,
+            cpu_s=round(max(sample.cpu_s, before.cpu_s), 3),
+            peak_memory_mb=max(before.peak_memory_mb, memory_mb),
+            peak_pss_mb=max(before.peak_pss_mb, round(self._share.bytes / MB, 1)),
+            peak_processes=max(before.peak_processes, sample.processes),
+            read_mb=max(before.read_mb, read_mb),
+            written_mb=max(before.written_mb, written_mb),
+            peak_disk_mb=max(before.peak_disk_mb, disk_mb),
+            least_free_mb=free_mb if before.least_free_mb is None else min(before.least_free_mb, free_mb),
+            log_mb=round(sample.output_bytes / MB, 1),
+            samples=before.samples + 1,
+        )
+        self._series.add(
+            at_s=sample.at_s,
+            cpu_s=self.usage.cpu_s,
+            memory_mb=memory_mb,
+            processes=sample.processes,
+            read_mb=self.usage.read_mb,
+            written_mb=self.usage.written_mb,
+            disk_mb=disk_mb,
         )
 
-    def _memory(self, processes: Sequence[psutil.Process]) -> int:
-        """Bytes of resident memory, shared pages counted once where that decides something.
-
-        The proportional share (PSS) is dear to get, so it is asked for only when the plain sum is over the limit.
-        """
-        resident = sum(_ask(process, lambda p: p.memory_info().rss) for process in processes)
-        if self.limits.memory_mb is None or resident <= self.limits.memory_mb * MB:
-            return int(resident)
-        return int(sum(_ask(process, _proportional_memory) for process in processes))
-
-    def _cpu(self, processes: Sequence[psutil.Process]) -> float:
-        """CPU seconds of the whole tree, also of the processes that have ended.
-
-        The time of an ended process stands with the parent that reaped it; orphans are reaped by the keeper.
-        """
-        living = sum(_ask(process, lambda p: sum(p.cpu_times()[:4])) for process in processes)
-        return living + _ask(self.keeper, lambda p: sum(p.cpu_times()[2:4]))
+    def _memory(self, uses: Sequence[ProcessUse], at_s: float) -> int:
+        """Bytes of resident memory, shared pages counted once where that decides something."""
+        resident = sum(use.resident for use in uses)
+        over = self.limits.memory_mb is not None and resident > self.limits.memory_mb * MB
+        share = self._share.look(uses, at_s, SHARE_EVERY_OVER_LIMIT_S if over else SHARE_EVERY_S)
+        return share if over else resident
 
     def _passed(self, sample: Sample) -> Finding | None:
         limits = self.limits
-        measured = (
+        size, name_of_largest = sample.largest_output
+        measured: tuple[tuple[str, float | None, float, str], ...] = (
             ("memory", limits.memory_mb, sample.memory / MB, "MB of memory"),
-            ("wall", limits.wall_s, sample.at_s, "s of wall time"),
             ("cpu", limits.cpu_s, sample.cpu_s, "s of CPU time"),
             ("disk", limits.disk_mb, sample.disk / MB, "MB in the work directory"),
+            ("output", limits.output_mb, size / MB, f"MB in {name_of_largest}"),
+            ("processes", limits.processes, sample.processes, "processes"),
             ("stall", limits.stall_s, sample.at_s - self._last_progress.at_s, "s without progress"),
             ("silence", limits.silence_s, sample.at_s - self._last_output.at_s, "s without output"),
         )
+        if self.wall_s is not None and sample.at_s > self.wall_s:
+            whole = limits.wall_s or self.wall_s
+            what = f"the payload had {sample.at_s:.1f} s of the {whole:g} s of wall time that its job has"
+            return _limit("wall", whole, sample.at_s, what, sample.at_s)
         for name, limit, value, what in measured:
             if limit is not None and value > limit:
-                return Finding(
-                    name=f"limit-{name}",
-                    text=f"{value:.1f} {what}, the limit is {limit:g}, after {sample.at_s:.1f} s",
-                    phase="payload",
-                    fields={"limit": limit, "value": round(value, 1), "at_s": round(sample.at_s, 1)},
-                )
+                return _limit(name, limit, value, f"{value:.1f} {what}, the limit is {limit:g}", sample.at_s)
+        free, least = sample.free / MB, limits.min_free_mb
+        if least is not None and free < least:
+            what = f"{free:.1f} MB are free for the work directory, the least is {least:g}"
+            return _limit("free-disk", least, free, what, sample.at_s)
         return None
 
 
-def _ask(process: psutil.Process, question: Callable[[psutil.Process], float]) -> float:
-    """The answer, or 0 from a process that has ended meanwhile."""
-    try:
-        return question(process)
-    except psutil.NoSuchProcess:
-        return 0.0
+def _limit(name: str, limit: float, value: float, what: str, at_s: float) -> Finding:
+    return Finding(
+        name=f"limit-{name}",
+        text=f"{what}, after {at_s:.1f} s",
+        phase="payload",
+        fields={"limit": limit, "value": round(value, 1), "at_s": round(at_s, 1)},
+    )
 
 
-def _proportional_memory(process: psutil.Process) -> float:
+def _free(directory: Path) -> int:
+    return shutil.disk_usage(directory).free
+
+
+def _size(path: Path) -> tuple[int, str]:
     try:
-        return float(process.memory_full_info().pss)
-    except psutil.AccessDenied:  # a program that changed its user: what it shares is not told
-        return float(process.memory_info().rss)
+        return path.stat().st_size, path.name
+    except OSError:  # not there yet
+        return 0, path.name
 
 
 @dataclass
@@ -136,6 +202,29 @@ class _LastChange:
     def see(self, value: object, at_s: float) -> None:
         if value != self.value:
             self.value, self.at_s = value, at_s
+
+
+@dataclass
+class _CachedShare:
+    """The proportional memory (PSS) of all processes: pages that several of them share count once."""
+
+    bytes: int = 0
+    _asked_at_s: float | None = None
+
+    def look(self, uses: Sequence[ProcessUse], at_s: float, every_s: float) -> int:
+        if self._asked_at_s is None or at_s >= self._asked_at_s + every_s:
+            self._asked_at_s = at_s
+            self.bytes = sum(map(_proportional, uses))
+        return self.bytes
+
+
+def _proportional(use: ProcessUse) -> int:
+    try:
+        return int(psutil.Process(use.pid).memory_full_info().pss)
+    except psutil.NoSuchProcess:
+        return 0
+    except psutil.AccessDenied:  # a program that changed its user: what it shares is not told
+        return use.resident
 
 
 @dataclass

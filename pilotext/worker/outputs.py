@@ -1,131 +1,173 @@
-"""Do the files hold what they should: raw inputs before the payload runs, outputs after it."""
+"""Do the files hold what they should: inputs before the payload runs, outputs after it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from pilotext.classify.conditions import is_placeholder
 from pilotext.errors import FormatError
 from pilotext.formats import raw, rootfile
-from pilotext.model import PLACEHOLDER, Finding, Input, Job, Output, Phase
-from pilotext.rules import law
+from pilotext.formats.rootfile import RootSummary
+from pilotext.model import PLACEHOLDER, Input, Job, Output
+from pilotext.worker.checked import Checked
+from pilotext.worker.laws import hold_laws
 
 ROOT_CHECK_TIMEOUT_S = 1800.0
 
 
-@dataclass
-class Checked:
-    """What the checks found out, and what they counted."""
+def check_inputs(job: Job, directory: Path, tick: Callable[[], None] = lambda: None) -> Checked:
+    """Read the inputs through: a cut file must not cost hours of CPU and then look like a small one.
 
-    findings: list[Finding] = field(default_factory=list)
-    counters: dict[str, int | float] = field(default_factory=dict)
-
-    def count(self, name: str, number: int) -> None:
-        self.counters[name] = self.counters.get(name, 0) + number
-
-
-def check_inputs(job: Job, directory: Path, tick: Callable[[], None]) -> Checked:
-    """Walk the events of every raw input: a cut file must not cost hours of CPU and then look like a small one.
-
-    Counts `raw_events` (physics events, the ones that a reconstruction processes) and `raw_calibration_events`. `tick`
-    is called many times a second and may raise.
+    Counts `raw_events` (physics events, the ones that a reconstruction processes), `raw_calibration_events`, for a
+    decoding job `raw_filtered_events` (what `ddd --filter-CAL` keeps), and for a merging job what all inputs hold
+    together. `tick` is called several times a second and may raise.
     """
     checked = Checked()
     for file in job.inputs:
         if file.name.endswith(".raw"):
-            _check_raw_input(file, directory / file.name, checked, tick)
+            _check_raw_input(job, file, directory / file.name, checked, tick)
+        elif job.kind == "merging":
+            _check_merging_input(file, directory / file.name, checked, tick)
+    if job.kind == "merging" and checked.partly:
+        _promise(job, checked)
     return checked
 
 
-def _check_raw_input(file: Input, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
+def _check_raw_input(job: Job, file: Input, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     try:
         summary = raw.walk(path, tick)
     except FormatError as error:
-        checked.findings.append(_finding("raw-damaged", str(error), "stage-in", file.name))
+        checked.found("raw-damaged", str(error), "stage-in", file.name)
         return
     checked.count("raw_events", summary.physics)
     checked.count("raw_calibration_events", summary.calibration)
+    if job.kind == "merging":
+        checked.count("inputs.dump_events", summary.total)
+        checked.count("inputs.dump_bytes", summary.size)
     promised = "" if file.events is None else f"; the catalogue promises {file.events}"
     if summary.damage is not None:
         name = "raw-truncated" if summary.damage.kind == "truncated" else "raw-damaged"
         text = f"{file.name}: at byte {summary.damage.offset}: {summary.damage.text}; {summary.physics} physics events"
-        checked.findings.append(_finding(name, text + promised, "stage-in", file.name))
-    elif file.events is not None and summary.physics != file.events:
+        checked.found(name, text + promised, "stage-in", file.name)
+    elif file.events is not None and summary.physics != file.events and job.kind != "merging":
         name = "raw-truncated" if summary.physics < file.events else "raw-damaged"
         text = f"{file.name} holds {summary.physics} physics events"
-        checked.findings.append(_finding(name, text + promised, "stage-in", file.name))
+        checked.found(name, text + promised, "stage-in", file.name)
+    elif job.kind == "decoding":
+        filtered = sum(header.random_or_calibration for header in raw.iter_headers(path))
+        checked.count("raw_filtered_events", filtered)
+
+
+def _check_merging_input(file: Input, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
+    """What is merged from a damaged chunk is damaged, and no program says so."""
+    with path.open("rb") as opened:
+        if opened.read(4) != b"root" and not file.name.endswith(".root"):
+            return
+    summary = rootfile.check_in_child(path, timeout_s=ROOT_CHECK_TIMEOUT_S, tick=tick)
+    if summary.problem is not None and summary.method != "not checked":
+        where = "" if summary.offset is None else f" at byte {summary.offset}:"
+        checked.found("input-damaged", f"{file.name}:{where} {summary.problem}", "stage-in", file.name)
+    elif not checked.read_whole(summary):
+        checked.partly.append(file.name)
+    else:
+        _count_merging_input(file, summary, checked)
+
+
+def _count_merging_input(file: Input, summary: RootSummary, checked: Checked) -> None:
+    entries = max(summary.trees.values(), default=0)
+    if file.events is not None and summary.trees and entries != file.events:
+        text = f"{file.name} holds {entries} entries, the catalogue promises {file.events}"
+        checked.found("input-damaged", text, "stage-in", file.name)
+    checked.count("inputs.events", entries)
+    checked.count("inputs.tree_entries", sum(summary.trees.values()))
+    checked.count("inputs.histogram_entries", sum(summary.histograms.values()))
+
+
+def _promise(job: Job, checked: Checked) -> None:
+    """Without a reader, the catalogue is all that is known of the inputs."""
+    for name in ("inputs.events", "inputs.tree_entries", "inputs.histogram_entries"):
+        checked.counters.pop(name, None)
+    events = [file.events for file in job.inputs if file.events is not None]
+    if len(events) == len(job.inputs):
+        checked.count("inputs.events", sum(events))
 
 
 def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], tick: Callable[[], None]) -> Checked:
     """Prove every output whole, put the placeholder where the job allows it, and hold the job's law.
 
-    `counters` are the numbers known so far. Counts `<kind>_entries` for ROOT files (entries of their largest tree) and
-    `<kind>_events` for raw files. `tick` is called several times a second and may raise.
+    `counters` are the numbers known so far. Counts `<kind>_entries` for ROOT files (entries of their largest tree; of
+    histogram files, of everything in them) and `<kind>_events` for raw files, and for a merging job what all outputs
+    hold together. `tick` is called several times a second and may raise.
     """
     checked = Checked()
     for output in job.outputs:
-        checked.findings.extend(_check_output(output, directory / output.name, checked, tick))
-    if job.law is not None:
-        result = law.check(job.law, {**counters, **checked.counters})
-        if not result.holds:
-            checked.findings.append(Finding(name="law-broken", text=result.sentence, phase="validate"))
+        _check_output(job, output, directory / output.name, checked, tick)
+    hold_laws(job, {**counters, **checked.counters}, checked)
     return checked
 
 
-def _check_output(output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> Iterable[Finding]:
+def _check_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     if path.exists() and not path.is_file():
-        return [_finding("output-damaged", f"{output.name} is not a regular file", "validate", output.name)]
-    if not path.is_file() or path.stat().st_size == 0:
-        return [_check_empty_output(output, path, checked)]
-    if output.check == "root":
-        return _check_root(output, path, checked, tick)
-    if output.check == "raw":
-        return _check_raw_output(output, path, checked, tick)
-    return []
+        checked.found("output-damaged", f"{output.name} is not a regular file", "validate", output.name)
+    elif not path.is_file() or path.stat().st_size == 0:
+        _check_empty_output(output, path, checked)
+    elif output.check == "root":
+        _check_root(job, output, path, checked, tick)
+    elif output.check == "raw":
+        _check_raw_output(job, output, path, checked, tick)
 
 
-def _check_empty_output(output: Output, path: Path, checked: Checked) -> Finding:
+def _check_empty_output(output: Output, path: Path, checked: Checked) -> None:
     what = "is empty" if path.is_file() else "is not there"
     if output.when_empty != "placeholder":
         name = "output-empty" if path.is_file() else "output-missing"
-        return _finding(name, f"{output.name} {what}", "validate", output.name)
+        checked.found(name, f"{output.name} {what}", "validate", output.name)
+        return
     path.unlink(missing_ok=True)  # never write through a link that the payload has left
     path.write_bytes(PLACEHOLDER)
     if output.check == "raw":
         checked.count(f"{output.kind}_events", 0)
     text = f"{output.name} {what}; the placeholder of {len(PLACEHOLDER)} bytes takes its place"
-    return _finding("output-replaced", text, "validate", output.name)
+    checked.found("output-replaced", text, "validate", output.name)
 
 
-def _check_root(output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> Iterable[Finding]:
+def _check_root(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     summary = rootfile.check_in_child(path, timeout_s=ROOT_CHECK_TIMEOUT_S, tick=tick)
     if summary.problem is not None:
         name = "output-unchecked" if summary.method == "not checked" else "output-damaged"
         where = "" if summary.offset is None else f" at byte {summary.offset}:"
-        return [_finding(name, f"{output.name}:{where} {summary.problem}", "validate", output.name)]
-    if summary.trees:
+        checked.found(name, f"{output.name}:{where} {summary.problem}", "validate", output.name)
+        return
+    if not checked.read_whole(summary):
+        what = f"of {', '.join(summary.partly)} only the frame was read" if summary.partly else "by header and trailer"
+        checked.found("output-checked-in-part", f"{output.name}: {what}", "validate", output.name)
+    if output.kind == "hist" and (summary.trees or summary.histograms):
+        entries = sum(summary.trees.values()) + round(sum(summary.histograms.values()))
+        checked.count("hist_entries", entries)
+    elif summary.trees:
         checked.count(f"{output.kind}_entries", max(summary.trees.values()))
-    return []
+    if job.kind == "merging" and summary.method == "every branch read":
+        checked.count("merged.tree_entries", sum(summary.trees.values()))
+        checked.count("merged.histogram_entries", sum(summary.histograms.values()))
 
 
-def _check_raw_output(output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> Iterable[Finding]:
+def _check_raw_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     try:
         if is_placeholder(path):
             checked.count(f"{output.kind}_events", 0)
-            return []
+            return
         summary = raw.walk(path, tick)
     except FormatError as error:
-        return [_finding("output-damaged", str(error), "validate", output.name)]
+        checked.found("output-damaged", str(error), "validate", output.name)
+        return
     except OSError as error:
-        return [_finding("output-unchecked", f"{output.name}: {error.strerror}", "validate", output.name)]
-    checked.count(f"{output.kind}_events", sum(summary.events.values()))
+        checked.found("output-unchecked", f"{output.name}: {error.strerror}", "validate", output.name)
+        return
+    checked.count(f"{output.kind}_events", summary.total)
+    if job.kind == "merging":
+        checked.count("merged.dump_events", summary.total)
+        checked.count("merged.dump_bytes", summary.size)
     if summary.damage is not None:
         text = f"{output.name}: at byte {summary.damage.offset}: {summary.damage.text}"
-        return [_finding("output-damaged", text, "validate", output.name)]
-    return []
-
-
-def _finding(name: str, text: str, phase: Phase, file: str) -> Finding:
-    return Finding(name=name, text=text, phase=phase, fields={"file": file})
+        checked.found("output-damaged", text, "validate", output.name)

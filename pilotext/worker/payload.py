@@ -15,11 +15,13 @@ from types import TracebackType
 from typing import Any
 
 import psutil
+from msgspec.structs import replace
 
 from pilotext.decode import from_plain
 from pilotext.errors import PilotextError
-from pilotext.model import ExitStatus, Job
+from pilotext.model import ExitStatus, Job, SoftStop, Step, StepRecord
 from pilotext.worker import keeper
+from pilotext.worker.processes import signal_all
 
 STDOUT_NAME = "payload_stdout.txt"
 STDERR_NAME = "payload_stderr.txt"
@@ -57,28 +59,42 @@ class Payload:
     """
 
     def __init__(self, job: Job, directory: Path, environment: Mapping[str, str]) -> None:
-        self.program = keeper.Program(
-            command=command_line(job),
-            environment={**environment, **job.environment, **_setup_variable(job)},
-            directory=directory,
-            stdout=directory / STDOUT_NAME,
-            stderr=directory / STDERR_NAME,
-        )
-        self.exit: ExitStatus | None = None
+        self.directory = directory
+        self.setups = [None if step.setup is None else Path(step.setup) for step in job.programs]
+        self.steps = [StepRecord(name=step.name) for step in job.programs]
+        """What is known of each step; the times of those that did not run are None."""
         self.left_behind = 0
-        """Processes that were still there when the program had ended."""
+        """Processes that were still there when their program had ended."""
         self.cpu_s = 0.0
         self.keeper_pid = 0
+        self._programs = [
+            keeper.Program(
+                command=command_line(step),
+                environment={**environment, **step.environment, **_setup_variable(step)},
+                directory=directory,
+                stdout=directory / STDOUT_NAME,
+                stderr=directory / STDERR_NAME,
+                append=number > 0,
+            )
+            for number, step in enumerate(job.programs)
+        ]
+        self._number = 0
+        self._began = time.monotonic()
         self._orders = -1
         self._news = -1
         self._unread = b""
         self._over = False
         self._ended_by: float | None = None
-        self.setup = None if job.setup is None else Path(job.setup)
+
+    @property
+    def exit(self) -> ExitStatus | None:
+        """How the step that failed has ended, or else the last one; None if neither has."""
+        failed = (step.exit for step in self.steps if step.exit is not None and step.exit.code != 0)
+        return next(failed, self.steps[-1].exit)
 
     def __enter__(self) -> Payload:
         keeper.adopt_orphans(yes=True)  # if the keeper is killed, its children come to us and not to init
-        self.keeper_pid, self._orders, self._news = keeper.fork_keeper(self.program)
+        self.keeper_pid, self._orders, self._news = keeper.fork_keeper(self._programs)
         return self
 
     def start(self, tick: Callable[[], None]) -> None:
@@ -86,20 +102,22 @@ class Payload:
 
         A program on a file system that does not answer can keep us waiting: `tick` is called meanwhile and may raise.
         """
-        if self.setup is not None and not self.setup.is_file():
-            raise PayloadRefusedError("payload-not-found", f"{self.setup}: the setup script is not there")
+        for setup in self.setups:
+            if setup is not None and not setup.is_file():
+                raise PayloadRefusedError("payload-not-found", f"{setup}: the setup script is not there")
         while True:
             message = self._next_message(timeout_s=TICK_S)
             tick()
             if message is None and self._over:
                 raise PayloadRefusedError("payload-not-started", "the keeper of the payload ended at once.")
-            if message is not None and "started" in message:
+            if message is not None and self._understand(message) == "started":
                 return
-            if message is not None and "refused" in message:
-                raise _refusal(int(message["refused"]), str(message["file"]))
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait at most `timeout_s`; True when the program and everything it started has ended."""
+        """Wait at most `timeout_s`; True when the payload and everything it started has ended.
+
+        Raises PayloadRefusedError if the system does not start a later step.
+        """
         deadline = time.monotonic() + timeout_s
         while not self._over:
             if self._ended_by is not None and time.monotonic() > self._ended_by:
@@ -107,19 +125,49 @@ class Payload:
             message = self._next_message(timeout_s=max(0.0, deadline - time.monotonic()))
             if message is None:
                 return self._over
-            if "ended" in message:
-                self.exit = from_plain(message["ended"], ExitStatus)
-            elif "swept" in message:
-                self.left_behind = int(message["swept"])
-                self.cpu_s = float(message["cpu_s"])
-                self._over = True
+            self._understand(message)
         return True
+
+    def _understand(self, message: dict[str, Any]) -> str:
+        """Note what the keeper says, and return its first word."""
+        word, value = next(iter(message.items()))
+        if word == "started":
+            self._begin_step(*message["streams"])
+        elif word == "refused":
+            raise _refusal(int(value), str(message["file"]))
+        elif word == "ended":
+            seconds = round(time.monotonic() - self._began, 3)
+            self._note(exit=from_plain(value, ExitStatus), seconds=seconds)
+        elif word == "swept":
+            self.left_behind += int(value)
+        elif word == "over":
+            self.cpu_s = float(value)
+            self._over = True
+        return word
+
+    def _begin_step(self, stdout: int, stderr: int) -> None:
+        self._number += self.steps[self._number].exit is not None
+        self._began = time.monotonic()
+        self._note(stdout_from=stdout, stderr_from=stderr)
+
+    def _note(self, **what: Any) -> None:
+        self.steps[self._number] = replace(self.steps[self._number], **what)
+
+    def ask_to_finish(self, soft: SoftStop) -> None:
+        """Ask the program in the way that the experiment knows to finish early."""
+        if soft.file is not None:
+            (self.directory / soft.file).touch()
+        if soft.signal is not None:
+            self._order({"signal": int(signal.Signals[soft.signal])})
 
     def stop(self, grace_s: float) -> None:
         """Ask for the end of the whole tree: SIGTERM now, SIGKILL after `grace_s`."""
         self._ended_by = time.monotonic() + grace_s + KEEPER_PATIENCE_S
+        self._order({"stop": grace_s})
+
+    def _order(self, order: dict[str, float]) -> None:
         with contextlib.suppress(BrokenPipeError):  # the keeper has just ended: nothing is left to stop
-            os.write(self._orders, json.dumps({"stop": grace_s}).encode() + b"\n")
+            os.write(self._orders, json.dumps(order).encode() + b"\n")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -169,23 +217,24 @@ class Payload:
         """The keeper was killed from outside: its orphans are ours now, and end here."""
         self._over = True
         if self.exit is None:
-            self.exit = ExitStatus(signal="SIGKILL")
+            self._number = [step.exit for step in self.steps].index(None)
+            self._note(exit=ExitStatus(signal="SIGKILL"))
         while left := [
             process for process in psutil.Process().children(recursive=True) if process.pid != self.keeper_pid
         ]:
-            keeper.signal_all(left, signal.SIGKILL)
+            signal_all(left, signal.SIGKILL)
             psutil.wait_procs(left, timeout=keeper.SWEEP_STEP_S)  # reaps the zombies among them too
 
 
-def command_line(job: Job) -> tuple[str, ...]:
-    """The job's command, started by bash after the setup script if there is one. Nothing else goes through a shell."""
-    if job.setup is None:
-        return job.command
-    return ("/bin/bash", "-c", _SOURCE_AND_EXEC, "bash", *job.command)
+def command_line(step: Step) -> tuple[str, ...]:
+    """The step's command, started by bash after its setup script if it has one. Nothing else goes through a shell."""
+    if step.setup is None:
+        return step.command
+    return ("/bin/bash", "-c", _SOURCE_AND_EXEC, "bash", *step.command)
 
 
-def _setup_variable(job: Job) -> dict[str, str]:
-    return {} if job.setup is None else {"PILOTEXT_SETUP": job.setup}
+def _setup_variable(step: Step) -> dict[str, str]:
+    return {} if step.setup is None else {"PILOTEXT_SETUP": step.setup}
 
 
 def _refusal(number: int, file: str) -> PayloadRefusedError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -14,7 +15,12 @@ from pilotext.rules.schema import RuleSet
 T = TypeVar("T")
 
 READ_AT_ONCE = 64 << 20
-"""Bytes of log that are read between two looks at the payload: a fraction of a second, and more than it can write."""
+"""Bytes of log that are read between two looks at the payload: more than it can write meanwhile."""
+
+READ_WITHIN_S = 0.2
+"""And how long at most, where reading is slow: an order to stop waits for it."""
+
+_SLICE = 4 << 20
 
 
 class GuardedScan:
@@ -32,11 +38,25 @@ class GuardedScan:
         """Read what was written since, and say how far the payload is."""
 
         def read() -> Progress:
-            self._scan.read(READ_AT_ONCE)
+            self._read_slices()
             return self._scan.progress()
 
         self._progress = self._guarded(read, self._progress)
         return self._progress
+
+    def catch_up(self, tick: Callable[[], None]) -> None:
+        """Read everything that a payload which has ended has written; `tick` may raise."""
+        while self._guarded(self._read_slices, 0):
+            tick()
+
+    def _read_slices(self) -> int:
+        done, end = 0, time.monotonic() + READ_WITHIN_S
+        while done < READ_AT_ONCE and time.monotonic() < end:
+            size = self._scan.read(_SLICE)
+            done += size
+            if size < _SLICE:
+                break
+        return done
 
     def finish(self, within_s: float = math.inf) -> Matches:
         """Read the rest, as far as there is time; nothing is known of the log if the classifier failed."""

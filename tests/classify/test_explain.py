@@ -36,8 +36,8 @@ def test_a_rule_that_lost_says_to_whom(tmp_path: Path) -> None:
     ("fields", "reason"),
     [
         ({"match": "Out of disk"}, "nearest is stderr:1: it fits up to `Out of `, then `disk` fails"),
-        ({"match": "now", "stream": "stdout"}, "`now` is looked for in stdout, which was not given"),
-        ({"match": "now", "stream": "stdout"}, "`now` fits stderr:1, but is looked for in stdout only"),
+        ({"match": "now", "stream": "*.log"}, "`now` is looked for in *.log, which was not given"),
+        ({"match": "now", "stream": "*.log"}, "`now` fits stderr:1, but is looked for in *.log only"),
         ({"match": "now", "jobs": ["tool"]}, "the rule is for jobs of tool; this one is of mass production"),
         ({"match": "now", "jobs": ["tool"]}, "`now` fits stderr:1"),
         ({"match": "now", "status": "retired"}, "the rule is retired"),

@@ -3,9 +3,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pilotext.classify import LogScan, named_files
+import pytest
+
+from pilotext.classify import LogScan, Matches, follow, named_files
 from pilotext.classify.follow import CHUNK
-from tests.classify.inline import counter, rule, ruleset, verdict
+from tests.classify.inline import counter, logs, rule, ruleset, verdict
 
 KILLED = rule("killed", contains="Killed")
 RULES = ruleset(KILLED, counter("events", r"^Event: (?<n>\d+)", progress=True))
@@ -103,13 +105,36 @@ def test_a_pipe_or_a_folder_is_told_and_never_waited_for(tmp_path: Path) -> None
     assert matches.unread == ("stderr: not a regular file", "stdout: not a regular file")
 
 
+STREAMED = ruleset(
+    rule("on-stdout", contains="Killed", stream="stdout"),
+    rule("on-stderr", contains="Killed", stream="stderr"),
+    counter("seen", r"^Event: (?<n>\d+)"),
+)
+
+
+def streamed(folder: Path, **streams: str) -> Matches:
+    return LogScan(STREAMED, kind="tool", job_type="shell", streams=logs(folder, **streams)).finish()
+
+
 def test_each_rule_looks_at_its_own_stream_only(tmp_path: Path) -> None:
-    (tmp_path / "log").write_text("Killed\n")
-    rules = ruleset(
-        rule("on-stdout", contains="Killed", stream="stdout"), rule("on-stderr", contains="Killed", stream="stderr")
-    )
-    scan = LogScan(rules, kind="tool", job_type="shell", streams={"stderr": tmp_path / "log"})
-    assert [one.rule.id for one in scan.finish().sightings] == ["on-stderr"]
+    found = streamed(tmp_path, stderr="Killed\nEvent: 5\n", stdout="Event: 3\n")
+    assert [one.rule.id for one in found.sightings] == ["on-stderr"]
+    assert [one.rule.id for one in found.astray] == ["on-stdout"]
+    assert found.counters == {"seen": 3}
+
+
+@pytest.mark.parametrize("beside", [{}, {"stdout": ""}])
+def test_one_stream_for_both_is_read_for_both(tmp_path: Path, beside: dict[str, str]) -> None:
+    found = streamed(tmp_path, stderr="Killed\nEvent: 5\n", **beside)
+    assert [one.rule.id for one in found.sightings] == ["on-stdout", "on-stderr"]
+    assert found.counters == {"seen": 5}
+
+
+def test_a_large_log_is_read_for_its_own_stream_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "LARGEST_FOR_BOTH", 10)
+    found = streamed(tmp_path, stderr="Killed\nEvent: 5\n")
+    assert [one.rule.id for one in found.sightings] == ["on-stderr"]
+    assert found.counters == {}
 
 
 def test_rules_of_other_jobs_and_retired_ones_do_not_look(tmp_path: Path) -> None:

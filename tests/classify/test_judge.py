@@ -45,6 +45,26 @@ def test_the_marker_in_the_wrong_stream_proves_nothing(tmp_path: Path) -> None:
     assert verdict(tmp_path, RULES, stdout="", stderr=GOOD).rule == "no-end"
 
 
+def test_the_marker_in_the_only_log_proves_what_it_says(tmp_path: Path) -> None:
+    assert verdict(tmp_path, RULES, stderr=GOOD).verdict == "success"
+
+
+BROKEN = rule("broken", contains="cannot go on", stream="stderr", explains=["bad", "no-end"])
+SPLIT = ruleset(BROKEN, END)
+
+
+@pytest.mark.parametrize("end", ["", "End of Job\n"])
+def test_a_text_in_the_other_stream_is_the_reason_of_a_failure_and_none_of_a_good_job(tmp_path: Path, end: str) -> None:
+    found = verdict(tmp_path, SPLIT, stdout=f"cannot go on\n{end}", stderr="hello\n")
+    assert found.rule == (None if end else "broken")
+
+
+def test_a_status_is_explained_by_a_text_in_the_other_stream(tmp_path: Path) -> None:
+    rules = ruleset(BROKEN, rule("bad", exit={"codes": [1]}))
+    found = verdict(tmp_path, rules, stdout="cannot go on\n", stderr="hello\n", exit=ExitStatus(code=1))
+    assert (found.rule, found.evidence[0].stream) == ("broken", "stdout")
+
+
 @pytest.mark.parametrize("silent", ["reconstruction", "mass production", "oom"])
 def test_a_missing_marker_is_no_failure_for_what_its_rule_excepts(tmp_path: Path, silent: str) -> None:
     end = rule("no-end", absent="End of Job", unless=[silent])

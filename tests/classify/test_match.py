@@ -12,7 +12,7 @@ from pilotext.classify.match import StreamMatcher, Watch
 from pilotext.classify.sighting import Sighting
 from pilotext.rules.patterns import Found, search
 from pilotext.rules.schema import Condition, Rule
-from tests.classify.inline import rule, ruleset, scan, verdict
+from tests.classify.inline import counter, rule, ruleset, scan, verdict
 
 FATAL = rule("fatal", match=r"^FATAL, on .*\n from: (?<file>.*)\n`(?<text>[^']*)", lines=3)
 KILLED = rule("killed", match=r"^(?:.*: )?Killed(?: +(?<command>.*))?$")
@@ -139,3 +139,20 @@ def test_a_long_line_is_quoted_around_the_match(tmp_path: Path) -> None:
     (seen,) = sightings([b"a" * 5000 + b"Killed_here" + b"b" * 5000], rule("killed", contains="Killed_here"))
     assert "Killed_here" in seen.evidence[0].text
     assert len(seen.evidence[0].text) < 1100
+
+
+def test_a_counter_that_runs_wild_is_told_and_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "TIMEOUT_S", 0.05)
+    rules = ruleset(
+        KILLED, counter("wild", r"x(a|aa)+(?<n>\d)$", stream="stderr"), counter("seen", r"^Event: (?<n>\d+)")
+    )
+    log = "xa1\n" + "x" + "a" * 60 + "b\n" + "Killed\n"
+    judged = verdict(tmp_path, rules, stderr=log, stdout="Event: 5\n")
+    assert (judged.rule, judged.counters) == ("killed", {"seen": 5})
+    [told] = [one for one in judged.dropped if one.rule == "counter wild"]
+    assert "on a line of stderr and was given up there" in told.reason
+
+
+def test_a_counter_that_does_not_is_not_told(tmp_path: Path) -> None:
+    judged = verdict(tmp_path, ruleset(counter("seen", r"^Event: (?<n>\d+)")), stdout="Event: 5\n")
+    assert (judged.counters, judged.dropped) == ({"seen": 5}, ())

@@ -99,3 +99,13 @@ def test_cases_are_found_by_their_file_or_by_any_folder_above(tmp_path: Path) ->
     case.write_text("")
     assert case_files([tmp_path]) == case_files([case]) == case_files([tmp_path, case]) == [case.resolve()]
     assert case_files([tmp_path / "a" / "b" / "none"]) == []
+
+
+def test_a_type_of_jobs_that_there_is_not_is_a_problem_of_its_case_alone(tmp_path: Path) -> None:
+    [said] = run(tmp_path, "job_type: mass productoin\nexpect: {verdict: failure}\n")
+    assert said.startswith("1:1: COMPASS has no job type 'mass productoin'. Did you mean 'mass production'?")
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "expect: 3\njob_type: coral\n", "- a\n", "", "job_type: coral\n"])
+def test_a_case_file_that_cannot_be_used_is_a_sentence(tmp_path: Path, text: str) -> None:
+    assert len(run(tmp_path, text)) == 1

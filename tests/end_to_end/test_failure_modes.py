@@ -41,7 +41,7 @@ FAILURES = [
     Failure("hang", 5105, "limit", "retry", 69, "s without progress, the limit is 2", {"stall_s": 2}),
     Failure("ignore-term", 5105, "limit", "retry", 69, "s without progress", {"stall_s": 2}),
     Failure("spin", 5103, "limit", "manual-check", 69, "s of CPU time, the limit is 2", {"cpu_s": 2}),
-    Failure("hang", 5102, "limit", "retry-elsewhere", 69, "s of wall time, the limit is 3", {"wall_s": 3}),
+    Failure("hang", 5102, "limit", "retry-elsewhere", 69, "of the 3 s of wall time that its job has", {"wall_s": 3}),
     Failure("killed-shell", 1246, "killed", "retry", 69, "Killed"),
 ]
 

@@ -92,7 +92,9 @@ def test_a_killed_agent_leaves_no_job_behind_and_the_job_is_done_by_another(serv
     server.agent("--site", SITE, name="another")
     client = server.client("viewer")
     (job,) = jobs(server)
-    wait_for(lambda: client.get(f"/api/v1/jobs/{job.job}", JobPage).attempts[0].state == "lost", server)
+    wait_for(lambda: jobs(server)[0].state == "finished", server)
+    page = client.get(f"/api/v1/jobs/{job.job}", JobPage)
+    assert [(each.state, each.agent) for each in page.attempts] == [("lost", "agent"), ("finished", "another")]
 
 
 @pytest.mark.fault("report", "server away at the end of the job")

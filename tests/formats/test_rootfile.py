@@ -38,7 +38,8 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
 def test_a_whole_file_is_read_through_with_its_entries_counted(root: Path) -> None:
     summary = check(root)
 
-    assert summary == RootSummary(root.stat().st_size, "every branch read", {"phast": 300}, 3)
+    histograms = {"CsEvent/spills": 100.0, "vertex_xy": 100.0}
+    assert summary == RootSummary(root.stat().st_size, "every branch read", {"phast": 300}, 3, histograms=histograms)
 
 
 @pytest.mark.parametrize("branch", ["event", "vertex"])
@@ -177,3 +178,14 @@ def test_a_basket_that_claims_gigabytes_is_damage_and_takes_no_memory(root: Path
 
     assert summary.method == "every branch read"
     assert summary.problem is not None
+
+
+def test_of_an_rntuple_the_entries_are_told_and_that_its_pages_were_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "new.root"
+    with uproot.recreate(path) as file:
+        file.mkrntuple("events", {"number": np.int32}).extend({"number": np.arange(7, dtype=np.int32)})
+        file["spills"] = np.histogram([1.0, 2.0])
+
+    summary = check(path)
+
+    assert (summary.trees, summary.partly, summary.problem) == ({"events": 7}, ("events",), None)

@@ -10,6 +10,7 @@ import msgspec
 from pilotext.messages import ReportAnswer, Submitted
 from pilotext.model import Finding, JobIdentity, Report, Transfer, Verdict
 from pilotext.server.production import models
+from pilotext.server.production.advance import Reason
 from pilotext.server.production.dispatch import Asker, Dispatcher, Lease
 from pilotext.server.production.intake import take_report
 from pilotext.server.production.profiles import profile_of
@@ -19,6 +20,7 @@ from pilotext.server.production.submission.store import store
 
 PARAMETERS = {"production": "prod", "path": "generalprod/", "soft": "soft", "year": 2016}
 SITE = "CERN_COMPASS_PROD"
+WHY = Reason("maria", "I have looked at it")
 
 
 def raw(run: int, chunk: int) -> str:

@@ -99,7 +99,7 @@ class CopyJob:
     def end(self, process: subprocess.Popen[bytes]) -> Report:
         """The report of a job that is over within reasonable time and has left no process."""
         _, stderr = process.communicate(timeout=LONGEST_S)
-        assert stderr == b""
+        assert all(line.startswith("ERROR: COMPASS-") for line in stderr.decode().splitlines()), "more than pilots want"
         report = self.report()
         assert report.exit_status == process.returncode
         assert self.survivors() == []

@@ -57,23 +57,31 @@ def installed_release() -> Release:
 class Pilot:
     """One pilot that takes one job from the server at `url` and `port`; `environment` is added to its own.
 
-    Its files are in `folder`; the job's work directory is `workdir` for PandaID 1.
+    Its files are in `folder`; the job's work directory is `workdir` for PandaID 1. With `queue`, the server says what
+    that queue is; otherwise files do, for a queue of tests.
     """
 
-    def __init__(self, release: Release, folder: Path, port: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, release: Release, folder: Path, port: int, environment: Mapping[str, str], *, queue: str = ""
+    ) -> None:
         self.folder = folder
+        self._queue = queue or QUEUE
         self.log = folder / "pilot.out"
         self._start = folder / "start"
         self.workdir = self._start / "PanDA_Pilot-1"
         self._start.mkdir(parents=True)
         self._write_configuration(release)
         url = "http://127.0.0.1"
+        described = (str(folder / "queuedata.json"), str(folder / "storagedata.json"))
+        if queue:
+            cache = f"{url}:{port}/cache"
+            described = (f"{cache}/schedconfig/{{pandaqueue}}.all.json", f"{cache}/ddmendpoints.json")
         self._command = [
             *own_namespace(),
             *(sys.executable, str(release.folder / "pilot.py")),
-            *("--pilot-user", "generic", "-w", "generic", "-q", QUEUE, "-j", "managed", "-i", "PR"),
-            *("--url", url, "-p", str(port), "--queuedata-url", str(folder / "queuedata.json")),
-            *("--storagedata-url", str(folder / "storagedata.json"), "--use-rucio-traces", "False"),
+            *("--pilot-user", "generic", "-w", "generic", "-q", self._queue, "-j", "managed", "-i", "PR"),
+            *("--url", url, "-p", str(port), "--queuedata-url", described[0]),
+            *("--storagedata-url", described[1], "--use-rucio-traces", "False"),
             *("-t", "-d", "-v", "1", "-x", "1"),
             *release.options(f"{url}:{port}"),
         ]
@@ -83,6 +91,7 @@ class Pilot:
             "NO_CVMFS_OK": "1",
             "no_proxy": "127.0.0.1",
             "LOCAL_AGIS_SCHEDCONF": str(folder / "schedconf.json"),
+            "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
             "HARVESTER_WORKDIR": str(CHECKOUT / "bin"),
             "HARVESTER_PILOT_CONFIG": str(folder / "pilot.cfg"),
             "X509_USER_PROXY": str(folder / "proxy.pem"),
@@ -119,7 +128,7 @@ class Pilot:
         """Queue, storage and heartbeat, by the pilot's own means for each."""
         queue = queuedata()
         (self.folder / "queuedata.json").write_text(json.dumps(queue))
-        (self.folder / "schedconf.json").write_text(json.dumps({QUEUE: queue}))
+        (self.folder / "schedconf.json").write_text(json.dumps({self._queue: queue}))
         (self.folder / "storagedata.json").write_text(json.dumps(storagedata(self.folder)))
         standard = (release.folder / "pilot/util/default.cfg").read_text()
         quick = standard.replace("\nheartbeat: 1800\n", "\nheartbeat: 10\n")
@@ -127,6 +136,11 @@ class Pilot:
             raise RuntimeError(f"{release.folder}: this pilot's heartbeat is configured in another way")
         (self.folder / "pilot.cfg").write_text(quick)
         make_proxy(self.folder / "proxy.pem")
+        # The pilot greps the kernel's log for its pids, which are short in a namespace: any old line would do.
+        dmesg = self.folder / "bin/dmesg"
+        dmesg.parent.mkdir()
+        dmesg.write_text("#!/bin/sh\nexit 0\n")
+        dmesg.chmod(0o755)
 
 
 def own_namespace() -> list[str]:

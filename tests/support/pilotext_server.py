@@ -83,10 +83,13 @@ class ProductionServer:
         env = {**self.env, "PILOTEXT_SERVER": self.url, "PILOTEXT_TOKEN": self.token(role)}
         return subprocess.run([*COMMAND, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
 
-    def agent(self, *words: str, name: str = "agent") -> subprocess.Popen[bytes]:
+    def agent(self, *words: str, name: str = "agent", host: str | None = None) -> subprocess.Popen[bytes]:
+        """An agent; with `host`, on a machine of that name, as far as it can see."""
         env = {**self.env, "PILOTEXT_SERVER": self.url, "PILOTEXT_TOKEN": self.token("agent")}
         folder = self.folder / name
         command: Sequence[str] = [*COMMAND, "agent", "--name", name, "--workdir", str(folder), *words]
+        if host is not None:
+            command = [*_alone_on(host), *command]
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.processes.append(process)
@@ -103,6 +106,12 @@ class ProductionServer:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _alone_on(host: str) -> list[str]:
+    """The words that start a program in the same process, with a host name of its own."""
+    mapped = [] if os.getuid() == 0 else ["--map-root-user"]
+    return ["unshare", *mapped, "--uts", "/bin/sh", "-c", 'hostname "$0" && exec "$@"', host]
 
 
 @contextmanager

@@ -73,15 +73,15 @@ def test_disk_in_the_work_directory_is_limited(keeper_of: int, tmp_path: Path) -
 
 @pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
 @pytest.mark.parametrize(
-    ("limits", "name"),
+    ("limits", "wall_s", "name"),
     [
-        (Limits(wall_s=0.2), "limit-wall"),
-        (Limits(stall_s=0.2), "limit-stall"),
-        (Limits(silence_s=0.2), "limit-silence"),
+        (Limits(), 0.2, "limit-wall"),
+        (Limits(stall_s=0.2), None, "limit-stall"),
+        (Limits(silence_s=0.2), None, "limit-silence"),
     ],
 )
-def test_time_is_limited(keeper_of: int, tmp_path: Path, limits: Limits, name: str) -> None:
-    assert first_finding(Monitor(limits, tmp_path, keeper_of)).name == name
+def test_time_is_limited(keeper_of: int, tmp_path: Path, limits: Limits, wall_s: float | None, name: str) -> None:
+    assert first_finding(Monitor(limits, tmp_path, keeper_of, wall_s=wall_s)).name == name
 
 
 @pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
@@ -90,3 +90,33 @@ def test_output_and_progress_keep_a_slow_payload_alive(keeper_of: int, tmp_path:
     for number in range(8):
         assert monitor.sample(output_bytes=number, progress={"event": number}) is None
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
+@pytest.mark.parametrize(
+    ("limits", "name"),
+    [(Limits(min_free_mb=1e9), "limit-free-disk"), (Limits(output_mb=2), "limit-output")],
+)
+def test_free_disk_and_the_size_of_outputs_are_limited(
+    keeper_of: int, tmp_path: Path, limits: Limits, name: str
+) -> None:
+    (tmp_path / "mDST.root").write_bytes(b"x" * 3_000_000)
+    monitor = Monitor(limits, tmp_path, keeper_of, outputs=[tmp_path / "mDST.root", tmp_path / "not-yet.root"])
+    assert first_finding(monitor).name == name
+
+
+@pytest.mark.parametrize("keeper_of", [IDLE], indirect=True)
+def test_outputs_and_disk_within_their_limits_are_left_alone(keeper_of: int, tmp_path: Path) -> None:
+    (tmp_path / "mDST.root").write_bytes(b"x" * 3_000_000)
+    limits = Limits(min_free_mb=0.001, output_mb=4, processes=5, disk_mb=10)
+    assert Monitor(limits, tmp_path, keeper_of, outputs=[tmp_path / "mDST.root"]).sample(0, {}) is None
+
+
+@pytest.mark.parametrize("keeper_of", [HUNGRY], indirect=True)
+def test_the_account_has_samples_and_what_was_heard_at_the_end(keeper_of: int, tmp_path: Path) -> None:
+    monitor = Monitor(Limits(), tmp_path, keeper_of)
+    monitor.sample(5_000_000, {})
+    usage = monitor.finish(cpu_s=7.5, left_behind=2)
+    assert (usage.cpu_s, usage.left_behind, usage.log_mb, usage.samples) == (7.5, 2, 5.0, 1)
+    assert usage.peak_pss_mb > 80
+    assert usage.average_memory_mb == usage.peak_memory_mb == usage.series.memory_mb[0]

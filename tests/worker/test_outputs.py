@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import uproot
 
+from pilotext.formats import rootfile
+from pilotext.formats.raw import copy_events, iter_headers
 from pilotext.formats.rawmake import make_raw
+from pilotext.formats.rootfile import RootSummary
 from pilotext.model import PLACEHOLDER
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.outputs import Checked, check_inputs, check_outputs
+from pilotext.worker.checked import Checked
+from pilotext.worker.outputs import check_inputs, check_outputs
 from tests.support.jobs import make_job
 
 RAW = "cdr12019-275772.raw"
@@ -122,3 +128,102 @@ def test_a_dump_without_events_counts_as_none_in_a_law(tmp_path: Path) -> None:
 def test_the_law_is_held_with_everything_that_was_counted(tmp_path: Path, law: str, found: list[str]) -> None:
     (tmp_path / "out").write_text("something")
     assert names(of_output(tmp_path, law=law)) == found
+
+
+def root_file(path: Path, entries: int, fills: int) -> None:
+    with uproot.recreate(path) as file:
+        file.mktree("phast", {"event": np.int32}).extend({"event": np.arange(entries, dtype=np.int32)})
+        file["CsEvent/spills"] = np.histogram(np.arange(fills, dtype=float))
+
+
+def merge_of(
+    directory: Path, *, into: tuple[int, int], promised: tuple[int | None, ...] = (None, None), **fields: object
+) -> Checked:
+    """Two chunks of 10 and 20 entries, with 5 and 7 fills, and what was made of them."""
+    names = ["chunk.1.root", "chunk.2.root"]
+    for name, entries, fills in zip(names, (10, 20), (5, 7), strict=True):
+        root_file(directory / name, entries, fills)
+    root_file(directory / "merged.root", *into)
+    inputs = [{"name": name, "sources": ["file:///x"], "events": n} for name, n in zip(names, promised, strict=True)]
+    output = {"name": "merged.root", "kind": "mdst", "check": "root"}
+    job = make_job(type="merging mdst", kind="merging", inputs=inputs, outputs=[output], **fields)
+    checked = check_inputs(job, directory)
+    after = check_outputs(job, directory, {"events_saved": 30, **checked.counters}, no_tick)
+    return Checked([*checked.findings, *after.findings], {**checked.counters, **after.counters})
+
+
+def test_a_merge_that_holds_all_entries_and_fills_of_its_inputs_is_good(tmp_path: Path) -> None:
+    checked = merge_of(tmp_path, into=(30, 12), promised=(10, 20), law="events_saved == sum(inputs.events)")
+    assert names(checked) == []
+    assert checked.counters["inputs.events"] == checked.counters["mdst_entries"] == 30
+
+
+@pytest.mark.parametrize(("into", "lost"), [((20, 12), "tree_entries"), ((30, 7), "histogram_entries")])
+def test_a_merge_that_lost_something_breaks_a_law(tmp_path: Path, into: tuple[int, int], lost: str) -> None:
+    checked = merge_of(tmp_path, into=into)
+    assert names(checked) == ["law-broken"]
+    assert f"merged.{lost} == inputs.{lost}" in checked.findings[0].text
+
+
+def test_a_chunk_unlike_the_catalogue_is_found_before_it_is_merged(tmp_path: Path) -> None:
+    checked = merge_of(tmp_path, into=(30, 12), promised=(10, 21))
+    assert names(checked) == ["input-damaged"]
+    assert "chunk.2.root holds 20 entries, the catalogue promises 21" in checked.findings[0].text
+
+
+def test_a_cut_chunk_is_found_before_it_is_merged(tmp_path: Path) -> None:
+    root_file(tmp_path / "chunk.root", 10, 5)
+    os.truncate(tmp_path / "chunk.root", 2000)
+    job = make_job(type="merging mdst", kind="merging", inputs=[{"name": "chunk.root", "sources": ["file:///x"]}])
+    assert names(check_inputs(job, tmp_path)) == ["input-damaged"]
+
+
+def test_without_a_reader_the_catalogue_stands_for_the_inputs_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_header(path: Path, timeout_s: float, tick: object) -> RootSummary:
+        return RootSummary(path.stat().st_size, "header, size and trailer")
+
+    monkeypatch.setattr(rootfile, "check_in_child", by_header)
+    checked = merge_of(tmp_path, into=(3, 1), promised=(10, 20), law="events_saved == sum(inputs.events)")
+    assert names(checked) == ["output-checked-in-part"]
+    assert checked.counters == {"inputs.events": 30}
+
+
+@pytest.mark.parametrize(("keep", "found"), [(1.0, []), (0.5, ["law-broken", "law-broken"])])
+def test_a_merged_dump_has_all_events_and_bytes_of_its_chunks(tmp_path: Path, keep: float, found: list[str]) -> None:
+    chunks = ["evtdump0-1-275772.raw", "evtdump0-2-275772.raw"]
+    for name in chunks:
+        make_raw(tmp_path / name, run=275772, events=10)
+    parts = chunks if keep == 1.0 else chunks[:1]
+    (tmp_path / "merged.raw").write_bytes(b"".join((tmp_path / name).read_bytes() for name in parts))
+    inputs = [{"name": name, "sources": ["file:///x"]} for name in chunks]
+    output = {"name": "merged.raw", "kind": "dump", "check": "raw"}
+    job = make_job(type="merging dump", kind="merging", inputs=inputs, outputs=[output])
+    before = check_inputs(job, tmp_path)
+    assert names(check_outputs(job, tmp_path, before.counters, no_tick)) == found
+
+
+@pytest.mark.parametrize(("lost", "found"), [(0, []), (1, ["law-broken"])])
+def test_a_filter_has_written_every_event_that_it_keeps(tmp_path: Path, lost: int, found: list[str]) -> None:
+    make_raw(tmp_path / RAW, run=275772, events=40)
+    wanted = [header for header in iter_headers(tmp_path / RAW) if header.random_or_calibration]
+    kept = {header.offset for header in wanted[lost:]}
+    copy_events(tmp_path / RAW, tmp_path / "out.raw", lambda header: header.offset in kept)
+    job = make_job(
+        type="DDD filtering",
+        kind="decoding",
+        inputs=[{"name": RAW, "sources": ["file:///x"]}],
+        outputs=[{"name": "out.raw", "kind": "dump", "check": "raw"}],
+    )
+    before = check_inputs(job, tmp_path)
+    assert before.counters["raw_filtered_events"] == len(wanted) > 1
+    assert names(check_outputs(job, tmp_path, before.counters, no_tick)) == found
+
+
+def test_an_mdst_holds_as_many_entries_as_the_program_says(tmp_path: Path) -> None:
+    root_file(tmp_path / "mDST.root", 29, 1)
+    output = {"name": "mDST.root", "kind": "mdst", "check": "root"}
+    job = make_job(type="mass production", kind="reconstruction", outputs=[output])
+    assert names(check_outputs(job, tmp_path, {"events_written": 30}, no_tick)) == ["law-broken"]
+    assert names(check_outputs(job, tmp_path, {"events_written": 29}, no_tick)) == []

@@ -9,14 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from pilotext.model import ExitStatus
+from pilotext.model import ExitStatus, SoftStop
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.keeper import descendants
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError, command_line
+from pilotext.worker.processes import descendants
 from tests.support.jobs import make_job
 
 PATIENCE_S = 20.0
@@ -24,6 +25,13 @@ PATIENCE_S = 20.0
 
 def run_to_end(directory: Path, *command: str, **fields: object) -> Payload:
     with Payload(make_job(command=list(command), **fields), directory, os.environ) as payload:
+        payload.start(no_tick)
+        assert payload.wait(PATIENCE_S)
+    return payload
+
+
+def run_steps(directory: Path, steps: list[Any], **fields: object) -> Payload:
+    with Payload(make_job(command=[], steps=steps, **fields), directory, os.environ) as payload:
         payload.start(no_tick)
         assert payload.wait(PATIENCE_S)
     return payload
@@ -99,7 +107,8 @@ def test_a_setup_script_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_without_a_setup_script_no_shell_is_involved() -> None:
-    assert command_line(make_job(command=["/x/coral.exe", "$HOME; true"])) == ("/x/coral.exe", "$HOME; true")
+    (step,) = make_job(command=["/x/coral.exe", "$HOME; true"]).programs
+    assert command_line(step) == ("/x/coral.exe", "$HOME; true")
 
 
 @pytest.mark.parametrize(
@@ -219,3 +228,96 @@ def test_the_cpu_time_of_ended_children_is_counted(tmp_path: Path) -> None:
     burn = "import time\nwhile time.process_time() < 0.3: pass"
     payload = run_to_end(tmp_path, "/bin/bash", "-c", f"{sys.executable} -c '{burn}'; true")
     assert payload.cpu_s >= 0.3
+
+
+def test_steps_run_one_after_the_other_into_the_same_streams(tmp_path: Path) -> None:
+    steps = [
+        {
+            "name": "filter",
+            "command": ["/bin/bash", "-c", "echo $WHO; echo of $WHO >&2"],
+            "environment": {"WHO": "ddd"},
+        },
+        {"name": "reconstruct", "command": ["/bin/bash", "-c", "echo $WHO"]},
+    ]
+    payload = run_steps(tmp_path, steps, environment={"WHO": "coral"})
+    assert [(step.name, step.exit) for step in payload.steps] == [
+        ("filter", ExitStatus(code=0)),
+        ("reconstruct", ExitStatus(code=0)),
+    ]
+    assert (tmp_path / STDOUT_NAME).read_text() == "ddd\ncoral\n"
+    assert (payload.steps[1].stdout_from, payload.steps[1].stderr_from) == (4, 7)
+    assert payload.exit == ExitStatus(code=0)
+
+
+def test_the_first_step_that_fails_ends_the_payload(tmp_path: Path) -> None:
+    steps = [
+        {"name": "one", "command": ["/bin/bash", "-c", "setsid sleep 4711.06 & exit 3"]},
+        {"name": "two", "command": ["/usr/bin/touch", "proof"]},
+    ]
+    payload = run_steps(tmp_path, steps)
+    assert payload.exit == ExitStatus(code=3)
+    assert payload.steps[1].exit is None
+    assert payload.steps[1].seconds is None
+    assert not (tmp_path / "proof").exists()
+    assert not sleepers("4711.06")
+
+
+def test_what_a_step_leaves_behind_is_ended_before_the_next_begins(tmp_path: Path) -> None:
+    steps = [
+        {"name": "one", "command": ["/bin/bash", "-c", "setsid sleep 4711.07 &"]},
+        {"name": "two", "command": ["/bin/bash", "-c", "! pgrep -f '^sleep 4711.07$'"]},
+    ]
+    payload = run_steps(tmp_path, steps)
+    assert payload.exit == ExitStatus(code=0)
+    assert payload.left_behind == 1
+
+
+def test_a_later_step_that_cannot_be_started_is_a_finding_and_no_success(tmp_path: Path) -> None:
+    steps = [{"name": "one", "command": ["/bin/true"]}, {"name": "two", "command": ["/nowhere/coral.exe"]}]
+    payload = Payload(make_job(command=[], steps=steps), tmp_path, os.environ)
+    with payload, pytest.raises(PayloadRefusedError, match=r"/nowhere/coral\.exe"):
+        payload.start(no_tick)
+        payload.wait(PATIENCE_S)
+    assert payload.exit is None
+
+
+def test_a_keeper_killed_between_two_steps_is_no_success(tmp_path: Path) -> None:
+    steps = [{"name": "one", "command": ["/bin/true"]}, {"name": "two", "command": ["sleep", "4711.08"]}]
+    with Payload(make_job(command=[], steps=steps), tmp_path, os.environ) as payload:
+        payload.start(no_tick)
+        until(lambda: sleepers("4711.08"))
+        os.kill(payload.keeper_pid, signal.SIGKILL)
+        assert payload.wait(PATIENCE_S)
+    assert payload.exit == ExitStatus(signal="SIGKILL")
+
+
+def test_a_program_is_asked_to_finish_by_a_signal_that_only_it_gets(tmp_path: Path) -> None:
+    script = (
+        "trap 'echo finished; exit 0' USR1; (trap 'echo not me' USR1; echo ready; while :; do sleep 0.05; done) & wait"
+    )
+    with Payload(make_job(command=["/bin/bash", "-c", script]), tmp_path, os.environ) as payload:
+        payload.start(no_tick)
+        until(lambda: (tmp_path / STDOUT_NAME).read_text() == "ready\n")
+        payload.ask_to_finish(SoftStop(signal="SIGUSR1"))
+        assert payload.wait(PATIENCE_S)
+    assert payload.exit == ExitStatus(code=0)
+    assert (tmp_path / STDOUT_NAME).read_text() == "ready\nfinished\n"
+
+
+def test_a_program_is_asked_to_finish_by_a_file(tmp_path: Path) -> None:
+    script = "until [ -e please-stop ]; do sleep 0.02; done; exit 7"
+    with Payload(make_job(command=["/bin/bash", "-c", script]), tmp_path, os.environ) as payload:
+        payload.start(no_tick)
+        payload.ask_to_finish(SoftStop(file="please-stop"))
+        assert payload.wait(PATIENCE_S)
+    assert payload.exit == ExitStatus(code=7)
+
+
+def test_a_stopped_program_takes_the_request_to_finish(tmp_path: Path) -> None:
+    script = "trap 'exit 0' USR1; echo ready; kill -STOP $$; while :; do sleep 0.05; done"
+    with Payload(make_job(command=["/bin/bash", "-c", script]), tmp_path, os.environ) as payload:
+        payload.start(no_tick)
+        until(lambda: (tmp_path / STDOUT_NAME).read_text() == "ready\n")
+        payload.ask_to_finish(SoftStop(signal="SIGUSR1"))
+        assert payload.wait(PATIENCE_S)
+    assert payload.exit == ExitStatus(code=0)

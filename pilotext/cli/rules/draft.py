@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext import decode
 from pilotext.cli import classify
-from pilotext.errors import UsageError
+from pilotext.errors import FieldError, UsageError
 from pilotext.model import Evidence, Report, Verdict
 from pilotext.rules.draft import draft
 from pilotext.rules.loader import load_rules
 from pilotext.rules.nearest import lines_of
 
 AROUND = 10
+SIGNATURE = re.compile("[0-9a-f]{16}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("report", nargs="?", type=Path, metavar="REPORT", help="a job.report.json with a signature")
+    parser.add_argument(
+        "report", nargs="?", metavar="REPORT", help="a job.report.json with a signature, or a signature (see --reports)"
+    )
+    parser.add_argument(
+        "--reports",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="where to look for a signature's report",
+    )
     classify.add_case_arguments(parser)
     parser.add_argument("--line", metavar="STREAM:N", help="the line that tells the reason, stderr:812")
 
@@ -27,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a rule file; it goes through `rules lint` and `rules test` as it is."""
     if options.report is not None:
-        report = _report(options.report)
+        report = _report(_file_of(options.report, options.reports))
         options.experiment, verdict = report.job.experiment, report.verdict
     ruleset = load_rules(options.experiment, options.rules)
     if options.report is None:
@@ -36,6 +49,33 @@ def run(options: argparse.Namespace) -> int:
     since = time.strftime("%Y-%m-%d", time.gmtime())
     sys.stdout.write(draft(evidence, ruleset, since=since, signature=verdict.signature or ""))
     return 0
+
+
+def _file_of(word: str, folders: Sequence[Path]) -> Path:
+    """The report that is meant: a file, or the newest one below these folders that has such a signature."""
+    if Path(word).exists() or not SIGNATURE.fullmatch(word):
+        return Path(word)
+    if not folders:
+        advice = "Name a folder that holds a report with this signature: --reports DIR."
+        raise UsageError(f"{word} is a signature; it names a failure, and holds no line of it.", advice=advice)
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise UsageError(f"{missing[0]}: there is no such folder.")
+    files = (file for folder in folders for file in folder.rglob("*.json") if file.is_file())
+    found = [file for file in files if word.encode() in file.read_bytes() and _signed(file) == word]
+    if not found:
+        raise UsageError(
+            f"no report below {', '.join(map(str, folders))} has the signature {word}.",
+            advice="Take a report of such a job from its log archive.",
+        )
+    return max(found, key=lambda file: file.stat().st_mtime)
+
+
+def _signed(file: Path) -> str | None:
+    """The signature in a report; None for a file that is something else."""
+    try:
+        return decode.from_json(file.read_bytes(), Report, where=str(file)).verdict.signature
+    except FieldError:
+        return None
 
 
 def _report(path: Path) -> Report:

@@ -1,17 +1,32 @@
-"""Who calls: tokens, kept as their SHA-256, and looked up at most every few seconds each."""
+"""Who calls: tokens, kept as their SHA-256, and looked up at most every few seconds each.
+
+Who guesses is stopped: after some wrong tokens from an address, one that this process has never found good is refused
+there without being looked up. Those that were good before are looked at as always, whoever shares their address.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Mapping
+from typing import Any
 
-from pilotext.server.api.endpoint import ANYONE, Caller, Endpoint
+from pilotext.server.api.endpoint import ANYONE, Caller, Role
+from pilotext.server.api.limits import Limiter, Recent
 from pilotext.server.production.models import Token
 from pilotext.server.production.models.common import now
+from pilotext.server.production.people import role_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.tokens import fingerprint
 
 REMEMBERED_S = 5.0
 """So long a token that was revoked may still work."""
+
+WRONG = Limiter(per_s=0.5, burst=20)
+"""Wrong tokens and passwords from one address."""
+
+PEOPLE = Limiter(per_s=200, burst=1000)
+"""Requests with one token, or without any from one address; agents and attempts are bounded by their leases."""
 
 _MOST = 10_000
 _MAY = {
@@ -20,9 +35,11 @@ _MAY = {
     "manager": frozenset({"viewer", "expert", "manager"}),
     "agent": frozenset({"agent"}),
 }
+_BEHIND_PROXY = os.environ.get("PILOTEXT_BEHIND_PROXY", "") == "1"
 
 _known: dict[str, tuple[float, Caller]] = {}
 _lock = threading.Lock()
+_good = Recent()
 
 
 def bearer(header: str) -> str:
@@ -31,38 +48,89 @@ def bearer(header: str) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def admit(endpoint: Endpoint, token: str) -> Caller:
-    """The caller. Raises RefusalError when the token is not good for this endpoint."""
-    if endpoint.role == "anyone":
+def address_of(environ: Mapping[str, Any]) -> str:
+    """Where a request comes from; behind a proxy of ours, what that says (the last entry is its own)."""
+    if _BEHIND_PROXY:
+        return str(environ.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
+    return str(environ.get("REMOTE_ADDR", ""))
+
+
+def admit(role: Role, token: str, address: str) -> Caller:
+    """The caller. Raises RefusalError when the token is not good for this role, or its owner asks too often.
+
+    The token of an attempt, or its ticket, is looked at where the attempt is read.
+    """
+    if role == "anyone":
+        _not_too_often(address)
         return ANYONE
     if not token:
         raise RefusalError("unauthorized", "a token is needed: Authorization: Bearer TOKEN.")
-    if endpoint.role == "attempt":
-        return Caller("attempt", "attempt")
-    caller = _caller(fingerprint(token))
-    if endpoint.role not in _MAY[caller.role]:
-        raise RefusalError("forbidden", f"this is for the role {endpoint.role}; the token has the role {caller.role}.")
+    kept = fingerprint(token)
+    if kept not in _good and not WRONG.has_left(address):
+        raise RefusalError("too-many", "there were too many wrong tokens from this address; try again later.")
+    if role in ("attempt", "ticket"):
+        return Caller(role, role)
+    caller = _caller(kept, address)
+    if caller.role != "agent":
+        _not_too_often(kept)
+    if role not in _MAY[caller.role]:
+        raise RefusalError("forbidden", f"this is for the role {role}; the token has the role {caller.role}.")
     return caller
 
 
+def proved(token: str) -> None:
+    """The token of an attempt was good."""
+    _good.add(fingerprint(token))
+
+
+def failed(token: str, address: str) -> None:
+    """The token of an attempt was wrong."""
+    _good.discard(fingerprint(token))
+    WRONG.spend(address)
+
+
 def forget() -> None:
-    """Look every token up anew."""
+    """Look every token up anew, and hold nothing against anybody."""
     with _lock:
         _known.clear()
+    _good.clear()
+    WRONG.forget()
+    PEOPLE.forget()
 
 
-def _caller(kept: str) -> Caller:
+def _not_too_often(key: str) -> None:
+    if not PEOPLE.spend(key):
+        raise RefusalError("too-many", f"more than {PEOPLE.per_s:g} requests a second; ask less often.")
+
+
+def _caller(kept: str, address: str) -> Caller:
     at = now()
     with _lock:
         found = _known.get(kept)
     if found is not None and found[0] > at:
         return found[1]
-    row = Token.objects.filter(token=kept, revoked=None).first()
-    if row is None or (row.expires is not None and row.expires <= at):
+    row = Token.objects.select_related("user").filter(token=kept, revoked=None).first()
+    role = _role(row, at)
+    if row is None or role is None:
+        _good.discard(kept)
+        WRONG.spend(address)
         raise RefusalError("unauthorized", "this token is not known, has expired, or was revoked.")
-    caller = Caller(row.label, row.role, row.site_id)
+    caller = Caller(row.label, role, row.site_id)
+    _good.add(kept)
     with _lock:
         if len(_known) >= _MOST:
             _known.clear()
         _known[kept] = (at + REMEMBERED_S, caller)
     return caller
+
+
+def _role(row: Token | None, at: float) -> str | None:
+    """What the token may do now: never more than its user may."""
+    if row is None or (row.expires is not None and row.expires <= at):
+        return None
+    if row.user is None:
+        return row.role
+    mine = role_of(row.user)
+    if mine is None or row.role not in _MAY[mine]:
+        return mine
+    return row.role

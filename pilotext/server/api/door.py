@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,6 +19,8 @@ from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.production.refusal import RefusalError
 
 log = logging.getLogger("pilotext.api")
+
+_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 Environ = dict[str, Any]
 
@@ -61,17 +64,24 @@ class Door:
         return [body]
 
     def _answer(self, environ: Environ) -> tuple[Endpoint | None, str, bytes]:
-        endpoint = None
+        endpoint, token = None, ""
         try:
             endpoint, path = self._find(environ["REQUEST_METHOD"], environ.get("PATH_INFO", ""))
-            token = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
-            caller = auth.admit(endpoint, token)
-            raw = read_body(environ, endpoint.limit) if endpoint.method == "POST" else b""
             query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+            token = auth.bearer(environ.get("HTTP_AUTHORIZATION", ""))
+            if endpoint.role == "ticket":
+                token = query.get("ticket", "")
+            caller = auth.admit(endpoint.role, token, auth.address_of(environ))
+            raw = read_body(environ, endpoint.limit) if endpoint.method == "POST" else b""
+            refuse_nul(raw, *path.values(), *query.values())
             body = endpoint.decode_query(query) if endpoint.query is not None else endpoint.decode(raw)
             answer = endpoint.function(Call(path, query, body, raw, token, caller))
+            if endpoint.role in ("attempt", "ticket"):
+                auth.proved(token)
             return endpoint, "200 OK", _encode(answer)
         except RefusalError as error:
+            if error.kind == "forbidden" and endpoint is not None and endpoint.role in ("attempt", "ticket"):
+                auth.failed(token, auth.address_of(environ))
             return endpoint, STATUS[error.kind], _encode(Problem(error.kind, error.message))
         except Exception:  # the boundary
             log.exception("%s %s failed", environ.get("REQUEST_METHOD"), endpoint.path if endpoint else "")
@@ -101,6 +111,12 @@ def _matched(segments: Sequence[str], words: Sequence[str]) -> dict[str, str] | 
         elif segment != word:
             return None
     return path
+
+
+def refuse_nul(raw: bytes, *texts: str) -> None:
+    """Raise RefusalError for a character U+0000, which no name has and PostgreSQL cannot store."""
+    if _ESCAPED_NUL.search(raw) or any("\0" in text for text in texts):
+        raise RefusalError("invalid", "the character U+0000 must not be in any text.")
 
 
 def read_body(environ: Environ, limit: int) -> bytes:

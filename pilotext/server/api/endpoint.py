@@ -12,8 +12,9 @@ from pilotext import decode
 from pilotext.errors import FieldError
 from pilotext.server.production.refusal import RefusalError
 
-Role = Literal["anyone", "attempt", "agent", "viewer", "expert", "manager"]
-"""Who may call: `attempt` is whoever holds the token of the attempt in the path, which the function itself checks."""
+Role = Literal["anyone", "attempt", "ticket", "agent", "viewer", "expert", "manager"]
+"""Who may call: `attempt` is whoever holds the token of the attempt in the path, `ticket` whoever has one for it in the
+query; the function itself checks these."""
 
 KILO = 1024
 MEGA = 1024 * KILO

@@ -51,7 +51,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any], components: dict[s
             "200": {"description": "done", "content": {"application/json": {"schema": schema_of[endpoint.answer]}}},
             **{status: {"description": text, "content": refused} for status, text in _REFUSALS.items()},
         },
-        "security": [] if endpoint.role == "anyone" else [{"token": []}],
+        "security": [] if endpoint.role in ("anyone", "ticket") else [{"token": []}],
         "x-role": endpoint.role,
     }
     if endpoint.body is not None:
@@ -69,5 +69,9 @@ def _in_path(endpoint: Endpoint) -> list[dict[str, Any]]:
 def _in_query(endpoint: Endpoint, components: dict[str, Any]) -> list[dict[str, Any]]:
     if endpoint.query is None:
         return []
-    fields = components[endpoint.query.__name__]["properties"]
-    return [{"name": name, "in": "query", "required": False, "schema": schema} for name, schema in fields.items()]
+    record = components[endpoint.query.__name__]
+    needed = record.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in needed, "schema": schema}
+        for name, schema in record["properties"].items()
+    ]

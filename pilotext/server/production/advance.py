@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from django.db import models, transaction
 
-from pilotext.server.production.models import Attempt, Event, Job, MergeGroup, Product, Task
+from pilotext.server.production.models import Attempt, Event, Job, LogArchive, MergeGroup, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import Machine
 from pilotext.server.rows import change, insert_rows
@@ -24,6 +24,7 @@ _TASK_OF: dict[type[models.Model], str] = {
     Attempt: "task_id",
     Product: "task_id",
     MergeGroup: "product__task_id",
+    LogArchive: "task_id",
 }
 
 

@@ -53,7 +53,7 @@ def follow_failure(attempt: Attempt, fault: Fault, why: str, **changes: object) 
 def _history(attempt: Attempt) -> History:
     earlier = attempt.job.tries.exclude(pk=attempt.pk).filter(state__in=("failed", "lost")).order_by("number")
     faults = tuple(
-        ("lost", "") if state == "lost" else (cause, action)
+        ("lost", "") if state == "lost" and not cause else (cause, action)
         for state, cause, action in earlier.values_list("state", "cause", "action")
     )
     limits = profile_of(attempt.task.experiment.name).type(attempt.job.type).limits

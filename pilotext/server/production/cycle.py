@@ -13,14 +13,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 from pilotext.server.production.leases import expire_leases
 from pilotext.server.production.machines.agent import forget_agents
+from pilotext.server.production.machines.archiving import make_archives, plan_archives
+from pilotext.server.production.machines.checking import check_merged
+from pilotext.server.production.machines.cleaning import clean_logs, clean_products, finish_archiving
 from pilotext.server.production.machines.job import ready_without_staging
+from pilotext.server.production.machines.keeping import keep_products
+from pilotext.server.production.machines.merging import dissolve_merges, finish_merges, start_merges
+from pilotext.server.production.machines.recall import ask_for_files, give_back_files, look_at_files, poll_files
+from pilotext.server.production.machines.staging import plan_staging
 from pilotext.server.production.machines.task import end_cancelled, finish_tasks
 
 log = logging.getLogger("pilotext.cycle")
+
+STOP_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -30,12 +39,29 @@ class Step:
     name: str
     work: Callable[[], int]
     every_s: float = 1.0
+    lane: str = ""
+    """Steps of another lane, which wait for storage systems, do not keep the others waiting."""
 
 
 STEPS: tuple[Step, ...] = (
     Step("leases", expire_leases),
     Step("cancelled", end_cancelled),
     Step("ready", ready_without_staging),
+    Step("staging", plan_staging),
+    Step("ask", ask_for_files, lane="tape"),
+    Step("poll", poll_files, lane="tape"),
+    Step("look", look_at_files, every_s=60.0, lane="tape"),
+    Step("give back", give_back_files, every_s=5.0, lane="tape"),
+    Step("dissolve", dissolve_merges),
+    Step("merge", start_merges),
+    Step("merged", finish_merges),
+    Step("check", check_merged),
+    Step("keep", keep_products, lane="copies"),
+    Step("archives", plan_archives),
+    Step("archive", make_archives, lane="copies"),
+    Step("clean", clean_products, lane="copies"),
+    Step("clean logs", clean_logs, lane="copies"),
+    Step("archived", finish_archiving),
     Step("agents", forget_agents, every_s=30.0),
     Step("done", finish_tasks),
 )
@@ -47,16 +73,38 @@ def run_once(steps: tuple[Step, ...] = STEPS) -> dict[str, int]:
 
 
 def run_until(stop: threading.Event, steps: tuple[Step, ...] = STEPS, *, tick_s: float = 0.2) -> None:
-    """Do every step when it is due, until `stop` is set; a step that has begun is brought to its end."""
+    """Do every step when it is due, until `stop` is set, each lane in a thread of its own.
+
+    A step that has begun is brought to its end, unless it waits for storage for longer than STOP_WITHIN_S.
+    """
+    lanes: dict[str, list[Step]] = {}
+    for step in steps:
+        lanes.setdefault(step.lane, []).append(step)
+    threads = [
+        threading.Thread(target=_run_lane, args=(stop, lane, tick_s), name=f"cycle {name}", daemon=True)
+        for name, lane in lanes.items()
+    ]
+    for thread in threads:
+        thread.start()
+    stop.wait()
+    end = time.monotonic() + STOP_WITHIN_S
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def _run_lane(stop: threading.Event, steps: list[Step], tick_s: float) -> None:
     due = dict.fromkeys((step.name for step in steps), 0.0)
-    while not stop.is_set():
-        for step in steps:
-            if stop.is_set():
-                return
-            if time.monotonic() >= due[step.name]:
-                moved = _done(step)
-                due[step.name] = time.monotonic() + (0.0 if moved > 0 else step.every_s)
-        stop.wait(tick_s)
+    try:
+        while not stop.is_set():
+            for step in steps:
+                if stop.is_set():
+                    return
+                if time.monotonic() >= due[step.name]:
+                    moved = _done(step)
+                    due[step.name] = time.monotonic() + (0.0 if moved > 0 else step.every_s)
+            stop.wait(tick_s)
+    finally:
+        connection.close()
 
 
 def _done(step: Step) -> int:

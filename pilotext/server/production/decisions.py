@@ -9,12 +9,18 @@ from pilotext.server.production.models import Job, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB, TASK
 
-TASK_WORDS = {"start": "running", "pause": "paused", "resume": "running", "cancel": "cancelled"}
+TASK_WORDS = {
+    "start": "running",
+    "pause": "paused",
+    "resume": "running",
+    "cancel": "cancelled",
+    "archive": "archiving",
+}
 JOB_WORDS = ("resend", "accept", "fail", "cancel")
 
 
 def move_task(task: int, word: str, reason: Reason) -> list[int]:
-    """Start, pause, resume or cancel a task. Raises RefusalError for another word, or no such task."""
+    """Start, pause, resume, cancel or archive a task. Raises RefusalError for another word, or no such task."""
     if word not in TASK_WORDS:
         raise _no_such_word(word, list(TASK_WORDS))
     rows = Task.objects.filter(pk=task)

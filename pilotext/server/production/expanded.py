@@ -37,7 +37,14 @@ def expand(
 def _merge(experiment: profile.Experiment, task: models.Task, job: models.Job, facts: AttemptFacts) -> Job:
     group = job.group
     inputs = [
-        Input(name=output.name, sources=(output.url,), size=output.size, adler32=output.adler32, events=output.events)
+        Input(
+            name=output.name,
+            sources=(output.url,),
+            size=output.size,
+            adler32=output.adler32,
+            # Of histograms it is the entries of everything in the file, which no reader takes for its events.
+            events=None if output.kind == "hist" else output.events,
+        )
         for output in group.inputs.order_by("job__chunk", "job_id")
     ]
     return merge_job(experiment, task_facts(task), inputs, facts, merge=job.product, number=group.number)

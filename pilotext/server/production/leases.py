@@ -6,12 +6,14 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from pilotext.decode import from_plain
 from pilotext.messages import Heartbeat, HeartbeatAnswer
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, advance_one
 from pilotext.server.production.consequence import follow_failure
 from pilotext.server.production.models import Attempt, Job
 from pilotext.server.production.models.common import now
+from pilotext.server.production.pilot_verdict import PilotSaid, verdict_without_report
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.production.tokens import same
@@ -41,11 +43,11 @@ def attempt_of(attempt_id: int, token: str, *, lock: bool = False) -> Attempt:
 
 def heartbeat(attempt_id: int, token: str, beat: Heartbeat) -> HeartbeatAnswer:
     """Renew the lease of an attempt that is alive, and tell it whether to go on."""
-    return transact(lambda: _heartbeat(attempt_id, token, beat))
+    return transact(lambda: renew(attempt_of(attempt_id, token, lock=True), beat))
 
 
-def _heartbeat(attempt_id: int, token: str, beat: Heartbeat) -> HeartbeatAnswer:
-    attempt = attempt_of(attempt_id, token, lock=True)
+def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
+    """The same for an attempt that is locked, whoever speaks for it."""
     at = now()
     if attempt.state == "lost":
         _revive(attempt)
@@ -90,7 +92,23 @@ def _expire_some() -> int:
     )
     rows = list(expired)
     for attempt in rows:
-        why = f"nothing heard of attempt {attempt.number} for {at - attempt.seen:.0f} s"
-        advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), "lost", Reason("dispatch", why), ended=at)
-        follow_failure(attempt, ("lost", ""), why)
+        _lose(attempt, at)
     return len(rows)
+
+
+def _lose(attempt: Attempt, at: float) -> None:
+    """Lost, not failed, also by its pilot's word: a report that comes after all still counts until the job is sent."""
+    row = Attempt.objects.filter(pk=attempt.pk)
+    to = "cancelled" if attempt.job.state == "cancelled" else "lost"
+    if not attempt.pilot_said:
+        why = f"nothing heard of attempt {attempt.number} for {at - attempt.seen:.0f} s"
+        advance(ATTEMPT, row, to, Reason("dispatch", why), ended=at)
+        follow_failure(attempt, ("lost", ""), why)
+        return
+    said = from_plain(attempt.pilot_said, PilotSaid)
+    verdict = verdict_without_report(said, attempt.task.experiment.name)
+    told = {"verdict": verdict.verdict, "code": verdict.code, "code_number": verdict.number, "cause": verdict.cause}
+    told |= {"action": verdict.action, "rule": verdict.rule, "diag": verdict.diag, "exit_status": said.payload_status}
+    advance(ATTEMPT, row, to, Reason("dispatch", f"no report came; {verdict.diag}"), ended=at, **told)
+    fault = (verdict.cause or "", verdict.action or "")
+    follow_failure(attempt, fault, verdict.diag, code=verdict.code or "")

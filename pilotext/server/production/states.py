@@ -68,13 +68,13 @@ ATTEMPT = Machine(
 PRODUCT = Machine(
     "product",
     {
-        "waiting": ("merging", "manual", "merged"),  # for the chunks of its run
+        "waiting": ("merging", "manual", "merged"),  # for the chunks of its run; merged at once without any to merge
         "merging": ("merged", "waiting", "manual"),
         "merged": ("checked", "waiting", "manual"),
         "checked": ("copying", "kept", "waiting", "manual"),
         "copying": ("kept", "checked", "waiting", "manual"),
         "kept": ("cleaned", "waiting", "manual"),  # verified on its final storage
-        "cleaned": (),  # the chunk files are gone
+        "cleaned": ("waiting",),  # the chunk files are gone; all jobs of the run are sent again together
         "manual": ("waiting", "merging", "merged", "checked"),
     },
 )
@@ -97,6 +97,16 @@ STAGED_FILE = Machine(
         "online": ("released", "wanted"),
         "failed": ("wanted", "released"),
         "released": ("wanted",),
+    },
+)
+
+ARCHIVE = Machine(
+    "log archive",
+    {
+        "wanted": ("kept", "manual"),
+        "kept": ("cleaned",),  # verified where it is kept
+        "cleaned": (),  # the log files that it holds are gone
+        "manual": ("wanted",),
     },
 )
 

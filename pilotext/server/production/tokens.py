@@ -6,9 +6,14 @@ import hashlib
 import hmac
 import secrets
 
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
+
 from pilotext.errors import UsageError
 from pilotext.server.database import transact
 from pilotext.server.production import models
+from pilotext.server.production.advance import Reason, record
+from pilotext.server.production.models.common import now
 
 
 def make_token() -> str:
@@ -24,12 +29,48 @@ def same(token: str, kept: str) -> bool:
     return hmac.compare_digest(fingerprint(token), kept)
 
 
-def issue(label: str, role: str, site: str | None = None) -> str:
-    """Make a token for the API and return it; it cannot be looked up later. Raises UsageError for an unknown site."""
+OPERATOR = Reason("operator", "made at the console")
+
+
+def issue(
+    label: str,
+    role: str,
+    site: str | None = None,
+    *,
+    user: str | None = None,
+    good_for_s: float | None = None,
+    by: Reason = OPERATOR,
+) -> str:
+    """Make a token for the API and return it; it cannot be looked up later.
+
+    One that belongs to a user may never more than the user may. Raises UsageError for an unknown site or user.
+    """
     where = models.Site.objects.filter(name=site).first() if site else None
     if site and where is None:
         raise UsageError(f"there is no site {site!r}.", advice="Sites come with the first task of their experiment.")
+    owner = User.objects.filter(username=user).first() if user else None
+    if user and owner is None:
+        raise UsageError(f"there is no user {user!r}.", advice="Make one with `pilotext server user`.")
     token = make_token()
-    row = models.Token(token=fingerprint(token), label=label, role=role, site=where)
-    transact(row.save)
+    expires = None if good_for_s is None else now() + good_for_s
+    row = models.Token(token=fingerprint(token), label=label, role=role, site=where, user=owner, expires=expires)
+
+    def save() -> None:
+        row.save()
+        record("token", role, Reason(by.who, f"{label}: {by.why}"), [(row.pk, "", None)])
+
+    transact(save)
     return token
+
+
+def revoke(tokens: QuerySet[models.Token], by: Reason) -> list[int]:
+    """End tokens; returns the ids of those that were good until now."""
+
+    def end() -> list[int]:
+        rows = list(tokens.filter(revoked=None).select_for_update())
+        models.Token.objects.filter(pk__in=[row.pk for row in rows]).update(revoked=now())
+        for row in rows:
+            record("token", "revoked", Reason(by.who, f"{row.label}: {by.why}"), [(row.pk, row.role, None)])
+        return [row.pk for row in rows]
+
+    return transact(end)

@@ -96,3 +96,39 @@ def test_what_gives_no_rule_is_refused(
 ) -> None:
     assert main(["rules", "draft", *(str(stderr) if word == "LOG" else word for word in words)]) == 64
     assert said in capfd.readouterr().err
+
+
+def reported(folder: Path, signature: str) -> Path:
+    evidence = (Evidence("", "stderr", 2, 20, LINE, ("reading the geometry",)),)
+    verdict = Verdict(verdict="failure", evidence=evidence, signature=signature)
+    path = folder / "spool" / "job.report.json"
+    path.parent.mkdir(exist_ok=True)
+    job = JobIdentity("COMPASS", "coral", "reconstruction", "t", 1, 1, None, None, None)
+    report = Report(pilotext="1", job=job, state="failed", phase="report", exit_status=66, verdict=verdict, started=0)
+    path.write_bytes(msgspec.json.encode(report))
+    (path.parent / "other.json").write_text(f'{{"signature": "{signature}"}}')
+    return path.parent
+
+
+def test_a_signature_is_looked_up_in_the_reports(pack: Pack, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    spool = reported(tmp_path, "0123456789abcdef")
+    text = drafted(pack, capfd, "0123456789abcdef", "--reports", str(spool))
+    assert "references: ['signature 0123456789abcdef']" in text
+    assert "CsGeom" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "is a signature; it names a failure, and holds no line of it. Name a folder"),
+        (["--reports", "spool"], "no report below spool has the signature fedcba9876543210"),
+        (["--reports", "nowhere"], "nowhere: there is no such folder."),
+    ],
+)
+def test_a_signature_that_no_report_has_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    reported(tmp_path, "0123456789abcdef")
+    monkeypatch.chdir(tmp_path)
+    assert main(["rules", "draft", "fedcba9876543210", *words]) == 64
+    assert said in capfd.readouterr().err

@@ -132,6 +132,8 @@ def test_a_decision_moves_the_job_and_is_told_with_its_reason() -> None:
         ("DELETE", "/api/v1/tasks", b"", 405),
         ("GET", "/api/v1/jobs?limit=100000", b"", 422),
         ("GET", "/api/v1/jobs?naem=x", b"", 422),
+        ("GET", "/api/v1/jobs?task=a%00", b"", 422),
+        ("POST", "/api/v1/tasks", b'{"task": "a\\u0000"}', 422),
         ("POST", "/api/v1/tasks", b"{", 422),
         ("POST", "/api/v1/tasks", b"[" * 100_000, 422),
         ("POST", "/api/v1/tasks", b'{"task": {"task": {}}}', 422),

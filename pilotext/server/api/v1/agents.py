@@ -12,7 +12,7 @@ from pilotext.messages import (
     LeasedJob,
     ReportAnswer,
 )
-from pilotext.model import Report
+from pilotext.model import Job, Record, Report
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance
@@ -23,6 +23,7 @@ from pilotext.server.production.models import Agent, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import AGENT
+from pilotext.server.production.tickets import fetch_job
 from pilotext.server.rows import ById
 from pilotext.server.settings import LEASE_S
 
@@ -32,6 +33,12 @@ SEEN_EVERY_S = 30.0
 
 dispatcher = Dispatcher()
 _AGENT = ById(lambda: Agent.objects.select_related("site"))
+
+
+class Ticket(Record, frozen=True):
+    """What a pilot's job parameters hold."""
+
+    ticket: str
 
 
 def hello(call: Call) -> AgentWelcome:
@@ -74,6 +81,11 @@ def beat(call: Call) -> HeartbeatAnswer:
     return heartbeat(call.number("attempt"), call.token, call.body)
 
 
+def fetch(call: Call) -> Job:
+    asked: Ticket = call.body
+    return fetch_job(call.number("attempt"), asked.ticket)
+
+
 def report(call: Call) -> ReportAnswer:
     return take_report(call.number("attempt"), call.token, call.raw)
 
@@ -85,6 +97,9 @@ ENDPOINTS = (
     Endpoint("POST", "/api/v1/agents/{agent}/job", "agent", JobAnswer, get_job, "Lease a job.", JobRequest),
     Endpoint(
         "POST", "/api/v1/attempts/{attempt}/heartbeat", "attempt", HeartbeatAnswer, beat, "Renew a lease.", Heartbeat
+    ),
+    Endpoint(
+        "GET", "/api/v1/attempts/{attempt}/job", "ticket", Job, fetch, "A pilot's wrapper gets its job.", query=Ticket
     ),
     Endpoint(
         "POST",

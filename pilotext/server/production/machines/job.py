@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance
@@ -13,7 +13,7 @@ AT_ONCE = 2000
 
 
 def ready_without_staging() -> int:
-    """Defined jobs of running tasks that read nothing from tape may be given out."""
+    """Defined jobs of running tasks that read nothing from tape may be given out; merges never do."""
     done = 0
     while moved := transact(_ready_some):
         done += moved
@@ -21,7 +21,8 @@ def ready_without_staging() -> int:
 
 
 def _ready_some() -> int:
-    ids = Job.objects.filter(task__state="running", task__staging=False, state="defined").values_list("pk", flat=True)
+    on_disk = Q(task__staging=False) | ~Q(product="")
+    ids = Job.objects.filter(on_disk, task__state="running", state="defined").values_list("pk", flat=True)
     rows = Job.objects.filter(pk__in=list(ids[:AT_ONCE]))
     return len(advance(JOB, rows, "ready", Reason("cycle", "its input needs no staging")))
 

@@ -42,6 +42,13 @@ class Attempt(models.Model):
     node = models.TextField(default="")
     leased = models.FloatField(default=now)
     seen = models.FloatField(default=now)
+    pilot = models.TextField(default="")
+    """Whose PanDA pilot has it, by the label of its token; empty for an agent of ours."""
+    pilot_said = models.JSONField(default=dict)
+    """The pilot's last word, as the record `PilotSaid`; empty while there is none."""
+    ticket = models.TextField(default="")
+    """SHA-256 of what fetches the job, with its token, soon after it was given out to a pilot."""
+    fetched = models.FloatField(null=True)
     lease_s = models.FloatField()
     lease_until = models.FloatField()
     stop = models.TextField(default="")
@@ -100,6 +107,8 @@ class Output(models.Model):
     placeholder = models.BooleanField(default=False)
     """It holds no data: the payload wrote none, and the production's placeholder stands for it."""
     state = models.TextField(default="valid")
+    kept = models.TextField(default="")
+    """Where a merged file is kept for good, once it was verified there."""
     group = models.ForeignKey("production.MergeGroup", models.SET_NULL, null=True, related_name="inputs")
     """The merge that it is an input of: one at most, so that no chunk is merged twice."""
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from django.db import models
 
 from pilotext.server.production.models.common import now, only_states_of
-from pilotext.server.production.models.task import Job, Site, Task
-from pilotext.server.production.states import GROUP, PRODUCT, STAGED_FILE
+from pilotext.server.production.models.task import Experiment, Job, Task
+from pilotext.server.production.states import ARCHIVE, GROUP, PRODUCT, STAGED_FILE
 
 
 class Product(models.Model):
@@ -22,6 +22,9 @@ class Product(models.Model):
     left_out = models.JSONField(default=list)
     events = models.BigIntegerField(null=True)
     finding = models.TextField(default="")
+    busy_until = models.FloatField(default=0.0)
+    """Somebody works at it, or it waits after a failure, until then."""
+    tries = models.IntegerField(default=0)
     changed = models.FloatField(default=now)
 
     class Meta:
@@ -51,11 +54,14 @@ class MergeGroup(models.Model):
 
 
 class StagedFile(models.Model):
-    """A file on tape that jobs need on disk; one row however many jobs need it."""
+    """A file on tape that jobs need on disk; one row however many jobs need it.
+
+    `request` is the id that the tape system gave, as long as the file has not been given back to it.
+    """
 
     url = models.TextField(unique=True)
+    experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="staged_files")
     run = models.IntegerField(null=True)
-    site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="staged_files")
     size = models.BigIntegerField(default=0)
     state = models.TextField(default="wanted")
     request = models.TextField(default="")
@@ -63,8 +69,36 @@ class StagedFile(models.Model):
     requested = models.FloatField(null=True)
     online = models.FloatField(null=True)
     finding = models.TextField(default="")
+    busy_until = models.FloatField(default=0.0)
+    """Somebody works at it, or it waits after a failure, until then."""
     changed = models.FloatField(default=now)
 
     class Meta:
         constraints = [only_states_of(STAGED_FILE)]
         indexes = [models.Index(fields=["state", "run"], name="staged_by_state")]
+
+
+class LogArchive(models.Model):
+    """The logs of one run of a task in one file; without a run, the archives of all its runs in one."""
+
+    task = models.ForeignKey(Task, models.PROTECT, related_name="log_archives")
+    run = models.IntegerField(null=True)
+    state = models.TextField(default="wanted")
+    name = models.TextField()
+    url = models.TextField(default="")
+    size = models.BigIntegerField(default=0)
+    adler32 = models.TextField(default="")
+    files = models.IntegerField(default=0)
+    finding = models.TextField(default="")
+    busy_until = models.FloatField(default=0.0)
+    tries = models.IntegerField(default=0)
+    changed = models.FloatField(default=now)
+
+    class Meta:
+        constraints = [
+            only_states_of(ARCHIVE),
+            models.UniqueConstraint(fields=["task", "run"], name="log_archive_once"),
+            models.UniqueConstraint(
+                fields=["task"], condition=models.Q(run__isnull=True), name="log_archive_of_all_once"
+            ),
+        ]

@@ -82,6 +82,10 @@ class Job(models.Model):
     state = models.TextField(default="ready")
     site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="jobs")
     """The only site where it may run; None: where its task may."""
+    staged_file = models.ForeignKey(
+        "production.StagedFile", models.SET_NULL, null=True, related_name="jobs", db_index=False
+    )
+    """The file that is brought from tape for it."""
     priority = models.IntegerField(default=1000)
     not_before = models.FloatField(default=0.0)
     attempts = models.IntegerField(default=0)
@@ -111,6 +115,9 @@ class Job(models.Model):
             models.Index(fields=["task", "run", "product"], name="job_by_run"),
             # Dispatch reads this one, in its order. SQLite would rather sort than take it for the ready ones only.
             models.Index(fields=["task", "state", "-priority", "id"], name="job_ready"),
+            models.Index(
+                fields=["staged_file"], name="job_by_staged_file", condition=models.Q(staged_file__isnull=False)
+            ),
             models.Index(fields=["state", "id"], name="job_by_state"),
             # SQLite takes it only for queries that say `code > ''`, too.
             models.Index(fields=["code", "id"], name="job_by_code", condition=models.Q(code__gt="")),

@@ -1,0 +1,65 @@
+"""What pilots send: old ones a form by curl, new ones gzipped JSON that says nothing of the gzip."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from pilotext.server.production.refusal import RefusalError
+
+Sent = Mapping[str, Any]
+"""The fields of a request; old pilots send every value as text."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP = 16 + zlib.MAX_WBITS
+MOST_FIELDS = 500
+
+
+def decode(content_type: str, raw: bytes, largest: int) -> Sent:
+    """The fields of a body. Raises RefusalError if it cannot be read, or unpacks to more than `largest` bytes."""
+    if raw.startswith(_GZIP_MAGIC):
+        raw = _unpacked(raw, largest)
+    if "json" in content_type:
+        return _fields(raw or b"{}")
+    try:
+        return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+    except ValueError as error:
+        raise RefusalError("invalid", f"this is no form: {error}.") from None
+
+
+def _unpacked(raw: bytes, largest: int) -> bytes:
+    unpack = zlib.decompressobj(_GZIP)
+    try:
+        body = unpack.decompress(raw, largest + 1)
+    except zlib.error:
+        raise RefusalError("invalid", "this begins like gzip, but is damaged.") from None
+    if len(body) > largest:
+        raise RefusalError("too-large", f"the body unpacks to more than {largest} bytes.")
+    if not unpack.eof:
+        raise RefusalError("invalid", "this gzip is cut short.")
+    return body
+
+
+def _fields(raw: bytes) -> Sent:
+    try:
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise RefusalError("invalid", "this is no JSON object.") from None
+
+
+def text_of(sent: Sent, name: str, longest: int = 255) -> str:
+    """A field as text; `None` and `NULL` are how absent ones look."""
+    value = sent.get(name)
+    return "" if value in (None, "None", "NULL") else str(value).replace("\0", "?")[:longest]
+
+
+def number_of(sent: Sent, name: str) -> int:
+    """A field that is the number of something, or RefusalError."""
+    text = text_of(sent, name)
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise RefusalError("invalid", f"{name} is no number.")
+    return int(text)

@@ -1,0 +1,103 @@
+"""What pilots ask, by the names of the legacy protocol; each function from what was sent to what is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from django.conf import settings
+
+from pilotext.messages import Heartbeat
+from pilotext.server.api.endpoint import Caller
+from pilotext.server.api.panda.encoding import Sent, number_of, text_of
+from pilotext.server.api.panda.jobs import panda_job
+from pilotext.server.api.v1.agents import dispatcher
+from pilotext.server.production.dispatch import Asker
+from pilotext.server.production.models import Site
+from pilotext.server.production.pilot_verdict import PilotSaid
+from pilotext.server.production.pilots import hear, hear_last
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.tickets import hand_over
+
+Answer = Any
+
+NO_JOBS = 20
+FINAL = ("finished", "failed", "holding")
+MOST_IN_BULK = 1000
+
+
+def get_job(sent: Sent, caller: Caller) -> Answer:
+    """One job, or word that there is none; a pilot asks again by itself."""
+    site = Site.objects.filter(name=text_of(sent, "siteName")).first()
+    if site is None:
+        return {"StatusCode": NO_JOBS, "errorDialog": f"there is no queue {text_of(sent, 'siteName', 80)!r}"}
+    if caller.site not in (None, site.pk):
+        raise RefusalError("forbidden", f"this token is for another queue than {site.name!r}.")
+    node = text_of(sent, "node").partition("@")[2] or text_of(sent, "node")
+    lease = dispatcher.give(Asker(site, node), lease_s=settings.PILOT_LEASE_S)
+    if lease is None:
+        return {"StatusCode": NO_JOBS, "errorDialog": "No jobs in PanDA"}
+    return panda_job(lease, hand_over(lease, caller.label), text_of(sent, "prodSourceLabel", 40))
+
+
+def update_job(sent: Sent, caller: Caller) -> Answer:
+    """A heartbeat, or the last word; a job that somebody cancelled is to be killed."""
+    attempt = number_of(sent, "jobId")
+    state = text_of(sent, "state", 20)
+    if state in FINAL:
+        hear_last(attempt, caller.label, PilotSaid.of(sent))
+        return {"StatusCode": 0, "command": "NULL"}
+    why = hear(attempt, caller.label, Heartbeat(state))
+    return {"StatusCode": 0, "command": "tobekilled" if why else "NULL"}
+
+
+def update_jobs(sent: Sent, caller: Caller) -> Answer:
+    """Updates of several jobs; each has its own answer, and one that is refused does not stop the others."""
+    try:
+        updates = msgspec.json.decode(text_of(sent, "jobList", 1 << 30), type=list[dict[str, Any]])
+    except (msgspec.MsgspecError, RecursionError):
+        raise RefusalError("invalid", "jobList is no JSON list of updates.") from None
+    if len(updates) > MOST_IN_BULK:
+        raise RefusalError("too-large", f"these are more than {MOST_IN_BULK} updates.")
+    answers = [_one_of(update, caller) for update in updates]
+    return [all(answer["StatusCode"] == 0 for answer in answers), answers]
+
+
+def _one_of(update: Sent, caller: Caller) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = update_job(update, caller)
+    except RefusalError as error:
+        return {"StatusCode": STATUS_CODE[error.kind], "errorDialog": error.message}
+    return answer
+
+
+def get_status(_sent: Sent, _caller: Caller) -> Answer:
+    """Asked by pilots that may run a job twice; ours is leased to one, so it may run."""
+    return {"StatusCode": 0, "status": "running", "attemptNr": 0}
+
+
+def nothing_to_say(_sent: Sent, _caller: Caller) -> Answer:
+    return {"StatusCode": 0, "ResourceTypes": []}
+
+
+FUNCTIONS: dict[str, Callable[[Sent, Caller], Answer]] = {
+    "getJob": get_job,
+    "updateJob": update_job,
+    "updateJobsInBulk": update_jobs,
+    "getStatus": get_status,
+    "updateWorkerPilotStatus": nothing_to_say,
+    "getResourceTypes": nothing_to_say,
+}
+
+# Of PanDA's dispatcher (`jobdispatcher/Protocol.py`): failed 30, invalid token 50, permission 70, key missing 80.
+STATUS_CODE = {
+    "unauthorized": 50,
+    "forbidden": 70,
+    "invalid": 80,
+    "not-found": 30,
+    "not-allowed": 30,
+    "conflict": 30,
+    "too-large": 30,
+    "too-many": 30,
+}

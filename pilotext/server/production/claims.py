@@ -1,0 +1,65 @@
+"""Work that takes longer than a transaction, by one cycle at a time, although several run and each may die.
+
+Who claims a row has it until its claim expires; a claim is renewed while the work goes on. After a failure the claim is
+what keeps everybody away until the next try.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from django.db.models import Model, QuerySet
+
+from pilotext.server.database import transact
+from pilotext.server.production.models.common import now
+
+M = TypeVar("M", bound=Model)
+
+CLAIM_S = 300.0
+RENEW_AFTER_S = 60.0
+LONGEST_WAIT_S = 6 * 3600.0
+
+
+class Claim(Generic[M]):
+    """Rows that this process works at; `ids` are theirs. Call `renew` often during the work: it writes seldom."""
+
+    def __init__(self, rows: QuerySet[M], most: int) -> None:
+        self._model = rows.model
+        self.ids: list[int] = transact(lambda: self._take(rows, most))
+        self._renewed = time.monotonic()
+
+    def __bool__(self) -> bool:
+        return bool(self.ids)
+
+    def renew(self) -> None:
+        if time.monotonic() - self._renewed > RENEW_AFTER_S:
+            self._renewed = time.monotonic()
+            self.end(CLAIM_S)
+
+    def end(self, wait_s: float = 0.0) -> None:
+        """Give the rows back; nobody takes them for `wait_s` seconds."""
+        rows = self._model._default_manager.filter(pk__in=self.ids)
+        transact(lambda: rows.update(busy_until=now() + wait_s if wait_s else 0.0))
+
+    def _take(self, rows: QuerySet[M], most: int) -> list[int]:
+        free = rows.filter(busy_until__lt=now()).select_for_update(of=("self",), skip_locked=True)
+        ids = list(free.values_list("pk", flat=True)[:most])
+        self._model._default_manager.filter(pk__in=ids).update(busy_until=now() + CLAIM_S)
+        return ids
+
+
+def claims(rows: QuerySet[M], most: int) -> Iterator[Claim[M]]:
+    """Claims of all rows that are free, up to `most` at a time, each row once."""
+    last = 0
+    while claim := Claim(rows.filter(pk__gt=last).order_by("pk"), most):
+        last = claim.ids[-1]
+        yield claim
+
+
+def wait_after(tries: int, first_s: float) -> float:
+    """Seconds until the next try after so many failed ones: doubled each time, and spread."""
+    wait = min(first_s * 2.0 ** min(max(tries - 1, 0), 20), LONGEST_WAIT_S)
+    return wait * secrets.SystemRandom().uniform(0.75, 1.25)

@@ -1,0 +1,147 @@
+"""Log archives of a task that is put away: one for each run, then one of all, each verified where it is kept."""
+
+from __future__ import annotations
+
+import logging
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from django.db.models import Exists, OuterRef
+
+from pilotext.decode import from_json
+from pilotext.errors import NotFoundError, StorageError
+from pilotext.model import Report
+from pilotext.profile import Experiment
+from pilotext.profile.expand import printed
+from pilotext.server.database import transact
+from pilotext.server.production import storing
+from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.claims import claims, wait_after
+from pilotext.server.production.expanded import task_facts
+from pilotext.server.production.models import Evidence, Job, LogArchive, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.states import ARCHIVE
+from pilotext.storage.base import adler32_of
+from pilotext.storage.transfer import Mover
+
+log = logging.getLogger("pilotext.archiving")
+
+FIRST_WAIT_S = 60.0
+MOST_TRIES = 10
+
+_WHO = "archiving"
+
+
+def plan_archives() -> int:
+    """Tasks that are put away get an archive for each run and one of all, as far as the profile asks for them."""
+    mine = LogArchive.objects.filter(task=OuterRef("pk"))
+    new = Task.objects.filter(~Exists(mine), state="archiving").select_related("experiment")
+    return sum(transact(partial(_plan, task)) for task in new)
+
+
+def _plan(task: Task) -> int:
+    experiment = profile_of(task.experiment.name)
+    Task.objects.select_for_update().get(pk=task.pk)
+    if experiment.logs is None or task.log_archives.exists():
+        return 0
+    runs = Job.objects.filter(task=task, run__isnull=False).order_by("run").values_list("run", flat=True).distinct()
+    facts = task_facts(task)
+    rows = [
+        LogArchive(task=task, run=run, name=printed(experiment, facts, experiment.logs.run, run=run)) for run in runs
+    ]
+    rows.append(LogArchive(task=task, name=printed(experiment, facts, experiment.logs.production)))
+    LogArchive.objects.bulk_create(rows)
+    made = LogArchive.objects.filter(task=task).values_list("pk", flat=True)
+    record(ARCHIVE.name, "wanted", Reason(_WHO, "its task is put away"), [(pk, "", task.pk) for pk in made])
+    return len(rows)
+
+
+def make_archives() -> int:
+    """Wanted archives are made and brought to where they are kept; that of all when those of the runs are there."""
+    open_run = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=False, state__in=("wanted", "manual"))
+    wanted = LogArchive.objects.filter(state="wanted", task__state="archiving")
+    done = 0
+    for due in (wanted.filter(run__isnull=False), wanted.filter(~Exists(open_run), run__isnull=True)):
+        for claim in claims(due, 1):
+            archive = LogArchive.objects.select_related("task__experiment").get(pk=claim.ids[0])
+            wait_s = 0.0
+            try:
+                with storing.moving(claim.renew) as mover, storing.scratch() as folder:
+                    done += _make(archive, mover, folder)
+            except StorageError as error:
+                wait_s = _failed(archive, error)
+            claim.end(wait_s)
+    return done
+
+
+def logs_of(task: Task, run: int) -> Iterator[storing.File]:
+    """The log files that attempts of this run have delivered."""
+    reports = Evidence.objects.filter(attempt__task=task, attempt__job__run=run).order_by("attempt_id")
+    for text in reports.values_list("report", flat=True).iterator():
+        delivered = from_json(text, Report).log
+        if delivered is not None and delivered.url is not None:
+            yield storing.File(delivered.url, delivered.size, delivered.adler32)
+
+
+def _make(archive: LogArchive, mover: Mover, folder: Path) -> int:
+    experiment = profile_of(archive.task.experiment.name)
+    path = folder / "archive"
+    if archive.run is None:
+        files = [storing.File(each.url, each.size, each.adler32) for each in _runs(archive.task)]
+    else:
+        files = list(logs_of(archive.task, archive.run))
+    lost = _pack(path, files, mover, zipped=archive.name.endswith("gz"))
+    if lost and archive.run is None:
+        raise NotFoundError(lost[0], "the archive of a run is not there any more.")
+    adler32 = adler32_of(path)
+    url = storing.put(path, adler32, _destinations(experiment, archive), archive.name, mover)
+    changes = {
+        "url": url,
+        "size": path.stat().st_size,
+        "adler32": adler32,
+        "files": len(files) - len(lost),
+        "finding": f"not found: {', '.join(lost)}" if lost else "",
+    }
+    rows = LogArchive.objects.filter(pk=archive.pk)
+    reason = Reason(_WHO, f"{changes['files']} files, verified at {url}")
+    return len(transact(lambda: advance(ARCHIVE, rows, "kept", reason, **changes)))
+
+
+def _runs(task: Task) -> list[LogArchive]:
+    return list(task.log_archives.filter(run__isnull=False).order_by("run"))
+
+
+def _destinations(experiment: Experiment, archive: LogArchive) -> list[str]:
+    assert experiment.logs is not None
+    texts = experiment.logs.tape if archive.run is None else experiment.logs.to
+    return [printed(experiment, task_facts(archive.task), text, run=archive.run) for text in texts]
+
+
+def _pack(path: Path, files: list[storing.File], mover: Mover, *, zipped: bool) -> list[str]:
+    """Fetch files one by one into an archive; returns the URLs of those that are not there. Raises StorageError."""
+    lost = []
+    with tarfile.open(path, "w:gz" if zipped else "w") as archive:
+        for file in files:
+            part = path.with_name("part")
+            try:
+                mover.do("get", url=file.url, path=part)
+            except NotFoundError:
+                lost.append(file.url)
+                continue
+            archive.add(part, arcname=file.url.rpartition("/")[2])
+            part.unlink()
+    return lost
+
+
+def _failed(archive: LogArchive, error: StorageError) -> float:
+    why = str(error)
+    log.warning("log archive %s: %s", archive.name, why)
+    rows = LogArchive.objects.filter(pk=archive.pk)
+    tries = archive.tries + 1
+    transact(lambda: rows.update(tries=tries, finding=why, changed=now()))
+    if tries >= MOST_TRIES:
+        transact(lambda: advance(ARCHIVE, rows, "manual", Reason(_WHO, f"tried {tries} times: {why}"), tries=0))
+    return wait_after(tries, FIRST_WAIT_S)

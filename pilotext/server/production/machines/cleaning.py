@@ -1,0 +1,151 @@
+"""Files that are not needed any more, when a task is put away: only the very files that we know, and only after what
+was made of them has been verified once more where it is kept for good.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from django.db.models import Exists, OuterRef, Q
+
+from pilotext.errors import ChecksumError, NotFoundError, StorageError
+from pilotext.server.database import transact
+from pilotext.server.production import storing
+from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.claims import claims, wait_after
+from pilotext.server.production.machines.archiving import logs_of
+from pilotext.server.production.machines.keeping import merged_outputs
+from pilotext.server.production.models import LogArchive, Output, Product, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.states import ARCHIVE, PRODUCT, TASK
+from pilotext.storage.transfer import Mover
+
+log = logging.getLogger("pilotext.cleaning")
+
+FIRST_WAIT_S = 60.0
+
+_WHO = "cleaning"
+
+
+def clean_products() -> int:
+    """The chunk files of kept products are removed, and merged files that a later merge has replaced."""
+    done = 0
+    due = Product.objects.filter(state="kept", task__state="archiving")
+    for claim in claims(due, 1):
+        product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
+        wait_s = 0.0
+        try:
+            with storing.moving(claim.renew) as mover:
+                done += _clean(product, mover)
+        except StorageError as error:
+            wait_s = _failed(product, error)
+        claim.end(wait_s)
+    return done
+
+
+def clean_logs() -> int:
+    """Log files of runs are removed when the archive of the whole production is kept."""
+    whole = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=True, state__in=("kept", "cleaned"))
+    due = LogArchive.objects.filter(Exists(whole), run__isnull=False, state="kept", task__state="archiving")
+    done = 0
+    for claim in claims(due, 1):
+        archive = LogArchive.objects.select_related("task").get(pk=claim.ids[0])
+        rows = LogArchive.objects.filter(pk=archive.pk)
+        assert archive.run is not None, "only archives of runs are due"
+        wait_s = 0.0
+        try:
+            with storing.moving(claim.renew) as mover:
+                whole_one = archive.task.log_archives.get(run__isnull=True)
+                _verify(storing.File(whole_one.url, whole_one.size, whole_one.adler32), mover)
+                count, strange = _remove(logs_of(archive.task, archive.run), mover)
+            reason = Reason(_WHO, f"{count} log files removed{_but(strange)}")
+            done += len(transact(lambda rows=rows, reason=reason: advance(ARCHIVE, rows, "cleaned", reason)))  # type: ignore[misc]
+        except StorageError as error:
+            tries = archive.tries + 1
+            transact(lambda rows=rows, why=str(error), tries=tries: rows.update(finding=why, tries=tries))  # type: ignore[misc]
+            wait_s = wait_after(tries, FIRST_WAIT_S)
+        claim.end(wait_s)
+    return done
+
+
+def finish_archiving() -> int:
+    """Tasks of which nothing is left to put away are archived."""
+    mine = OuterRef("pk")
+    with_archives = [
+        task.pk
+        for task in Task.objects.filter(state="archiving").select_related("experiment")
+        if profile_of(task.experiment.name).logs is None or task.log_archives.exists()
+    ]
+    open_archive = LogArchive.objects.filter(task=mine).exclude(Q(state="cleaned") | Q(state="kept", run__isnull=True))
+    over = Task.objects.filter(
+        ~Exists(open_archive),
+        ~Exists(Product.objects.filter(task=mine).exclude(state="cleaned")),
+        pk__in=with_archives,
+    )
+    reason = Reason(_WHO, "its products and logs are kept, everything else is removed")
+    return len(transact(lambda: advance(TASK, over, "archived", reason)))
+
+
+def _clean(product: Product, mover: Mover) -> int:
+    merged = merged_outputs(product)
+    for output in merged:
+        _verify(storing.File(output.kept, output.size, output.adler32), mover)
+    merge = profile_of(product.task.experiment.name).merges[product.merge]
+    mine = {"task": product.task, "run": product.run}
+    chunks = Output.objects.filter(job__in=product.task.jobs.filter(**mine, product=""), kind=merge.of)
+    earlier = Output.objects.filter(job__in=product.task.jobs.filter(**mine, product=product.merge), state="superseded")
+    valid = {output.url for output in merged} | {output.kept for output in merged}
+    count, strange = _remove(_files(chunks.exclude(state="removed").order_by("-state"), ()), mover)
+    more, also = _remove(_files(earlier, valid), mover)
+    rows = Output.objects.filter(Q(pk__in=chunks) | Q(pk__in=earlier)).exclude(state="removed")
+    reason = Reason(_WHO, f"{count} chunk files and {more} files of earlier merges removed{_but([*strange, *also])}")
+    still = Product.objects.filter(pk=product.pk, round=product.round, state="kept")
+
+    def end() -> int:
+        rows.update(state="removed")
+        return len(advance(PRODUCT, still, "cleaned", reason))
+
+    return transact(end)
+
+
+def _files(outputs: Iterable[Output], needed: Iterable[str]) -> Iterator[storing.File]:
+    """Where these outputs are, their kept copies included, each place once, but for places that are needed.
+
+    Of several outputs at one place, the first counts: let valid ones come first.
+    """
+    seen = set(needed)
+    for output in outputs:
+        for url in (output.url, output.kept):
+            if url and url not in seen:
+                seen.add(url)
+                yield storing.File(url, output.size, output.adler32)
+
+
+def _verify(file: storing.File, mover: Mover) -> None:
+    if not storing.is_there(file, mover):
+        raise NotFoundError(file.url, "what should be kept for good is not there; nothing is removed.")
+
+
+def _remove(files: Iterable[storing.File], mover: Mover) -> tuple[int, list[str]]:
+    """Remove files; returns how many there were, and the URLs where another file stands, which stays."""
+    count, strange = 0, []
+    for file in files:
+        try:
+            count += storing.remove(file, mover)
+        except ChecksumError:
+            strange.append(file.url)
+    return count, strange
+
+
+def _but(strange: list[str]) -> str:
+    return f"; {len(strange)} are others than ours and stay: {', '.join(strange[:5])}" if strange else ""
+
+
+def _failed(product: Product, error: StorageError) -> float:
+    why = str(error)
+    log.warning("product %d: %s", product.pk, why)
+    tries = product.tries + 1
+    Product.objects.filter(pk=product.pk).update(tries=tries, finding=why, changed=now())
+    return wait_after(tries, FIRST_WAIT_S)

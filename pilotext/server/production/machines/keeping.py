@@ -1,0 +1,88 @@
+"""Merged files to the place where they are kept for good; `kept` is what was verified there, byte by checksum."""
+
+from __future__ import annotations
+
+import logging
+
+from pilotext.errors import ChecksumError, NotFoundError, StorageError
+from pilotext.profile.expand import printed
+from pilotext.server.database import transact
+from pilotext.server.production import storing
+from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.claims import claims, wait_after
+from pilotext.server.production.expanded import task_facts
+from pilotext.server.production.machines.job import reopen
+from pilotext.server.production.models import Output, Product
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.states import PRODUCT
+from pilotext.storage.transfer import Mover
+
+log = logging.getLogger("pilotext.keeping")
+
+FIRST_WAIT_S = 60.0
+MOST_TRIES = 10
+MOST_ROUNDS = 3
+"""A merged file that is gone or damaged before it could be kept is merged anew by itself in so many rounds."""
+
+_WHO = "keeping"
+
+
+def keep_products() -> int:
+    """Products that passed their check are copied to where they are kept, one at a time."""
+    done = 0
+    for claim in claims(Product.objects.filter(state__in=("checked", "copying")), 1):
+        product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
+        wait_s = 0.0
+        try:
+            with storing.moving(claim.renew) as mover:
+                done += _keep(product, mover)
+        except StorageError as error:
+            wait_s = _failed(product, error)
+        claim.end(wait_s)
+    return done
+
+
+def merged_outputs(product: Product) -> list[Output]:
+    """The merged files of the round that counts."""
+    return list(
+        Output.objects.filter(job__group__product=product, job__group__round=product.round, state="valid").order_by(
+            "pk"
+        )
+    )
+
+
+def _keep(product: Product, mover: Mover) -> int:
+    mine = Product.objects.filter(pk=product.pk, round=product.round)
+    task = product.task
+    experiment = profile_of(task.experiment.name)
+    facts = task_facts(task)
+    tape = [printed(experiment, facts, text, run=product.run) for text in experiment.merges[product.merge].tape]
+    outputs = merged_outputs(product)
+    if tape and outputs:
+        transact(lambda: advance(PRODUCT, mine.filter(state="checked"), "copying", Reason(_WHO, f"to {tape[0]}")))
+    for output in outputs:
+        file = storing.File(output.url, output.size, output.adler32)
+        if not storing.is_there(file, mover):
+            raise NotFoundError(output.url, "the merged file is not there any more.")
+        url = storing.keep(file, tape, output.name, mover) if tape else output.url
+        Output.objects.filter(pk=output.pk, state="valid").update(kept=url)
+    why = f"{len(outputs)} merged files verified{f' at {tape[0]}' if tape else ' where they were made'}"
+    still = mine.filter(state__in=("checked", "copying"))
+    return len(transact(lambda: advance(PRODUCT, still, "kept", Reason(_WHO, why), tries=0)))
+
+
+def _failed(product: Product, error: StorageError) -> float:
+    """What follows from a failure; returns how long to wait before the next try."""
+    why = str(error)
+    log.warning("product %d: %s", product.pk, why)
+    mine = Product.objects.filter(pk=product.pk, round=product.round, state__in=("checked", "copying"))
+    own = error.url in {output.url for output in merged_outputs(product)}
+    if own and isinstance(error, (NotFoundError, ChecksumError)) and product.round < MOST_ROUNDS:
+        transact(lambda: reopen(mine, Reason(_WHO, f"merged anew: {why}")))
+        return 0.0
+    tries = product.tries + 1
+    transact(lambda: mine.update(tries=tries, finding=why, changed=now()))
+    if tries >= MOST_TRIES:
+        transact(lambda: advance(PRODUCT, mine, "manual", Reason(_WHO, f"tried {tries} times: {why}"), tries=0))
+    return wait_after(tries, FIRST_WAIT_S)

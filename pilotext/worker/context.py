@@ -1,0 +1,38 @@
+"""What every step of a job's life works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pilotext.model import Finding, Job
+from pilotext.rules.schema import RuleSet
+from pilotext.storage.retry import Policy
+from pilotext.storage.transfer import Mover
+from pilotext.worker.budget import Budget
+from pilotext.worker.ledger import Ledger
+from pilotext.worker.stop import StopSwitch
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job, and everything that its steps need: they take this, and write into the ledger what they learn."""
+
+    job: Job
+    directory: Path
+    ruleset: RuleSet
+    mover: Mover
+    policy: Policy
+    switch: StopSwitch
+    ledger: Ledger
+    budget: Budget
+
+    def finding(self, name: str, text: str, **fields: str | int | float) -> Finding:
+        """A finding of the phase that the job is in."""
+        return Finding(name=name, text=text, phase=self.ledger.phase, fields=fields)
+
+    def note_order(self, signal_name: str) -> None:
+        """Note, once, that somebody ended the job."""
+        if not any(finding.name == "told-to-stop" for finding in self.ledger.findings):
+            text = f"{signal_name} came in phase {self.ledger.phase}"
+            self.ledger.found(self.finding("told-to-stop", text, signal=signal_name))

@@ -1,0 +1,116 @@
+"""Processes below another one: who they are, what they use, and signals to all of them.
+
+Signals go by psutil, which knows a process again by its start time. Samples are taken many times a second for days, so
+they read /proc themselves: two short files for a process, where psutil would look at every process of the node.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_ZOMBIE = b"Z"
+_KNOWS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+"""Whether this kernel has the list (its option CONFIG_PROC_CHILDREN, which the distributions set)."""
+
+
+@dataclass(frozen=True)
+class ProcessUse:
+    """What one process uses: CPU seconds (of itself, and of its children that have ended), bytes resident and bytes
+    that its calls have read and written, the last two with those of its children that have ended."""
+
+    pid: int
+    cpu_s: float
+    ended_cpu_s: float
+    resident: int
+    read: int
+    written: int
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """All living processes below `pid`, zombies not counted."""
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [process for process in below if _is_alive(process)]
+
+
+def signal_all(processes: Sequence[psutil.Process], number: int) -> None:
+    """Send a signal to each process, and SIGCONT so that stopped ones take it."""
+    for process in processes:
+        for each in (number, signal.SIGCONT):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself, which is what we want
+                process.send_signal(each)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+# ---------------------------------------------------------------------------------------------------------- samples
+
+
+def uses_below(pid: int) -> list[ProcessUse]:
+    """What each living process below `pid` uses now. One that is just being born or ending may be missed."""
+    found = []
+    ahead = list(_children(pid))
+    while ahead:
+        child = ahead.pop()
+        ahead.extend(_children(child))
+        if use := use_of(child):
+            found.append(use)
+    return found
+
+
+def use_of(pid: int) -> ProcessUse | None:
+    """What a process uses, or None when it has ended (proc(5): stat, io)."""
+    folder = Path("/proc", str(pid))
+    try:
+        # The name of the program stands in parentheses and may hold anything, so the fields are counted behind it.
+        state, *fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    if state == _ZOMBIE:
+        return None
+    user, system, ended_user, ended_system = (int(field) / _TICKS_PER_S for field in fields[10:14])
+    read, written = _bytes_moved(folder)
+    resident = max(0, int(fields[20])) * _PAGE
+    return ProcessUse(pid, user + system, ended_user + ended_system, resident, read, written)
+
+
+def _children(pid: int) -> Iterator[int]:
+    if not _KNOWS_CHILDREN:
+        yield from (child.pid for child in _ask_psutil(pid))
+        return
+    try:
+        for thread in os.scandir(f"/proc/{pid}/task"):
+            yield from map(int, Path(thread.path, "children").read_bytes().split())
+    except (FileNotFoundError, ProcessLookupError):
+        return
+
+
+def _ask_psutil(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _bytes_moved(folder: Path) -> tuple[int, int]:
+    try:
+        lines = (folder / "io").read_bytes().split()
+    except OSError:  # it has ended, or has changed its user: what it reads is not told
+        return 0, 0
+    return int(lines[1]), int(lines[3])

@@ -1,0 +1,125 @@
+"""The phase of the payload: run its programs under watch, end them when a limit is passed, and account for them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+from pilotext.model import Finding
+from pilotext.worker.context import Run
+from pilotext.worker.cores import take_cores
+from pilotext.worker.monitor import Monitor
+from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError
+from pilotext.worker.scan import GuardedScan
+from pilotext.worker.stop import OutOfTime, ToldToStop
+
+SAMPLE_EVERY_S = 0.25
+STOP_GRACE_S = 0.8
+"""What the payload has between SIGTERM and SIGKILL when we are told to stop ourselves: the pilot leaves us 3 s."""
+
+STOP_SCAN_S = 0.4
+"""What is left then for the end of its logs."""
+
+SOFT_LIMITS = ("limit-wall", "limit-cpu")
+"""Limits that leave the time for a soft stop; a payload that fills memory or disk must end at once."""
+
+
+def run_payload(run: Run) -> bool:
+    """Run the programs; how they ended is judged by the next step. False if one of them could not be started."""
+    streams = {"stdout": run.directory / STDOUT_NAME, "stderr": run.directory / STDERR_NAME}
+    scan = GuardedScan(run.ruleset, run.job, streams)
+    with Payload(run.job, run.directory, {**os.environ, **run.budget.environment()}) as payload:
+        monitor = Monitor(
+            run.job.limits,
+            run.directory,
+            payload.keeper_pid,
+            wall_s=run.budget.payload_s(),
+            outputs=[*streams.values(), *(run.directory / output.name for output in run.job.outputs)],
+        )
+        try:
+            _live(run, payload, scan, monitor)
+        except PayloadRefusedError as refusal:
+            run.ledger.found(run.finding(refusal.finding, str(refusal)))
+            return False
+        except ToldToStop as order:
+            _obey(run, order, payload)
+            scan.finish(STOP_SCAN_S)
+            raise
+        finally:
+            _account(run, payload, scan, monitor)
+    return True
+
+
+def _live(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> None:
+    payload.start(run.switch.tick)
+    run.switch.deadline = None  # from here on the monitor watches the time, and says what was used
+    stopped = _watch(run, payload, scan, monitor)
+    run.switch.deadline = run.budget.deadline("classify")
+    scan.catch_up(run.switch.tick)
+    if payload.left_behind and not stopped:
+        text = f"{payload.left_behind} processes were still there when the program had ended; they were ended too"
+        run.ledger.found(run.finding("processes-left-behind", text, processes=payload.left_behind))
+    keep = run.job.cores == "keep"
+    run.ledger.found(*take_cores(run.directory, keep=keep, trace=True, tick=run.switch.tick))
+
+
+def _watch(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> bool:
+    """Until the payload has ended: read its logs, sample its use, and end it when it passes a limit.
+
+    Returns whether it was ended.
+    """
+    passed: Finding | None = None
+    hard_at: float | None = None
+    while not payload.wait(SAMPLE_EVERY_S):
+        run.switch.tick()
+        progress = scan.progress()
+        now_passed = monitor.sample(progress.bytes, progress.counters)
+        run.ledger.usage = monitor.usage
+        if now_passed is not None and passed is None:
+            passed = now_passed
+            run.ledger.found(passed)
+            run.ledger.write_provisional()  # the reason is on disk before the kill
+            hard_at = time.monotonic() + _ask_softly(run, payload, passed)
+        urgent = now_passed is not None and now_passed.name not in SOFT_LIMITS
+        if hard_at is not None and (urgent or time.monotonic() >= hard_at):
+            hard_at = None
+            payload.stop(run.budget.grace_s)
+    return passed is not None
+
+
+def _ask_softly(run: Run, payload: Payload, passed: Finding) -> float:
+    """Ask the program to finish early, where that is known how and makes sense; the seconds that it gets for it."""
+    soft = run.job.soft_stop
+    if soft is None or passed.name not in SOFT_LIMITS:
+        return 0.0
+    payload.ask_to_finish(soft)
+    return run.budget.soft_s
+
+
+def _obey(run: Run, order: ToldToStop, payload: Payload) -> None:
+    """End the payload, quickly: whoever gave the order will not wait long for our report."""
+    if isinstance(order, OutOfTime):
+        run.ledger.found(run.budget.exceeded(run.ledger.phase))
+    else:
+        run.note_order(order.signal_name)
+    run.ledger.write_provisional()
+    payload.stop(STOP_GRACE_S)
+    with contextlib.suppress(PayloadRefusedError):  # a step that will not be started: the better
+        payload.wait(2 * STOP_GRACE_S)
+    run.ledger.found(*take_cores(run.directory, keep=run.job.cores == "keep", trace=False, tick=lambda: None))
+
+
+def _account(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> None:
+    """What is known of the payload, however it went, into the ledger."""
+    ledger = run.ledger
+    ledger.exit, ledger.steps = payload.exit, tuple(payload.steps)
+    ledger.matches = scan.finish()
+    if scan.broken:
+        ledger.found(run.finding("classifier-failed", scan.broken))
+    ledger.usage = monitor.finish(cpu_s=payload.cpu_s, left_behind=payload.left_behind)
+    well = payload.exit is not None and payload.exit.code == 0
+    if ledger.usage.oom_kills and not well:
+        peak_mb = ledger.usage.peak_memory_mb
+        text = f"the kernel's memory killer ended {ledger.usage.oom_kills} of its processes; the peak was {peak_mb} MB"
+        ledger.found(run.finding("out-of-memory", text, kills=ledger.usage.oom_kills, peak_mb=peak_mb))

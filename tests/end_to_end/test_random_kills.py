@@ -1,0 +1,138 @@
+"""SIGKILL to the wrapper at random moments of a job that has children, and orders to stop at the worst of moments."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pilotext.decode import from_json
+from pilotext.model import Report
+from tests.end_to_end.conftest import DUMP, HISTOGRAMS, MDST
+from tests.end_to_end.local import Local, local, processes_in
+from tests.end_to_end.test_payload_faults import CORAL, until
+from tests.support.jobs import CHECKOUT
+
+__all__ = ["local"]
+
+MOMENTS = 50 if os.environ.get("PILOTEXT_SOAK") else 8
+CHILDREN = "(trap '' TERM; exec setsid sleep 600) & (setsid setsid sleep 600 &); sleep 600 & exec \"$@\""
+"""Before the program itself, it leaves a child that ignores SIGTERM, one that has no parent, and an ordinary one."""
+
+
+@pytest.mark.fault("any", "SIGKILL at a random moment of a job with children")
+@pytest.mark.parametrize("moment", range(MOMENTS))
+def test_sigkill_at_a_random_moment_leaves_a_report_and_no_process(local: Local, moment: int) -> None:
+    local.job["command"] = ["/bin/bash", "-c", CHILDREN, "bash", *CORAL]
+    local.job["environment"]["PILOTEXT_STANDIN"] = "slow=0.01"
+    began = time.monotonic()
+    assert local.run().status == 0
+    lasts_s = time.monotonic() - began
+    local.job["attempt"] += 1
+    for name in ("job.report.json", "jobReport.json", "payload_error_report.json"):
+        (local.workdir / name).unlink()
+
+    wrapper = local.start()
+    chance = random.Random(moment)
+    until((local.workdir / "jobReport.json").exists)
+    time.sleep(lasts_s * (moment + chance.random()) / MOMENTS * 0.9)
+    below = psutil.Process(wrapper.pid).children(recursive=True) if wrapper.poll() is None else []
+    wrapper.kill()
+    wrapper.communicate()
+    killed = time.monotonic()
+    until(lambda: not processes_in(local.folder) and not any(map(_lives, below)))
+    print(f"moment {moment}: {len(below)} processes, the last was gone after {time.monotonic() - killed:.2f} s")
+
+    report = from_json((local.workdir / "job.report.json").read_bytes(), Report)
+    for name in ("payload_error_report.json", "jobReport.json"):
+        assert json.loads((local.workdir / name).read_bytes())
+    assert report.phases[-1].name == report.phase or report.state == "done"
+    if report.state == "running":
+        assert report.verdict.code == "COMPASS-5001"
+        assert report.phase in report.verdict.evidence[0].text
+
+    local.job["attempt"] += 1
+    again = local.run()
+    assert again.status == 0, again.stdout
+    assert {name for name in local.published() if not name.startswith(".")} == {MDST, HISTOGRAMS, DUMP, "job.log.tgz"}
+    assert not list(local.workdir.glob(".stage-in-*"))
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def launched(local: Local) -> subprocess.Popen[bytes]:
+    """The job by bin/pilotext, as a pilot starts it."""
+    command = [str(CHECKOUT / "bin/pilotext"), *local.command()[4:]]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def runs_python(pid: int) -> bool:
+    return b"pilotext\0run" in Path(f"/proc/{pid}/cmdline").read_bytes() and (
+        "python" in Path(f"/proc/{pid}/exe").resolve().name
+    )
+
+
+@pytest.mark.fault("prepare", "SIGTERM while Python starts")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_an_order_to_stop_that_comes_while_python_starts_ends_in_a_report(local: Local, number: signal.Signals) -> None:
+    wrapper = launched(local)
+    until(lambda: runs_python(wrapper.pid))
+    wrapper.send_signal(number)
+    ended = local.end(wrapper)
+    assert (ended.status, ended.report.verdict.rule) == (69, "told-to-stop")
+    assert ended.report.payload is None
+    assert ended.report.state == "failed"
+
+
+def test_an_order_to_stop_before_the_job_is_known_is_said_and_no_report_is_left(local: Local) -> None:
+    with subprocess.Popen(
+        [str(CHECKOUT / "bin/pilotext"), "run", "--job-url", "http://192.0.2.1/job", "--workdir", str(local.workdir)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as wrapper:
+        until(lambda: runs_python(wrapper.pid))
+        wrapper.terminate()
+        _, stderr = wrapper.communicate(timeout=60)
+    assert wrapper.returncode == 69 or b"cannot be fetched" in stderr
+    assert not (local.workdir / "job.report.json").exists()
+
+
+@pytest.mark.fault("classify", "SIGTERM with 64 GB of fresh log")
+def test_a_long_fresh_log_does_not_delay_the_final_report(local: Local) -> None:
+    """The log has holes, so that it costs no disk; to read it all would take minutes."""
+    local.bash("truncate -s 64G payload_stdout.txt; echo done > ready; sleep 600")
+    del local.job["log"]
+    wrapper = local.start()
+    until((local.workdir / "ready").exists)
+    began = time.monotonic()
+    wrapper.terminate()
+    ended = local.end(wrapper)
+    print(f"final report and exit {time.monotonic() - began:.2f} s after SIGTERM")
+    assert time.monotonic() - began < 30
+    assert (ended.status, ended.report.verdict.rule) == (69, "told-to-stop")
+
+
+@pytest.mark.fault("classify", "SIGTERM after the payload, with 64 GB of log unread")
+def test_an_order_to_stop_does_not_wait_until_a_long_log_is_read(local: Local) -> None:
+    local.bash("truncate -s 64G payload_stdout.txt; echo done > ready")
+    del local.job["log"]
+    wrapper = local.start()
+    until(lambda: (local.workdir / "ready").exists() and not processes_in(local.workdir))
+    time.sleep(0.5)
+    began = time.monotonic()
+    wrapper.terminate()
+    ended = local.end(wrapper)
+    assert time.monotonic() - began < 30
+    assert (ended.status, ended.report.verdict.rule) == (69, "told-to-stop")

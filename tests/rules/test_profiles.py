@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilotext.rules.lint import lint
+
+NA62 = "engine: 1\nexperiment: NA62\nnumber: 62\njob_types:\n  reco: {kind: reconstruction}\n"
+
+
+def profile(folder: Path, text: str) -> Path:
+    path = folder.resolve() / "na62" / "experiment.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("number: 62", "number: 0", "3:1: 0 is not from 1 to 999. It leads codes of seven digits: 58 for NA58."),
+        ("number: 62", "number: 62000", "3:1: 62000 is not from 1 to 999."),
+        ("number: 62", "number: 62\nnmaes: {}", "4:1: `nmaes`: there is no such field. Did you mean `names`?"),
+        ("reconstruction", "recostruction", "5:10: `kind`: 'recostruction' is none of: "),
+        ("reconstruction}", "reconstruction, sucess: {}}", "5:32: `sucess`: there is no such field."),
+        (
+            "reconstruction}",
+            "reconstruction, success: {law: done +}}",
+            "5:42: `done +` is no law: ",
+        ),
+        ("number: 62", "number: 62\nnames: {raw: 'c{run.raw'}", "4:9: 'c{run.raw' cannot be read: "),
+    ],
+)
+def test_a_profile_with_a_mistake_is_refused_with_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = profile(tmp_path, NA62.replace(old, new))
+    [problem] = lint([path])
+    assert str(problem).removeprefix(f"{path}:").startswith(said)
+
+
+def test_all_mistakes_of_a_profile_are_told_in_one_run(tmp_path: Path) -> None:
+    path = profile(tmp_path, NA62.replace("62\n", "0\n").replace("reconstruction", "cooking") + "  x: {kind: tol}\n")
+    assert [problem.line for problem in lint([path])] == [5, 6]
+
+
+def test_a_profile_with_names_and_laws_that_can_be_used_has_no_problem(tmp_path: Path) -> None:
+    more = "names: {raw: 'cdr{chunk:d}-{run:d}.raw'}\n"
+    assert lint([profile(tmp_path, NA62 + more)]) == []

@@ -1,0 +1,90 @@
+"""The server keeps its own OpenAPI document, whatever is sent: requests that schemathesis makes up from it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import given as given_one
+from hypothesis import strategies as st
+
+from pilotext.server.boot import boot
+
+boot()
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of its own imports
+    import schemathesis
+    from schemathesis import GenerationMode, checks
+    from schemathesis.core.failures import FailureGroup
+
+from pilotext.server.api import auth  # noqa: E402  needs boot
+from pilotext.server.api.door import Door  # noqa: E402
+from pilotext.server.api.endpoint import Endpoint  # noqa: E402
+from pilotext.server.production.models import Job  # noqa: E402
+from pilotext.server.production.profiles import remember_all  # noqa: E402
+from pilotext.server.production.tokens import issue  # noqa: E402
+from pilotext.server.web import DOCUMENT, V1, Application  # noqa: E402
+from tests.server.support import leased, submit  # noqa: E402
+
+EXAMPLES = 300 if os.environ.get("PILOTEXT_SOAK") else 15
+
+PROMISES: list[Any] = [
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+]
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def probes() -> Iterator[Any]:
+    """Every endpoint, with what it wants and with what it forbids, if it takes anything at all."""
+    for endpoint in V1:
+        takes = endpoint.body is not None or endpoint.query is not None or "{" in endpoint.path
+        for mode in (GenerationMode.POSITIVE, *([GenerationMode.NEGATIVE] if takes else [])):
+            yield pytest.param(endpoint, mode, id=f"{endpoint.method} {endpoint.path} {mode.value}")
+
+
+@pytest.mark.parametrize(("endpoint", "mode"), list(probes()))
+def test_every_answer_is_as_the_document_says(endpoint: Endpoint, mode: GenerationMode) -> None:
+    """Requests as the document wants them, and such as it forbids; for rows that are there, and for others."""
+    remember_all()
+    submit()
+    given = leased()
+    job = Job.objects.get()
+    real = {"task": job.task_id, "job": job.pk, "attempt": given.attempt, "agent": 1, "token": 1}
+    own = {"attempt": given.token, "anyone": "", "ticket": ""}
+    token = own[endpoint.role] if endpoint.role in own else issue("prober", endpoint.role)
+    operation = whole_schema()[endpoint.path][endpoint.method]
+
+    @given_one(operation.as_strategy(generation_mode=mode), st.booleans())
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    def holds(case: schemathesis.Case[Any], there: bool) -> None:
+        auth.forget()  # what is guessed is not the matter here
+        if there and case.path_parameters:
+            case.path_parameters |= {name: real[name] for name in case.path_parameters}
+        case.headers["Authorization"] = f"Bearer {token}"
+        case.validate_response(case.call(), checks=PROMISES)
+
+    holds()
+
+
+def test_an_answer_that_breaks_the_promise_is_seen() -> None:
+    """The probe itself: an endpoint that answers with something else than its record."""
+    liar = replace(V1[-1], function=lambda _call: {"status": 1})
+    application = Application()
+    application._door = Door([*(each for each in V1 if each != V1[-1]), liar, DOCUMENT])
+    case = whole_schema(application)["/health"]["GET"].Case()
+    with pytest.raises(FailureGroup):
+        case.validate_response(case.call(), checks=PROMISES)
+
+
+def whole_schema(application: Application | None = None) -> Any:
+    return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", application or Application())

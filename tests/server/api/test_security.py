@@ -1,0 +1,311 @@
+"""Who may do what, and what becomes of those who try more."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import Any
+
+import msgspec
+import pytest
+
+from pilotext.server.boot import boot
+
+boot()
+
+from django.contrib.auth import authenticate  # noqa: E402  needs boot
+from django.test import Client as Browser  # noqa: E402
+from django.test import RequestFactory  # noqa: E402
+
+from pilotext.errors import UsageError  # noqa: E402
+from pilotext.server import logs  # noqa: E402
+from pilotext.server.api import auth  # noqa: E402
+from pilotext.server.production.advance import Reason  # noqa: E402
+from pilotext.server.production.leases import expire_leases  # noqa: E402
+from pilotext.server.production.models import Attempt, Event, Evidence, Job, Token  # noqa: E402
+from pilotext.server.production.models.common import now  # noqa: E402
+from pilotext.server.production.people import make_groups, role_of, set_user  # noqa: E402
+from pilotext.server.production.profiles import remember_all  # noqa: E402
+from pilotext.server.production.tokens import issue  # noqa: E402
+from pilotext.server.web import V1, Application  # noqa: E402
+from tests.server.calls import Answered, request  # noqa: E402
+from tests.server.support import SITE, leased, raw, report_of, submit  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("database")
+
+BY = Reason("boss", "by a test")
+PASSWORD = "a long enough sentence"
+
+
+@pytest.fixture
+def application() -> Application:
+    remember_all()
+    make_groups()
+    return Application()
+
+
+def report(application: Application, attempt: int, token: str, body: Any) -> Answered:
+    return request(application, "POST", f"/api/v1/attempts/{attempt}/report", msgspec.json.encode(body), token=token)
+
+
+# ------------------------------------------------------------------------------------------------------------ attempts
+
+
+def test_a_stolen_token_of_an_attempt_cannot_touch_another_attempt(application: Application) -> None:
+    submit([raw(1, 1), raw(1, 2)])
+    mine, other = leased(), leased("wn2")
+    for body in (report_of(other), report_of(mine)):
+        assert report(application, other.attempt, mine.token, body).status == 403
+    assert report(application, mine.attempt, mine.token, report_of(other)).status == 403
+    beat = request(application, "POST", f"/api/v1/attempts/{other.attempt}/heartbeat", b"{}", token=mine.token)
+    assert beat.status == 403
+    assert set(Attempt.objects.values_list("state", flat=True)) == {"leased"}
+    assert not Evidence.objects.exists()
+
+
+def test_the_token_of_an_attempt_opens_nothing_else(application: Application) -> None:
+    submit()
+    given = leased()
+    for endpoint in V1:
+        if endpoint.role in ("agent", "viewer", "expert", "manager"):
+            path = endpoint.path.replace("{", "").replace("}", "")
+            assert request(application, endpoint.method, path, b"{}", token=given.token).status in (401, 429)
+        auth.forget()
+
+
+def test_an_attempt_reports_once_and_finally(application: Application) -> None:
+    submit()
+    given = leased()
+    unfinished = msgspec.structs.replace(report_of(given), state="running")
+    assert report(application, given.attempt, given.token, unfinished).status == 422
+    good = report_of(given)
+    assert report(application, given.attempt, given.token, good).json["accepted"] is True
+    assert report(application, given.attempt, given.token, good).json["accepted"] is True, "the same one again"
+    assert (
+        report(application, given.attempt, given.token, report_of(given, cause="crash", action="retry")).status == 409
+    )
+    assert Job.objects.get().state == "finished"
+
+
+def test_an_attempt_that_holds_its_job_no_more_changes_nothing(application: Application) -> None:
+    submit()
+    late = leased()
+    Attempt.objects.update(lease_until=now() - 1)
+    expire_leases()
+    Job.objects.update(not_before=0.0, avoid={})
+    leased("wn2")
+    assert report(application, late.attempt, late.token, report_of(late)).json["accepted"] is False
+    assert Job.objects.get().state == "sent"
+
+
+# -------------------------------------------------------------------------------------------------------------- people
+
+
+def test_a_viewer_can_change_nothing_by_any_endpoint(application: Application) -> None:
+    submit()
+    viewer = issue("eva", "viewer")
+    told = Event.objects.count()
+    for endpoint in V1:
+        if endpoint.method == "POST" and endpoint.role != "attempt":
+            path = (
+                endpoint.path.replace("{task}", "1")
+                .replace("{job}", "1")
+                .replace("{agent}", "1")
+                .replace("{token}", "1")
+            )
+            assert request(application, "POST", path, b"{}", token=viewer).status == 403, path
+    assert Event.objects.count() == told
+
+
+@pytest.mark.parametrize(
+    ("role", "allowed"),
+    [
+        ("viewer", {"viewer"}),
+        ("expert", {"viewer", "expert"}),
+        ("manager", {"viewer", "expert", "manager"}),
+        ("agent", {"agent"}),
+    ],
+)
+def test_each_role_may_what_the_next_one_may_and_no_more(
+    application: Application, role: str, allowed: set[str]
+) -> None:
+    token = issue("somebody", role)
+    for endpoint in V1:
+        if endpoint.role in ("anyone", "attempt", "ticket"):
+            continue
+        path = "/".join("999999" if word.startswith("{") else word for word in endpoint.path.split("/"))
+        status = request(application, endpoint.method, path, b"", token=token).status
+        assert (status == 403) is (endpoint.role not in allowed), (endpoint.path, status)
+
+
+def test_a_token_of_a_user_may_no_more_than_the_user(application: Application) -> None:
+    set_user("eva", "manager", BY)
+    token = issue("eva", "manager", user="eva")
+    assert request(application, "GET", "/api/v1/tokens", token=token).status == 200
+    set_user("eva", "viewer", BY)
+    auth.forget()
+    assert request(application, "GET", "/api/v1/tokens", token=token).status == 403
+    assert request(application, "GET", "/api/v1/tasks", token=token).status == 200
+    set_user("eva", None, Reason("boss", "she left"))
+    auth.forget()
+    assert request(application, "GET", "/api/v1/tasks", token=token).status == 401
+    told = Event.objects.filter(subject="user").values_list("before", "after")
+    assert list(told) == [("", "manager"), ("manager", "viewer"), ("viewer", "none")]
+
+
+def test_a_manager_makes_and_revokes_tokens_and_the_trail_tells_it(application: Application) -> None:
+    boss = issue("boss", "manager")
+    asked = json.dumps({"label": "node7", "role": "agent", "site": SITE, "days": 1}).encode()
+    made = request(application, "POST", "/api/v1/tokens", asked, token=boss).json["token"]
+    hello = json.dumps({"name": "a", "site": SITE}).encode()
+    assert request(application, "POST", "/api/v1/agents", hello, token=made).status == 200
+    listed = request(application, "GET", "/api/v1/tokens", token=boss)
+    assert made not in listed.body.decode()
+    number = listed.json["tokens"][0]["token"]
+    path = f"/api/v1/tokens/{number}/revoke"
+    assert request(application, "POST", path, b'{"why": "lost"}', token=boss).json == {"revoked": [number]}
+    assert request(application, "POST", path, b'{"why": "again"}', token=boss).json == {"revoked": []}
+    auth.forget()
+    assert request(application, "POST", "/api/v1/agents", hello, token=made).status == 401
+    told = Event.objects.filter(subject="token", subject_id=number).values_list("who", "before", "after")
+    assert list(told) == [("boss", "", "agent"), ("boss", "agent", "revoked")]
+
+
+def test_what_is_kept_of_a_token_does_not_open_anything(application: Application) -> None:
+    """Known problem 21 of the legacy system: passwords stood in settings, for whoever could read them."""
+    issue("boss", "manager")
+    submit()
+    given = leased()
+    for kept in (Token.objects.get().token, Attempt.objects.get().token):
+        assert len(kept) == 64
+        assert request(application, "GET", "/api/v1/tasks", token=kept).status == 401
+    assert given.token not in str(Attempt.objects.values())
+
+
+def test_a_weak_password_is_refused() -> None:
+    make_groups()
+    for weak in ("short", "password123", "1234567"):
+        with pytest.raises(UsageError, match="password"):
+            set_user("eva", "viewer", BY, weak)
+    user = set_user("eva", "viewer", BY, PASSWORD)
+    assert role_of(user) == "viewer"
+    assert PASSWORD not in user.password
+
+
+# -------------------------------------------------------------------------------------------------------------- limits
+
+
+def test_after_some_wrong_tokens_an_address_is_refused_unseen(application: Application) -> None:
+    good = issue("eva", "viewer")
+    assert request(application, "GET", "/api/v1/tasks", token=good).status == 200
+    told = [request(application, "GET", "/api/v1/tasks", token=f"guess{number}").status for number in range(100)]
+    assert told[0] == 401
+    assert told[-1] == 429
+    assert request(application, "GET", "/api/v1/tasks", token=good).status == 200, "its neighbour works on"
+    fresh = issue("max", "viewer")
+    assert request(application, "GET", "/api/v1/tasks", token=fresh, address="10.0.0.9").status == 200
+    assert request(application, "GET", "/api/v1/tasks", token=fresh).status == 200, "it was good somewhere"
+
+
+def test_tokens_of_attempts_are_guessed_no_better(application: Application) -> None:
+    submit([raw(1, 1), raw(1, 2)])
+    given, late = leased(), leased("wn2")
+    path = f"/api/v1/attempts/{given.attempt}/heartbeat"
+    assert request(application, "POST", path, b"{}", token=given.token).status == 200
+    told = [request(application, "POST", path, b"{}", token=f"guess{number}").status for number in range(50)]
+    assert (told[0], told[-1]) == (403, 429)
+    assert request(application, "POST", path, b"{}", token=given.token).status == 200
+    path = f"/api/v1/attempts/{late.attempt}/heartbeat"
+    assert request(application, "POST", path, b"{}", token=late.token, address="10.0.0.9").status == 200
+
+
+def test_who_asks_too_often_is_told_so(application: Application, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pilotext.server.api.limits import Limiter
+
+    monkeypatch.setattr(auth, "PEOPLE", Limiter(per_s=0.001, burst=5))
+    eva, max_, agent = issue("eva", "viewer"), issue("max", "viewer"), issue("node", "agent")
+    told = [request(application, "GET", "/api/v1/tasks", token=eva).status for _ in range(6)]
+    assert told == [200, 200, 200, 200, 200, 429]
+    assert request(application, "GET", "/api/v1/tasks", token=max_).status == 200
+    hello = json.dumps({"name": "a", "site": SITE}).encode()
+    assert {request(application, "POST", "/api/v1/agents", hello, token=agent).status for _ in range(10)} == {200}
+
+
+def test_wrong_passwords_are_refused_unseen_after_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_groups()
+    set_user("eva", "viewer", BY, PASSWORD)
+    looked: list[str] = []
+    from django.contrib.auth.backends import ModelBackend
+
+    def seen(_self: Any, _request: Any, **credentials: Any) -> None:
+        looked.append(credentials["password"])
+
+    assert authenticate(RequestFactory().post("/"), username="eva", password=PASSWORD) is not None
+    monkeypatch.setattr(ModelBackend, "authenticate", seen)
+    for number in range(500):
+        asked = RequestFactory().post("/", REMOTE_ADDR="10.0.0.7")
+        assert authenticate(asked, username="eva", password=f"guess {number}") is None
+    assert len(looked) < 30, "to look at each would take a tenth of a second"
+    monkeypatch.undo()
+    other = RequestFactory().post("/", REMOTE_ADDR="10.0.0.8")
+    assert authenticate(other, username="eva", password=PASSWORD) is not None, "she is not locked out"
+
+
+def test_a_request_that_is_too_large_is_refused_without_reading_it(application: Application) -> None:
+    class Endless(io.RawIOBase):
+        taken = 0
+
+        def read(self, size: int = -1) -> bytes:
+            assert size > 0
+            self.taken += size
+            return b"x" * size
+
+    token = issue("boss", "manager")
+    body = Endless()
+    told = request(application, "POST", "/api/v1/jobs/1/move", token=token, CONTENT_LENGTH="", **{"wsgi.input": body})  # type: ignore[arg-type]
+    assert told.status == 413
+    assert body.taken < 1 << 20
+
+
+# ---------------------------------------------------------------------------------------------------- secrets, cookies
+
+
+def test_no_secret_stands_in_a_log_line() -> None:
+    line = logging.LogRecord("x", logging.ERROR, "f", 1, "Authorization: Bearer %s", ("ab12CD34ef56GH78ij90kl",), None)
+    told = json.loads(logs.JsonLines().format(line))
+    assert "ab12CD34" not in told["message"]
+    try:
+        raise ValueError("https://h/job?ticket=x&token=ab12CD34ef56GH78")  # noqa: TRY301  its text is what the test is about
+    except ValueError as error:
+        line = logging.LogRecord("x", logging.ERROR, "f", 1, "failed", (), (type(error), error, error.__traceback__))
+    told = json.loads(logs.JsonLines().format(line))
+    assert "ab12CD34" not in told["exception"]
+    assert "test_security.py" in told["exception"]
+
+
+def test_a_page_takes_no_form_without_its_csrf_token(settings_with_a_form: None) -> None:
+    browser = Browser(enforce_csrf_checks=True)
+    assert browser.post("/form", {"a": 1}).status_code == 403
+    browser.cookies["csrftoken"] = "a" * 32
+    assert browser.post("/form", {"a": 1, "csrfmiddlewaretoken": "a" * 32}).status_code == 200
+
+
+@pytest.fixture
+def settings_with_a_form() -> Any:
+    """A page as there may be one, behind the middleware that all pages have."""
+    from django.http import HttpResponse
+    from django.test import override_settings
+    from django.urls import path
+
+    class Urls:
+        urlpatterns = [path("form", lambda _: HttpResponse("taken"))]
+
+    with override_settings(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["testserver"]):
+        yield
+
+
+def test_cookies_open_nothing_of_the_api(application: Application) -> None:
+    token = issue("eva", "viewer")
+    answer = request(application, "GET", "/api/v1/tasks", HTTP_COOKIE=f"sessionid={token}; token={token}")
+    assert answer.status == 401
