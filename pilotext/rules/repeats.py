@@ -6,10 +6,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import islice
-from re import _constants as kind  # type: ignore[attr-defined]  # the parser of Python's own patterns has no other door
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
+
+# The parser of Python's own patterns has no other door, and type checkers do not agree whether it has this one.
+kind: Any = import_module("re._constants")
+parser: Any = import_module("re._parser")
 
 UNBOUNDED = 50
 """So many repeats cost as much as any number."""
