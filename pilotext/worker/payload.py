@@ -227,12 +227,24 @@ class Payload:
             self._note(exit=ExitStatus(signal="SIGKILL"))
         spared = {*self._not_ours, self.keeper_pid}
         give_up_at = time.monotonic() + keeper.UNKILLABLE_AFTER_S
-        while (left := set(own_children()) - spared) and time.monotonic() < give_up_at:
+        left: set[int] = set()
+        while time.monotonic() < give_up_at:
+            all_ours = self._keeper_is_dead()
+            left = set(own_children()) - spared
+            if all_ours and not left:
+                break
             kill_below(spared)
             for child in left:
                 os.waitpid(child, os.WNOHANG)
             time.sleep(keeper.SWEEP_STEP_S)
         self.stuck += len(left)
+
+    def _keeper_is_dead(self) -> bool:
+        """Only then are its children ours: it closes its pipe before the system hands them over."""
+        try:
+            return os.waitid(os.P_PID, self.keeper_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # it is reaped already
+            return True
 
 
 def command_line(step: Step) -> tuple[str, ...]:

@@ -95,6 +95,24 @@ def test_a_killed_keeper_leaves_no_process_that_is_always_another_one(tmp_path: 
     assert not alive_in(tmp_path)
 
 
+@pytest.mark.fault("payload", "keeper killed, again and again")
+def test_a_killed_keeper_hands_its_orphans_over_before_they_are_looked_for(tmp_path: Path) -> None:
+    """It closes its pipe a moment before the system gives its children to us."""
+    for _ in range(30):
+        job = make_job(command=["/bin/bash", "-c", f"setsid sleep {LIVES_S} & echo $! > new; mv new pid; wait"])
+        with Payload(job, tmp_path, os.environ) as payload:
+            payload.start(no_tick)
+            end = time.monotonic() + PATIENCE_S
+            while not (tmp_path / "pid").exists():
+                assert time.monotonic() < end
+                time.sleep(0.005)
+            os.kill(payload.keeper_pid, signal.SIGKILL)
+            assert payload.wait(PATIENCE_S)
+        left = int((tmp_path / "pid").read_text())
+        (tmp_path / "pid").unlink()
+        assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+
+
 @pytest.fixture
 def child() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", str(LIVES_S)]) as child:
