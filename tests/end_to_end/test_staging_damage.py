@@ -203,7 +203,9 @@ def test_a_line_that_changes_bytes_publishes_what_was_written_or_nothing(
         assert here["out.bin"] == job.content
     else:
         assert outcome(report)[:2] == ((65, "COMPASS-3108") if phase == "stage-in" else (68, "COMPASS-3208"))
-        assert faults(report) == ["checksum", "checksum"]
+        assert faults(report)[-2:] == ["checksum", "checksum"], (
+            "before these, a client that asks for pages again may stall"
+        )
         assert "out.bin" not in here
 
 
