@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.http import Connection
 from pilotext.messages import AgentHello, AgentWelcome, Heartbeat, JobAnswer, JobRequest, LeasedJob
-from pilotext.model import Finding, JobIdentity, Report, Transfer, Verdict
+from tests.support.success import success_of
 
 SITES = ("CERN_COMPASS_PROD", "FRONTERA_COMPASS_MCORE")
 PROCESSES = 2
@@ -135,7 +135,7 @@ def _live(connection: Connection, lease: LeasedJob, done: Done) -> None:
     requests: tuple[tuple[str, Any], ...] = (
         ("heartbeat", Heartbeat("stage-in", "wn1")),
         ("heartbeat", Heartbeat("payload", "wn1", {"events_processed": 50})),
-        ("report", report_of(lease)),
+        ("report", success_of(lease.job)),
     )
     for name, body in requests:
         began = time.perf_counter()
@@ -171,26 +171,3 @@ def _in_threads(number: int, work: Callable[[int], None]) -> None:
         thread.join()
     if problems:
         raise problems[0]
-
-
-def report_of(lease: LeasedJob) -> Report:
-    """A success with everything that the job was to bring."""
-    job = lease.job
-    outputs = tuple(
-        Transfer(file.name, f"{file.destinations[0]}{file.published_name}", 1_000_000, "0a0b0c0d", 1.0)
-        for file in job.outputs
-    )
-    counters: dict[str, int | float] = {"events_processed": 90, "events_skipped": 10, "events_written": 50}
-    return Report(
-        pilotext="1",
-        job=JobIdentity.of(job),
-        state="done",
-        phase="report",
-        exit_status=0,
-        verdict=Verdict(verdict="success", counters=counters),
-        started=1.0,
-        ended=2.0,
-        host="wn1",
-        outputs=outputs,
-        findings=(Finding("output-replaced", "empty", "validate", {"file": "testevtdump.raw"}),),
-    )
