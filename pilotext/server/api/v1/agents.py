@@ -109,7 +109,7 @@ ENDPOINTS = (
         report,
         "The final report of an attempt; the same one may be sent again.",
         Report,
-        limit=8 * MEGA,
+        limit=16 * MEGA,
         raw=True,
     ),
 )
