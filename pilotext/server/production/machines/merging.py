@@ -13,6 +13,7 @@ from pilotext.profile.expand import merged_name
 from pilotext.profile.records import Merge
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.apart import each_apart
 from pilotext.server.production.expanded import task_facts
 from pilotext.server.production.machines.job import cancel_jobs
 from pilotext.server.production.models import Attempt, Job, MergeGroup, Output, Product, Site
@@ -33,7 +34,8 @@ def start_merges() -> int:
     """Runs whose chunks have all ended are merged; one with chunks that did not succeed waits for a decision."""
     open_chunk = Job.objects.filter(task=OuterRef("task"), run=OuterRef("run"), product="").exclude(state__in=ENDED)
     due = Product.objects.filter(~Exists(open_chunk), state="waiting", task__state="running").order_by("pk")
-    return sum(transact(partial(_start, pk)) for pk in due.values_list("pk", flat=True)[:AT_ONCE])
+    found = list(due.values_list("pk", flat=True)[:AT_ONCE])
+    return each_apart(found, lambda pk: transact(partial(_start, pk)))
 
 
 def dissolve_merges() -> int:

@@ -195,7 +195,7 @@ def test_what_the_pilot_alone_says_ends_in_a_decided_verdict(
     assert attempt.diag.startswith(f"{code} ")
     assert attempt.diag.isascii()
     assert attempt.decision
-    assert [after for _, after in events("attempt", attempt.pk)] == ["leased", "lost"]
+    assert [after for _, after in events("attempt", attempt.pk)] == ["leased", "leased", "lost"], "given, ended, lost"
 
 
 def test_a_report_that_comes_after_the_pilots_word_counts_until_the_job_is_sent_again(pilot: Pilot) -> None:
