@@ -27,7 +27,7 @@ from pilotext.server.rows import ById
 from pilotext.server.settings import LEASE_S
 
 ASK_AGAIN_S = 2.0
-BEATS_PER_LEASE = 4
+HEARTBEAT_S = min(LEASE_S / 4, 300.0)
 SEEN_EVERY_S = 30.0
 
 dispatcher = Dispatcher()
@@ -47,7 +47,7 @@ def hello(call: Call) -> AgentWelcome:
         raise RefusalError("not-found", f"there is no site {said.site!r}.")
     if call.caller.site not in (None, site.pk):
         raise RefusalError("forbidden", f"this token is for another site than {said.site!r}.")
-    return AgentWelcome(transact(lambda: register(said, site, call.caller.label)), LEASE_S / BEATS_PER_LEASE)
+    return AgentWelcome(transact(lambda: register(said, site, call.caller.label)), HEARTBEAT_S)
 
 
 def get_job(call: Call) -> JobAnswer:
@@ -61,10 +61,11 @@ def get_job(call: Call) -> JobAnswer:
     if agent.state != "active":
         return JobAnswer(ask_again_s=ASK_AGAIN_S)
     request: JobRequest = call.body
-    lease = dispatcher.give(Asker(agent.site, request.node or agent.host, agent))
+    asker = Asker(agent.site, request.node or agent.host, agent, request.key)
+    lease = (request.again and dispatcher.give_again(asker)) or dispatcher.give(asker)
     if lease is None:
         return JobAnswer(ask_again_s=ASK_AGAIN_S)
-    return JobAnswer(LeasedJob(lease.attempt, lease.token, lease.job, lease.until, lease.lease_s / BEATS_PER_LEASE))
+    return JobAnswer(LeasedJob(lease.attempt, lease.token, lease.job, lease.until, lease.lease_s, HEARTBEAT_S))
 
 
 def beat(call: Call) -> HeartbeatAnswer:
