@@ -17,10 +17,12 @@ from pilotext.server.production import machines as _machines  # noqa: F401  so t
 from pilotext.server.production.cycle import STEPS, run_once
 from pilotext.server.production.decisions import move_job
 from pilotext.server.production.leases import expire_leases
+from pilotext.server.production.machines import merging
 from pilotext.server.production.machines.merging import start_merges
 from pilotext.server.production.models import Attempt, Event, Evidence, Experiment, Job, MergeGroup, Output, Product
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
+from pilotext.server.rows import insert_rows
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import EVENTS, chunks, cycle, do, do_all, product, storage, submit_runs
 from tests.server.support import WHY, fail, lease, leased, raw, submit, succeed, the_job
@@ -45,7 +47,7 @@ def cut_at_every_write(work: Callable[[], object], monkeypatch: pytest.MonkeyPat
 
     Each time it must have left nothing. Returns how often it was broken off.
     """
-    real = advance_module.insert_rows
+    real = insert_rows
     for cut_after in range(100):
         left, before = [cut_after], everything()
 
@@ -223,6 +225,20 @@ def test_an_experiment_without_a_profile_holds_no_other(storage: MemoryStorage) 
     assert product(run=2).state == "kept"
     bad.refresh_from_db()
     assert bad.state == "waiting"
+
+
+def test_runs_that_wait_for_another_merge_do_not_take_the_place_of_those_that_could_begin(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known problem 16 of the legacy system, with many: what cannot begin would be looked at first, again and again."""
+    monkeypatch.setattr(merging, "AT_ONCE", 1)
+    submit_runs({1: 1, 2: 1}, merges=("mdst", "hist"))
+    do_all(storage)
+    cycle()
+    fail(leased(), "input-corrupt", "manual-check")
+    cycle(2)
+    assert product("hist", run=1).state == "waiting", "for the mDST, which somebody has to look at"
+    assert product("mdst", run=2).state == "merging"
 
 
 def test_what_is_kept_with_no_bytes_is_made_anew(storage: MemoryStorage) -> None:

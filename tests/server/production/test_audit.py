@@ -15,6 +15,7 @@ from pilotext.messages import AgentHello, Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import assign, move_job, move_site, move_task, note
+from pilotext.server.production.dispatch import Asker, Dispatcher
 from pilotext.server.production.leases import expire_leases, heartbeat
 from pilotext.server.production.machines.agent import forget_agents, register
 from pilotext.server.production.models import Agent, Attempt, Event, Experiment, Job, Product, Task, Token
@@ -128,6 +129,18 @@ def test_an_attempt_that_is_heard_of_after_its_job_was_cancelled_is_told() -> No
     heartbeat(given.attempt, given.token, Heartbeat("payload"))
     assert told("attempt") == ("dispatch", "leased", "running", "it is heard of while its job is cancelled")
     assert gaps() == []
+
+
+def test_an_attempt_that_is_given_again_with_another_token_is_told() -> None:
+    submit()
+    asker = Asker(site(), "wn1", key="k")
+    given = Dispatcher().give(asker)
+    again = Dispatcher().give_again(asker)
+    assert given is not None
+    assert again is not None
+    assert (again.attempt, again.token == given.token) == (given.attempt, False)
+    assert told("attempt")[:3] == ("dispatch", "leased", "leased")
+    assert "another token" in last("attempt").why
 
 
 def test_an_agent_that_comes_and_one_that_changes_are_told() -> None:
