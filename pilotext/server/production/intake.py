@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pilotext import model
 from pilotext.decode import from_json
-from pilotext.errors import FieldError
+from pilotext.errors import FieldError, UsageError
 from pilotext.messages import ReportAnswer
 from pilotext.model import Report
 from pilotext.redact import shortened
@@ -143,7 +143,13 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
 
 
 def _succeeded(attempt: Attempt, report: Report) -> None:
-    expected = {output.name: output for output in expand(attempt.task, attempt.job, attempt.number).outputs}
+    try:
+        expected = {output.name: output for output in expand(attempt.task, attempt.job, attempt.number).outputs}
+    except UsageError as error:
+        _end(attempt, "finished", report, "success")
+        why = f"attempt {attempt.number} succeeded; its profile cannot say what it should have published: {error}"
+        advance_one(JOB, attempt.job, "manual", Reason("intake", why), diag=shortened(why, LONGEST_DIAG))
+        return
     if missing := [name for name in expected if name not in {file.name for file in report.outputs}]:
         why = f"a success without {', '.join(missing)}"
         _end(attempt, "failed", report, why)

@@ -227,6 +227,26 @@ def test_an_experiment_without_a_profile_holds_no_other(storage: MemoryStorage) 
     assert bad.state == "waiting"
 
 
+def test_a_job_that_the_profile_knows_no_more_keeps_no_lease_and_no_report_of_others_waiting() -> None:
+    """Known problem 17 of the legacy system: what was not where it was looked for ended the pass."""
+    submit([raw(1, chunk) for chunk in range(4)])
+    silent, good, bad, other = leased(), leased(), leased(), leased()
+    Job.objects.exclude(pk=other.job.job).update(type="of an older profile")
+    assert succeed(good).accepted
+    assert fail(bad).accepted
+    Attempt.objects.filter(state="leased").update(lease_until=0)
+    assert expire_leases() == 2
+    assert Attempt.objects.get(pk=silent.attempt).state == "lost"
+    manual = Job.objects.filter(state="manual")
+    assert {job.pk for job in manual} == {silent.job.job, good.job.job, bad.job.job}
+    assert all("older profile" in event.why for event in Event.objects.filter(subject="job", after="manual"))
+    assert Job.objects.get(pk=other.job.job).state == "ready"
+    Job.objects.update(type="mass production")  # the profile is mended
+    assert transact(lambda: move_job(good.job.job, "accept", WHY)) == [good.job.job]
+    assert Output.objects.filter(job=good.job.job, state="valid").count() == 3
+    assert gaps() == []
+
+
 def test_runs_that_wait_for_another_merge_do_not_take_the_place_of_those_that_could_begin(
     storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
