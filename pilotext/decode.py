@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import threading
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,8 @@ from pilotext.secretshapes import is_secret_name
 
 T = TypeVar("T")
 
+_ready: set[Any] = set()
+_looking = threading.Lock()
 _PLAIN = Redactor()
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
@@ -36,9 +39,22 @@ def from_json(data: bytes | str, kind: type[T], *, where: str = "") -> T:
 def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
     """Turn dictionaries and lists, as JSON and YAML give them, into a record of type `kind`."""
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert(data, ready(kind))
     except msgspec.ValidationError as error:
         raise _field_error(str(error), data, kind, where) from None
+
+
+def ready(kind: type[T]) -> type[T]:
+    """The type, once all is there that msgspec needs to know of it; before it is decoded to, in any thread.
+
+    msgspec looks at a record's fields when it is first asked for the record, and runs Python for that. Another thread
+    that has its turn in between would decode with what is there so far, and crash (msgspec 0.22: segmentation fault).
+    """
+    if kind not in _ready:
+        with _looking:
+            msgspec.json.Decoder(kind)
+            _ready.add(kind)
+    return kind
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -51,3 +53,36 @@ def test_what_is_not_json_is_said(text: str | bytes) -> None:
 
 def test_a_word_unlike_all_others_has_no_nearest() -> None:
     assert nearest("zzz", ["command", "inputs"]) == ""
+
+
+MANY_THREADS = """
+import sys, threading
+import msgspec
+from pilotext.decode import from_plain
+
+types = []
+for number in range(300):
+    inner = msgspec.defstruct(f"Inner{number}", [("a", int), ("b", tuple[str, ...]), ("c", dict[str, float] | None)])
+    types.append(msgspec.defstruct(f"Outer{number}", [("x", int | None), ("inner", inner), ("all", list[inner])]))
+one = {"a": 1, "b": ["b"], "c": {"c": 1.0}}
+gate = threading.Barrier(4)
+
+def work():
+    for kind in types:
+        gate.wait()
+        from_plain({"x": 1, "inner": one, "all": [one]}, kind)
+
+sys.setswitchinterval(1e-6)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_threads_that_decode_to_the_same_new_type_at_once_do_not_crash() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_THREADS], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
