@@ -44,7 +44,7 @@ def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
         raise _field_error(str(error), data, kind, where) from None
 
 
-def ready(kind: type[T]) -> type[T]:
+def ready(kind: T) -> T:
     """The type, once all is there that msgspec needs to know of it; before it is decoded to, in any thread.
 
     msgspec looks at a record's fields when it is first asked for the record, and runs Python for that. Another thread
