@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
+import threading
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,6 +17,8 @@ from pilotext.secretshapes import is_secret_name
 T = TypeVar("T")
 
 _PLAIN = Redactor()
+_looked_at: set[Any] = set()
+_looking = threading.Lock()
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]+)`")
@@ -33,10 +36,23 @@ def from_json(data: bytes | str, kind: type[T], *, where: str = "") -> T:
     return from_plain(plain, kind, where=where)
 
 
+def ready(kind: type[T]) -> type[T]:
+    """The same type, which any number of threads may now give to msgspec at once.
+
+    msgspec (0.21, 0.22) looks at the fields of a type when it is first used, and the process dies by SIGSEGV when two
+    threads do so at the same time.
+    """
+    if kind not in _looked_at:
+        with _looking:
+            msgspec.json.Decoder(kind)
+            _looked_at.add(kind)
+    return kind
+
+
 def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
     """Turn dictionaries and lists, as JSON and YAML give them, into a record of type `kind`."""
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert(data, ready(kind))
     except msgspec.ValidationError as error:
         raise _field_error(str(error), data, kind, where) from None
 

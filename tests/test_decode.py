@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -51,3 +53,31 @@ def test_what_is_not_json_is_said(text: str | bytes) -> None:
 
 def test_a_word_unlike_all_others_has_no_nearest() -> None:
     assert nearest("zzz", ["command", "inputs"]) == ""
+
+
+FIRST_USES = """
+import sys
+import threading
+from pilotext.decode import from_plain
+from pilotext.model import Record
+
+def use(number):
+    inner = type("Inner", (Record,), {"__annotations__": {f"a{i}": "int" for i in range(20)}}, frozen=True)
+    outer = type("Outer", (Record,), {"__annotations__": {f"b{i}": inner for i in range(20)}}, frozen=True)
+    document = {f"b{i}": {f"a{j}": j for j in range(20)} for i in range(20)}
+    begin = threading.Barrier(4)
+    threads = [threading.Thread(target=lambda: (begin.wait(), from_plain(document, outer))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+sys.setswitchinterval(1e-6)
+for number in range(50):
+    use(number)
+"""
+
+
+def test_many_threads_may_use_a_type_for_the_first_time() -> None:
+    ended = subprocess.run([sys.executable, "-c", FIRST_USES], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from pilotext.decode import ready
 from pilotext.errors import STORAGE_ERRORS, StalledError, TransientError
 from pilotext.storage.child import Child, ChildEndedError
 from pilotext.storage.operations import RESULTS, Operation, perform, subject
@@ -81,7 +82,7 @@ class ChildMover:
             raise
         if told := answer.get("error"):
             raise STORAGE_ERRORS[told["fault"]](told["url"], told["message"], advice=told["advice"])
-        return msgspec.convert(answer["result"], RESULTS[operation])
+        return msgspec.convert(answer["result"], ready(RESULTS[operation]))
 
     def pause(self, seconds: float) -> None:
         pause(seconds, self._tick)

@@ -88,6 +88,6 @@ class Endpoint:
         if self.query is None:
             return None
         try:
-            return msgspec.convert(query, self.query, strict=False)
+            return msgspec.convert(query, decode.ready(self.query), strict=False)
         except msgspec.ValidationError as error:
             raise RefusalError("invalid", f"query: {error}") from None

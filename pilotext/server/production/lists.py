@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 from django.db.models import QuerySet
 
+from pilotext.decode import ready
 from pilotext.managing import JobFilter, JobQuery
 from pilotext.messages import AttemptRow, EventRow, JobList, JobPage, JobRow, TaskRow
 from pilotext.model import Verdict
@@ -89,8 +90,8 @@ class _Judged(msgspec.Struct):
 def verdict_in(kept: Evidence) -> Verdict:
     """The verdict on an attempt: that of its report, or the one that changed rules gave it since."""
     if kept.rejudged:
-        return msgspec.json.decode(kept.rejudged, type=Verdict)
-    return msgspec.json.decode(kept.report, type=_Judged).verdict
+        return msgspec.json.decode(kept.rejudged, type=ready(Verdict))
+    return msgspec.json.decode(kept.report, type=ready(_Judged)).verdict
 
 
 def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
@@ -121,7 +122,7 @@ def _attempts(row: Job) -> Iterator[AttemptRow]:
         yield AttemptRow(
             attempt=attempt.pk,
             site=attempt.site.name,
-            agent=attempt.agent.name if attempt.agent else "",
+            agent=attempt.agent.name if attempt.agent else attempt.pilot,
             **{name: getattr(attempt, name) for name in same},
         )
 

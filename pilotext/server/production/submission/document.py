@@ -102,7 +102,7 @@ def _entry(path: Path, number: int, head: list[str], line: str) -> FileFacts:
         raise UsageError(f"{path}:{number}: {len(words)} columns where the head line has {len(head)}.")
     known = {name: word for name, word in zip(head, words, strict=True) if word}
     try:
-        return msgspec.convert(known, FileFacts, strict=False)
+        return msgspec.convert(known, decode.ready(FileFacts), strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path}:{number}: {error}.") from None
 
