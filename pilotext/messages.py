@@ -177,6 +177,8 @@ class JobList(Record, frozen=True):
 
 
 class AttemptRow(Record, frozen=True):
+    """One try of a job; `agent` is who had it: the agent's name, or the label of the token that its pilot has."""
+
     attempt: int
     number: int
     state: str

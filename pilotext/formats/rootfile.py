@@ -1,18 +1,19 @@
 """Prove that a ROOT file is whole: header, size, the records at its end, and, where uproot is installed, every basket.
 
 A damaged file may do anything to its reader, so the worker lets a child process read it: `check_in_child` runs
-`python -m pilotext.formats.rootfile FILE`, which prints one JSON document.
+`python -m pilotext.formats.rootfile FILE...`, which prints a line of JSON for each.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -94,8 +95,24 @@ def check_in_child(path: Path, timeout_s: float, tick: Callable[[], None]) -> Ro
     `tick` is called several times a second; when it raises, the child is killed and the exception goes on. A child that
     is killed or crashes gives a summary with method `not checked`. Raises OSError when the file is not there.
     """
-    size = path.stat().st_size
-    command = [sys.executable, "-P", "-m", "pilotext.formats.rootfile", str(path.resolve())]
+    return check_all_in_child([path], timeout_s, tick)[0]
+
+
+def check_all_in_child(paths: Sequence[Path], timeout_s: float, tick: Callable[[], None]) -> list[RootSummary]:
+    """The same for several files, each of which may take `timeout_s`; one child reads all that does not kill it."""
+    sizes = [path.stat().st_size for path in paths]
+    found: list[RootSummary] = []
+    while len(found) < len(paths):
+        answers, problem = _ask_child(paths[len(found) :], timeout_s, tick)
+        found += answers
+        if problem and len(found) < len(paths):
+            found.append(RootSummary(sizes[len(found)], "not checked", problem=problem))
+    return found
+
+
+def _ask_child(paths: Sequence[Path], timeout_s: float, tick: Callable[[], None]) -> tuple[list[RootSummary], str]:
+    """What one child says of the first of these files, and why it says no more."""
+    command = [sys.executable, "-P", "-m", "pilotext.formats.rootfile", *(str(path.resolve()) for path in paths)]
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             command,
@@ -107,32 +124,33 @@ def check_in_child(path: Path, timeout_s: float, tick: Callable[[], None]) -> Ro
             preexec_fn=tied(),  # noqa: PLW1509  the wrapper has one thread
         )
         try:
-            status = _wait(child, timeout_s, tick)
+            status = _wait(child, answer, timeout_s, tick)
         finally:
             if child.poll() is None:
                 child.kill()
                 child.wait()
-        if status == 0:
-            return from_json(_content(answer), RootSummary, where=f"the check of {path.name}")
-        return RootSummary(size, "not checked", problem=_why_not(status, timeout_s, _content(errors)))
+        *lines, _ = _content(answer, len(paths)).split(b"\n")  # what follows the last line was not finished
+        found = [from_json(line, RootSummary, where=f"the check of {paths[0].name}") for line in lines[: len(paths)]]
+        return found, "" if len(found) == len(paths) else _why_not(status, timeout_s, _content(errors))
 
 
-def _wait(child: subprocess.Popen[bytes], timeout_s: float, tick: Callable[[], None]) -> int | None:
-    """The child's return code, or None when the time is over."""
-    end = time.monotonic() + timeout_s
+def _wait(child: subprocess.Popen[bytes], answer: IO[bytes], timeout_s: float, tick: Callable[[], None]) -> int | None:
+    """The child's return code, or None when it has answered nothing for this time."""
+    said, end = 0, time.monotonic() + timeout_s
     while time.monotonic() < end:
         tick()
         try:
             return child.wait(timeout=min(_TICK_S, timeout_s))
         except subprocess.TimeoutExpired:
-            continue
+            if (size := os.fstat(answer.fileno()).st_size) > said:
+                said, end = size, time.monotonic() + timeout_s
     return None
 
 
 def _why_not(status: int | None, timeout_s: float, errors: bytes) -> str:
     if status is None:
         return f"the check was not finished after {timeout_s:g} s."
-    how = f"exit status {status}" if status > 0 else f"signal {signal_name(-status)}"
+    how = f"exit status {status}" if status >= 0 else f"signal {signal_name(-status)}"
     lines = errors.decode("utf-8", "replace").strip().splitlines()
     return f"the check ended with {how}: {lines[-1][:300] if lines else 'it said nothing'}"
 
@@ -146,9 +164,9 @@ def _environment() -> dict[str, str]:
     return ours | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"}
 
 
-def _content(file: IO[bytes]) -> bytes:
+def _content(file: IO[bytes], answers: int = 1) -> bytes:
     file.seek(0)
-    return file.read(_LARGEST_ANSWER)
+    return file.read(_LARGEST_ANSWER * answers)
 
 
 def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -197,13 +215,14 @@ def _one_line(text: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Check the one file named, within bounds of memory, and print the summary as JSON."""
+    """Check the files named, within bounds of memory, and print the summary of each as a line of JSON."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = resource.getrlimit(resource.RLIMIT_DATA)[1]
     bound = _MEMORY if most == resource.RLIM_INFINITY else min(most, _MEMORY)
     resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
-    summary = check(Path(arguments[0]))
-    print(msgspec.json.encode(summary).decode())
+    for path in arguments:
+        print(msgspec.json.encode(check(Path(path))).decode(), flush=True)
+        gc.collect()  # what one file took of the memory, the next one has again
     return 0
 
 

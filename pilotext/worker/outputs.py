@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pilotext.classify.conditions import is_placeholder
@@ -24,11 +24,13 @@ def check_inputs(job: Job, directory: Path, tick: Callable[[], None] = lambda: N
     together. `tick` is called several times a second and may raise.
     """
     checked = Checked()
+    merged = [file for file in job.inputs if job.kind == "merging" and _may_be_root(directory / file.name)]
+    summaries = _read_root([directory / file.name for file in merged], tick)
     for file in job.inputs:
         if file.name.endswith(".raw"):
             _check_raw_input(job, file, directory / file.name, checked, tick)
-        elif job.kind == "merging":
-            _check_merging_input(file, directory / file.name, checked, tick)
+        elif (summary := summaries.get(directory / file.name)) is not None:
+            _check_merging_input(file, summary, checked)
     if job.kind == "merging" and checked.partly:
         _promise(job, checked)
     return checked
@@ -59,12 +61,18 @@ def _check_raw_input(job: Job, file: Input, path: Path, checked: Checked, tick: 
         checked.count("raw_filtered_events", filtered)
 
 
-def _check_merging_input(file: Input, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
-    """What is merged from a damaged chunk is damaged, and no program says so."""
+def _may_be_root(path: Path) -> bool:
     with path.open("rb") as opened:
-        if opened.read(4) != b"root" and not file.name.endswith(".root"):
-            return
-    summary = rootfile.check_in_child(path, timeout_s=ROOT_CHECK_TIMEOUT_S, tick=tick)
+        return not path.name.endswith(".raw") and (opened.read(4) == b"root" or path.name.endswith(".root"))
+
+
+def _read_root(paths: Sequence[Path], tick: Callable[[], None]) -> dict[Path, RootSummary]:
+    """The summaries of these files, by one child: its start takes longer than it reads most files."""
+    return dict(zip(paths, rootfile.check_all_in_child(paths, ROOT_CHECK_TIMEOUT_S, tick), strict=True))
+
+
+def _check_merging_input(file: Input, summary: RootSummary, checked: Checked) -> None:
+    """What is merged from a damaged chunk is damaged, and no program says so."""
     if summary.problem is not None and summary.method != "not checked":
         where = "" if summary.offset is None else f" at byte {summary.offset}:"
         checked.found("input-damaged", f"{file.name}:{where} {summary.problem}", "stage-in", file.name)
@@ -101,8 +109,15 @@ def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], t
     hold together. `tick` is called several times a second and may raise.
     """
     checked = Checked()
+    paths = {output.name: directory / output.name for output in job.outputs}
+    roots = [paths[output.name] for output in job.outputs if output.check == "root" and _is_full(paths[output.name])]
+    summaries = _read_root(roots, tick)
     for output in job.outputs:
-        _check_output(job, output, directory / output.name, checked, tick)
+        path = paths[output.name]
+        if (summary := summaries.get(path)) is not None:
+            _check_root(job, output, summary, checked)
+        else:
+            _check_output(job, output, path, checked, tick)
     hold_laws(job, {**counters, **checked.counters}, checked)
     return checked
 
@@ -110,12 +125,14 @@ def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], t
 def _check_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     if path.exists() and not path.is_file():
         checked.found("output-damaged", f"{output.name} is not a regular file", "validate", output.name)
-    elif not path.is_file() or path.stat().st_size == 0:
+    elif not _is_full(path):
         _check_empty_output(output, path, checked)
-    elif output.check == "root":
-        _check_root(job, output, path, checked, tick)
     elif output.check == "raw":
         _check_raw_output(job, output, path, checked, tick)
+
+
+def _is_full(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _check_empty_output(output: Output, path: Path, checked: Checked) -> None:
@@ -132,8 +149,7 @@ def _check_empty_output(output: Output, path: Path, checked: Checked) -> None:
     checked.found("output-replaced", text, "validate", output.name)
 
 
-def _check_root(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
-    summary = rootfile.check_in_child(path, timeout_s=ROOT_CHECK_TIMEOUT_S, tick=tick)
+def _check_root(job: Job, output: Output, summary: RootSummary, checked: Checked) -> None:
     if summary.problem is not None:
         name = "output-unchecked" if summary.method == "not checked" else "output-damaged"
         where = "" if summary.offset is None else f" at byte {summary.offset}:"

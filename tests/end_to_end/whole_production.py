@@ -1,184 +1,251 @@
-"""A production of three runs on real parts, in which a dozen things go wrong, each once unless said otherwise."""
+"""A production of three runs on real parts, in which each of the things of FAULTS goes wrong once."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
+import signal
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
-import yaml
 
+from fixtures.servers.postgres import PostgresServer
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
-from pilotext.formats.rawmake import make_raw, raw_name
-from tests.support.jobs import PAYLOADS
+from pilotext import messages as api
+from pilotext.engines.client import ServerError
+from pilotext.formats import raw
+from pilotext.formats.rawmake import raw_name
+from pilotext.server.boot import boot
+from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, RUNS, Fault, Place
+from tests.support.jobs import CHECKOUT
+from tests.support.pilot import Pilot, installed_release
 from tests.support.pilotext_server import ProductionServer
 
+boot()
+
+from pilotext.server.database import transact  # noqa: E402  needs boot
+from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile  # noqa: E402
+
+T = TypeVar("T")
+
 RAW = "/castor/cern.ch/compass/data/2016/raw/W14"
-RUNS = (275772, 275773, 275774)
-CHUNKS = tuple(range(11, 19))
-TRUNCATED = (RUNS[2], 11)
-"""A raw file that ends too early on tape, for good: its run is held for somebody's decision."""
-
-MODES = {
-    (RUNS[0], 11): "tlattice",
-    (RUNS[0], 12): "exception",
-    (RUNS[0], 13): "segv",
-    (RUNS[0], 14): "killed",
-    (RUNS[0], 15): "no-end-of-job",
-    (RUNS[1], 11): "truncated-mdst",
-    (RUNS[1], 12): "abnormal",
-    (RUNS[1], 13): "abort",
-    (RUNS[1], 14): "fatal-geometry",
-}
-"""How the first attempt of a chunk goes wrong; what the other failures are stands in the programs below."""
-
-NO_SETUP, NO_HISTOGRAMS, KILLED_AGENT = (RUNS[0], 16), (RUNS[1], 15), (RUNS[1], 16)
-BAD_MERGE = RUNS[1]
-
-CAUSES = {
-    (RUNS[0], 11): "memory",
-    (RUNS[0], 12): "conditions-db",
-    (RUNS[0], 13): "crash",
-    (RUNS[0], 14): "killed",
-    (RUNS[0], 15): "incomplete",
-    NO_SETUP: "software-setup",
-    (RUNS[1], 11): "output-invalid",
-    (RUNS[1], 12): "unhandled-exception",
-    (RUNS[1], 13): "crash",
-    (RUNS[1], 14): "software-setup",
-    NO_HISTOGRAMS: "output-invalid",
-    TRUNCATED: "input-corrupt",
-}
-"""The cause of the first verdict on each of these chunks; that of the killed agent has none."""
-
-CORAL = """#!/bin/bash
-once() {{ mkdir "{marks}/$1" 2>/dev/null; }}
-case $TMPRAWFILE in
-{modes}
-{histograms}) once no-hist && {{ "{payloads}/coral.exe" "$@"; rm -f "$TMPHISTFILE"; exit 0; }} ;;
-{agent}) once agent && {{ echo $$ > "{marks}/pid.new"; mv "{marks}/pid.new" "{marks}/pid"; sleep 600; }} ;;
-esac
-exec "{payloads}/coral.exe" "$@"
-"""
-SETUP = """echo "setup of the production"
-if [ "$TMPRAWFILE" = {file} ] && mkdir "{marks}/setup" 2>/dev/null; then return 3; fi
-export COMPASS_FILES={payloads} PATH="{bin}:$PATH"
-"""
-PHAST = """#!/bin/bash
-if [ "$MERGEDMDSTFILE" = mDST-{run}-0-7.root ] && mkdir "{marks}/merge" 2>/dev/null; then
-    echo "Error in <TFile::ReadBuffer>: error reading all requested bytes from file mDST-{run}-12.root" >&2
-    exit 0
-fi
-exec "{payloads}/phast.exe" "$@"
-"""
-HADD = """#!/bin/bash
-[ "$1" = -f ] || exit 1
-echo "hadd Target file: $2"
-exec "{payloads}/phast.exe" -m -o "${{@:2}}" > /dev/null
-"""
+TASK = "dvcs2016P09t1"
+SITE = "CERN_COMPASS_PROD"
+PILOTS = "cern-pilots"
+BY_PILOTS = 2
+NODES = ("wn1", "wn2", "wn3")
+WITHIN_S = 1200.0
+GONE_WITHIN_S = 60.0
 
 
-def events_of(chunk: int) -> int:
-    return 20 + chunk
+@dataclass(frozen=True)
+class Scale:
+    """How large a production is, what goes wrong in it, and its database: `sqlite` or `postgresql`."""
+
+    database: str
+    runs: tuple[int, ...] = RUNS
+    chunks: tuple[int, ...] = CHUNKS
+    faults: tuple[Fault, ...] = FAULTS
 
 
 @dataclass
 class Production:
-    """The parts, and what has become of them so far."""
+    """The parts, and what has become of them so far. `agent_module` is what runs an agent, as the command does."""
 
     server: ProductionServer
     tape: TapeServer
     eos: XrdServer
-    agents: dict[str, psutil.Process] = field(default_factory=dict)
+    scale: Scale
+    agent_module: str = "pilotext"
+    postgres: PostgresServer | None = None
+    agents: dict[str, psutil.Popen] = field(default_factory=dict)
+    pilots: list[Pilot] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.viewer, self.expert = self.server.client("viewer"), self.server.client("expert")
 
     @property
     def marks(self) -> Path:
         return self.server.folder / "marks"
 
-    def prepare(self) -> Path:
-        """Raw files on tape, the software area; returns the task file."""
-        self.marks.mkdir()
-        for run in RUNS:
-            for chunk in CHUNKS:
-                path = self.server.folder / "made.raw"
-                make_raw(path, run=run, events=events_of(chunk), truncate=(run, chunk) == TRUNCATED)
-                place = self.tape.tape / RAW.lstrip("/") / raw_name(run, chunk)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                path.replace(place)
-        self.tape.give_to_server()
-        self._install_software()
-        return self._write_task()
+    @property
+    def places(self) -> list[Place]:
+        return [(run, chunk) for run in self.scale.runs for chunk in self.scale.chunks]
 
-    def _install_software(self) -> None:
-        area = self.server.folder / "sw/gen/soft"
-        (area / "coral").mkdir(parents=True)
-        (area / "template.opt").symlink_to(PAYLOADS / "template.opt")
-        names = {"marks": self.marks, "payloads": PAYLOADS, "bin": area}
-        modes = "\n".join(
-            f"{_raw(place)}) once {place[0]}-{place[1]} && export PILOTEXT_STANDIN={mode} ;;"
-            for place, mode in MODES.items()
-        )
-        coral = CORAL.format(**names, modes=modes, histograms=_raw(NO_HISTOGRAMS), agent=_raw(KILLED_AGENT))
-        setup = SETUP.format(**names, file=_raw(NO_SETUP))
-        for name, text in (
-            ("coral.exe", coral),
-            ("coral/setup.sh", setup),
-            ("phast.exe", PHAST.format(**names, run=BAD_MERGE)),
-            ("hadd", HADD.format(**names)),
-        ):
-            (area / name).write_text(text)
-            (area / name).chmod(0o755)
+    @property
+    def faults(self) -> dict[Place, Fault]:
+        return {fault.place: fault for fault in self.scale.faults if fault.place in self.places}
 
-    def _write_task(self) -> Path:
-        files = [(run, chunk) for run in RUNS for chunk in CHUNKS]
-        catalogue = [f"{RAW}/{raw_name(*place)},{events_of(place[1])}" for place in files]
-        (self.server.folder / "catalogue.csv").write_text("\n".join(["file,events", *catalogue, ""]))
-        task = {
-            "experiment": "COMPASS",
-            "name": "dvcs2016P09t1",
-            "type": "mass production",
-            "files": {"runs": list(RUNS)},
-            "catalogue": "catalogue.csv",
-            "parameters": {
-                "production": "dvcs",
-                "home": f"{self.server.folder}/sw/",
-                "path": "gen/",
-                "soft": "soft",
-                "year": 2016,
-                "eos_server": self.eos.url().rstrip("/") + "/",
-                "tape_server": self.tape.url().rstrip("/") + "/",
-            },
-        }
-        path = self.server.folder / "task.yaml"
-        path.write_text(yaml.safe_dump(task))
-        return path
+    def raw_on_tape(self, place: Place) -> Path:
+        return self.tape.tape / RAW.lstrip("/") / raw_name(*place)
 
-    def start_agent(self, name: str, site: str) -> None:
-        process = self.server.agent("--site", site, "--slots", "1", name=name, host=name)
-        self.agents[name] = psutil.Process(process.pid)
+    def raw_on_disk(self, place: Place) -> Path:
+        return self.tape.store / RAW.lstrip("/") / raw_name(*place)
 
-    def kill_the_agent_that_waits_for_it(self) -> str | None:
-        """SIGKILL for the agent whose job says that it waits for this; its name, or None as long as none does."""
+    def good_events(self, run: int) -> int:
+        """The events of those raw files of a run that are whole, counted in the files."""
+        found = [raw.walk(self.raw_on_tape(place)) for place in self.places if place[0] == run]
+        return sum(each.physics for each in found if each.damage is None)
+
+    # ---------------------------------------------------------------------------------------------- who does the work
+
+    def begin(self) -> None:
+        """Two pilots have the first two jobs, one good and one that fails, before three agents take part."""
+        self.wait_until(lambda: {row.state for row in self.jobs()} == {"ready"})
+        for _ in range(BY_PILOTS):
+            self.start_pilot()
+        self.wait_until(lambda: sum(row.attempts for row in self.jobs()) == BY_PILOTS)
+        for node in NODES:
+            self.start_agent(node)
+
+    def start_agent(self, node: str) -> None:
+        """A real agent on a machine of that name, as far as it can see."""
+        server = self.server
+        env = {**server.env, "PILOTEXT_SERVER": server.url, "PILOTEXT_TOKEN": server.token("agent")}
+        alone = ["unshare", *([] if os.getuid() == 0 else ["--map-root-user"]), "--uts", "/bin/sh", "-c"]
+        command = [sys.executable, "-P", "-X", "utf8", "-m", self.agent_module, "agent", "--name", node, "--site", SITE]
+        words = [*alone, 'hostname "$0" && exec "$@"', node, *command]
+        with (server.folder / f"{node}.log").open("ab") as log:
+            folder = str(server.folder / node)
+            self.agents[node] = psutil.Popen([*words, "--workdir", folder], env=env, stdout=log, stderr=log)
+
+    def agent_that_waits_for_it(self) -> str | None:
+        """The agent whose job says that it waits for a SIGKILL; None as long as none does."""
         mark = self.marks / "pid"
         if not mark.exists():
             return None
         parents = {each.pid for each in psutil.Process(int(mark.read_text())).parents()}
-        name = next(name for name, process in self.agents.items() if process.pid in parents)
-        self.agents.pop(name).kill()
-        return name
+        return next(node for node, agent in self.agents.items() if agent.pid in parents)
 
-    def hurry(self) -> None:
+    def kill_agent(self, node: str) -> None:
+        """SIGKILL; its jobs must end with it. Then, as if the time of their leases had passed, it comes back."""
+        agent = self.agents.pop(node)
+        jobs = agent.children(recursive=True)
+        agent.kill()
+        agent.wait()
+        _, alive = psutil.wait_procs(jobs, GONE_WITHIN_S)
+        assert not alive, [process.cmdline() for process in alive]
+        rows = Attempt.objects.filter(agent__name=node, state__in=("leased", "running"))
+        again(lambda: rows.update(lease_until=0.0))
+        self.start_agent(node)
+
+    def start_pilot(self) -> None:
+        """A PanDA pilot that takes one job; it proves itself by a token in a file, as pilots do."""
+        folder = self.server.folder / f"pilot{len(self.pilots) + 1}"
+        folder.mkdir()
+        (folder / "token").write_text(self._token_of_pilots())
+        given = {
+            "PILOTEXT_HOME": str(CHECKOUT),
+            "PANDA_AUTH_TOKEN": "token",
+            "PANDA_AUTH_ORIGIN": "compass.pilot",
+            "PANDA_AUTH_DIR": str(folder / "token"),
+        }
+        pilot = Pilot(installed_release(), folder, self.server.port, given, queue=SITE)
+        self.pilots.append(pilot)
+        pilot.__enter__()
+
+    def _token_of_pilots(self) -> str:
+        if PILOTS not in self.server.tokens:
+            words = ("server", "token", "--role", "agent", "--site", SITE, "--label", PILOTS)
+            made = self.server.command("manager", *words)
+            assert made.returncode == 0, made.stderr
+            self.server.tokens[PILOTS] = made.stdout.strip()
+        return self.server.tokens[PILOTS]
+
+    def kill_pilots(self) -> None:
+        """SIGKILL for all of them and what they have; another one comes."""
+        for pilot in self.pilots:
+            if pilot.is_running():
+                below = psutil.Process(pilot.pid).children(recursive=True)
+                pilot.__exit__(None, None, None)
+                _, alive = psutil.wait_procs(below, GONE_WITHIN_S)
+                assert not alive, alive
+        rows = Attempt.objects.filter(pilot=PILOTS, state__in=("leased", "running"))
+        again(lambda: rows.update(lease_until=0.0))
+        self.start_pilot()
+
+    def drain_agents(self) -> None:
+        """SIGTERM for all of them, each once it has begun to work; they end well."""
+        begun = {node: agent.create_time() for node, agent in self.agents.items()}
+        self.wait_until(lambda: all(row.seen > begun.get(row.name, 0.0) for row in self.known_agents()))
+        for agent in self.agents.values():
+            agent.send_signal(signal.SIGTERM)
+        for node, agent in self.agents.items():
+            assert agent.wait(GONE_WITHIN_S) == 0, (self.server.folder / f"{node}.log").read_text()
+
+    def stop(self) -> None:
+        for pilot in self.pilots:
+            pilot.__exit__(None, None, None)
+        for agent in self.agents.values():
+            if agent.is_running():
+                agent.terminate()
+        psutil.wait_procs(self.agents.values(), GONE_WITHIN_S)
+
+    # ------------------------------------------------------------------------------------------------- how far it is
+
+    def look(self, path: str, kind: type[T], query: dict[str, Any] | None = None) -> T:
+        """What the API says; a server that was killed is waited for."""
+        end = time.monotonic() + WITHIN_S
+        while True:
+            try:
+                return self.viewer.get(path, kind, query)
+            except ServerError as error:
+                assert error.worth_another_try, error
+                assert time.monotonic() < end, error
+            time.sleep(0.2)
+
+    def jobs(self) -> tuple[api.JobRow, ...]:
+        return self.look("/api/v1/jobs", api.JobList, {"limit": 1000}).jobs
+
+    def pages(self) -> list[api.JobPage]:
+        return [self.look(f"/api/v1/jobs/{row.job}", api.JobPage) for row in self.jobs()]
+
+    def known_agents(self) -> tuple[api.AgentRow, ...]:
+        return self.look("/api/v1/agents", api.AgentList).agents
+
+    def products(self) -> tuple[api.ProductRow, ...]:
+        return self.look("/api/v1/products", api.ProductList).products
+
+    def task_state(self) -> str:
+        return self.look("/api/v1/tasks", api.TaskList).tasks[0].state
+
+    def job_at(self, place: Place) -> api.JobRow:
+        return next(row for row in self.jobs() if (row.run, row.chunk) == place and not row.product)
+
+    def page_at(self, place: Place) -> api.JobPage:
+        return self.look(f"/api/v1/jobs/{self.job_at(place).job}", api.JobPage)
+
+    def raws_on_disk(self) -> int:
+        return sum(self.raw_on_disk(place).exists() for place in self.places)
+
+    def merge_without(self, run: int, why: str) -> tuple[int, ...]:
+        """The decision on a run that is held; returns the products that it moved."""
+        product = next(row.product for row in self.products() if row.run == run)
+        return self.expert.post(f"/api/v1/products/{product}/move", api.Move("merge-without", why), api.Moved).moved
+
+    def wait_until(self, what: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+        end = time.monotonic() + WITHIN_S
+        while not what():
+            assert time.monotonic() < end, self.server.log()[-20_000:]
+            self.let_time_pass()
+            meanwhile()
+            time.sleep(0.5)
+
+    def let_time_pass(self) -> None:
         """Nobody waits minutes for another attempt here: what is due later is due now."""
-        with sqlite3.connect(self.server.folder / "server.sqlite3", timeout=30) as database:
-            database.execute("UPDATE production_job SET not_before = 0 WHERE not_before > 0 AND state = 'ready'")
+        again(lambda: Job.objects.filter(state="ready", not_before__gt=0.0).update(not_before=0.0))
+
+    def forget_claims(self) -> None:
+        """As if the claims of a cycle that was killed had expired."""
+        for model in (StagedFile, Product, LogArchive):
+            again(model.objects.filter(busy_until__gt=0.0).update, busy_until=0.0)
 
 
-def _raw(place: tuple[int, int]) -> str:
-    return raw_name(*place)
-
-
-def host_names() -> tuple[str, ...]:
-    return tuple(f"wn{number}.{os.getpid()}" for number in (1, 2, 3))
+def again(work: Callable[..., object], **words: object) -> None:
+    """In a transaction; this process, too, loses its connections."""
+    transact(lambda: work(**words))

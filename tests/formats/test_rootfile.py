@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 import uproot
 
-from pilotext.formats.rootfile import RootSummary, check, check_in_child
+from pilotext.formats.rootfile import RootSummary, check, check_all_in_child, check_in_child
 
 
 @pytest.fixture
@@ -161,6 +164,42 @@ def test_a_child_that_dies_does_not_blame_the_file(
     summary = check_in_child(root, 60, lambda: None)
 
     assert (summary.method, summary.problem) == ("not checked", sentence)
+
+
+def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every child that is started from now on."""
+    children: list[object] = []
+    start = subprocess.Popen
+
+    def told(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        children.append(words)
+        return start(*words, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", told)
+    return children
+
+
+def test_one_child_reads_many_files(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = Path(shutil.copy(root, root.with_name("cut.root")))
+    os.truncate(cut, 2000)
+    children = started(monkeypatch)
+
+    found = check_all_in_child([root, cut, root], 60, lambda: None)
+
+    assert found == [check(root), check(cut), check(root)]
+    assert found[1].problem is not None
+    assert len(children) == 1
+
+
+def test_a_file_that_ends_the_child_costs_the_others_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = root.with_name("folder.root")
+    folder.mkdir()
+    children = started(monkeypatch)
+
+    found = check_all_in_child([root, folder, root], 60, lambda: None)
+
+    assert [each.method for each in found] == ["every branch read", "not checked", "every branch read"]
+    assert len(children) == 2
 
 
 @pytest.mark.parametrize("read", [check, lambda path: check_in_child(path, 60, lambda: None)])

@@ -113,6 +113,14 @@ class Pilot:
         process.kill()
         process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that has the pilot's namespace."""
+        return self._started().pid
+
+    def is_running(self) -> bool:
+        return self._started().poll() is None
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the pilot, as a batch system does."""
         pid = self._started().pid

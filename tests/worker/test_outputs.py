@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -204,10 +205,10 @@ def test_a_cut_chunk_is_found_before_it_is_merged(tmp_path: Path) -> None:
 def test_without_a_reader_the_catalogue_stands_for_the_inputs_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def by_header(path: Path, timeout_s: float, tick: object) -> RootSummary:
-        return RootSummary(path.stat().st_size, "header, size and trailer")
+    def by_header(paths: Sequence[Path], timeout_s: float, tick: object) -> list[RootSummary]:
+        return [RootSummary(path.stat().st_size, "header, size and trailer") for path in paths]
 
-    monkeypatch.setattr(rootfile, "check_in_child", by_header)
+    monkeypatch.setattr(rootfile, "check_all_in_child", by_header)
     checked = merge_of(tmp_path, into=(3, 1), promised=(10, 20), law="events_saved == sum(inputs.events)")
     assert names(checked) == ["output-checked-in-part"]
     assert checked.counters == {"inputs.events": 30}

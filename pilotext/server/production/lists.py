@@ -122,7 +122,7 @@ def _attempts(row: Job) -> Iterator[AttemptRow]:
         yield AttemptRow(
             attempt=attempt.pk,
             site=attempt.site.name,
-            agent=attempt.agent.name if attempt.agent else "",
+            agent=attempt.agent.name if attempt.agent else attempt.pilot,
             **{name: getattr(attempt, name) for name in same},
         )
 

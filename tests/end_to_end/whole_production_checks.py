@@ -1,0 +1,200 @@
+"""What a whole production must have come to, read from the API and from the storage itself."""
+
+from __future__ import annotations
+
+import tarfile
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import uproot
+
+from pilotext.formats import rootfile
+from pilotext.messages import JobPage, ProductRow
+from tests.end_to_end.whole_production import PILOTS, SITE, Production
+from tests.end_to_end.whole_production_faults import (
+    ASKED_ABOUT,
+    BAD_MERGE,
+    KILLED_AGENT,
+    TRUNCATED,
+    Fault,
+    events_of,
+)
+
+MERGES = ("mdst", "hist", "dump")
+
+
+def products_hold_the_good_events(production: Production, rows: tuple[ProductRow, ...]) -> None:
+    """Each good raw file's events are in the merged mDST on its final storage, once."""
+    for run in production.scale.runs:
+        good = [place for place in production.places if place[0] == run and place != TRUNCATED]
+        events = production.good_events(run)
+        assert events == sum(events_of(place) for place in good)
+        of_run = {row.merge: row for row in rows if row.run == run}
+        assert {row.state for row in of_run.values()} == {"kept"}
+        assert of_run["mdst"].events == events
+        assert all(row.left_out == of_run["mdst"].left_out for row in of_run.values())
+        assert len(of_run["mdst"].left_out) == len(production.scale.chunks) - len(good)
+        for merge in MERGES:
+            (merged,) = of_run[merge].files
+            assert merged.inputs == len(good), of_run[merge]
+        (mdst,) = of_run["mdst"].files
+        file = production.tape.store / mdst.kept.partition("//castor/")[2].join(("castor/", ""))
+        assert rootfile.check(file).trees == {"phast": events}
+        assert _numbers_of_events(file) == _numbers_in_raw_files(production, [place[1] for place in good], run)
+
+
+def _numbers_of_events(file: Path) -> Counter[tuple[int, int, int]]:
+    """How often each event is in an mDST, by run, spill and number."""
+    with uproot.open(file) as opened:
+        columns = opened["phast"].arrays(["run", "spill", "event"], library="np")
+    return Counter(zip(*(map(int, columns[name]) for name in ("run", "spill", "event")), strict=True))
+
+
+def _numbers_in_raw_files(production: Production, chunks: list[int], run: int) -> Counter[tuple[int, int, int]]:
+    """The same of raw files: no two of them have the same number of events, so a missing or doubled one shows."""
+    from pilotext.formats.date import PHYSICS
+    from pilotext.formats.raw import iter_headers
+
+    headers = (header for chunk in chunks for header in iter_headers(production.raw_on_tape((run, chunk))))
+    return Counter((header.run, header.burst, header.number) for header in headers if header.type == PHYSICS)
+
+
+def every_attempt_is_explained(pages: list[JobPage], nodes: set[str]) -> None:
+    """Each job's audit trail is a chain without a gap, in which each attempt begins and ends with a reason."""
+    for page in pages:
+        moves = [event for event in page.events if event.before != event.after]
+        assert all(one.after == other.before for one, other in pairwise(moves)), page
+        assert all(event.who and event.why and event.at for event in page.events), page
+        assert all(one.ended is not None and one.ended <= other.leased for one, other in pairwise(page.attempts)), page
+        assert [attempt.number for attempt in page.attempts] == list(range(1, len(page.attempts) + 1))
+        for attempt in page.attempts:
+            who = "pilot on" if attempt.agent == PILOTS else attempt.agent
+            assert attempt.agent == PILOTS or attempt.agent in nodes
+            assert (attempt.site, bool(attempt.node), attempt.ended is None) == (SITE, True, False), (page, attempt)
+            told = [event.why for event in moves if event.why.startswith(f"attempt {attempt.number}")]
+            begins = [why for why in told if why.startswith(f"attempt {attempt.number} for {who}")]
+            assert len(begins) == 1, (page, attempt)
+            assert begins[0].endswith(f" at {SITE}")
+            if attempt.state == "finished":
+                assert (attempt.verdict, attempt.code, attempt.exit_status) == ("success", "", 0), (page, attempt)
+                assert f"attempt {attempt.number} succeeded" in told, (page, attempt)
+            else:
+                assert attempt.state in ("failed", "lost")
+                assert attempt.state == "lost" or (attempt.verdict == "failure" and attempt.code and attempt.diag)
+                decided = attempt.decision.partition(": ")
+                assert f"attempt {attempt.number}: {decided[2]}" in told, (page, attempt)
+
+
+def every_fault_was_understood(production: Production, pages: list[JobPage]) -> None:
+    """The first attempt of each chunk has the verdict that its fault deserves, and what followed is the policy's."""
+    jobs = {(page.job.run, page.job.chunk): page for page in pages if not page.job.product}
+    assert jobs.keys() == set(production.places)
+    for place in production.places:
+        page = jobs[place]
+        fault = production.faults.get(place)
+        if fault is None:
+            assert [each.state for each in page.attempts] == ["finished"], page
+        else:
+            _fault_was_understood(fault, page)
+    merges = {(page.job.run, page.job.product): page for page in pages if page.job.product}
+    assert merges.keys() == {(run, merge) for run in production.scale.runs for merge in MERGES}
+    for (run, merge), page in merges.items():
+        again = (run, merge) == (BAD_MERGE, "mdst")
+        assert [each.state for each in page.attempts] == [*(["failed"] if again else []), "finished"]
+        if again:
+            assert (page.attempts[0].code, page.attempts[0].cause) == ("COMPASS-2105", "root-io")
+
+
+def _fault_was_understood(fault: Fault, page: JobPage) -> None:
+    first, *others = page.attempts
+    assert (first.code, first.cause, first.action) == (fault.code, fault.cause, fault.action), page
+    said = f"{fault.cause or 'lost'}, {fault.action or 'no action'}: "
+    assert first.decision.startswith(f"{fault.then}: {said}"), page
+    assert first.state == ("lost" if fault.place == KILLED_AGENT else "failed")
+    if fault.place == TRUNCATED:
+        assert [each.code for each in others] == [fault.code] * 2
+        assert others[-1].decision == f"manual: {said}it came 3 times"
+        assert page.job.state == "failed"
+        return
+    assert [each.state for each in others] == ["finished"], page
+    if fault.action == "retry-elsewhere":
+        assert others[0].node != first.node, page
+    if fault.place == ASKED_ABOUT:
+        assert any(event.who == "test-expert" and event.before == "manual" for event in page.events), page
+
+
+def tapes_were_given_back(production: Production) -> None:
+    """As often as a file was asked for, it was given back, and none is left on disk."""
+    asked: Counter[str] = Counter()
+    for call in production.tape.calls:
+        program, *words = call.split()
+        if program != "tape-prep":
+            continue
+        verb = next(word for word in words if word in ("stage", "evict", "cancel", "query"))
+        paths = words[words.index(verb) + 1 :]
+        if verb != "query":
+            asked.update({path: 1 if verb == "stage" else -1 for path in paths if path.startswith("/castor")})
+    raws = {path: count for path, count in asked.items() if path.endswith(".raw")}
+    assert len(raws) == len(production.places)
+    assert set(raws.values()) == {0}, raws
+    assert not any(production.raw_on_disk(place).exists() for place in production.places)
+
+
+def on_eos(production: Production) -> set[str]:
+    return {path.name for path in production.eos.store.rglob("*") if path.is_file()}
+
+
+def chunk_files_are_still_there(production: Production) -> None:
+    """Nothing of a good chunk is removed before somebody puts the task away."""
+    good = [place for place in production.places if place != TRUNCATED]
+    names = {
+        name
+        for run, chunk in good
+        for name in (f"mDST-{run}-{chunk}-0-7.root", f"{run}-{chunk}-0.root", f"evtdump0-{chunk}-{run}.raw")
+    }
+    assert names <= on_eos(production), names - on_eos(production)
+
+
+def only_what_is_kept_is_left(production: Production, rows: tuple[ProductRow, ...]) -> None:
+    merged = {file.name for row in rows for file in row.files}
+    archives = {f"dvcs.{run}.tar.gz" for run in production.scale.runs}
+    assert on_eos(production) == merged | archives
+    kept = {path.name for path in production.tape.store.rglob("*") if path.is_file() and "data" not in path.parts}
+    assert kept == merged | {"dvcs_logFiles.tar"}
+
+
+def the_archives_hold_the_log_of_every_report(production: Production, pages: list[JobPage]) -> None:
+    """And perhaps those of attempts that were lost: their wrappers end like every other, but nobody is told."""
+    for run in production.scale.runs:
+        (path,) = production.eos.store.rglob(f"dvcs.{run}.tar.gz")
+        with tarfile.open(path) as archive:
+            held = set(archive.getnames())
+        of_run = [(page, attempt) for page in pages if page.job.run == run for attempt in page.attempts]
+        reported = {_log_of(page, attempt.number) for page, attempt in of_run if attempt.verdict}
+        assert reported <= held <= {_log_of(page, attempt.number) for page, attempt in of_run}
+    (whole,) = production.tape.store.rglob("dvcs_logFiles.tar")
+    with tarfile.open(whole) as archive:
+        assert set(archive.getnames()) == {f"dvcs.{run}.tar.gz" for run in production.scale.runs}
+
+
+def _log_of(page: JobPage, attempt: int) -> str:
+    job = page.job
+    of_what = f"{job.task}-{job.job}" if job.product else f"{job.run}-{job.chunk}-0-7-{job.job}"
+    return f"dvcs-{of_what}-{attempt}.job.log.tgz"
+
+
+def nothing_is_left_running(production: Production) -> None:
+    """No process of a job, of a transfer or of a check is there when those who ran them have gone."""
+    folder = str(production.server.folder)
+    left = [process for process in psutil.process_iter() if _works_in(process, folder)]
+    _, alive = psutil.wait_procs(left, 30)
+    assert not alive, alive
+
+
+def _works_in(process: psutil.Process, folder: str) -> bool:
+    try:
+        return any(f"{folder}/{part}" in f"{process.cwd()}/ {' '.join(process.cmdline())}" for part in ("wn", "pilot"))
+    except psutil.Error:
+        return False

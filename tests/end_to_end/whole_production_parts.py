@@ -1,0 +1,115 @@
+"""The parts of a whole production: servers, raw files on tape, the software area, the task file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import yaml
+
+from fixtures.servers.postgres import PostgresServer, serving_postgres
+from fixtures.servers.tape import TapeServer
+from fixtures.servers.xrootd import XrdServer
+from pilotext.formats.rawmake import make_raw, raw_name
+from tests.end_to_end.whole_production import RAW, TASK, Production, Scale
+from tests.end_to_end.whole_production_faults import CORAL, HADD, PHAST, SETUP, events_of
+from tests.server.conftest import use
+from tests.support.jobs import PAYLOADS
+from tests.support.pilot import installed_release
+from tests.support.pilotext_server import ProductionServer, free_port
+
+from django.db import connection  # isort: skip  needs the boot of tests.server.conftest
+
+
+def prepare(production: Production) -> Path:
+    """Raw files on tape, the software area; returns the task file."""
+    production.marks.mkdir()
+    for place in production.places:
+        path = production.server.folder / "made.raw"
+        cut = place in production.faults and production.faults[place].cut
+        make_raw(path, run=place[0], events=events_of(place), truncate=cut)
+        on_tape = production.raw_on_tape(place)
+        on_tape.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(on_tape)
+    production.tape.give_to_server()
+    _install_software(production)
+    return _write_task(production)
+
+
+def _install_software(production: Production) -> None:
+    area = production.server.folder / "sw/gen/soft"
+    (area / "coral").mkdir(parents=True)
+    (area / "template.opt").symlink_to(PAYLOADS / "template.opt")
+    cases = "\n".join(f"{raw_name(*fault.place)}) {fault.shell} ;;" for fault in production.faults.values())
+    texts = {"coral.exe": CORAL, "coral/setup.sh": SETUP, "phast.exe": PHAST, "hadd": HADD}
+    for name, text in texts.items():
+        for word, value in {"CASES": cases, "MARKS": production.marks, "PAYLOADS": PAYLOADS, "BIN": area}.items():
+            text = text.replace(f"@{word}@", str(value))  # noqa: PLW2901
+        (area / name).write_text(text)
+        (area / name).chmod(0o755)
+
+
+def _write_task(production: Production) -> Path:
+    catalogue = [f"{RAW}/{raw_name(*place)},{events_of(place)}" for place in production.places]
+    (production.server.folder / "catalogue.csv").write_text("\n".join(["file,events", *catalogue, ""]))
+    task = {
+        "experiment": "COMPASS",
+        "name": TASK,
+        "type": "mass production",
+        "files": {"runs": list(production.scale.runs)},
+        "catalogue": "catalogue.csv",
+        "parameters": {
+            "production": "dvcs",
+            "home": f"{production.server.folder}/sw/",
+            "path": "gen/",
+            "soft": "soft",
+            "year": 2016,
+            "eos_server": production.eos.url().rstrip("/") + "/",
+            "tape_server": production.tape.url().rstrip("/") + "/",
+        },
+    }
+    path = production.server.folder / "task.yaml"
+    path.write_text(yaml.safe_dump(task))
+    return path
+
+
+@contextmanager
+def producing(folder: Path, open_folder: Path, scale: Scale, agent_module: str = "pilotext") -> Iterator[Production]:
+    """All parts but agents and pilots, running; with PostgreSQL, that too."""
+    with ExitStack() as stack:
+        postgres = None
+        if scale.database == "postgresql":
+            postgres = stack.enter_context(serving_postgres(options=["max_connections=200"]))
+        tape, eos = stack.enter_context(_storing(open_folder))
+        server = stack.enter_context(_serving(folder, postgres))
+        use(server.env["DATABASE_URL"])
+        stack.callback(connection.close)
+        production = Production(server, tape, eos, scale, agent_module, postgres)
+        stack.callback(production.stop)
+        yield production
+
+
+@contextmanager
+def _storing(folder: Path) -> Iterator[tuple[TapeServer, XrdServer]]:
+    for name in ("tape", "eos"):
+        (folder / name).mkdir()
+    more = [("/castor/cern.ch/compass/gen", "r/w"), ("/castor/cern.ch/user", "r/w")]
+    tape = TapeServer(folder / "tape", "/castor/cern.ch/compass/data", more=more)
+    eos = XrdServer(folder / "eos", [("/eos/experiment/compass", "r/w")], name="eos")
+    with tape, eos:
+        yield tape, eos
+
+
+@contextmanager
+def _serving(folder: Path, postgres: PostgresServer | None) -> Iterator[ProductionServer]:
+    port = free_port()
+    given = {"PILOTEXT_TRF_URL": installed_release().transformation(f"http://127.0.0.1:{port}/trf")}
+    database = {"DATABASE_URL": postgres.url()} if postgres else {}
+    server = ProductionServer(folder, port=port, environment=given | database)
+    try:
+        server.start()
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
