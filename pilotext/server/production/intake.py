@@ -95,7 +95,7 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
         Reason("intake", why),
         ended=now(),
         phase=report.phase,
-        node=report.host or attempt.node,
+        node=attempt.node or report.host,  # as it is called where it asks for jobs: a pilot may have other names for it
         verdict=verdict.verdict,
         code=verdict.code or "",
         code_number=verdict.number,
@@ -106,7 +106,6 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
         exit_status=report.exit_status,
         signature_id=signature.pk if signature else None,
     )
-    attempt.node = report.host or attempt.node
 
 
 def _succeeded(attempt: Attempt, report: Report) -> None:
