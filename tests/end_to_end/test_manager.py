@@ -15,6 +15,7 @@ from pilotext.messages import AgentHello, LeasedJob
 from pilotext.model import Report
 from pilotext.server.boot import boot
 from tests.support.pilotext_server import ProductionServer, production_server
+from tests.support.xrootd_server import serving
 
 boot()
 
@@ -106,6 +107,29 @@ def test_a_task_whose_jobs_have_all_finished_is_a_success(manager: Manager, tmp_
     manager("tasks", "wait", "good", "--within", "0", status=69)
     Worker(manager.server).end()
     manager("tasks", "wait", "good", "--within", "60")
+
+
+def test_a_folder_of_a_storage_server_is_submitted(manager: Manager, tmp_path: Path) -> None:
+    with serving() as eos:
+        folder = eos.store / "eos" / "compass" / "W14"
+        (folder / "other").mkdir(parents=True)
+        for name in ("cdr2-275772.raw", "cdr1-275772.raw", "README", "other/cdr3-275772.raw"):
+            (folder / name).write_bytes(b"events")
+        document = task_document(name="folder") | {"files": {"folder": [eos.url("/eos/compass/W14/")]}}
+        document["parameters"] |= {"tape_server": ""}
+        path = tmp_path / "folder.yaml"
+        path.write_text(yaml.safe_dump(document))
+        told = json.loads(manager("submit", str(path), "--dry-run", "--json", status=64))
+        assert [entry["file"].rpartition("/")[2] for entry in told["refused"]] == ["README"]
+        assert [job["inputs"][0]["sources"] for job in told["jobs"]] == [
+            [eos.url(f"/eos/compass/W14/cdr{chunk}-275772.raw")] for chunk in (1, 2)
+        ]
+        assert "README" in manager("submit", str(path), status=70)
+        assert "2 jobs" in manager("submit", str(path), "--leave-out")
+        assert len(manager.json("jobs", "--task", "folder")["jobs"]) == 2
+        path.write_text(path.read_text().replace("W14/", "W15/"))
+        assert "W15" in manager("submit", str(path), "--dry-run", status=70)
+    manager("tasks", "cancel", "folder", "--why", "its server has gone")
 
 
 def test_a_closed_site_gets_no_jobs_until_it_is_opened(manager: Manager, tmp_path: Path) -> None:
