@@ -165,7 +165,12 @@ def wait_until_done(production: Production, task: int) -> None:
     client = production.server.client("viewer")
     end = time.monotonic() + ENDS_WITHIN_S
     while (row := state_of(client, task)) is None or row.state != "done":
-        assert time.monotonic() < end, (row, production.killed, production.server.log()[-4000:], production.said_by_agents())
+        assert time.monotonic() < end, (
+            row,
+            production.killed,
+            production.server.log()[-4000:],
+            production.said_by_agents(),
+        )
         let_time_pass()
         time.sleep(0.3)
     assert row.jobs == {"finished": JOBS}

@@ -25,9 +25,13 @@ def follow_failure(
     """Decide on a failed attempt and move its job; in a transaction. None when the job was decided on by somebody else.
 
     `attempt` comes with its job, task, experiment and site. A probe of a breaker is not charged. What an earlier
-    decision on the same attempt charged is not charged twice.
+    decision on the same attempt charged is not charged twice. One that was told to stop says nothing about its job,
+    which goes on if it was sent again.
     """
     job = attempt.job
+    if attempt.stop:
+        Job.objects.filter(pk=job.pk, state__in=("defined", "ready")).update(not_before=0.0)
+        return None
     decision = decide_on(attempt, fault)
     at = now()
     charged = decision.charged and not Breaker.objects.filter(probe=attempt.pk).exists()

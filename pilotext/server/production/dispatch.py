@@ -156,6 +156,8 @@ def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -
     job = _JOB.get(job_id)
     if job is None or job.not_before > at or job.state != "ready" or job.task.state != "running":
         return None
+    if job.attempts and models.Attempt.objects.filter(job_id=job.pk, state__in=ACTIVE_ATTEMPT).exists():
+        return None  # it was cancelled and sent again, and its worker has not heard of that yet
     number = job.attempts + 1
     why = f"attempt {number} for {asker.label} at {asker.site.name}"
     if not advance_one(JOB, job, "sent", Reason("dispatch", why), attempts=number):

@@ -63,7 +63,12 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
     if attempt.job.state == "cancelled":
         _end(attempt, "cancelled", report, "its job was cancelled")
         return ReportAnswer(False, "the job was cancelled")
-    if report.verdict.verdict == "success":
+    good = report.verdict.verdict == "success"
+    if attempt.stop and not (good and attempt.job.state == "ready"):
+        # The job was sent again since; what this one did until it was stopped says nothing about it.
+        _failed(attempt, report, state="cancelled")
+        return ReportAnswer(False, "it was told to stop")
+    if good:
         _succeeded(attempt, report)
     else:
         _failed(attempt, report)
@@ -155,9 +160,9 @@ def outputs_of(attempt: Attempt, report: Report, expected: dict[str, model.Outpu
         }
 
 
-def _failed(attempt: Attempt, report: Report) -> None:
+def _failed(attempt: Attempt, report: Report, *, state: str = "failed") -> None:
     verdict = report.verdict
-    _end(attempt, "failed", report, verdict.diag or "failed without a verdict")
+    _end(attempt, state, report, verdict.diag or "failed without a verdict")
     follow_failure(attempt, (verdict.cause or "", verdict.action or ""), verdict.diag, code=verdict.code or "")
 
 
