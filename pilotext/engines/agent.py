@@ -142,6 +142,8 @@ class Agent:
             except ServerError:
                 answer, pause = None, wait
                 wait = min(wait * 2, MOST_WAIT_S)
+            if answer and answer.drain:
+                self.drain()
             lease = answer.lease if answer else None
             if lease is not None:
                 self._work(client, lease)

@@ -7,7 +7,10 @@ import functools
 from pilotext.profile import known_experiments, load_experiment
 from pilotext.profile import records as profile
 from pilotext.server.database import transact
-from pilotext.server.production.models import Experiment, Site
+from pilotext.server.production.models import Event, Experiment, Site
+
+SITE_LIMIT = "site limit"
+"""What the audit trail calls it when somebody limits a site; `profile` gives it back to its profile."""
 
 
 @functools.cache
@@ -17,11 +20,14 @@ def profile_of(name: str) -> profile.Experiment:
 
 
 def remember(given: profile.Experiment) -> Experiment:
-    """The experiment's row, with rows for its sites as its profile has them now."""
+    """The experiment's row, with rows for its sites as its profile has them now; limits set by hand stay."""
     row, _ = Experiment.objects.update_or_create(name=given.name, defaults={"number": given.number})
     for name, site in given.sites.items():
-        rules = {"max_active": site.max_active, "staging": site.staging, "merging": site.merging or ""}
-        Site.objects.update_or_create(name=name, experiment=row, defaults=rules)
+        rules = {"staging": site.staging, "merging": site.merging or ""}
+        mine, _ = Site.objects.update_or_create(name=name, experiment=row, defaults=rules)
+        last = Event.objects.filter(subject=SITE_LIMIT, subject_id=mine.pk).order_by("-pk").first()
+        if last is None or last.after == "profile":
+            Site.objects.filter(pk=mine.pk).update(max_active=site.max_active)
     return row
 
 

@@ -68,8 +68,12 @@ def get_job(call: Call) -> JobAnswer:
         raise RefusalError("forbidden", "this token is for another site.")
     if now() - agent.seen > SEEN_EVERY_S:
         transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
-    if agent.state != "active":
-        return JobAnswer(ask_again_s=ASK_AGAIN_S)
+    if agent.state == "gone":  # it was away for a while, and is the same one still
+        again = Reason(agent.name, "it asks for jobs again")
+        transact(lambda: advance(AGENT, Agent.objects.filter(pk=agent.pk), "active", again))
+    elif agent.state != "active":
+        drain = "somebody drains it" if agent.state == "draining" else ""
+        return JobAnswer(ask_again_s=ASK_AGAIN_S, drain=drain)
     request: JobRequest = call.body
     lease = dispatcher.give(Asker(agent.site, request.node or agent.host, agent))
     if lease is None:
