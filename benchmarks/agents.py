@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,14 @@ CALLERS = 48
 """Threads of a process that send heartbeats: as many requests as may wait for an answer at once."""
 
 
+class Held(NamedTuple):
+    """What is needed to keep an attempt alive, every `every_s` seconds."""
+
+    attempt: int
+    token: str
+    every_s: float
+
+
 @dataclass(frozen=True)
 class Load:
     """Where to, and how much of it: `rate` requests a second, where it is not as many as can be."""
@@ -32,8 +40,8 @@ class Load:
     seconds: float
     keep: bool = True
     rate: float = 0.0
-    held: tuple[tuple[int, str], ...] = ()
-    """Attempts with their tokens, whose heartbeats are sent."""
+    held: tuple[Held, ...] = ()
+    """Attempts whose heartbeats are sent."""
 
 
 @dataclass
@@ -71,14 +79,14 @@ def lives(load: Load) -> Done:
     return done
 
 
-def hold(load: Load) -> list[tuple[int, str]]:
-    """Lease one job for each agent, at one site after the other, and return the attempts with their tokens."""
+def hold(load: Load) -> list[Held]:
+    """Lease one job for each agent, at one site after the other."""
     connection = Connection(load.port, load.token)
-    held: list[tuple[int, str]] = []
+    held: list[Held] = []
     for site in SITES:
         agent = _hello(connection, f"holder-{site}", site)
         while len(held) < load.agents and (lease := _job(connection, agent)[0]) is not None:
-            held.append((lease.attempt, lease.token))
+            held.append(Held(lease.attempt, lease.token, lease.heartbeat_s))
     return held
 
 
@@ -96,7 +104,8 @@ def _feed(load: Load, due: SimpleQueue[tuple[float, int, str]]) -> None:
     for number in range(int(load.rate * load.seconds)):
         at = began + number / load.rate
         time.sleep(max(0.0, at - time.perf_counter()))
-        due.put((at, *load.held[number % len(load.held)]))
+        lease = load.held[number % len(load.held)]
+        due.put((at, lease.attempt, lease.token))
     for _ in range(CALLERS):
         due.put((0.0, 0, ""))
 

@@ -25,9 +25,6 @@ from fixtures.servers.postgres import serving_postgres
 from tests.support.pilotext_server import ProductionServer
 
 PARTS = ("lives", "heartbeats", "define", "growth")
-LEASE_S = 600
-BEATS_PER_LEASE = 4
-
 LISTS = {
     "tasks": "/api/v1/tasks",
     "a task": "/api/v1/tasks/{task}",
@@ -67,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
 @contextmanager
 def _server(kind: str, where: Path | None) -> Iterator[ProductionServer]:
     with tempfile.TemporaryDirectory(prefix="pilotext-benchmark-", dir=where) as name:
-        environment = {"PILOTEXT_LEASE_S": str(LEASE_S), "PILOTEXT_LOG_LEVEL": "WARNING"}
+        environment = {"PILOTEXT_LOG_LEVEL": "WARNING"}
         if kind == "sqlite":
             yield from _serving(ProductionServer(Path(name), environment=environment))
             return
@@ -114,7 +111,7 @@ def _heartbeats(kind: str, server: ProductionServer, options: argparse.Namespace
     _define_task(server, "held", options.held)
     token = server.token("agent")
     held = agents.hold(Load(server.port, token, options.held, 0.0))
-    rate = options.faster * options.held * BEATS_PER_LEASE / LEASE_S
+    rate = options.faster * options.held / held[0].every_s
     loads = [
         Load(server.port, token, 0, options.seconds, False, rate / PROCESSES, tuple(held[part::PROCESSES]))
         for part in range(PROCESSES)

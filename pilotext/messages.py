@@ -54,18 +54,27 @@ class AgentWelcome(Record, frozen=True):
 
 
 class JobRequest(Record, frozen=True):
-    """An agent asks for a job for one of its slots, on this node."""
+    """An agent asks for a job for one of its slots, on this node.
+
+    `key` is a random word. Whoever had no answer asks `again` with the same one, and is given what was meant for it.
+    """
 
     node: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    key: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    again: bool = False
 
 
 class LeasedJob(Record, frozen=True):
-    """A job given out: it is the asker's until `lease_until`, and every heartbeat moves that."""
+    """A job given out: it is the asker's until `lease_until`, and every heartbeat moves that to `lease_s` from then.
+
+    Who could not be heard of for so long must have ended the job: it may be given to another.
+    """
 
     attempt: int
     token: str
     job: Job
     lease_until: float
+    lease_s: float
     heartbeat_s: float
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import shutil
 import socket
 import threading
@@ -134,9 +135,11 @@ class Agent:
     def _slot(self, agent: int) -> None:
         client = self._client()
         wait = 1.0
+        key, again = secrets.token_hex(8), False
         while not self.draining.is_set() and self._may_take():
+            asked = time.monotonic()
             try:
-                answer = client.job(agent, socket.gethostname())
+                answer = client.job(agent, socket.gethostname(), key, again=again)
                 pause = answer.ask_again_s
                 wait = 1.0
             except ServerError:
@@ -144,9 +147,11 @@ class Agent:
                 wait = min(wait * 2, MOST_WAIT_S)
             if answer and answer.drain:
                 self.drain()
+            # Without an answer, a job may have been given to us all the same.
+            key, again = (key, True) if answer is None else (secrets.token_hex(8), False)
             lease = answer.lease if answer else None
             if lease is not None:
-                self._work(client, lease)
+                self._work(client, lease, asked)
                 continue
             self._give_back()
             self._spool.deliver(client)
@@ -164,9 +169,9 @@ class Agent:
         with self._lock:
             self.jobs -= 1
 
-    def _work(self, client: Client, lease: LeasedJob) -> None:
+    def _work(self, client: Client, lease: LeasedJob, asked: float) -> None:
         folder = self.settings.folder / f"attempt-{lease.attempt}"
-        runner = Runner(lease, folder)
+        runner = Runner(lease, folder, asked)
         with self._lock:
             self._busy += 1
             self._runners.add(runner)

@@ -52,8 +52,8 @@ class Client:
     def hello(self, said: messages.AgentHello) -> messages.AgentWelcome:
         return self.post("/api/v1/agents", said, messages.AgentWelcome)
 
-    def job(self, agent: int, node: str) -> messages.JobAnswer:
-        return self.post(f"/api/v1/agents/{agent}/job", messages.JobRequest(node), messages.JobAnswer)
+    def job(self, agent: int, node: str, key: str = "", *, again: bool = False) -> messages.JobAnswer:
+        return self.post(f"/api/v1/agents/{agent}/job", messages.JobRequest(node, key, again), messages.JobAnswer)
 
     def heartbeat(self, attempt: int, token: str, beat: messages.Heartbeat) -> messages.HeartbeatAnswer:
         return self.post(f"/api/v1/attempts/{attempt}/heartbeat", beat, messages.HeartbeatAnswer, token=token)

@@ -27,17 +27,24 @@ JOB_NAME = "pilotext.job.json"
 OUTPUT_NAME = "pilotext.out"
 
 _TICK_S = 0.05
+_STOPPED_AT, _KILLED_AT = 0.85, 0.95
+"""Parts of a lease that was not renewed after which its job is ended, and ended at once."""
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 _LAST_BYTES = 4000
 
 
 class Runner:
-    """Runs a job; `stop` ends it, from any thread."""
+    """Runs a job, asked for at `asked` (monotonic); `stop` ends it, from any thread.
 
-    def __init__(self, lease: LeasedJob, folder: Path) -> None:
+    A job whose lease cannot be renewed is ended in time: when the lease is over, it may be given to another.
+    """
+
+    def __init__(self, lease: LeasedJob, folder: Path, asked: float) -> None:
         self.lease = lease
         self.folder = folder
+        self._renewed = asked
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
@@ -52,6 +59,7 @@ class Runner:
             if time.monotonic() >= due:
                 self._beat(client)
                 due = time.monotonic() + self.lease.heartbeat_s
+            self._end_if_cut_off(time.monotonic() - self._renewed)
             time.sleep(_TICK_S)
         return self._report(self._process.returncode)
 
@@ -80,6 +88,7 @@ class Runner:
 
     def _beat(self, client: Client) -> None:
         """Tell that the attempt is alive; without an answer the job goes on, since its lease may still hold."""
+        began = time.monotonic()
         report = self._read()
         phase = report.phase if report else "prepare"
         progress = report.verdict.counters if report else {}
@@ -89,7 +98,14 @@ class Runner:
             )
         except ServerError:
             return
+        self._renewed = began
         if answer.command == "stop":
+            self.stop()
+
+    def _end_if_cut_off(self, silent_s: float) -> None:
+        if silent_s > self.lease.lease_s * _KILLED_AT and self._process is not None:
+            self._process.kill()  # what it leaves behind is ended by its keeper
+        elif silent_s > self.lease.lease_s * _STOPPED_AT and not self._stopped:
             self.stop()
 
     def _read(self) -> Report | None:

@@ -5,7 +5,7 @@ PILOTEXT_SECRET_KEY    signs sessions of the pages; without it, everybody is log
 PILOTEXT_PUBLIC_URL    where agents and workers reach this server   (default: http://127.0.0.1:8080)
 PILOTEXT_HOSTS         host names that the pages answer to, separated by commas (default: localhost)
 PILOTEXT_BEHIND_PROXY  1: a proxy of ours says in X-Forwarded-For where requests come from
-PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 600)
+PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 3600)
 PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
 PILOTEXT_REPORT_GRACE_S  seconds that a report may come after its pilot's last word (default: 60)
 PILOTEXT_TRF_URL       what PanDA pilots take for the transformation (default: /trf/pilotext-trf of this server)
@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from pilotext.server.database import database_settings, url_from_environment
 
 PUBLIC_URL = os.environ.get("PILOTEXT_PUBLIC_URL", "http://127.0.0.1:8080").rstrip("/")
-LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "600"))
+LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "3600"))
 PILOT_LEASE_S = float(os.environ.get("PILOTEXT_PILOT_LEASE_S", "7200"))  # a pilot is heard of every half hour
 REPORT_GRACE_S = float(os.environ.get("PILOTEXT_REPORT_GRACE_S", "60"))
 TRF_URL = os.environ.get("PILOTEXT_TRF_URL") or f"{PUBLIC_URL}/trf/pilotext-trf"

@@ -125,8 +125,8 @@ def _children(pid: int) -> Iterator[int]:
         yield from (child.pid for child in _ask_psutil(pid))
         return
     try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            yield from map(int, Path(f"/proc/{pid}/task/{thread}/children").read_bytes().split())
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            yield from map(int, (thread / "children").read_bytes().split())
     except (FileNotFoundError, ProcessLookupError):
         return
 

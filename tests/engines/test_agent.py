@@ -97,8 +97,33 @@ def test_a_killed_agent_leaves_no_job_behind_and_the_job_is_done_by_another(serv
     assert [(each.state, each.agent) for each in page.attempts] == [("lost", "agent"), ("finished", "another")]
 
 
+@pytest.mark.fault("payload", "server away for longer than the lease")
+def test_a_job_whose_lease_cannot_be_renewed_is_ended_before_another_may_have_it(server: ProductionServer) -> None:
+    pid = server.folder / "pid"
+    submit(server, f"echo $$ > {pid}.new; mv {pid}.new {pid}; [ -e {pid}.2 ] || {{ touch {pid}.2; sleep 600; }}; "
+                   "echo 'End of the decoding!'")  # fmt: skip
+    server.agent("--site", SITE)
+    wait_for(pid.exists, server)
+    payload = int(pid.read_text())
+    whole = server.processes[0]
+    whole.terminate()
+    whole.wait(WITHIN_S)
+    wait_for(lambda: not psutil.pid_exists(payload), server)
+    server.start()
+    server.wait_until_ready()
+    wait_for(lambda: jobs(server)[0].state == "finished", server)
+    page = server.client("viewer").get(f"/api/v1/jobs/{jobs(server)[0].job}", JobPage)
+    assert [each.state for each in page.attempts][-1] == "finished"
+    assert len(page.attempts) == 2
+
+
 @pytest.mark.fault("report", "server away at the end of the job")
-def test_a_report_that_cannot_be_delivered_is_kept_for_the_next_agent(server: ProductionServer) -> None:
+def test_a_report_that_cannot_be_delivered_is_kept_for_the_next_agent(tmp_path: Path) -> None:
+    with production_server(tmp_path) as server:
+        keeps_its_report(server)
+
+
+def keeps_its_report(server: ProductionServer) -> None:
     began, go_on = server.folder / "began", server.folder / "go-on"
     submit(server, f"touch {began}; until [ -e {go_on} ]; do sleep 0.1; done; echo 'End of the decoding!'")
     agent = server.agent("--site", SITE, "--jobs", "1", name="same")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import secrets
 import signal
 import sys
 import threading
@@ -55,13 +56,26 @@ def main(words: Sequence[str]) -> None:
             agent = client.hello(AgentHello(name, site)).agent
             while not stop.is_set():
                 spool.deliver(client)
-                lease = client.job(agent, name).lease
+                lease = asked_for(client, agent, name, stop)
                 if lease is None:
                     stop.wait(0.2)
                 else:
                     work(client, spool, lease, folder)
         except ServerError:
             stop.wait(0.1)
+
+
+def asked_for(client: Client, agent: int, name: str, stop: threading.Event) -> LeasedJob | None:
+    """Asks until there is an answer: what was given with one that was lost is given again."""
+    key, again = secrets.token_hex(8), False
+    while not stop.is_set():
+        try:
+            return client.job(agent, name, key, again=again).lease
+        except ServerError as error:
+            assert error.worth_another_try, error
+            again = True
+            stop.wait(0.1)
+    return None
 
 
 def work(client: Client, spool: Spool, lease: LeasedJob, folder: Path) -> None:

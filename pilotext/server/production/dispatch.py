@@ -24,7 +24,7 @@ from pilotext.server.production.gates import Gate, GateShutError, gates_of, shut
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB
 from pilotext.server.production.tokens import fingerprint, make_token
-from pilotext.server.rows import ById, insert
+from pilotext.server.rows import ById, change, insert
 
 _JOB = ById(lambda: models.Job.objects.select_related("task__experiment").defer("task__document"))
 
@@ -38,11 +38,15 @@ PLENTY = 2000
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks for a job: a site's queue, one of its nodes, and the agent, if it is one of ours."""
+    """Who asks for a job: a site's queue, one of its nodes, and the agent if it is one of ours.
+
+    `key` is the agent's word for this request.
+    """
 
     site: models.Site
     node: str
     agent: models.Agent | None = None
+    key: str = ""
 
     @property
     def label(self) -> str:
@@ -113,6 +117,10 @@ class Dispatcher:
                 return lease
         return None
 
+    def give_again(self, asker: Asker) -> Lease | None:
+        """What was given to the asker for the same key, and is not at work yet: its answer was lost on the way."""
+        return transact(partial(_claimed, asker)) if asker.key else None
+
     def forget(self) -> None:
         """Look for candidates anew at the next request."""
         with self._lock:
@@ -170,6 +178,7 @@ def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -
         number=number,
         token=fingerprint(token),
         agent_id=asker.agent.pk if asker.agent else None,
+        key=asker.key,
         site_id=asker.site.pk,
         node=asker.node,
         leased=at,
@@ -178,8 +187,23 @@ def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -
         lease_until=at + lease_s,
     )
     try_gates(gates, job.pk, attempt, number, at)
+    return Lease(attempt, token, _whole(job, number, attempt, token), at + lease_s, lease_s)
+
+
+def _claimed(asker: Asker) -> Lease | None:
+    rows = models.Attempt.objects.filter(state="leased", site=asker.site, agent=asker.agent, key=asker.key)
+    attempt = rows.select_for_update(of=("self",)).first()
+    job = _JOB.get(attempt.job_id) if attempt else None
+    if attempt is None or job is None or attempt.stop:
+        return None
+    token, until = make_token(), now() + attempt.lease_s
+    change(models.Attempt, attempt.pk, {}, token=fingerprint(token), seen=now(), lease_until=until)
+    return Lease(attempt.pk, token, _whole(job, attempt.number, attempt.pk, token), until, attempt.lease_s)
+
+
+def _whole(job: models.Job, number: int, attempt: int, token: str) -> Job:
     target = ReportTarget(f"{settings.PUBLIC_URL}/api/v1/attempts/{attempt}/report", token)
-    return Lease(attempt, token, expand(job.task, job, number, target, attempt), at + lease_s, lease_s)
+    return expand(job.task, job, number, target, attempt)
 
 
 @dataclass

@@ -6,14 +6,17 @@ from collections import Counter
 import pytest
 from django.db import IntegrityError, connection
 
+from pilotext.messages import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_task
-from pilotext.server.production.dispatch import Dispatcher, Lease
-from pilotext.server.production.models import Attempt, Job, Site, Task
+from pilotext.server.production.dispatch import Asker, Dispatcher, Lease
+from pilotext.server.production.leases import heartbeat
+from pilotext.server.production.models import Agent, Attempt, Job, Site, Task
+from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.tokens import fingerprint
 from pilotext.worker.jobcheck import check
-from tests.server.support import events, fail, lease, leased, raw, submit, succeed, the_job
+from tests.server.support import events, fail, lease, leased, raw, site, submit, succeed, the_job
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -33,6 +36,36 @@ def test_a_job_that_is_out_is_not_given_again() -> None:
     submit()
     leased()
     assert lease() is None
+
+
+def by_key(key: str, *, agent: str = "a", again: bool = True) -> Lease | None:
+    """What an agent is given that asks with this key."""
+    row, _ = Agent.objects.get_or_create(name=agent, site=site())
+    asker = Asker(site(), "wn1", row, key)
+    return Dispatcher().give_again(asker) if again else Dispatcher().give(asker)
+
+
+def test_a_job_whose_answer_was_lost_is_given_to_the_same_request_again() -> None:
+    submit([raw(1, 1), raw(1, 2)])
+    lost, again = by_key("k", again=False), by_key("k")
+    assert lost is not None
+    assert again is not None
+    assert (again.attempt, again.job.job) == (lost.attempt, lost.job.job)
+    assert Attempt.objects.get().number == Job.objects.get(state="sent").attempts == 1
+    assert heartbeat(again.attempt, again.token, Heartbeat("payload")).command == "go-on"
+    with pytest.raises(RefusalError):  # whoever had that answer after all, does not run the job beside us
+        heartbeat(lost.attempt, lost.token, Heartbeat("payload"))
+
+
+def test_a_job_is_not_given_again_to_another_request_nor_once_it_is_at_work() -> None:
+    submit()
+    given = by_key("k", again=False)
+    assert given is not None
+    assert by_key("other") is None
+    assert by_key("k", agent="another") is None
+    assert by_key("") is None
+    heartbeat(given.attempt, given.token, Heartbeat("payload"))
+    assert by_key("k") is None
 
 
 def test_the_token_is_kept_as_its_fingerprint_only() -> None:

@@ -28,7 +28,7 @@ from pilotext.server.rows import ById
 from pilotext.server.settings import LEASE_S
 
 ASK_AGAIN_S = 2.0
-BEATS_PER_LEASE = 4
+HEARTBEAT_S = min(LEASE_S / 4, 300.0)
 SEEN_EVERY_S = 30.0
 
 dispatcher = Dispatcher()
@@ -57,7 +57,7 @@ def _welcome(said: AgentHello, site: Site) -> AgentWelcome:
     agent, _ = Agent.objects.update_or_create(name=said.name, defaults=fields)
     if agent.state != said.state:
         advance(AGENT, Agent.objects.filter(pk=agent.pk), said.state, Reason(said.name, "it says so itself"))
-    return AgentWelcome(agent.pk, LEASE_S / BEATS_PER_LEASE)
+    return AgentWelcome(agent.pk, HEARTBEAT_S)
 
 
 def get_job(call: Call) -> JobAnswer:
@@ -75,10 +75,11 @@ def get_job(call: Call) -> JobAnswer:
         drain = "somebody drains it" if agent.state == "draining" else ""
         return JobAnswer(ask_again_s=ASK_AGAIN_S, drain=drain)
     request: JobRequest = call.body
-    lease = dispatcher.give(Asker(agent.site, request.node or agent.host, agent))
+    asker = Asker(agent.site, request.node or agent.host, agent, request.key)
+    lease = (request.again and dispatcher.give_again(asker)) or dispatcher.give(asker)
     if lease is None:
         return JobAnswer(ask_again_s=ASK_AGAIN_S)
-    return JobAnswer(LeasedJob(lease.attempt, lease.token, lease.job, lease.until, lease.lease_s / BEATS_PER_LEASE))
+    return JobAnswer(LeasedJob(lease.attempt, lease.token, lease.job, lease.until, lease.lease_s, HEARTBEAT_S))
 
 
 def beat(call: Call) -> HeartbeatAnswer:

@@ -40,6 +40,8 @@ class Attempt(models.Model):
     token = models.TextField(unique=True)
     """SHA-256 of the token, hexadecimal; the token itself is nowhere."""
     agent = models.ForeignKey(Agent, models.SET_NULL, null=True, related_name="tries")
+    key = models.TextField(default="")
+    """The agent's word for the request that it answers, which is known again when the answer was lost."""
     site = models.ForeignKey(Site, models.PROTECT, related_name="tries")
     node = models.TextField(default="")
     leased = models.FloatField(default=now)
