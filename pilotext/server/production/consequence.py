@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 
+from pilotext.errors import UsageError
 from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.elsewhere import of_site, somebody_else
 from pilotext.server.production.models import Attempt, Breaker, Job
@@ -57,9 +58,15 @@ def follow_failure(
 
 
 def decide_on(attempt: Attempt, fault: Fault) -> Decision:
-    """What the policy of its experiment makes of a failed attempt; nothing is moved."""
-    retry = profile_of(attempt.task.experiment.name).retry
-    return decide(retry, fault, _history(attempt), site=attempt.site.name, chance=_chance.random())
+    """What the policy of its experiment makes of a failed attempt; nothing is moved.
+
+    A job that the profile does not know (any more) waits for somebody.
+    """
+    try:
+        retry, history = profile_of(attempt.task.experiment.name).retry, _history(attempt)
+    except UsageError as error:
+        return Decision("manual", f"its profile has nothing to decide by: {error}", charged=False)
+    return decide(retry, fault, history, site=attempt.site.name, chance=_chance.random())
 
 
 def _avoid(attempt: Attempt, decision: Decision, at: float) -> dict[str, float]:

@@ -163,7 +163,8 @@ def move_site(name: str, word: str, reason: Reason) -> list[int]:
         moved = Site.objects.filter(pk=row.pk).exclude(closed="").update(closed="")
         moved += len(advance(BREAKER, Breaker.objects.filter(site=row), "closed", reason, trips=0, why="", probe=None))
     if moved:
-        record("site", "closed" if word == "close" else "open", reason, [(row.pk, row.closed, None)])
+        after = "closed" if word == "close" else "open"
+        record("site", after, reason, [(row.pk, "closed" if row.closed else "open", None)])
     return [row.pk] if moved else []
 
 

@@ -17,12 +17,12 @@ from pilotext.errors import UsageError
 from pilotext.model import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production import models
-from pilotext.server.production.advance import Reason, advance, advance_one
+from pilotext.server.production.advance import Reason, advance, advance_one, record
 from pilotext.server.production.choose import Candidate, candidates
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.gates import Gate, GateShutError, gates_of, shut_out, try_gates
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.production.tokens import fingerprint, make_token
 from pilotext.server.rows import ById, change, insert
 
@@ -198,6 +198,8 @@ def _claimed(asker: Asker) -> Lease | None:
         return None
     token, until = make_token(), now() + attempt.lease_s
     change(models.Attempt, attempt.pk, {}, token=fingerprint(token), seen=now(), lease_until=until)
+    reason = Reason("dispatch", f"given to {asker.label} again, which did not hear the answer, with another token")
+    record(ATTEMPT.name, attempt.state, reason, [(attempt.pk, attempt.state, attempt.task_id)])
     return Lease(attempt.pk, token, _whole(job, attempt.number, attempt.pk, token), until, attempt.lease_s)
 
 

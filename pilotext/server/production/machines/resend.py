@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.machines.job import reopen
+from pilotext.server.production.machines.job import leave_out, reopen
 from pilotext.server.production.models import Attempt, Job, Output, Product, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, TASK
 
@@ -89,5 +89,4 @@ def _merge_anew(jobs: QuerySet[Job], reason: Reason) -> None:
         products = Product.objects.filter(task=task, run=run)
         reopen(products, reason)
         for product in products.exclude(left_out=[]):
-            left_out = [job for job in product.left_out if job not in mine]
-            Product.objects.filter(pk=product.pk).update(left_out=left_out)
+            leave_out(product, [job for job in product.left_out if job not in mine], reason)
