@@ -73,7 +73,12 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
     if attempt.job.state == "cancelled":
         _end(attempt, "cancelled", report, "its job was cancelled")
         return ReportAnswer(False, "the job was cancelled")
-    if report.verdict.verdict == "success":
+    good = report.verdict.verdict == "success"
+    if attempt.stop and not (good and attempt.job.state == "ready"):
+        # The job was sent again since; what this one did until it was stopped says nothing about it.
+        _failed(attempt, report, state="cancelled")
+        return ReportAnswer(False, "it was told to stop")
+    if good:
         _succeeded(attempt, report)
     else:
         _failed(attempt, report)
@@ -128,7 +133,7 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
         Reason("intake", why),
         ended=now(),
         phase=report.phase,
-        node=report.host or attempt.node,
+        node=attempt.node or report.host,  # as it is called where it asks for jobs: a pilot may have other names for it
         verdict=verdict.verdict,
         code=verdict.code or "",
         code_number=verdict.number,
@@ -139,7 +144,6 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
         exit_status=report.exit_status,
         signature_id=signature.pk if signature else None,
     )
-    attempt.node = report.host or attempt.node
 
 
 def _succeeded(attempt: Attempt, report: Report) -> None:
@@ -201,9 +205,9 @@ def _count(counters: Mapping[str, float], name: str) -> int | None:
     return int(value) if value is not None and 0 <= value <= MOST_EVENTS else None
 
 
-def _failed(attempt: Attempt, report: Report) -> None:
+def _failed(attempt: Attempt, report: Report, *, state: str = "failed") -> None:
     verdict = report.verdict
-    _end(attempt, "failed", report, verdict.diag or "failed without a verdict")
+    _end(attempt, state, report, verdict.diag or "failed without a verdict")
     follow_failure(attempt, (verdict.cause or "", verdict.action or ""), verdict.diag, code=verdict.code or "")
 
 

@@ -102,7 +102,7 @@ def _expire_some() -> int:
 def _lose(attempt: Attempt, at: float) -> None:
     """Lost, not failed, also by its pilot's word: a report that comes after all still counts until the job is sent."""
     row = Attempt.objects.filter(pk=attempt.pk)
-    to = "cancelled" if attempt.job.state == "cancelled" else "lost"
+    to = "cancelled" if attempt.stop or attempt.job.state == "cancelled" else "lost"
     if not attempt.pilot_said:
         why = f"nothing heard of attempt {attempt.number} for {at - attempt.seen:.0f} s"
         advance(ATTEMPT, row, to, Reason("dispatch", why), ended=at)

@@ -13,6 +13,9 @@ from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, record
 from pilotext.server.production.models import Event, Experiment, Site
 
+SITE_LIMIT = "site limit"
+"""What the audit trail calls it when somebody limits a site; `profile` gives it back to its profile."""
+
 _WHO = "profile"
 
 
@@ -25,13 +28,16 @@ def profile_of(name: str) -> profile.Experiment:
 def remember(given: profile.Experiment) -> Experiment:
     """The experiment's row, with rows for its sites as its profile has them now; in a transaction.
 
-    What is another way than before stands in the audit trail: it is the policy by which everything is decided.
+    What is another way than before stands in the audit trail: it is the policy by which everything is decided. Limits
+    that somebody has set by hand stay.
     """
     row, _ = Experiment.objects.update_or_create(name=given.name, defaults={"number": given.number})
     _tell_changes(row, given)
     for name, site in given.sites.items():
         rules = {"max_active": site.max_active, "staging": site.staging, "merging": site.merging or ""}
         before = Site.objects.filter(name=name, experiment=row).first()
+        if before is not None and limited_by_hand(before):
+            del rules["max_active"]
         changed = {key: value for key, value in rules.items() if before is None or getattr(before, key) != value}
         if not changed:
             continue
@@ -40,6 +46,11 @@ def remember(given: profile.Experiment) -> Experiment:
         why = f"{name}: {', '.join(f'{key} {value}' for key, value in changed.items())}"
         record("site", "closed" if site_row.closed else "open", Reason(_WHO, why), [(site_row.pk, was, None)])
     return row
+
+
+def limited_by_hand(site: Site) -> bool:
+    last = Event.objects.filter(subject=SITE_LIMIT, subject_id=site.pk).order_by("-pk").first()
+    return last is not None and last.after != "profile"
 
 
 def _tell_changes(row: Experiment, given: profile.Experiment) -> None:

@@ -18,7 +18,7 @@ from pilotext.server.database import transact
 from pilotext.server.production.dispatch import Asker, Dispatcher
 from pilotext.server.production.intake import take_report
 from pilotext.server.production.leases import heartbeat
-from pilotext.server.production.machines.agent import register
+from pilotext.server.production.machines.agent import come_back, register
 from pilotext.server.production.models import Agent, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
@@ -58,8 +58,11 @@ def get_job(call: Call) -> JobAnswer:
         raise RefusalError("forbidden", "this token is for another site.")
     if now() - agent.seen > SEEN_EVERY_S:
         transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
-    if agent.state != "active":
-        return JobAnswer(ask_again_s=ASK_AGAIN_S)
+    if agent.state == "gone":  # it was away for a while, and is the same one still
+        transact(lambda: come_back(agent))
+    elif agent.state != "active":
+        drain = "somebody drains it" if agent.state == "draining" else ""
+        return JobAnswer(ask_again_s=ASK_AGAIN_S, drain=drain)
     request: JobRequest = call.body
     asker = Asker(agent.site, request.node or agent.host, agent, request.key)
     lease = (request.again and dispatcher.give_again(asker)) or dispatcher.give(asker)

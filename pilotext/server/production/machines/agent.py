@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from django.db.models import Exists, OuterRef
+
 from pilotext.messages import AgentHello
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, record
-from pilotext.server.production.models import Agent, Site
+from pilotext.server.production.models import Agent, Attempt, Site
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import AGENT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT
 
 GONE_AFTER_S = 900.0
 
 
 def forget_agents() -> int:
-    """Agents that were silent for a quarter of an hour are gone."""
-    silent = Agent.objects.filter(seen__lt=now() - GONE_AFTER_S)
+    """Agents that were silent for a quarter of an hour, and whose attempts are silent too, are gone."""
+    busy = Attempt.objects.filter(agent=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
+    silent = Agent.objects.filter(~Exists(busy), seen__lt=now() - GONE_AFTER_S)
     return transact(lambda: len(advance(AGENT, silent, "gone", Reason("cycle", "not heard of any more"))))
 
 
@@ -40,3 +43,8 @@ def register(said: AgentHello, site: Site, token: str) -> int:
     if agent.state != said.state:
         advance(AGENT, Agent.objects.filter(pk=agent.pk), said.state, Reason(said.name, "it says so itself"))
     return agent.pk
+
+
+def come_back(agent: Agent) -> None:
+    """One that was thought gone asks for jobs; in a transaction."""
+    advance(AGENT, Agent.objects.filter(pk=agent.pk), "active", Reason(agent.name, "it asks for jobs again"))
