@@ -13,7 +13,7 @@ from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.intake import outputs_of
 from pilotext.server.production.machines.job import cancel_jobs
-from pilotext.server.production.machines.resend import ENDED, hindrances, resend_jobs
+from pilotext.server.production.machines.resend import ENDED, hindrances, merge_with, resend_jobs
 from pilotext.server.production.models import Breaker, Job, Output, Product, Site, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
@@ -94,6 +94,7 @@ def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
         Output.objects.filter(job=job, state="valid").update(state="superseded", group=None)
         insert_rows(Output, _published(job))
         moved += advance(JOB, Job.objects.filter(pk=job.pk), "finished", reason, assigned="")
+    merge_with(Job.objects.filter(pk__in=moved), reason)
     return moved
 
 
@@ -103,6 +104,8 @@ def _to_accept(jobs: QuerySet[Job]) -> QuerySet[Job]:
 
 def _unacceptable(job: Job) -> str:
     """Why a job cannot count as finished: its run would be merged without its events, and nobody would know."""
+    if job.task.state in ("archiving", "archived"):
+        return f"its task {job.task.name} is {job.task.state}"
     merged = job.run is not None and Product.objects.filter(task=job.task_id, run=job.run).exists()
     if not (merged or job.product) or _published(job):
         return ""
@@ -176,8 +179,17 @@ def move_breaker(breaker: int, word: str, reason: Reason) -> list[int]:
     if word == "close":
         return advance(BREAKER, rows, "closed", reason, trips=0, why="", probe=None)
     if word == "open":
-        return advance(BREAKER, rows, "open", reason, why=reason.why, due=now() + OPEN_S, probe=None)
+        held = {"why": reason.why, "due": now() + OPEN_S, "probe": None}
+        return advance(BREAKER, rows, "open", reason, **held) or _hold_longer(rows, reason, **held)
     raise no_such_word(word, ["close", "open"])
+
+
+def _hold_longer(rows: QuerySet[Breaker], reason: Reason, **held: Any) -> list[int]:
+    """One that opened by itself stays open until somebody closes it."""
+    found = list(rows.filter(due__lt=now() + OPEN_S / 2).select_for_update(of=("self",)).values_list("pk", "state"))
+    Breaker.objects.filter(pk__in=[pk for pk, _ in found]).update(changed=now(), **held)
+    record(BREAKER.name, "open", reason, [(pk, state, None) for pk, state in found])
+    return [pk for pk, _ in found]
 
 
 def no_such_word(word: str, known: list[str]) -> RefusalError:

@@ -119,7 +119,10 @@ class Dispatcher:
 
     def give_again(self, asker: Asker) -> Lease | None:
         """What was given to the asker for the same key, and is not at work yet: its answer was lost on the way."""
-        return transact(partial(_claimed, asker)) if asker.key else None
+        try:
+            return transact(partial(_claimed, asker)) if asker.key else None
+        except UsageError:  # its profile cannot make it any more; when its lease is over, somebody has to look at it
+            return None
 
     def forget(self) -> None:
         """Look for candidates anew at the next request."""

@@ -65,7 +65,8 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
             raise RefusalError("conflict", "this attempt has another final report already.")
         return ReportAnswer(not kept.late, "it was taken before" if not kept.late else "it was kept before")
     holds = attempt.state in ACTIVE_ATTEMPT
-    in_time = holds or (attempt.state == "lost" and attempt.job.state == "ready")
+    still_last = attempt.number == attempt.job.attempts
+    in_time = holds or (attempt.state == "lost" and attempt.job.state == "ready" and still_last)
     insert(Evidence, attempt_id=attempt.pk, report=text, late=not in_time)
     if not in_time:
         return _too_late(attempt, report)

@@ -72,6 +72,8 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
 
 def _revive(attempt: Attempt) -> None:
     """A lost attempt is heard of: it has its job back, unless somebody else was given it or it was decided on."""
+    if attempt.number != attempt.job.attempts:
+        return
     reason = Reason("dispatch", f"attempt {attempt.number}, thought lost, is heard of again")
     if advance(JOB, Job.objects.filter(pk=attempt.job_id, state="ready"), "running", reason):
         advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), "running", reason, ended=None)

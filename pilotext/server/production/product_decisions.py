@@ -37,7 +37,19 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
         if moved and product.task.state == "done":
             advance(TASK, Task.objects.filter(pk=product.task_id), "running", reason)
         return moved
-    return advance(PRODUCT, mine.filter(state="manual"), "checked", reason, finding=f"accepted: {reason.why}")
+    return _accept(product, reason)
+
+
+def _accept(product: Product, reason: Reason) -> list[int]:
+    """Only what was merged can be accepted: a run that waits for chunks or merges has no merged files yet."""
+    held = Product.objects.select_for_update(of=("self",)).filter(pk=product.pk, state="manual").first()
+    if held is None:
+        return []
+    groups = held.groups.filter(round=held.round)
+    if groups.exclude(state="merged").exists() or not groups.exists():
+        raise RefusalError("conflict", f"the {held.merge} of run {held.run} is not merged: {held.finding}")
+    mine = Product.objects.filter(pk=held.pk)
+    return advance(PRODUCT, mine, "checked", reason, finding=f"accepted: {reason.why}")
 
 
 def _merge_without(product: Product, reason: Reason) -> list[int]:

@@ -110,7 +110,9 @@ ARCHIVE = Machine(
     },
 )
 
-AGENT = Machine("agent", {"active": ("draining", "gone"), "draining": ("gone", "active"), "gone": ("active",)})
+AGENT = Machine(
+    "agent", {"active": ("draining", "gone"), "draining": ("gone", "active"), "gone": ("active", "draining")}
+)
 
 BREAKER = Machine(
     "breaker",

@@ -13,7 +13,7 @@ from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Jo
 from pilotext.server.production.profiles import remember_all
 from pilotext.server.production.refusal import RefusalError
 from tests.server.api.test_door import Caller
-from tests.server.support import SITE, WHY, fail, lease, leased, raw, site, submit
+from tests.server.support import SITE, WHY, events, fail, lease, leased, raw, site, submit
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -88,6 +88,16 @@ def test_what_a_breaker_holds_can_be_held_by_hand() -> None:
     assert lease() is not None
 
 
+def test_what_a_breaker_holds_by_itself_for_a_while_can_be_held_for_good() -> None:
+    submit()
+    (breaker,) = hold("conditions database")
+    Breaker.objects.update(due=1.0, why="10 of the last 20 attempts failed", trips=1)  # as one that opened by itself
+    assert hold("conditions database") == [breaker]
+    assert lease() is None, "no probe, either"
+    assert Breaker.objects.get().why == WHY.why
+    assert events("breaker", breaker) == [("closed", "open"), ("open", "open")]
+
+
 def test_one_node_can_be_held() -> None:
     submit([raw(1, 1)])
     hold("broken node", site=SITE, node="wn1")
@@ -155,3 +165,16 @@ def test_an_agent_that_was_away_gets_jobs_when_it_asks_again() -> None:
     assert Agent.objects.get().state == "gone"
     assert agent.ask()["lease"] is not None
     assert Agent.objects.get().state == "active"
+
+
+def test_a_drained_agent_that_was_away_is_drained_still() -> None:
+    submit()
+    agent = AnAgent()
+    transact(lambda: adjust.drain_agent(agent.number, WHY))
+    Agent.objects.update(seen=1.0)
+    assert forget_agents() == 1
+    said = agent.ask()
+    assert (said["lease"], bool(said["drain"])) == (None, True)
+    assert [after for _, after in events("agent", agent.number)] == ["active", "draining", "gone", "draining"]
+    AnAgent()
+    assert agent.ask()["lease"] is not None, "started again"

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from django.db import IntegrityError, connection
 
+from pilotext.errors import UsageError
 from pilotext.messages import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
@@ -55,6 +56,21 @@ def test_a_job_whose_answer_was_lost_is_given_to_the_same_request_again() -> Non
     assert heartbeat(again.attempt, again.token, Heartbeat("payload")).command == "go-on"
     with pytest.raises(RefusalError):  # whoever had that answer after all, does not run the job beside us
         heartbeat(lost.attempt, lost.token, Heartbeat("payload"))
+
+
+def test_a_job_whose_answer_was_lost_and_that_the_profile_knows_no_more_keeps_no_others_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    submit([raw(1, 1), raw(1, 2)])
+    assert by_key("k", again=False) is not None
+    with monkeypatch.context() as other_profile:
+        other_profile.setattr("pilotext.server.production.dispatch.expand", _no_such_type)
+        assert by_key("k") is None
+    assert leased().job.chunk == 2
+
+
+def _no_such_type(*_: object) -> None:
+    raise UsageError("COMPASS has no type of that name.")
 
 
 def test_a_job_is_not_given_again_to_another_request_nor_once_it_is_at_work() -> None:

@@ -7,6 +7,7 @@ from pilotext.messages import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_job, move_task
+from pilotext.server.production.dispatch import Lease
 from pilotext.server.production.intake import take_report
 from pilotext.server.production.leases import expire_leases, heartbeat
 from pilotext.server.production.machines.task import end_cancelled, finish_tasks
@@ -147,6 +148,37 @@ def test_a_lost_attempt_that_is_heard_of_has_its_job_back() -> None:
     assert heartbeat(given.attempt, given.token, Heartbeat()).command == "go-on"
     assert (Attempt.objects.get().state, the_job().state) == ("running", "running")
     assert succeed(given).accepted
+
+
+def lost_and_given_to_another() -> tuple[Lease, Lease]:
+    """An attempt that was lost, and the next one of its job."""
+    submit()
+    first = leased("wn1")
+    Attempt.objects.update(lease_until=0)
+    expire_leases()
+    Job.objects.update(not_before=0.0)
+    return first, leased("wn2")
+
+
+def test_a_lost_attempt_has_to_stop_also_when_the_next_one_has_failed() -> None:
+    first, second = lost_and_given_to_another()
+    fail(second, "crash", "retry")
+    assert the_job().state == "ready"
+    charged = the_job().charged
+    assert heartbeat(first.attempt, first.token, Heartbeat()).command == "stop"
+    assert fail(first, "crash", "retry").accepted is False
+    assert (the_job().state, the_job().charged) == ("ready", charged)
+    assert Attempt.objects.get(number=1).state == "lost"
+
+
+def test_a_lost_attempt_has_to_stop_while_the_next_one_was_cancelled_and_is_at_work() -> None:
+    first, _ = lost_and_given_to_another()
+    for word in ("cancel", "resend"):
+        transact(lambda word=word: move_job(the_job().pk, word, Reason("maria", "wrong options")))  # type: ignore[misc]
+    assert the_job().state == "ready"
+    assert heartbeat(first.attempt, first.token, Heartbeat()).command == "stop"
+    assert succeed(first).accepted is False, "the other one may still write over its files"
+    assert the_job().state == "ready"
 
 
 def test_a_lost_attempt_has_to_stop_when_somebody_else_has_its_job() -> None:

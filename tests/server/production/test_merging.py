@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from pilotext.server.database import transact
 from pilotext.server.production.advance import advance
@@ -15,7 +16,7 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import EVENTS, chunks, cycle, do, do_all, product, storage, submit_runs
-from tests.server.support import WHY, events, fail, leased
+from tests.server.support import WHY, events, fail, leased, report_of, send
 
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -24,6 +25,10 @@ KEPT = "memory://tape//castor/cern.ch/compass/generalprod/oracle_dst/soft/mDST/m
 
 def task() -> Task:
     return Task.objects.get()
+
+
+def decide(word: str) -> list[int]:
+    return transact(lambda: move_product(product().pk, word, WHY))
 
 
 def test_a_run_is_merged_checked_and_kept_and_its_task_done_by_itself(storage: MemoryStorage) -> None:
@@ -286,3 +291,63 @@ def test_no_move_is_made_without_a_line_in_the_audit_trail(storage: MemoryStorag
     job = Job.objects.get(product="mdst")
     assert events("job", job.pk) == [("", "ready")]
     assert transact(lambda: advance(JOB, Job.objects.filter(pk=job.pk), "ready", WHY)) == []
+
+
+def test_a_run_that_was_not_merged_cannot_be_accepted(storage: MemoryStorage) -> None:
+    """Else it would be kept without a file, and its chunks be removed with its task."""
+    submit_runs({1: 2})
+    do(leased(), storage)
+    fail(leased(), "crash", "fail")
+    cycle()
+    assert product().state == "manual"
+    with pytest.raises(RefusalError, match="run 1 is not merged: 1 of 2 chunks are not there"):
+        decide("accept")
+    cycle(2)
+    assert (product().state, task().state) == ("manual", "running")
+
+
+def test_a_run_whose_merge_failed_for_good_cannot_be_accepted(storage: MemoryStorage) -> None:
+    submit_runs({1: 1})
+    do_all(storage)
+    cycle()
+    fail(leased(), "crash", "fail")
+    cycle()
+    assert product().state == "manual"
+    with pytest.raises(RefusalError, match="is not merged: a merge job has failed"):
+        decide("accept")
+    assert product().state == "manual"
+
+
+def test_a_chunk_that_is_accepted_after_its_run_was_merged_without_it_is_merged_too(storage: MemoryStorage) -> None:
+    submit_runs({1: 2})
+    do(leased(), storage)
+    given = leased()
+    published = report_of(given).outputs
+    for file in published:
+        storage.files[file.url or ""] = f"{file.name}: {EVENTS}".encode().ljust(file.size)
+    send(given, replace(report_of(given, cause="crash", action="fail"), outputs=published))
+    cycle()
+    decide("merge-without")
+    cycle()
+    do_all(storage)
+    cycle(2)
+    assert (product().state, product().events, product().left_out) == ("kept", EVENTS, [given.job.job])
+    assert task().state == "done"
+    job = given.job.job
+    assert job is not None
+    assert transact(lambda: move_job(job, "accept", WHY)) == [job]
+    assert (product().left_out, product().state, task().state) == ([], "waiting", "running")
+    cycle()
+    do_all(storage, events=2 * EVENTS)
+    cycle(2)
+    assert (product().round, Output.objects.filter(group__product=product(), group__round=3).count()) == (3, 2)
+
+
+def test_a_job_of_an_archived_task_is_not_accepted(storage: MemoryStorage) -> None:
+    submit_runs({1: 1})
+    given = leased()
+    send(given, replace(report_of(given, cause="crash", action="fail"), outputs=report_of(given).outputs))
+    Task.objects.update(state="archived")
+    with pytest.raises(RefusalError, match="its task t1 is archived"):
+        transact(lambda: move_job(chunks()[0].pk, "accept", WHY))
+    assert chunks()[0].state == "failed"

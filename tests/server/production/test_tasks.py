@@ -94,6 +94,19 @@ def test_a_task_that_was_cancelled_twice_takes_up_what_was_cancelled_last() -> N
     assert states() == ["cancelled", "ready", "ready"]
 
 
+def test_a_task_that_is_cancelled_again_before_its_jobs_are_there_forgets_none() -> None:
+    submit([raw(1, chunk) for chunk in range(3)])
+    decide("cancel")
+    end_cancelled()
+    decide("resume")
+    decide("cancel")
+    end_cancelled()
+    decide("resume")
+    take_up_again()
+    assert finish_tasks() == 0
+    assert (state(), set(states())) == ("running", {"ready"})
+
+
 def test_a_task_without_anything_left_is_done_again() -> None:
     submit()
     succeed(leased())

@@ -58,10 +58,10 @@ def get_job(call: Call) -> JobAnswer:
         raise RefusalError("forbidden", "this token is for another site.")
     if now() - agent.seen > SEEN_EVERY_S:
         transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
-    if agent.state == "gone":  # it was away for a while, and is the same one still
-        transact(lambda: come_back(agent))
-    elif agent.state != "active":
-        drain = "somebody drains it" if agent.state == "draining" else ""
+    # One that was away for a while is the same one still.
+    state = transact(lambda: come_back(agent)) if agent.state == "gone" else agent.state
+    if state != "active":
+        drain = "somebody drains it" if state == "draining" else ""
         return JobAnswer(ask_again_s=ASK_AGAIN_S, drain=drain)
     request: JobRequest = call.body
     asker = Asker(agent.site, request.node or agent.host, agent, request.key)

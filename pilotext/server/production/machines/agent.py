@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef
 from pilotext.messages import AgentHello
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, record
-from pilotext.server.production.models import Agent, Attempt, Site
+from pilotext.server.production.models import Agent, Attempt, Event, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT
 
@@ -45,6 +45,10 @@ def register(said: AgentHello, site: Site, token: str) -> int:
     return agent.pk
 
 
-def come_back(agent: Agent) -> None:
-    """One that was thought gone asks for jobs; in a transaction."""
-    advance(AGENT, Agent.objects.filter(pk=agent.pk), "active", Reason(agent.name, "it asks for jobs again"))
+def come_back(agent: Agent) -> str:
+    """One that was thought gone asks for jobs; returns what it is now: drained still, or active. In a transaction."""
+    told = Event.objects.filter(subject=AGENT.name, subject_id=agent.pk, after="gone").order_by("-pk")
+    before = told.values_list("before", flat=True).first()
+    to = "draining" if before == "draining" else "active"
+    advance(AGENT, Agent.objects.filter(pk=agent.pk), to, Reason(agent.name, "it asks for jobs again"))
+    return to

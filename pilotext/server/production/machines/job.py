@@ -37,7 +37,9 @@ def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
 def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:
     """Merge runs anew: their groups are dissolved by the machine of the merges, which sees the higher round."""
     moved = []
-    for product in products.exclude(state="waiting").select_for_update():
+    for product in products.select_for_update(of=("self",)):  # one whose merges are just made is waited for
+        if product.state == "waiting":
+            continue
         moved += advance(
             PRODUCT, Product.objects.filter(pk=product.pk), "waiting", reason, round=product.round + 1, events=None
         )

@@ -174,13 +174,18 @@ def _take_up_again() -> int:
     held = Product.objects.filter(~Exists(mine), state="manual").select_related("task__experiment")
     again = [each.pk for each in held if {*_run(each).missing} <= {*each.left_out}]
     reason = Reason(_WHO, "its chunks are there now")
-    return done + len(advance(PRODUCT, Product.objects.filter(pk__in=again), "waiting", reason, finding=""))
+    return done + len(
+        advance(PRODUCT, Product.objects.filter(pk__in=again, state="manual"), "waiting", reason, finding="")
+    )
 
 
 def _finish(products: QuerySet[Product]) -> int:
     done = 0
-    for pk, finding in products.values_list("pk", "finding"):
-        groups = MergeGroup.objects.filter(product=pk, round=F("product__round"))
+    for pk, finding, number in products.values_list("pk", "finding", "round"):
+        mine = products.filter(pk=pk, round=number).select_for_update(of=("self",))
+        if not list(mine.values_list("pk")):  # it was reopened meanwhile
+            continue
+        groups = MergeGroup.objects.filter(product=pk, round=number)
         advance(GROUP, groups, "merged", Reason(_WHO, "its merge job has finished"))
         size = groups.aggregate(size=Sum("size"))["size"]
         reason = Reason(_WHO, f"{groups.count()} merge jobs have finished, {size} bytes of chunks")

@@ -130,7 +130,8 @@ def _give_back(files: list[StagedFile], mover: Mover, limits: Staging) -> int:  
 
 
 def _released(ids: list[int]) -> list[int]:
-    rows = StagedFile.objects.filter(staging.unneeded(), pk__in=ids)  # looked at again: a job may want it since
+    held = list(StagedFile.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))
+    rows = StagedFile.objects.filter(staging.unneeded(), pk__in=held)  # looked at again: a job may want it since
     still = list(rows.values_list("pk", flat=True))
     found = StagedFile.objects.filter(pk__in=still)
     reason = Reason(_WHO, "no job needs it on disk any more")

@@ -73,6 +73,17 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     return [*moved, *merged]
 
 
+def merge_with(jobs: QuerySet[Job], reason: Reason) -> None:
+    """Runs that were merged without these production jobs, by decision, are merged anew with them; in a transaction."""
+    for job in jobs.filter(product="").exclude(run=None):
+        same = Product.objects.filter(task=job.task_id, run=job.run or 0).exclude(left_out=[])
+        without = [each.pk for each in same.select_for_update() if job.pk in each.left_out]
+        for product in Product.objects.filter(pk__in=without):
+            leave_out(product, [left for left in product.left_out if left != job.pk], reason)
+        if reopen(Product.objects.filter(pk__in=without), reason):
+            advance(TASK, Task.objects.filter(pk=job.task_id, state="done"), "running", reason)
+
+
 def _wait_for_the_end_of_attempts(jobs: list[int]) -> None:
     """A job that was cancelled may be at work still, until its worker hears of it; nobody else gets it before."""
     at_work = Attempt.objects.filter(job=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)

@@ -45,7 +45,10 @@ def end_cancelled() -> int:
 
 
 def _end_some() -> int:
-    ids = Job.objects.filter(task__state="cancelled", state__in=OPEN_JOB).values_list("pk", flat=True)[:AT_ONCE]
+    left = Job.objects.filter(task=OuterRef("pk"), state__in=OPEN_JOB)
+    # Held, so that none is resumed in between and left with jobs that are cancelled after it went on.
+    tasks = list(Task.objects.select_for_update().filter(Exists(left), state="cancelled").values_list("pk", flat=True))
+    ids = Job.objects.filter(task__in=tasks, state__in=OPEN_JOB).values_list("pk", flat=True)[:AT_ONCE]
     jobs = Job.objects.filter(pk__in=list(ids))
     return len(cancel_jobs(jobs, Reason("cycle", "its task was cancelled")))
 
@@ -62,7 +65,9 @@ def take_up_again() -> int:
 def _take_up_some(task: int) -> int:
     mine = Task.objects.select_for_update().filter(pk=task, state="draft")
     told = Event.objects.filter(subject="task", subject_id=task).order_by("-pk")
-    cancelled, resumed = told.filter(after="cancelled").first(), told.filter(after="draft").first()
+    # One that was cancelled again while it was taken up has still to take up all of it.
+    went_on = told.exclude(after__in=("cancelled", "draft")).values_list("pk", flat=True).first() or 0
+    cancelled, resumed = told.filter(after="cancelled", pk__gt=went_on).last(), told.filter(after="draft").first()
     if cancelled is None or resumed is None or not mine.exists():
         return 0
     since = Event.objects.filter(subject="job", subject_id=OuterRef("pk"), after="cancelled", pk__gt=cancelled.pk)

@@ -1,0 +1,184 @@
+"""Two cycles, or a cycle and a person, that work at the same rows at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pilotext.server.database import transact
+from pilotext.server.production import decisions
+from pilotext.server.production.machines import merging, recall, staging
+from pilotext.server.production.machines import task as task_machine
+from pilotext.server.production.machines.merging import finish_merges, start_merges
+from pilotext.server.production.machines.task import end_cancelled, take_up_again
+from pilotext.server.production.models import Job, MergeGroup, Product, StagedFile, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.product_decisions import move_product
+from pilotext.server.production.states import GROUP, PRODUCT, Machine
+from pilotext.storage.memory import MemoryStorage
+from tests.server.meanwhile import Meanwhile
+from tests.server.merged import EVENTS, ON_MEMORY, cycle, do, do_all, product, storage, submit_runs
+from tests.server.support import WHY, fail, leased, raw, submit
+
+__all__ = ["storage"]
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def resend(job: int) -> list[int]:
+    return transact(lambda: decisions.move_job(job, "resend", WHY))
+
+
+def move_task(word: str) -> list[int]:
+    return transact(lambda: decisions.move_task(Task.objects.get().pk, word, WHY))
+
+
+def begins_at(
+    patch: pytest.MonkeyPatch, other: Meanwhile, module: Any, name: str, when: Callable[..., bool] = lambda *_: True
+) -> None:
+    """Let the other one begin just before the module calls this function, for the first time with such arguments."""
+    real: Callable[..., Any] = getattr(module, name)
+
+    def call(*given: Any, **more: Any) -> Any:
+        if when(*given):
+            other.begin()
+        return real(*given, **more)
+
+    patch.setattr(module, name, call)
+
+
+def moves(machine: Machine, to: str) -> Callable[..., bool]:
+    """Whether `advance` is called for this."""
+    return lambda *given: (given[0], given[2]) == (machine, to)
+
+
+def to_the_end(storage: MemoryStorage) -> None:
+    for _ in range(4):
+        do_all(storage)
+        cycle(2)
+
+
+def test_a_chunk_sent_again_while_its_merge_is_finished_is_in_the_merge(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit_runs({1: 2, 2: 2})
+    do_all(storage)
+    cycle()
+    do_all(storage)
+    chunk = Job.objects.filter(run=2, product="")[0].pk
+    other = Meanwhile(lambda: resend(chunk))
+    with monkeypatch.context() as patch:
+        begins_at(patch, other, merging, "advance", moves(GROUP, "merged"))
+        finish_merges()
+        other.end()
+    assert (product(run=2).state, product(run=2).round) == ("waiting", 2)
+    to_the_end(storage)
+    assert (product(run=2).state, product(run=2).events) == ("kept", 2 * EVENTS)
+
+
+def test_a_chunk_that_was_left_out_and_is_sent_again_while_the_merge_begins_is_in_it(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit_runs({1: 2})
+    do(leased(), storage)
+    bad = leased()
+    fail(bad, "crash", "fail")
+    cycle()
+    transact(lambda: move_product(product().pk, "merge-without", WHY))
+    assert bad.job.job is not None
+    job = bad.job.job
+    other = Meanwhile(lambda: resend(job))
+    with monkeypatch.context() as patch:
+        begins_at(patch, other, merging, "_make_groups")
+        start_merges()
+        other.end()
+    to_the_end(storage)
+    assert (product().state, product().events, product().left_out) == ("kept", 2 * EVENTS, [])
+
+
+def test_a_held_run_that_two_cycles_take_up_is_merged_once(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit_runs({1: 2})
+    do_all(storage)
+    Product.objects.update(state="manual")
+
+    def another_cycle() -> None:
+        finish_merges()
+        start_merges()
+
+    other = Meanwhile(another_cycle)
+    with monkeypatch.context() as patch:
+        begins_at(patch, other, merging, "advance", moves(PRODUCT, "waiting"))
+        finish_merges()
+        other.end()
+    to_the_end(storage)
+    assert (product().state, product().events) == ("kept", 2 * EVENTS)
+    assert MergeGroup.objects.count() == 1
+
+
+def on_tape(storage: MemoryStorage) -> StagedFile:
+    path = "/castor/W14/cdr1-1.raw"
+    storage.files[f"memory://tape/{path}"] = b"raw"
+    submit([path], name="t1", staging=True, parameters=ON_MEMORY)
+    staging.plan_staging()
+    StagedFile.objects.update(state="requested", requested=now())
+    return StagedFile.objects.get()
+
+
+def test_a_file_that_comes_while_another_job_begins_to_wait_for_it_lets_it_go_on(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = on_tape(storage)
+    submit(["/castor/W14/cdr1-1.raw"], name="t2", staging=True, parameters=ON_MEMORY)
+    mine = StagedFile.objects.filter(pk=file.pk)
+    other = Meanwhile(lambda: transact(lambda: staging.came(mine, now())))
+    with monkeypatch.context() as patch:
+        real = staging._want
+
+        def want(job: Job) -> int:
+            moved = real(job)  # it has looked whether the file is there
+            other.begin()
+            return moved
+
+        patch.setattr(staging, "_want", want)
+        staging.plan_staging()
+        other.end()
+    assert list(Job.objects.values_list("state", flat=True)) == ["ready", "ready"]
+
+
+def test_a_file_is_not_given_back_while_a_job_begins_to_wait_for_it(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = on_tape(storage)
+    move_task("cancel")
+    end_cancelled()
+    move_task("resume")
+    take_up_again()
+    assert Job.objects.get().state == "defined"
+    other = Meanwhile(lambda: transact(lambda: recall._released([file.pk])))
+    with monkeypatch.context() as patch:
+        begins_at(patch, other, staging, "advance")
+        staging.plan_staging()
+        other.end()
+    job, file = Job.objects.get(), StagedFile.objects.get()
+    assert (job.state, file.state) == ("staging", "requested")
+
+
+def test_a_task_that_is_resumed_while_its_jobs_are_cancelled_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    submit([raw(1, 1), raw(1, 2)])
+    move_task("cancel")
+
+    def resume() -> None:
+        move_task("resume")
+        take_up_again()
+
+    other = Meanwhile(resume)
+    with monkeypatch.context() as patch:
+        begins_at(patch, other, task_machine, "cancel_jobs")
+        end_cancelled()
+        other.end()
+    take_up_again()
+    assert Task.objects.get().state == "running"
+    assert set(Job.objects.values_list("state", flat=True)) == {"ready"}
