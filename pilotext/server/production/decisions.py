@@ -12,7 +12,7 @@ from pilotext.model import Report
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.intake import outputs_of
-from pilotext.server.production.machines.job import cancel_jobs
+from pilotext.server.production.machines.job import cancel_jobs, hold_tasks
 from pilotext.server.production.machines.resend import ENDED, hindrances, merge_with, resend_jobs
 from pilotext.server.production.models import Breaker, Job, Output, Product, Site, Task
 from pilotext.server.production.models.common import now
@@ -87,6 +87,7 @@ def _fail(jobs: QuerySet[Job], reason: Reason) -> list[int]:
 
 def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     """Take jobs as finished; their outputs are those that the last attempt published."""
+    hold_tasks(Task.objects.filter(pk__in=jobs.values("task")))
     moved = []
     for job in _to_accept(jobs):
         if _unacceptable(job):

@@ -73,15 +73,12 @@ class _Ahead:
     gates: tuple[Gate, ...]
     """Breakers that are open here; those that are due let one job through."""
 
-    def gates_before(self, candidate: Candidate, node: str) -> tuple[Gate, ...]:
-        return tuple(gate for gate in self.gates if gate.holds(candidate.type, node))
-
     def take(self, node: str, passed_by: set[int], at: float) -> tuple[Candidate, tuple[Gate, ...]] | None:
         """The first one that this node may have now."""
         for index, candidate in enumerate(self.waiting):
             if candidate.job in passed_by or candidate.avoids(node, at):
                 continue
-            gates = self.gates_before(candidate, node)
+            gates = tuple(gate for gate in self.gates if gate.holds(candidate.type, node))
             if all(gate.due <= at for gate in gates):
                 del self.waiting[index]
                 return candidate, gates

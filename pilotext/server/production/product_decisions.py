@@ -5,7 +5,7 @@ from __future__ import annotations
 from pilotext.decode import nearest
 from pilotext.profile.records import Merge
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.machines.job import leave_out, reopen
+from pilotext.server.production.machines.job import hold_tasks, leave_out, reopen
 from pilotext.server.production.models import Job, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
@@ -24,6 +24,7 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
         meant = nearest(word, list(WORDS))
         hint = f"did you mean {meant!r}?" if meant else f"there are {', '.join(WORDS)}."
         raise RefusalError("invalid", f"nobody can {word!r:.40}; {hint}")
+    hold_tasks(Task.objects.filter(products=product_id))
     product = Product.objects.select_related("task__experiment").filter(pk=product_id).first()
     if product is None:
         raise RefusalError("not-found", f"there is no product {product_id}.")

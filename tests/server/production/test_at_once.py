@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from pilotext.server.database import transact
-from pilotext.server.production import decisions
+from pilotext.server.production import decisions, product_decisions
+from pilotext.server.production.cycle import STEPS
 from pilotext.server.production.machines import merging, recall, staging
 from pilotext.server.production.machines import task as task_machine
 from pilotext.server.production.machines.merging import finish_merges, start_merges
-from pilotext.server.production.machines.task import end_cancelled, take_up_again
+from pilotext.server.production.machines.task import end_cancelled, finish_tasks, take_up_again
 from pilotext.server.production.models import Job, MergeGroup, Product, StagedFile, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.product_decisions import move_product
@@ -20,7 +21,7 @@ from pilotext.server.production.states import GROUP, PRODUCT, Machine
 from pilotext.storage.memory import MemoryStorage
 from tests.server.meanwhile import Meanwhile
 from tests.server.merged import EVENTS, ON_MEMORY, cycle, do, do_all, product, storage, submit_runs
-from tests.server.support import WHY, fail, leased, raw, submit
+from tests.server.support import WHY, fail, leased, raw, submit, succeed, the_job
 
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -182,3 +183,39 @@ def test_a_task_that_is_resumed_while_its_jobs_are_cancelled_keeps_them(monkeypa
     take_up_again()
     assert Task.objects.get().state == "running"
     assert set(Job.objects.values_list("state", flat=True)) == {"ready"}
+
+
+def test_a_task_is_not_done_while_its_last_job_is_sent_again() -> None:
+    submit()
+    succeed(leased())
+    other = Meanwhile(finish_tasks)
+
+    def resend_slowly() -> None:
+        decisions.move_job(the_job().pk, "resend", WHY)
+        other.begin()
+
+    transact(resend_slowly)
+    other.end()
+    finish_tasks()
+    assert (Task.objects.get().state, the_job().state) == ("running", "ready")
+
+
+def test_a_task_is_not_done_while_a_run_of_it_is_merged_anew(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit_runs({1: 1})
+    do_all(storage)
+    cycle()
+    do_all(storage)
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.server.merged.STEPS", tuple(step for step in STEPS if step.name != "done"))
+        cycle(3)
+    assert (product().state, Task.objects.get().state) == ("kept", "running")
+    other = Meanwhile(finish_tasks)
+    with monkeypatch.context() as patch:
+        begins_at(patch, other, product_decisions, "reopen")
+        transact(lambda: move_product(product().pk, "remerge", WHY))
+        other.end()
+    assert Task.objects.get().state == "running"
+    to_the_end(storage)
+    assert (product().state, product().round, Task.objects.get().state) == ("kept", 2, "done")

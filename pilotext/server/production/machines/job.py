@@ -6,7 +6,7 @@ from django.db.models import Q, QuerySet
 
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, record
-from pilotext.server.production.models import Attempt, Job, Product
+from pilotext.server.production.models import Attempt, Job, Product, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, PRODUCT
 
 AT_ONCE = 2000
@@ -44,6 +44,11 @@ def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:
             PRODUCT, Product.objects.filter(pk=product.pk), "waiting", reason, round=product.round + 1, events=None
         )
     return moved
+
+
+def hold_tasks(tasks: QuerySet[Task]) -> None:
+    """Keep these tasks from being done before this transaction, which opens jobs or products of theirs, has ended."""
+    list(tasks.select_for_update(no_key=True).order_by("pk").values_list("pk"))
 
 
 def leave_out(product: Product, jobs: list[int], reason: Reason) -> None:

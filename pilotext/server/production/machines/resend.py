@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.machines.job import leave_out, reopen
+from pilotext.server.production.machines.job import hold_tasks, leave_out, reopen
 from pilotext.server.production.models import Attempt, Job, Output, Product, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, TASK
 
@@ -55,6 +55,7 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     Their attempts count anew. A run that they belong to is merged anew, and their task runs again. A merge that had
     succeeded is made anew from its files.
     """
+    hold_tasks(Task.objects.filter(pk__in=jobs.values("task")))
     again = jobs.filter(state__in=ENDED)
     again = again.exclude(pk__in=list(hindrances(again)))
     merged = list(again.exclude(product="").filter(state="finished").values_list("pk", flat=True))

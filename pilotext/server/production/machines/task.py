@@ -26,11 +26,17 @@ def finish_tasks() -> int:
 
 def _finish() -> int:
     mine = OuterRef("pk")
+    # Held first: of one that somebody takes up again just now, the jobs that are open again have to be seen.
+    going_on = (
+        Task.objects.select_for_update(no_key=True, skip_locked=True)
+        .filter(state__in=("running", "paused"))
+        .order_by("pk")
+    )
     over = Task.objects.filter(
         ~Exists(Job.objects.filter(task=mine, state__in=OPEN_JOB)),
         ~Exists(Product.objects.filter(task=mine, state__in=OPEN_PRODUCT)),
         Exists(Job.objects.filter(task=mine)),
-        state__in=("running", "paused"),
+        pk__in=list(going_on.values_list("pk", flat=True)),
     )
     reason = Reason("cycle", "all its jobs have ended and all its products are kept")
     return len(advance(TASK, Task.objects.filter(pk__in=list(over.values_list("pk", flat=True))), "done", reason))
@@ -47,7 +53,8 @@ def end_cancelled() -> int:
 def _end_some() -> int:
     left = Job.objects.filter(task=OuterRef("pk"), state__in=OPEN_JOB)
     # Held, so that none is resumed in between and left with jobs that are cancelled after it went on.
-    tasks = list(Task.objects.select_for_update().filter(Exists(left), state="cancelled").values_list("pk", flat=True))
+    found = Task.objects.select_for_update(no_key=True).filter(Exists(left), state="cancelled")
+    tasks = list(found.values_list("pk", flat=True))
     ids = Job.objects.filter(task__in=tasks, state__in=OPEN_JOB).values_list("pk", flat=True)[:AT_ONCE]
     jobs = Job.objects.filter(pk__in=list(ids))
     return len(cancel_jobs(jobs, Reason("cycle", "its task was cancelled")))
