@@ -31,7 +31,7 @@ def follow_failure(
     """
     job = attempt.job
     if attempt.stop:
-        Job.objects.filter(pk=job.pk, state__in=("defined", "ready")).update(not_before=0.0)
+        Job.objects.filter(pk=job.pk, state__in=("defined", "staging", "ready")).update(not_before=0.0)
         return None
     decision = decide_on(attempt, fault)
     at = now()

@@ -61,7 +61,10 @@ def _merge_without(product: Product, reason: Reason) -> list[int]:
     bad = set(jobs.exclude(state="finished").values_list("pk", flat=True))
     merges = profile_of(product.task.experiment.name).merges
     moved = []
-    for each in Product.objects.filter(task=product.task, run=product.run, state__in=("waiting", "manual")):
+    held = list(Product.objects.filter(task=product.task, run=product.run, state__in=("waiting", "manual")))
+    if strange := [each.merge for each in held if each.merge not in merges]:
+        raise RefusalError("conflict", f"the profile has no merge {strange[0]!r} (any more).")
+    for each in held:
         left_out = sorted(bad | _without_files(each, merges[each.merge]))
         mine = Product.objects.filter(pk=each.pk)
         leave_out(each, left_out, reason)

@@ -351,3 +351,16 @@ def test_a_job_of_an_archived_task_is_not_accepted(storage: MemoryStorage) -> No
     with pytest.raises(RefusalError, match="its task t1 is archived"):
         transact(lambda: move_job(chunks()[0].pk, "accept", WHY))
     assert chunks()[0].state == "failed"
+
+
+def test_a_run_whose_merge_the_profile_knows_no_more_keeps_no_others_waiting(storage: MemoryStorage) -> None:
+    submit_runs({1: 1, 2: 1})
+    do_all(storage)
+    Product.objects.filter(run=1).update(merge="of old", state="manual")
+    cycle()
+    do_all(storage)
+    cycle(2)
+    assert product(run=2).state == "kept"
+    assert product("of old").state == "manual"
+    with pytest.raises(RefusalError, match="'of old'"):
+        transact(lambda: move_product(product("of old").pk, "merge-without", WHY))

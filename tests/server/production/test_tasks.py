@@ -181,6 +181,13 @@ def test_it_goes_on_as_soon_as_that_attempt_has_stopped_and_is_not_charged() -> 
     assert Job.objects.get(pk=job).charged == 0
 
 
+def test_it_goes_on_as_soon_also_when_its_file_is_on_its_way_from_tape_just_then() -> None:
+    given, job = cancelled_at_work()
+    Job.objects.filter(pk=job).update(state="staging")
+    fail(given, "killed", "retry")
+    assert Job.objects.get(pk=job).not_before == 0.0
+
+
 def test_it_goes_on_when_nothing_is_heard_of_that_attempt() -> None:
     _, job = cancelled_at_work()
     Attempt.objects.update(lease_until=0)

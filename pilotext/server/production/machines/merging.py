@@ -172,11 +172,16 @@ def _take_up_again() -> int:
     )
     done = len(advance(PRODUCT, at_work, "merging", Reason(_WHO, "its merge job goes on"), finding=""))
     held = Product.objects.filter(~Exists(mine), state="manual").select_related("task__experiment")
-    again = [each.pk for each in held if {*_run(each).missing} <= {*each.left_out}]
+    again = [each.pk for each in held if _is_known(each) and {*_run(each).missing} <= {*each.left_out}]
     reason = Reason(_WHO, "its chunks are there now")
     return done + len(
         advance(PRODUCT, Product.objects.filter(pk__in=again, state="manual"), "waiting", reason, finding="")
     )
+
+
+def _is_known(product: Product) -> bool:
+    """Whether the profile has its merge (still); else it waits for somebody."""
+    return product.merge in profile_of(product.task.experiment.name).merges
 
 
 def _finish(products: QuerySet[Product]) -> int:
