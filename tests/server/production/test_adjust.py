@@ -178,3 +178,16 @@ def test_a_drained_agent_that_was_away_is_drained_still() -> None:
     assert [after for _, after in events("agent", agent.number)] == ["active", "draining", "gone", "draining"]
     AnAgent()
     assert agent.ask()["lease"] is not None, "started again"
+
+
+def test_an_agent_of_another_site_cannot_take_the_name_of_one() -> None:
+    """Else its jobs would be refused to it from then on, and what was drained would be active again."""
+    submit()
+    mine, other = Caller("agent", SITE), Caller("agent", "FRONTERA_COMPASS_TEST")
+    status, said = mine.post("/api/v1/agents", {"name": "node7", "site": SITE})
+    assert status == 200
+    status, refused = other.post("/api/v1/agents", {"name": "node7", "site": "FRONTERA_COMPASS_TEST"})
+    assert (status, refused["error"]) == (403, "forbidden")
+    assert Agent.objects.get().site.name == SITE
+    status, said = mine.post(f"/api/v1/agents/{said['agent']}/job", {})
+    assert (status, said["lease"] is None) == (200, False)

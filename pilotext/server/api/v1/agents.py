@@ -47,6 +47,9 @@ def hello(call: Call) -> AgentWelcome:
         raise RefusalError("not-found", f"there is no site {said.site!r}.")
     if call.caller.site not in (None, site.pk):
         raise RefusalError("forbidden", f"this token is for another site than {said.site!r}.")
+    known = Agent.objects.filter(name=said.name).first()
+    if known is not None and call.caller.site not in (None, known.site_id):
+        raise RefusalError("forbidden", f"an agent of another site has the name {said.name!r}.")
     return AgentWelcome(transact(lambda: register(said, site, call.caller.label)), HEARTBEAT_S)
 
 
