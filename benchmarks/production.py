@@ -21,6 +21,7 @@ from benchmarks import agents
 from benchmarks.agents import PROCESSES, Done, Load
 from benchmarks.http import Connection
 from benchmarks.rows import fill, task_document
+from benchmarks.wsgi import carried, carriers
 from fixtures.servers.postgres import serving_postgres
 from tests.support.pilotext_server import ProductionServer
 
@@ -43,7 +44,7 @@ LISTS = {
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="benchmarks/server", description=__doc__)
-    parser.add_argument("--part", action="append", choices=PARTS, help="what to measure (default: all)")
+    parser.add_argument("--part", action="append", choices=[*PARTS, "wsgi"], help="what to measure (default: all)")
     parser.add_argument("--database", action="append", choices=["sqlite", "postgresql"], help="(default: both)")
     parser.add_argument("--folder", type=Path, help="where the databases lie (default: a temporary one)")
     parser.add_argument("--agents", type=int, default=32, help="that take jobs through their lives (default: 32)")
@@ -54,10 +55,26 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--define", default="30000,300000", help="jobs of tasks that are submitted")
     parser.add_argument("--close", action="store_true", help="a new connection for each request of a life")
     options = parser.parse_args(words)
+    if options.part == ["wsgi"]:
+        return _wsgi(options)
     for kind in options.database or ("sqlite", "postgresql"):
         for part in options.part or PARTS:
             with _server(kind, options.folder) as server:
                 globals()[f"_{part}"](kind, server, options)
+    return 0
+
+
+def _wsgi(options: argparse.Namespace) -> int:
+    """Each WSGI server twice, with connections that stay and with a new one for each request."""
+    with tempfile.TemporaryDirectory(prefix="pilotext-benchmark-", dir=options.folder) as name:
+        for carrier in (*carriers(0), *carriers(0)):
+            for options.close in (False, True):
+                kind = "close" if options.close else "keep"
+                with carried(carrier, Path(name, f"{carrier}-{kind}-{time.monotonic_ns()}")) as server:
+                    _define_task(server, "lives", 30_000)
+                    done = _live(server, options)
+                rate = f"{done.lives / done.seconds:.0f} /s"
+                _row(carrier, f"job lives, connections: {kind}", rate, _spread(done.times["heartbeat"]))
     return 0
 
 

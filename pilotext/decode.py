@@ -16,9 +16,9 @@ from pilotext.secretshapes import is_secret_name
 
 T = TypeVar("T")
 
-_PLAIN = Redactor()
-_looked_at: set[Any] = set()
+_ready: set[Any] = set()
 _looking = threading.Lock()
+_PLAIN = Redactor()
 _AT = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<field>[^`]+)`")
 _UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]+)`")
@@ -36,25 +36,25 @@ def from_json(data: bytes | str, kind: type[T], *, where: str = "") -> T:
     return from_plain(plain, kind, where=where)
 
 
-def ready(kind: type[T]) -> type[T]:
-    """The same type, which any number of threads may now give to msgspec at once.
-
-    msgspec (0.21, 0.22) looks at the fields of a type when it is first used, and the process dies by SIGSEGV when two
-    threads do so at the same time.
-    """
-    if kind not in _looked_at:
-        with _looking:
-            msgspec.json.Decoder(kind)
-            _looked_at.add(kind)
-    return kind
-
-
 def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
     """Turn dictionaries and lists, as JSON and YAML give them, into a record of type `kind`."""
     try:
         return msgspec.convert(data, ready(kind))
     except msgspec.ValidationError as error:
         raise _field_error(str(error), data, kind, where) from None
+
+
+def ready(kind: T) -> T:
+    """The type, once all is there that msgspec needs to know of it; before it is decoded to, in any thread.
+
+    msgspec looks at a record's fields when it is first asked for the record, and runs Python for that. Another thread
+    that has its turn in between would decode with what is there so far, and crash (msgspec 0.22: segmentation fault).
+    """
+    if kind not in _ready:
+        with _looking:
+            msgspec.json.Decoder(kind)
+            _ready.add(kind)
+    return kind
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -79,10 +79,11 @@ class LeasedJob(Record, frozen=True):
 
 
 class JobAnswer(Record, frozen=True):
-    """A job, or none and when to ask again."""
+    """A job, or none and when to ask again; `drain` is why the agent is to ask no more."""
 
     lease: LeasedJob | None = None
     ask_again_s: float = 0.0
+    drain: str = ""
 
 
 class Heartbeat(Record, frozen=True):

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "pilotext"
 SHARED = {
     *("cache", "model", "codes", "errors", "decode", "yamlfile", "profile"),
-    *("redact", "secretshapes", "jsonschema", "kinship", "messages", "managing"),
+    *("redact", "secretshapes", "jsonschema", "kinship", "messages", "managing", "adjusting"),
 }
 MAY_IMPORT = {
     "cli": {"rules", "classify", "worker", "storage", "formats", "server", "engines", "cli"},
@@ -72,3 +72,31 @@ def test_starting_a_job_loads_nothing_heavy() -> None:
     )
     assert "pilotext.worker.lifecycle" in loaded
     assert loaded.isdisjoint({"XRootD", "pyxrootd", "requests", "rich", "uproot", "numpy", "django", "asyncio"})
+
+
+def decodes_unprepared(text: str) -> list[int]:
+    """The lines on which msgspec is to make something of a type that `decode.ready` has not looked at."""
+    lines = []
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Call) or not ast.unparse(node.func).startswith("msgspec."):
+            continue
+        of_name = ast.unparse(node.func).rpartition(".")[2]
+        kinds = [word.value for word in node.keywords if word.arg == "type"]
+        kinds += node.args[1:2] if of_name == "convert" else node.args[:1] if of_name == "Decoder" else []
+        plain = ("ready(", "decode.ready(", "dict[", "list[")
+        lines += [node.lineno for kind in kinds if not ast.unparse(kind).startswith(plain)]
+    return lines
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_thread_can_meet_a_half_known_type(module: Path) -> None:
+    if module != PACKAGE / "decode.py":  # where `ready` is
+        assert decodes_unprepared(module.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "call", ["msgspec.convert(x, Job)", "msgspec.json.decode(x, type=Job)", "msgspec.json.Decoder(Job)"]
+)
+def test_a_type_that_nobody_looked_at_is_found(call: str) -> None:
+    assert decodes_unprepared(call) == [1]
+    assert decodes_unprepared(call.replace("Job", "decode.ready(Job)")) == []

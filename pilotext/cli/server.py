@@ -6,6 +6,8 @@ import argparse
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pilotext.cli.output import say
@@ -53,8 +55,11 @@ def run(options: argparse.Namespace) -> int:
     logs.set_up(os.environ.get("PILOTEXT_LOG_LEVEL", "INFO"))
     boot.boot(options.database)
     if options.part in ("all", "migrate"):
-        boot.migrate()
+        with _database_told():
+            boot.migrate()
+        say(f"database {boot.database_name()}{' is ready' if options.part == 'migrate' else ''}", stream=2)
     if options.part == "all":
+        say(f"serving {os.environ['PILOTEXT_PUBLIC_URL']}; `pilotext server token` makes tokens", stream=2)
         files = () if tls is None else ("--tls-certificate", str(tls[0]), "--tls-key", str(tls[1]))
         web = ("web", "--listen", options.listen, "--threads", str(options.threads), *files)
         serve.serve_all([web, ("cycle",)])
@@ -63,8 +68,24 @@ def run(options: argparse.Namespace) -> int:
     elif options.part == "cycle":
         serve.serve_cycle()
     elif options.part in ("token", "revoke", "user"):
-        _access(options)
+        with _database_told():
+            _access(options)
     return Exit.SUCCESS
+
+
+@contextmanager
+def _database_told() -> Iterator[None]:
+    """A database that is away, or was never made, is no bug; its URL, which may hold a password, is not told."""
+    from django.db import DatabaseError  # noqa: PLC0415
+
+    from pilotext.server import boot  # noqa: PLC0415
+
+    try:
+        yield
+    except DatabaseError as error:
+        said = str(error).strip().partition("\n")[0]
+        advice = "Is it the right --database or DATABASE_URL? `pilotext server migrate` makes its tables."
+        raise UsageError(f"the database {boot.database_name()} cannot be used: {said}.", advice=advice) from None
 
 
 def _tls(options: argparse.Namespace) -> tuple[Path, Path] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
+from pilotext.adjusting import TaskSettings
 from pilotext.cli import connect
 from pilotext.cli.output import say
 from pilotext.cli.tables import clock, counts, progress, show, write_json
@@ -17,16 +18,23 @@ from pilotext.messages import Move, Moved, TaskList, TaskRow
 WORDS = ("start", "pause", "resume", "cancel", "archive")
 ENDED = ("done", "archiving", "archived", "cancelled")
 BAD = ("failed", "cancelled")
+SETTINGS = (
+    ("priority", int, "added to the priority of its jobs' type"),
+    ("share", float, "of the places, among tasks of equal priority"),
+    ("max_attempts", int, "attempts that each job has"),
+)
 POLL_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    choices = ("list", "show", "history", "wait", *WORDS)
+    choices = ("list", "show", "history", "wait", "set", *WORDS)
     parser.add_argument("do", nargs="?", choices=choices, default="list", help="(default: list)")
     parser.add_argument("name", nargs="?", help="the task")
     parser.add_argument("--state", help="only tasks in this state")
     parser.add_argument("--limit", type=int, default=100, help="lines of the history (default: 100)")
     parser.add_argument("--within", type=float, metavar="SECONDS", help="wait no longer than this")
+    for name, kind, text in SETTINGS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=f"set: {text}")
     parser.add_argument("--why", help="the reason of a decision; it stands in the audit trail")
     connect.add_arguments(parser)
 
@@ -46,11 +54,17 @@ def run(options: argparse.Namespace) -> int:
     if not options.why:
         raise UsageError("a decision needs a reason.", advice="Give --why.")
     task = _find(client, options.name).task
-    moved = client.post(f"/api/v1/tasks/{task}/move", Move(options.do, options.why), Moved)
+    if options.do == "set":
+        asked = TaskSettings(options.why, **{name: getattr(options, name) for name, *_ in SETTINGS})
+        moved = client.post(f"/api/v1/tasks/{task}/settings", asked, Moved)
+        refused = f"{options.name} has these settings already"
+    else:
+        moved = client.post(f"/api/v1/tasks/{task}/move", Move(options.do, options.why), Moved)
+        refused = f"{options.name} is in no state to {options.do}"
     if options.json:
         write_json(moved)
     else:
-        say(f"{options.do}: {options.name}" if moved.moved else f"{options.name} is in no state to {options.do}")
+        say(f"{options.do}: {options.name}" if moved.moved else refused)
     return Exit.SUCCESS if moved.moved else Exit.USAGE
 
 

@@ -145,6 +145,8 @@ class Agent:
             except ServerError:
                 answer, pause = None, wait
                 wait = min(wait * 2, MOST_WAIT_S)
+            if answer and answer.drain:
+                self.drain()
             # Without an answer, a job may have been given to us all the same.
             key, again = (key, True) if answer is None else (secrets.token_hex(8), False)
             lease = answer.lease if answer else None

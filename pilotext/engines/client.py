@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeVar
 
 import msgspec
@@ -39,6 +40,8 @@ class Client:
         self._token = token
         self._session = requests.Session()
         self._session.trust_env = False  # a .netrc or a proxy for other servers is none of ours
+        # Laboratories have authorities of their own, named by the variables that other programs heed, too.
+        self._session.verify = os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE") or True
 
     def post(self, path: str, body: Any, kind: type[T], *, token: str | None = None) -> T:
         """Send a record, get one back. Raises ServerError."""
@@ -67,8 +70,13 @@ class Client:
             answer = self._session.request(
                 method, f"{self.url}{path}", headers=headers, timeout=_WITHIN_S, allow_redirects=False, **more
             )
+        except requests.exceptions.SSLError:
+            why = "its certificate is not trusted here; SSL_CERT_FILE names the file of its authority"
+            raise ServerError(0, f"{self.url} is not asked: {why}.") from None
         except requests.RequestException as error:
             raise ServerError(0, f"{self.url} does not answer: {type(error).__name__}.") from None
+        except OSError as error:  # the file of authorities is not there
+            raise ServerError(0, f"{self.url} is not asked: {error}") from None
         try:
             if answer.status_code == 200:
                 return from_json(answer.content, kind, where=path)

@@ -18,6 +18,7 @@ GIVEN = frozenset({"task", "job", "attempt", "file", "experiment", "merged", "in
 def wrong(experiment: Experiment) -> Found:
     """Everything that is wrong between the entries of a profile."""
     yield from _references(experiment)
+    yield from _retry(experiment)
     yield from _breakers(experiment)
     known = _known_names(experiment)
     for steps, template in _templates(experiment):
@@ -67,6 +68,21 @@ def _references(experiment: Experiment) -> Found:
         if site.merging is not None and site.merging not in experiment.sites:
             error = unknown("there is no site", site.merging, list(experiment.sites))
             yield ("sites", name, "merging"), error.message, error.advice
+
+
+def _retry(experiment: Experiment) -> Found:
+    """A rule behind one that fits whatever it fits would never be followed."""
+    for index, rule in enumerate(experiment.retry.rules):
+        for earlier in experiment.retry.rules[:index]:
+            if _within(rule.cause, earlier.cause) and _within(rule.action, earlier.action):
+                advice = "Rules are tried in their order: put it before, or remove it."
+                yield ("retry", "rules", index), "this rule never applies: an earlier one fits always.", advice
+                break
+
+
+def _within(words: tuple[str, ...], others: tuple[str, ...]) -> bool:
+    """Whether whatever has one of `words` has one of the `others` too; no words are all of them."""
+    return not others or (bool(words) and {*words} <= {*others})
 
 
 def _breakers(experiment: Experiment) -> Found:

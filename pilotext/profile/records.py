@@ -166,7 +166,7 @@ class RetryRule(_Strict, frozen=True):
     The n-th failure of one class waits `wait_s * factor^(n-1)`, at most `most_s`, times 1 ± `jitter`. `tries` counts
     the failures of this class alone; after them, `exhausted` says what follows. `charged: false` does not count against
     the job's attempts. `elsewhere` keeps away from the node for `avoid_s`, and from the site too after `site_after`
-    failures of this class there, if another site can take the job.
+    failures of this class there, as long as somebody else is heard of who can take the job (`Retry.heard_s`).
     """
 
     then: Step
@@ -189,6 +189,8 @@ class Retry(_Strict, frozen=True):
     """The experiment's policy: attempts that a job has (a task may say otherwise), and the rules in their order."""
 
     attempts: int = 5
+    heard_s: float = 3600.0
+    """A node where nothing was heard of for so long is not there: no job is kept back for it."""
     rules: tuple[RetryRule, ...] = (RetryRule(then="retry"),)
 
 

@@ -12,6 +12,7 @@ import regex
 import pilotext
 from pilotext import cache
 from pilotext.codes import Code
+from pilotext.decode import ready
 from pilotext.model import Kind
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
 
@@ -46,7 +47,7 @@ def kept_rules(files: Sequence[Path], read: Callable[[], RuleSet]) -> RuleSet:
     known = cache.get(name)
     if known is not None:
         try:
-            return _unpacked(msgspec.msgpack.decode(known, type=_KeptRules))
+            return _unpacked(msgspec.msgpack.decode(known, type=ready(_KeptRules)))
         except msgspec.MsgspecError:
             pass  # of another version of the records
     ruleset = read()

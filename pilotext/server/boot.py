@@ -15,6 +15,15 @@ def boot(database: str | None = None) -> None:
     django.setup()
 
 
+def database_name() -> str:
+    """What to call the database in front of people: without user and password."""
+    from django.db import connection  # noqa: PLC0415  needs Django to be set up
+
+    known = connection.settings_dict
+    where = f" at {known['HOST']}" if known.get("HOST") else ""
+    return f"{connection.display_name} {known['NAME']}{where}"
+
+
 def migrate() -> None:
     """Bring the database's tables to this version, and what it knows of the experiments to that of their profiles."""
     from django.core.management import call_command  # noqa: PLC0415  needs Django to be set up

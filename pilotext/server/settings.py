@@ -8,6 +8,7 @@ PILOTEXT_BEHIND_PROXY  1: a proxy of ours says in X-Forwarded-For where requests
 PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 3600)
 PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
 PILOTEXT_REPORT_GRACE_S  seconds that a report may come after its pilot's last word (default: 60)
+PILOTEXT_LOG_LEVEL     from which level on something stands in the logs: DEBUG, INFO, WARNING, ERROR (default: INFO)
 PILOTEXT_TRF_URL       what PanDA pilots take for the transformation (default: /trf/pilotext-trf of this server)
 """
 

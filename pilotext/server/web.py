@@ -16,7 +16,7 @@ from pilotext.server.api.door import Door, Environ
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.api.panda.door import PATHS as PANDA_PATHS
 from pilotext.server.api.panda.door import PandaDoor
-from pilotext.server.api.v1 import access, agents, managers, managing, products
+from pilotext.server.api.v1 import access, adjusting, agents, managers, managing, products
 
 
 class Health(Record, frozen=True):
@@ -41,6 +41,7 @@ V1 = (
     *managers.ENDPOINTS,
     *managing.ENDPOINTS,
     *products.ENDPOINTS,
+    *adjusting.ENDPOINTS,
     *access.ENDPOINTS,
     Endpoint("GET", "/health", "anyone", Health, health, "Whether the server and its database answer."),
 )

@@ -72,6 +72,12 @@ class Storage(Protocol):
     def remove(self, url: str) -> None:
         """Raises NotFoundError, DeniedError."""
 
+    def list(self, url: str) -> tuple[str, ...]:
+        """The names of the files in a folder, sorted, those on tape too; folders in it are left out.
+
+        Raises NotFoundError (nothing is there, or a file), DeniedError.
+        """
+
     def checksum(self, url: str, progress: Progress = unwatched) -> str:
         """The storage's own adler32, 8 lower-case hexadecimal digits; there may be no progress while it reads.
 

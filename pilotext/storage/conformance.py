@@ -173,6 +173,20 @@ class StorageConformance:
         with pytest.raises(NotFoundError):
             storage.remove(url)
 
+    def test_a_folder_lists_its_files_sorted_and_no_folders(self, storage: Storage, base: str, tmp_path: Path) -> None:
+        for name in ("b", "a", "c/inside", *NAMES):
+            (tmp_path / "some").write_bytes(name.encode())
+            storage.put(tmp_path / "some", base + "listed/" + name, ignore)
+        assert storage.list(base + "listed/") == tuple(sorted(["a", "b", *NAMES]))
+        assert storage.list(base + "listed") == storage.list(base + "listed/"), "with and without a slash behind it"
+        assert storage.list(base + "listed/c/") == ("inside",)
+
+    def test_what_is_no_folder_cannot_be_listed(self, storage: Storage, base: str, url: str) -> None:
+        for nothing in (base + "missing/", url):
+            with pytest.raises(NotFoundError) as caught:
+                storage.list(nothing)
+            assert caught.value.url == nothing
+
     def test_prepare_of_a_file_on_disk_finds_it_online(self, storage: Storage, base: str, url: str) -> None:
         request = storage.prepare([url])
         assert storage.status(request, [url, base + "missing"]) == {url: "online", base + "missing": "missing"}

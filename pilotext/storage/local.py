@@ -37,6 +37,10 @@ class LocalStorage:
             _part_of(_path(url)).unlink(missing_ok=True)  # what a killed copy left behind
             _file(url).unlink()
 
+    def list(self, url: str) -> tuple[str, ...]:
+        with translated(url):
+            return tuple(sorted(entry.name for entry in _path(url).iterdir() if entry.is_file()))
+
     def checksum(self, url: str, progress: Progress = unwatched) -> str:
         with translated(url):
             return adler32_of(_file(url), progress)

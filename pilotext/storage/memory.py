@@ -67,6 +67,14 @@ class MemoryStorage:
         del self.files[url]
         self.tape.discard(url)
 
+    def list(self, url: str) -> tuple[str, ...]:
+        self._begin("list", url)
+        folder = f"{url.rstrip('/')}/"
+        inside = [name.removeprefix(folder) for name in self.files if name.startswith(folder)]
+        if not inside:
+            raise NotFoundError(url, "there is no such folder.")
+        return tuple(sorted(name for name in inside if "/" not in name))
+
     def checksum(self, url: str, progress: Progress = unwatched) -> str:  # noqa: ARG002 - the protocol's signature
         self._begin("checksum", url)
         return _copied(self._online(url)).adler32

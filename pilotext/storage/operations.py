@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pilotext.storage.base import Copied, FileStat, Progress, Residence
 from pilotext.storage.registry import for_url
 
-Operation = Literal["stat", "get", "put", "move", "remove", "checksum", "prepare", "status", "release"]
+Operation = Literal["stat", "get", "put", "move", "remove", "list", "checksum", "prepare", "status", "release"]
 
 RESULTS: dict[Operation, Any] = {
     "stat": FileStat,
@@ -16,6 +16,7 @@ RESULTS: dict[Operation, Any] = {
     "put": Copied,
     "move": None,
     "remove": None,
+    "list": tuple[str, ...],
     "checksum": str,
     "prepare": str,
     "status": dict[str, Residence],

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from pilotext.decode import from_json
+from pilotext.decode import from_json, ready
 from pilotext.errors import StorageError
 from pilotext.storage.operations import Operation, perform
 
@@ -73,7 +73,7 @@ def _listen(requests: SimpleQueue[bytes]) -> None:
 
 def _serve(line: bytes, reporter: Reporter) -> None:
     request = from_json(line, dict[str, Any], where="request")
-    operation = msgspec.convert(request.pop("operation"), Operation)
+    operation = msgspec.convert(request.pop("operation"), ready(Operation))
     try:
         result = perform(operation, request, reporter.progress)
     except StorageError as error:

@@ -27,7 +27,7 @@ from pilotext.errors import (
 )
 from pilotext.storage.base import Copied, FileStat, Progress, Residence, hex8, unwatched
 from pilotext.storage.os_errors import translated
-from pilotext.storage.urls import split_xrootd
+from pilotext.storage.urls import join, split_xrootd
 from pilotext.storage.xrootd_errors import storage_error
 
 # The client's own defaults wait up to 30 minutes for a dead server; the user's settings go before these.
@@ -84,6 +84,14 @@ class XRootDStorage:
     def remove(self, url: str) -> None:
         self.stat(url)  # a server removes empty folders too
         self._ask("rm", url)
+
+    def list(self, url: str) -> tuple[str, ...]:
+        folder = self._flags.StatInfoFlags.IS_DIR
+        if not self._ask("stat", url).flags & folder:
+            raise NotFoundError(url, "this is a file, not a folder.")
+        told = self._ask("dirlist", url, self._flags.DirListFlags.STAT)
+        found = ((each.name, each.statinfo or self._ask("stat", join(url, each.name))) for each in told)
+        return tuple(sorted(name for name, info in found if not info.flags & folder))
 
     def checksum(self, url: str, progress: Progress = unwatched) -> str:  # noqa: ARG002 - the server tells none
         server, path = split_xrootd(url)

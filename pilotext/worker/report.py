@@ -17,6 +17,7 @@ import msgspec
 
 from pilotext.classify.diag import LONGEST, one_line
 from pilotext.codes import LARGEST_NUMBER
+from pilotext.decode import ready
 from pilotext.model import Report
 from pilotext.redact import Redactor
 
@@ -35,7 +36,7 @@ LONGEST_ENTRY = 256
 
 def fit_to_travel(report: Report, redactor: Redactor) -> Report:
     """The same report without secrets, in texts that can be written and are not too long."""
-    return msgspec.convert(redactor.plain(msgspec.to_builtins(report)), Report)
+    return msgspec.convert(redactor.plain(msgspec.to_builtins(report)), ready(Report))
 
 
 def write(report: Report, directory: Path) -> None:

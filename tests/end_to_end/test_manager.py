@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pilotext.engines.client import Client
-from pilotext.messages import AgentHello, LeasedJob
+from pilotext.engines.client import Client, ServerError
+from pilotext.messages import AgentHello, LeasedJob, TaskList
 from pilotext.model import Report
 from pilotext.server.boot import boot
-from tests.support.pilotext_server import ProductionServer, production_server
+from tests.support.pilotext_server import COMMAND, ProductionServer, production_server
+from tests.support.xrootd_server import serving
 
 boot()
 
@@ -29,8 +32,10 @@ class Worker:
         self.agent = self.client.hello(AgentHello("a1", SITE)).agent
 
     def lease(self) -> LeasedJob:
-        lease = self.client.job(self.agent, "wn1").lease
-        assert lease is not None
+        end = time.monotonic() + 60
+        while (lease := self.client.job(self.agent, "wn1").lease) is None:  # the server looks ahead once a moment
+            assert time.monotonic() < end, "there is no job"
+            time.sleep(0.1)
         return lease
 
     def end(self, cause: str | None = None, action: str | None = None) -> LeasedJob:
@@ -108,6 +113,29 @@ def test_a_task_whose_jobs_have_all_finished_is_a_success(manager: Manager, tmp_
     manager("tasks", "wait", "good", "--within", "60")
 
 
+def test_a_folder_of_a_storage_server_is_submitted(manager: Manager, tmp_path: Path) -> None:
+    with serving() as eos:
+        folder = eos.store / "eos" / "compass" / "W14"
+        (folder / "other").mkdir(parents=True)
+        for name in ("cdr2-275772.raw", "cdr1-275772.raw", "README", "other/cdr3-275772.raw"):
+            (folder / name).write_bytes(b"events")
+        document = task_document(name="folder") | {"files": {"folder": [eos.url("/eos/compass/W14/")]}}
+        document["parameters"] |= {"tape_server": ""}
+        path = tmp_path / "folder.yaml"
+        path.write_text(yaml.safe_dump(document))
+        told = json.loads(manager("submit", str(path), "--dry-run", "--json", status=64))
+        assert [entry["file"].rpartition("/")[2] for entry in told["refused"]] == ["README"]
+        assert [job["inputs"][0]["sources"] for job in told["jobs"]] == [
+            [eos.url(f"/eos/compass/W14/cdr{chunk}-275772.raw")] for chunk in (1, 2)
+        ]
+        assert "README" in manager("submit", str(path), status=70)
+        assert "2 jobs" in manager("submit", str(path), "--leave-out")
+        assert len(manager.json("jobs", "--task", "folder")["jobs"]) == 2
+        path.write_text(path.read_text().replace("W14/", "W15/"))
+        assert "W15" in manager("submit", str(path), "--dry-run", status=70)
+    manager("tasks", "cancel", "folder", "--why", "its server has gone")
+
+
 def test_a_closed_site_gets_no_jobs_until_it_is_opened(manager: Manager, tmp_path: Path) -> None:
     submit(manager, tmp_path, "closed", 1)
     manager("sites", "close", SITE, "--why", "maintenance")
@@ -120,6 +148,112 @@ def test_a_closed_site_gets_no_jobs_until_it_is_opened(manager: Manager, tmp_pat
     assert manager.json("signatures")["signatures"] == []
 
 
+def test_a_held_run_is_merged_without_its_hopeless_chunk(manager: Manager, tmp_path: Path) -> None:
+    path = tmp_path / "held.yaml"
+    document = task_document([raw(5, chunk) for chunk in range(3)], name="held", merges=["mdst"])
+    path.write_text(yaml.safe_dump(document))
+    manager("submit", str(path))
+    worker = Worker(manager.server)
+    bad = worker.end("input-corrupt", "fail").job.job
+    for _ in range(2):
+        worker.end()
+    wait_for(lambda: manager.json("runs", "held", "--state", "manual")["runs"])
+    assert "1 of 3 chunks are not there" in manager("runs", "held")
+    refused = manager("runs", "merge-without", "held", "--state", "manual", "--why", "x", role="viewer", status=70)
+    assert "role expert" in refused
+    why = ("--why", "its raw file is damaged on tape")
+    assert "merge-without: 1 products" in manager("runs", "merge-without", "held", "--run", "5", *why)
+    wait_for(lambda: manager.json("jobs", "--task", "held", "--state", "ready")["jobs"])
+    merge = worker.lease()
+    assert merge.job.kind == "merging"
+    assert len(merge.job.inputs) == 2
+    (product,) = manager.json("runs", "show", "held", "--run", "5")["products"]
+    assert (product["state"], product["left_out"], product["round"]) == ("merging", [bad], 2)
+    assert "remerge: 1 products" in manager("runs", "remerge", "held", "--run", "5", "--merge", "mdst", *why)
+    assert manager.json("runs", "show", "held")["products"][0]["round"] == 3
+    assert "accept: 0 products" in manager("runs", "accept", "held", "--run", "5", *why, status=64)
+    assert "damaged on tape" in manager("tasks", "history", "held")
+    manager("tasks", "cancel", "held", "--why", "enough")
+
+
+def test_a_cancelled_task_is_resumed(manager: Manager, tmp_path: Path) -> None:
+    submit(manager, tmp_path, "again", 2)
+    manager("tasks", "cancel", "again", "--why", "wrong beam file")
+    wait_for(lambda: len(manager.json("jobs", "--task", "again", "--state", "cancelled")["jobs"]) == 2)
+    assert "no state to start" in manager("tasks", "start", "again", "--why", "x", status=64)
+    manager("tasks", "resume", "again", "--why", "it was right after all")
+    wait_for(lambda: manager.json("tasks", "show", "again")["tasks"][0]["state"] == "running")
+    worker = Worker(manager.server)
+    for _ in range(2):
+        assert worker.end().job.task == "again"
+    manager("tasks", "wait", "again", "--within", "60")
+
+
+def test_a_task_is_changed_while_it_runs(manager: Manager, tmp_path: Path) -> None:
+    submit(manager, tmp_path, "plain", 1)
+    submit(manager, tmp_path, "urgent", 1)
+    manager("tasks", "set", "urgent", "--priority", "500", "--share", "2", "--why", "for the conference")
+    assert "already" in manager("tasks", "set", "urgent", "--priority", "500", "--why", "x", status=64)
+    worker = Worker(manager.server)
+    assert [worker.end().job.task for _ in range(2)] == ["urgent", "plain"]
+    assert "priority 500" in manager("tasks", "history", "urgent")
+
+
+def test_a_site_is_limited_and_a_breaker_opened_by_hand(manager: Manager, tmp_path: Path) -> None:
+    submit(manager, tmp_path, "limited", 1)
+    manager("sites", "limit", SITE, "--most", "0", "--why", "its storage is slow")
+    worker = Worker(manager.server)
+    assert worker.client.job(worker.agent, "wn1").lease is None
+    manager("sites", "limit", SITE, "--most", "profile", "--why", "it is fast again")
+    manager("sites", "hold", "--rule", "conditions database", "--why", "it is being moved")
+    assert worker.client.job(worker.agent, "wn1").lease is None
+    (held,) = manager.json("sites")["breakers"]
+    assert (held["rule"], held["why"]) == ("conditions database", "it is being moved")
+    manager("sites", "close", "--breaker", str(held["breaker"]), "--why", "it is back")
+    worker.end()
+
+
+def test_a_real_agent_that_is_drained_ends_by_itself(manager: Manager) -> None:
+    process = manager.server.agent("--site", SITE, name="to-drain")
+    wait_for(lambda: "to-drain" in manager("agents", "--state", "active"))
+    assert "drain: 1 agents" in manager("agents", "drain", "to-drain", "--why", "its node is to be repaired")
+    assert process.wait(120) == 0
+    assert "to-drain is no active agent" in manager("agents", "drain", "to-drain", "--why", "x", status=64)
+
+
+def test_tokens_are_made_listed_and_revoked(manager: Manager) -> None:
+    made = manager("tokens", "make", "eva", "--role", "viewer", "--days", "30").strip()
+    assert Client(manager.server.url, made).get("/api/v1/tasks", TaskList).tasks is not None
+    listed = manager("tokens", "list", "eva")
+    assert "eva" in listed
+    assert made not in listed
+    assert "role manager" in manager("tokens", role="expert", status=70)
+    assert "tokens revoked: 1" in manager("tokens", "revoke", "eva", "--why", "she left")
+    assert "tokens revoked: 0" in manager("tokens", "revoke", "eva", "--why", "again", status=64)
+    wait_for(lambda: refused(manager.server.url, made))
+    assert manager.json("tokens", "list", "eva")["tokens"] == []
+    assert len(manager.json("tokens", "list", "eva", "--all")["tokens"]) == 1
+    server = manager.server
+    words = [*COMMAND, "server", "user", "--user", "maria", "--role", "expert"]
+    subprocess.run(words, env=server.env, check=True)
+    assert [(row["user"], row["role"]) for row in manager.json("users")["users"]] == [("maria", "expert")]
+
+
+def refused(url: str, token: str) -> bool:
+    try:
+        Client(url, token).get("/api/v1/tasks", TaskList)
+    except ServerError as error:
+        return error.status == 401
+    return False
+
+
+def wait_for(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.1)
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
@@ -128,6 +262,14 @@ def test_a_closed_site_gets_no_jobs_until_it_is_opened(manager: Manager, tmp_pat
         (("jobs", "show", "999999"), 70, "there is no job 999999"),
         (("jobs", "resend", "--task", "nobody", "--why", "x"), 64, "resend: 0 jobs"),
         (("jobs", "fail", "--state", "asleep", "--why", "x"), 64, "no such choice of jobs"),
+        (("runs", "accept", "nobody", "--run", "1", "--why", "x"), 70, "there is no task 'nobody'"),
+        (("runs", "remerge", "day", "--why", "x"), 64, "which runs?"),
+        (("tasks", "set", "day", "--why", "x"), 70, "what shall be otherwise"),
+        (("sites", "limit", SITE, "--most", "many", "--why", "x"), 64, "this is no number"),
+        (("sites", "hold", "--rule", "broken site", "--why", "x"), 70, "give a site"),
+        (("agents", "drain", "--why", "x"), 64, "which agents?"),
+        (("tokens", "make"), 64, "whose token?"),
+        (("tokens", "revoke", "--why", "x"), 64, "which token?"),
         (("runs", "nobody"), 70, "there is no task 'nobody'"),
         (("tasks", "wait", "nobody"), 64, "no task called 'nobody'"),
         (("errors", "--by", "moon"), 70, "nobody can 'count by moon'"),

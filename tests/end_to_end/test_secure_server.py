@@ -104,6 +104,12 @@ def test_with_a_certificate_the_server_speaks_https_and_nothing_else(
             requests.get(url, timeout=30)
         with pytest.raises(requests.exceptions.ConnectionError):
             requests.get(url.replace("https:", "http:"), timeout=30)
+        asked = [*COMMAND, "tasks", "--server", url.removesuffix("/health")]
+        mine = {**env, "PILOTEXT_TOKEN": server.token("viewer")}
+        for authority, status, told in ((chain, 0, ""), (None, 70, "SSL_CERT_FILE"), (tmp_path / "none", 70, "none")):
+            known = {"SSL_CERT_FILE": str(authority)} if authority else {}
+            done = subprocess.run(asked, env=mine | known, capture_output=True, text=True, timeout=60, check=False)
+            assert (done.returncode, told in done.stderr) == (status, True), done.stderr
     finally:
         server.stop()
 

@@ -12,6 +12,7 @@ from tests.end_to_end.conftest import CASTOR, EOS, EVENTS, RAW, Grid
 
 @pytest.mark.fault("stage-in", "source missing")
 def test_a_missing_raw_file_is_a_stage_in_failure(grid: Grid) -> None:
+    """Known problem 4 of the legacy system: a copy that failed was seen as a raw file without events."""
     grid.job["inputs"][0]["sources"] = [grid.castor.url(f"{CASTOR}/cdr99999-275772.raw")]
     ended = grid.run()
     assert ended.status == 65
@@ -40,6 +41,7 @@ def test_a_raw_file_unlike_the_catalogue_is_not_used(grid: Grid) -> None:
 
 @pytest.mark.fault("stage-in", "raw file truncated")
 def test_a_raw_file_cut_in_an_event_is_seen_before_the_payload_runs(grid: Grid) -> None:
+    """Known problem 5 of the legacy system: a truncated raw file ended as a good job with fewer events."""
     made = make_raw(grid.raw, run=275772, events=EVENTS, truncate=True)
     grid.castor.give_to_server()
     grid.job["inputs"][0] |= {"size": made.size, "adler32": made.adler32}

@@ -95,3 +95,21 @@ def test_a_type_like_another_says_only_what_differs(tmp_path: Path) -> None:
 def test_a_wrong_profile_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(RuleFilesError, match=words):
         load_experiment("NA64", [profile(tmp_path, text)])
+
+
+FIRST_FITS_ALL = "retry: {rules: [{then: retry}, {cause: [memory], then: more-memory}]}"
+FIRST_FITS_MORE = (
+    "retry: {rules: [{cause: [crash, memory], then: retry}, {cause: [memory], action: [fail], then: fail}]}"
+)
+
+
+@pytest.mark.parametrize("rules", [FIRST_FITS_ALL, FIRST_FITS_MORE])
+def test_a_retry_rule_that_can_never_apply_is_told(tmp_path: Path, rules: str) -> None:
+    """Known problem 6 of the legacy system: a condition that could never be true, and nobody knew."""
+    with pytest.raises(RuleFilesError, match=r"experiment.yaml:\d+.*this rule never applies"):
+        load_experiment("NA64", [profile(tmp_path, f"{NA64}{rules}\n")])
+
+
+def test_a_retry_rule_that_applies_at_times_is_not(tmp_path: Path) -> None:
+    rules = "retry: {rules: [{cause: [memory], then: retry}, {cause: [memory, crash], then: fail}, {then: retry}]}"
+    assert len(load_experiment("NA64", [profile(tmp_path, f"{NA64}{rules}\n")]).retry.rules) == 3

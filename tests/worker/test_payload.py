@@ -52,6 +52,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def test_the_exit_code_is_the_programs_own(tmp_path: Path) -> None:
+    """Known problem 1 of the legacy system: the status of a job was that of the last `rm` of its chain."""
     assert run_to_end(tmp_path, "/bin/bash", "-c", "exit 37").exit == ExitStatus(code=37)
 
 

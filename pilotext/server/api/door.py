@@ -73,7 +73,7 @@ class Door:
                 token = query.get("ticket", "")
             caller = auth.admit(endpoint.role, token, auth.address_of(environ))
             raw = read_body(environ, endpoint.limit) if endpoint.method == "POST" else b""
-            refuse_nul(raw, *path.values(), *query.values())
+            refuse_nul(b"" if endpoint.raw else raw, *path.values(), *query.values())
             body = endpoint.decode_query(query) if endpoint.query is not None else endpoint.decode(raw)
             answer = endpoint.function(Call(path, query, body, raw, token, caller))
             if endpoint.role in ("attempt", "ticket"):

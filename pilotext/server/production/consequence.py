@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
 
-from django.db.models import Exists, OuterRef, Q
-
+from pilotext.errors import UsageError
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.models import Agent, Attempt, Breaker, Job, Site
+from pilotext.server.production.elsewhere import of_site, somebody_else
+from pilotext.server.production.models import Attempt, Breaker, Job
 from pilotext.server.production.models.common import now
 from pilotext.server.production.policy import Decision, Fault, History, decide
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, JOB
+from pilotext.server.production.states import FAILED_ATTEMPT, JOB
 
 HELD = ("sent", "running", "ready")
 """States of a job whose attempt decides what becomes of it."""
@@ -25,9 +26,13 @@ def follow_failure(
     """Decide on a failed attempt and move its job; in a transaction. None when the job was decided on by somebody else.
 
     `attempt` comes with its job, task, experiment and site. A probe of a breaker is not charged. What an earlier
-    decision on the same attempt charged is not charged twice.
+    decision on the same attempt charged is not charged twice. One that was told to stop says nothing about its job,
+    which goes on if it was sent again.
     """
     job = attempt.job
+    if attempt.stop:
+        Job.objects.filter(pk=job.pk, state__in=("defined", "ready")).update(not_before=0.0)
+        return None
     decision = decide_on(attempt, fault)
     at = now()
     charged = decision.charged and not Breaker.objects.filter(probe=attempt.pk).exists()
@@ -53,9 +58,15 @@ def follow_failure(
 
 
 def decide_on(attempt: Attempt, fault: Fault) -> Decision:
-    """What the policy of its experiment makes of a failed attempt; nothing is moved."""
-    retry = profile_of(attempt.task.experiment.name).retry
-    return decide(retry, fault, _history(attempt), site=attempt.site.name, chance=_chance.random())
+    """What the policy of its experiment makes of a failed attempt; nothing is moved.
+
+    A job that the profile does not know (any more) waits for somebody.
+    """
+    try:
+        retry, history = profile_of(attempt.task.experiment.name).retry, _history(attempt)
+    except UsageError as error:
+        return Decision("manual", f"its profile has nothing to decide by: {error}", charged=False)
+    return decide(retry, fault, history, site=attempt.site.name, chance=_chance.random())
 
 
 def _avoid(attempt: Attempt, decision: Decision, at: float) -> dict[str, float]:
@@ -63,19 +74,14 @@ def _avoid(attempt: Attempt, decision: Decision, at: float) -> dict[str, float]:
     if "node" in decision.avoid and attempt.node:
         avoid[attempt.node] = at + decision.avoid_s
     if "site" in decision.avoid and _another_site(attempt):
-        avoid[f"site:{attempt.site.name}"] = at + decision.avoid_s
+        avoid[of_site(attempt.site.name)] = at + decision.avoid_s
     return avoid
 
 
 def _another_site(attempt: Attempt) -> bool:
     """Whether somebody at another site is there to take the job."""
-    if attempt.job.site_id is not None:
-        return False
-    others = Site.objects.filter(experiment=attempt.task.experiment_id, closed="").exclude(pk=attempt.site_id)
-    if attempt.task.sites:
-        others = others.filter(name__in=attempt.task.sites)
-    busy = Exists(Attempt.objects.filter(site=OuterRef("pk"), state__in=ACTIVE_ATTEMPT))
-    return others.filter(Q(Exists(Agent.objects.filter(site=OuterRef("pk"), state="active"))) | Q(busy)).exists()
+    here = {of_site(attempt.site.name): math.inf}
+    return attempt.job.site_id is None and somebody_else(attempt.task, here)
 
 
 def _history(attempt: Attempt) -> History:

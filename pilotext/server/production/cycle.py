@@ -26,7 +26,7 @@ from pilotext.server.production.machines.keeping import keep_products
 from pilotext.server.production.machines.merging import dissolve_merges, finish_merges, start_merges
 from pilotext.server.production.machines.recall import ask_for_files, give_back_files, look_at_files, poll_files
 from pilotext.server.production.machines.staging import plan_staging
-from pilotext.server.production.machines.task import end_cancelled, finish_tasks
+from pilotext.server.production.machines.task import end_cancelled, finish_tasks, take_up_again
 
 log = logging.getLogger("pilotext.cycle")
 
@@ -48,6 +48,7 @@ STEPS: tuple[Step, ...] = (
     Step("leases", expire_leases),
     Step("breakers", watch_breakers),
     Step("cancelled", end_cancelled),
+    Step("resumed", take_up_again),
     Step("ready", ready_without_staging),
     Step("staging", plan_staging),
     Step("ask", ask_for_files, lane="tape"),

@@ -20,25 +20,27 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import BREAKER, JOB, TASK
 from pilotext.server.rows import insert_rows
 
-TASK_WORDS = {
-    "start": "running",
-    "pause": "paused",
-    "resume": "running",
-    "cancel": "cancelled",
-    "archive": "archiving",
-}
+TASK_WORDS = ("start", "pause", "resume", "cancel", "archive")
 OPEN_S = 10 * 365 * 86400.0
 """A breaker that somebody opened stays so until somebody closes it."""
 
 
 def move_task(task: int, word: str, reason: Reason) -> list[int]:
-    """Start, pause, resume, cancel or archive a task. Raises RefusalError for another word, or no such task."""
+    """Start, pause, resume, cancel or archive a task. Raises RefusalError for another word, or no such task.
+
+    A cancelled task that is resumed takes up the jobs again that were cancelled with it; the cycle does that.
+    """
     if word not in TASK_WORDS:
         raise no_such_word(word, list(TASK_WORDS))
     rows = Task.objects.filter(pk=task)
     if not rows.exists():
         raise RefusalError("not-found", f"there is no task {task}.")
-    return advance(TASK, rows, TASK_WORDS[word], reason)
+    if word == "start":
+        return advance(TASK, rows.filter(state="ready"), "running", reason)
+    if word == "resume":
+        again = advance(TASK, rows.filter(state="cancelled"), "draft", reason)
+        return again or advance(TASK, rows.filter(state="paused"), "running", reason)
+    return advance(TASK, rows, {"pause": "paused", "cancel": "cancelled", "archive": "archiving"}[word], reason)
 
 
 def move_job(job: int, word: str, reason: Reason) -> list[int]:
@@ -161,7 +163,8 @@ def move_site(name: str, word: str, reason: Reason) -> list[int]:
         moved = Site.objects.filter(pk=row.pk).exclude(closed="").update(closed="")
         moved += len(advance(BREAKER, Breaker.objects.filter(site=row), "closed", reason, trips=0, why="", probe=None))
     if moved:
-        record("site", "closed" if word == "close" else "open", reason, [(row.pk, row.closed, None)])
+        after = "closed" if word == "close" else "open"
+        record("site", after, reason, [(row.pk, "closed" if row.closed else "open", None)])
     return [row.pk] if moved else []
 
 

@@ -17,12 +17,12 @@ from pilotext.errors import UsageError
 from pilotext.model import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production import models
-from pilotext.server.production.advance import Reason, advance, advance_one
+from pilotext.server.production.advance import Reason, advance, advance_one, record
 from pilotext.server.production.choose import Candidate, candidates
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.gates import Gate, GateShutError, gates_of, shut_out, try_gates
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.production.tokens import fingerprint, make_token
 from pilotext.server.rows import ById, change, insert
 
@@ -30,6 +30,8 @@ _JOB = ById(lambda: models.Job.objects.select_related("task__experiment").defer(
 
 FRESH_S = 1.0
 AHEAD = 200
+MOST_AHEAD = 1000
+"""Lists in memory, before those that are too old to be used are thrown away."""
 PLENTY = 2000
 """More places than all processes together give away in the moment that they trust an earlier count."""
 
@@ -74,12 +76,23 @@ class _Ahead:
     def gates_before(self, candidate: Candidate, node: str) -> tuple[Gate, ...]:
         return tuple(gate for gate in self.gates if gate.holds(candidate.type, node))
 
+    def take(self, node: str, passed_by: set[int], at: float) -> tuple[Candidate, tuple[Gate, ...]] | None:
+        """The first one that this node may have now."""
+        for index, candidate in enumerate(self.waiting):
+            if candidate.job in passed_by or candidate.avoids(node, at):
+                continue
+            gates = self.gates_before(candidate, node)
+            if all(gate.due <= at for gate in gates):
+                del self.waiting[index]
+                return candidate, gates
+        return None
+
 
 class Dispatcher:
     """Gives out jobs; one of these in a process."""
 
     def __init__(self) -> None:
-        self._ahead: dict[int, _Ahead] = {}
+        self._ahead: dict[tuple[int, str], _Ahead] = {}
         self._lock = threading.Lock()
 
     def give(self, asker: Asker, *, lease_s: float | None = None) -> Lease | None:
@@ -116,24 +129,28 @@ class Dispatcher:
     def _next(self, asker: Asker, passed_by: set[int]) -> tuple[Candidate, tuple[Gate, ...]] | None:
         at = now()
         with self._lock:
-            ahead = self._ahead.get(asker.site.pk)
-            used_up = ahead is not None and ahead.more and not ahead.waiting
-            if ahead is None or used_up or at - ahead.found > FRESH_S:
-                ahead = self._ahead[asker.site.pk] = _look_ahead(asker.site, at)
-            for index, candidate in enumerate(ahead.waiting):
-                if candidate.job in passed_by or candidate.avoids(asker.node, at):
-                    continue
-                gates = ahead.gates_before(candidate, asker.node)
-                if all(gate.due <= at for gate in gates):
-                    del ahead.waiting[index]
-                    return candidate, gates
-        return None
+            ahead = self._ahead_of(asker.site, "", at)
+            found = ahead.take(asker.node, passed_by, at)
+            if found is None and any(candidate.avoids(asker.node, at) for candidate in ahead.waiting):
+                # They may hide others behind them, or have nowhere else to go.
+                found = self._ahead_of(asker.site, asker.node, at).take(asker.node, passed_by, at)
+        return found
+
+    def _ahead_of(self, site: models.Site, node: str, at: float) -> _Ahead:
+        """What a site has ahead of it; with `node`, that which this node may have."""
+        ahead = self._ahead.get((site.pk, node))
+        used_up = ahead is not None and ahead.more and not ahead.waiting
+        if ahead is None or used_up or at - ahead.found > FRESH_S:
+            if len(self._ahead) > MOST_AHEAD:
+                self._ahead = {key: each for key, each in self._ahead.items() if at - each.found <= FRESH_S}
+            ahead = self._ahead[site.pk, node] = _look_ahead(site, node, at)
+        return ahead
 
 
-def _look_ahead(site: models.Site, at: float) -> _Ahead:
+def _look_ahead(site: models.Site, node: str, at: float) -> _Ahead:
     gates = gates_of(site)
     closed, types = shut_out(gates, at)
-    found = deque(() if closed else candidates(site, at, limit=AHEAD, without=types))
+    found = deque(() if closed else candidates(site, at, limit=AHEAD, without=types, node=node))
     return _Ahead(at, found, bool(found), gates)
 
 
@@ -147,6 +164,8 @@ def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -
     job = _JOB.get(job_id)
     if job is None or job.not_before > at or job.state != "ready" or job.task.state != "running":
         return None
+    if job.attempts and models.Attempt.objects.filter(job_id=job.pk, state__in=ACTIVE_ATTEMPT).exists():
+        return None  # it was cancelled and sent again, and its worker has not heard of that yet
     number = job.attempts + 1
     why = f"attempt {number} for {asker.label} at {asker.site.name}"
     if not advance_one(JOB, job, "sent", Reason("dispatch", why), attempts=number):
@@ -179,6 +198,8 @@ def _claimed(asker: Asker) -> Lease | None:
         return None
     token, until = make_token(), now() + attempt.lease_s
     change(models.Attempt, attempt.pk, {}, token=fingerprint(token), seen=now(), lease_until=until)
+    reason = Reason("dispatch", f"given to {asker.label} again, which did not hear the answer, with another token")
+    record(ATTEMPT.name, attempt.state, reason, [(attempt.pk, attempt.state, attempt.task_id)])
     return Lease(attempt.pk, token, _whole(job, attempt.number, attempt.pk, token), until, attempt.lease_s)
 
 

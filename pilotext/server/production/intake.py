@@ -6,21 +6,24 @@ given the job. A later one is kept as evidence, and changes nothing. Whatever th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db.models import F
+from msgspec.structs import replace
 
 from pilotext import model
 from pilotext.decode import from_json
-from pilotext.errors import FieldError
+from pilotext.errors import FieldError, UsageError
 from pilotext.messages import ReportAnswer
 from pilotext.model import Report
+from pilotext.redact import shortened
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance_one, record
 from pilotext.server.production.consequence import follow_failure
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.leases import attempt_of
+from pilotext.server.production.legible import read_report
 from pilotext.server.production.models import Attempt, Evidence, Output, Signature
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
@@ -34,6 +37,12 @@ _COUNTERS_OF = {
 }
 """Which counters of a report tell the events in its outputs, by their kind; the first that is there."""
 
+LONGEST_DIAG = 1000
+LONGEST_NODE = 255
+LONGEST_WORD = 100
+"""Characters; the whole texts stay in the kept report."""
+
+MOST_EVENTS = 2**31 - 1
 
 _EVIDENCE = ById(Evidence.objects.all)
 
@@ -41,10 +50,10 @@ _EVIDENCE = ById(Evidence.objects.all)
 def take_report(attempt_id: int, token: str, body: bytes) -> ReportAnswer:
     """Take the final report of an attempt. Raises RefusalError for one that is not its own or not final."""
     try:
-        report = from_json(body, Report)
+        report, text = read_report(body)
     except FieldError as error:
         raise RefusalError("invalid", str(error)) from None
-    return transact(lambda: _take(attempt_id, token, body.decode(), report))
+    return transact(lambda: _take(attempt_id, token, text, report))
 
 
 def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswer:
@@ -60,10 +69,16 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
     insert(Evidence, attempt_id=attempt.pk, report=text, late=not in_time)
     if not in_time:
         return _too_late(attempt, report)
+    report = _for_tables(report)
     if attempt.job.state == "cancelled":
         _end(attempt, "cancelled", report, "its job was cancelled")
         return ReportAnswer(False, "the job was cancelled")
-    if report.verdict.verdict == "success":
+    good = report.verdict.verdict == "success"
+    if attempt.stop and not (good and attempt.job.state == "ready"):
+        # The job was sent again since; what this one did until it was stopped says nothing about it.
+        _failed(attempt, report, state="cancelled")
+        return ReportAnswer(False, "it was told to stop")
+    if good:
         _succeeded(attempt, report)
     else:
         _failed(attempt, report)
@@ -76,6 +91,29 @@ def _check(attempt: Attempt, report: Report) -> None:
         raise RefusalError("forbidden", "this report is of another attempt.")
     if report.state == "running":
         raise RefusalError("invalid", "this report is not final.")
+    verdict, sizes = report.verdict, [file.size for file in report.outputs]
+    if not (_fits(verdict.number) and _fits(report.exit_status) and all(0 <= size < 2**63 for size in sizes)):
+        raise RefusalError("invalid", "a number in this report is out of all bounds.")
+
+
+def _fits(number: int) -> bool:
+    return abs(number) < 2**31
+
+
+def _for_tables(report: Report) -> Report:
+    """The same with the words that go into tables, some of them into an index, no longer than ours are."""
+    verdict = report.verdict
+    return replace(
+        report,
+        host=shortened(report.host, LONGEST_NODE),
+        verdict=replace(
+            verdict,
+            code=verdict.code and shortened(verdict.code, LONGEST_WORD),
+            rule=verdict.rule and shortened(verdict.rule, LONGEST_WORD),
+            signature=verdict.signature and shortened(verdict.signature, LONGEST_WORD),
+            diag=shortened(verdict.diag, LONGEST_DIAG),
+        ),
+    )
 
 
 def _too_late(attempt: Attempt, report: Report) -> ReportAnswer:
@@ -95,7 +133,7 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
         Reason("intake", why),
         ended=now(),
         phase=report.phase,
-        node=report.host or attempt.node,
+        node=attempt.node or report.host,  # as it is called where it asks for jobs: a pilot may have other names for it
         verdict=verdict.verdict,
         code=verdict.code or "",
         code_number=verdict.number,
@@ -106,11 +144,16 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
         exit_status=report.exit_status,
         signature_id=signature.pk if signature else None,
     )
-    attempt.node = report.host or attempt.node
 
 
 def _succeeded(attempt: Attempt, report: Report) -> None:
-    expected = {output.name: output for output in expand(attempt.task, attempt.job, attempt.number).outputs}
+    try:
+        expected = {output.name: output for output in expand(attempt.task, attempt.job, attempt.number).outputs}
+    except UsageError as error:
+        _end(attempt, "finished", report, "success")
+        why = f"attempt {attempt.number} succeeded; its profile cannot say what it should have published: {error}"
+        advance_one(JOB, attempt.job, "manual", Reason("intake", why), diag=shortened(why, LONGEST_DIAG))
+        return
     if missing := [name for name in expected if name not in {file.name for file in report.outputs}]:
         why = f"a success without {', '.join(missing)}"
         _end(attempt, "failed", report, why)
@@ -121,13 +164,13 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
         Output.objects.filter(job_id=attempt.job_id, state="valid").update(state="superseded", group=None)
     insert_rows(Output, list(outputs_of(attempt, report, expected)))
     counters = report.verdict.counters
-    done = [int(counters[name]) for name in ("events_processed", "events_skipped") if name in counters]
+    done = [count for name in ("events_processed", "events_skipped") if (count := _count(counters, name)) is not None]
     advance_one(
         JOB,
         attempt.job,
         "finished",
         Reason("intake", f"attempt {attempt.number} succeeded"),
-        events_done=sum(done) if done else None,
+        events_done=min(sum(done), MOST_EVENTS) if done else None,
         code="",
         cause="",
         diag="",
@@ -142,7 +185,7 @@ def outputs_of(attempt: Attempt, report: Report, expected: dict[str, model.Outpu
         output = expected.get(file.name)
         if output is None:
             continue
-        counted = (int(counters[name]) for name in _COUNTERS_OF.get(output.kind, ()) if name in counters)
+        counted = (_count(counters, name) for name in _COUNTERS_OF.get(output.kind, ()) if name in counters)
         yield {
             "job_id": attempt.job_id,
             "attempt_id": attempt.pk,
@@ -156,9 +199,15 @@ def outputs_of(attempt: Attempt, report: Report, expected: dict[str, model.Outpu
         }
 
 
-def _failed(attempt: Attempt, report: Report) -> None:
+def _count(counters: Mapping[str, float], name: str) -> int | None:
+    """A number of events, if the report tells one: a log may say anything."""
+    value = counters.get(name)
+    return int(value) if value is not None and 0 <= value <= MOST_EVENTS else None
+
+
+def _failed(attempt: Attempt, report: Report, *, state: str = "failed") -> None:
     verdict = report.verdict
-    _end(attempt, "failed", report, verdict.diag or "failed without a verdict")
+    _end(attempt, state, report, verdict.diag or "failed without a verdict")
     follow_failure(attempt, (verdict.cause or "", verdict.action or ""), verdict.diag, code=verdict.code or "")
 
 

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from pilotext.decode import from_plain
 from pilotext.messages import Heartbeat, HeartbeatAnswer
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, advance, advance_one
+from pilotext.server.production.advance import Reason, advance, advance_one, record
 from pilotext.server.production.consequence import follow_failure
 from pilotext.server.production.models import Attempt, Job
 from pilotext.server.production.models.common import now
@@ -61,6 +61,9 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
         changes["state"] = "running"
         if attempt.job.state == "sent":
             advance_one(JOB, attempt.job, "running", Reason("dispatch", f"attempt {attempt.number} is heard of"))
+        else:  # no line of its job tells it
+            reason = Reason("dispatch", f"it is heard of while its job is {attempt.job.state}")
+            record(ATTEMPT.name, "running", reason, [(attempt.pk, attempt.state, attempt.task_id)], at)
     change(Attempt, attempt.pk, {}, **changes)
     if attempt.stop:
         return HeartbeatAnswer("stop", until, attempt.stop)
@@ -99,7 +102,7 @@ def _expire_some() -> int:
 def _lose(attempt: Attempt, at: float) -> None:
     """Lost, not failed, also by its pilot's word: a report that comes after all still counts until the job is sent."""
     row = Attempt.objects.filter(pk=attempt.pk)
-    to = "cancelled" if attempt.job.state == "cancelled" else "lost"
+    to = "cancelled" if attempt.stop or attempt.job.state == "cancelled" else "lost"
     if not attempt.pilot_said:
         why = f"nothing heard of attempt {attempt.number} for {at - attempt.seen:.0f} s"
         advance(ATTEMPT, row, to, Reason("dispatch", why), ended=at)

@@ -37,7 +37,7 @@ def set_user(name: str, role: str | None, reason: Reason, password: str | None =
 
 
 def _set_user(name: str, role: str | None, reason: Reason, password: str | None) -> User:
-    user = User.objects.filter(username=name).first()
+    user = User.objects.select_for_update().filter(username=name).first()
     before = (role_of(user) or "none") if user else ""
     new = user is None
     user = user or User(username=name)
@@ -50,7 +50,11 @@ def _set_user(name: str, role: str | None, reason: Reason, password: str | None)
         user.set_password(password)
     elif new:
         user.set_unusable_password()
-    user.save()
+    if new:
+        user.save()
+    else:
+        user.save(update_fields=["is_active", "password"])
     user.groups.set(Group.objects.filter(name=role) if role else [])
-    record("user", role or "none", Reason(reason.who, f"{name}: {reason.why}"), [(user.pk, before, None)])
+    what = f"{name}{', with a new password' if password is not None else ''}: {reason.why}"
+    record("user", role or "none", Reason(reason.who, what), [(user.pk, before, None)])
     return user

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pilotext.decode import nearest
 from pilotext.profile.records import Merge
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.machines.job import reopen
+from pilotext.server.production.machines.job import leave_out, reopen
 from pilotext.server.production.models import Job, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
@@ -51,7 +51,7 @@ def _merge_without(product: Product, reason: Reason) -> list[int]:
     for each in Product.objects.filter(task=product.task, run=product.run, state__in=("waiting", "manual")):
         left_out = sorted(bad | _without_files(each, merges[each.merge]))
         mine = Product.objects.filter(pk=each.pk)
-        mine.update(left_out=left_out)
+        leave_out(each, left_out, reason)
         moved += reopen(mine.filter(state="manual"), reason) or ([each.pk] if each.state == "waiting" else [])
     return moved
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+
+import msgspec
 
 from pilotext.profile import known_experiments, load_experiment
 from pilotext.profile import records as profile
 from pilotext.server.database import transact
-from pilotext.server.production.models import Experiment, Site
+from pilotext.server.production.advance import Reason, record
+from pilotext.server.production.models import Event, Experiment, Site
+
+SITE_LIMIT = "site limit"
+"""What the audit trail calls it when somebody limits a site; `profile` gives it back to its profile."""
+
+_WHO = "profile"
 
 
 @functools.cache
@@ -17,12 +26,47 @@ def profile_of(name: str) -> profile.Experiment:
 
 
 def remember(given: profile.Experiment) -> Experiment:
-    """The experiment's row, with rows for its sites as its profile has them now."""
+    """The experiment's row, with rows for its sites as its profile has them now; in a transaction.
+
+    What is another way than before stands in the audit trail: it is the policy by which everything is decided. Limits
+    that somebody has set by hand stay.
+    """
     row, _ = Experiment.objects.update_or_create(name=given.name, defaults={"number": given.number})
+    _tell_changes(row, given)
     for name, site in given.sites.items():
         rules = {"max_active": site.max_active, "staging": site.staging, "merging": site.merging or ""}
-        Site.objects.update_or_create(name=name, experiment=row, defaults=rules)
+        before = Site.objects.filter(name=name, experiment=row).first()
+        if before is not None and limited_by_hand(before):
+            del rules["max_active"]
+        changed = {key: value for key, value in rules.items() if before is None or getattr(before, key) != value}
+        if not changed:
+            continue
+        site_row, _ = Site.objects.update_or_create(name=name, experiment=row, defaults=rules)
+        was = "" if before is None else "closed" if before.closed else "open"
+        why = f"{name}: {', '.join(f'{key} {value}' for key, value in changed.items())}"
+        record("site", "closed" if site_row.closed else "open", Reason(_WHO, why), [(site_row.pk, was, None)])
     return row
+
+
+def limited_by_hand(site: Site) -> bool:
+    last = Event.objects.filter(subject=SITE_LIMIT, subject_id=site.pk).order_by("-pk").first()
+    return last is not None and last.after != "profile"
+
+
+def _tell_changes(row: Experiment, given: profile.Experiment) -> None:
+    """A line with the fingerprint of each part of the profile, when they are not those of the last line."""
+    encoder = msgspec.json.Encoder(order="deterministic")
+    parts = {
+        name: hashlib.sha256(encoder.encode(getattr(given, name))).hexdigest()[:8] for name in given.__struct_fields__
+    }
+    after = " ".join(f"{name}:{print_}" for name, print_ in parts.items())
+    told = Event.objects.filter(subject="profile", subject_id=row.pk)
+    before = told.order_by("-pk").values_list("after", flat=True).first() or ""
+    if before == after:
+        return
+    changed = [word.partition(":")[0] for word in after.split() if word not in before.split()]
+    why = f"{given.name}: {', '.join(changed)}" if before else f"{given.name} for the first time"
+    record("profile", after, Reason(_WHO, why), [(row.pk, before, None)])
 
 
 def remember_all() -> None:

@@ -24,14 +24,14 @@ class Machine:
 TASK = Machine(
     "task",
     {
-        "draft": ("ready", "cancelled"),  # its jobs are being defined
+        "draft": ("ready", "cancelled"),  # its jobs are being defined, or taken up again
         "ready": ("running", "cancelled"),  # all jobs are there; somebody decides to begin
         "running": ("paused", "done", "cancelled"),
         "paused": ("running", "done", "cancelled"),  # nothing new is sent; results are still taken and acted on
         "done": ("running", "archiving"),  # running again when a job is resent
         "archiving": ("archived", "done"),
         "archived": (),
-        "cancelled": ("running",),
+        "cancelled": ("draft", "running"),  # resumed as a whole, or running again when a job is resent
     },
 )
 

@@ -32,8 +32,15 @@ def hand_over(lease: Lease, pilot: str) -> str:
     """Make this lease the pilot's, whose token has the label `pilot`; returns the address with the ticket."""
     ticket = make_token()
     mine = {"pilot": pilot, "ticket": fingerprint(ticket), "token": fingerprint(make_token())}
-    transact(lambda: Attempt.objects.filter(pk=lease.attempt).update(**mine))
+    transact(lambda: _hand_over(lease.attempt, mine))
     return f"{settings.PUBLIC_URL}/api/v1/attempts/{lease.attempt}/job?ticket={ticket}"
+
+
+def _hand_over(attempt_id: int, mine: dict[str, str]) -> None:
+    rows = Attempt.objects.filter(pk=attempt_id)
+    rows.update(**mine)
+    reason = Reason(mine["pilot"], "given to a pilot, with a ticket for its job")
+    record(ATTEMPT.name, "leased", reason, rows.values_list("pk", "state", "task_id"))
 
 
 def fetch_job(attempt_id: int, ticket: str) -> Job:

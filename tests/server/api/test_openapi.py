@@ -26,11 +26,11 @@ with warnings.catch_warnings():
 from pilotext.server.api import auth  # noqa: E402  needs boot
 from pilotext.server.api.door import Door  # noqa: E402
 from pilotext.server.api.endpoint import Endpoint  # noqa: E402
-from pilotext.server.production.models import Job  # noqa: E402
+from pilotext.server.production.models import Agent, Breaker, Experiment, Job, Product, Task, Token  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from pilotext.server.production.tokens import issue  # noqa: E402
 from pilotext.server.web import DOCUMENT, V1, Application  # noqa: E402
-from tests.server.support import leased, submit  # noqa: E402
+from tests.server.support import leased, site, submit  # noqa: E402
 
 EXAMPLES = 300 if os.environ.get("PILOTEXT_SOAK") else 10
 
@@ -56,10 +56,20 @@ def probes() -> Iterator[Any]:
 def test_every_answer_is_as_the_document_says(endpoint: Endpoint, mode: GenerationMode) -> None:
     """Requests as the document wants them, and such as it forbids; for rows that are there, and for others."""
     remember_all()
-    submit()
+    submit(merges=["mdst"])
+    Breaker.objects.create(experiment=Experiment.objects.get(name="COMPASS"), rule="conditions database", scope="")
+    Agent.objects.create(name="a1", site=site())
+    issue("somebody", "viewer")
     given = leased()
-    job = Job.objects.get()
-    real = {"task": job.task_id, "job": job.pk, "attempt": given.attempt, "agent": 1, "token": 1, "breaker": 1}
+    real = {
+        "task": Task.objects.get().pk,
+        "job": Job.objects.get().pk,
+        "attempt": given.attempt,
+        "agent": Agent.objects.get().pk,
+        "token": Token.objects.get().pk,
+        "breaker": Breaker.objects.get().pk,
+        "product": Product.objects.get().pk,
+    }
     own = {"attempt": given.token, "anyone": "", "ticket": ""}
     token = own[endpoint.role] if endpoint.role in own else issue("prober", endpoint.role)
     operation = whole_schema()[endpoint.path][endpoint.method]
@@ -69,7 +79,7 @@ def test_every_answer_is_as_the_document_says(endpoint: Endpoint, mode: Generati
     def holds(case: schemathesis.Case[Any], there: bool) -> None:
         auth.forget()  # what is guessed is not the matter here
         if there and case.path_parameters:
-            case.path_parameters |= {name: real.get(name, 1) for name in case.path_parameters}
+            case.path_parameters |= {name: real[name] for name in case.path_parameters}
         case.headers["Authorization"] = f"Bearer {token}"
         case.validate_response(case.call(), checks=PROMISES)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from pilotext.server.boot import boot
 boot()
 
 from django.contrib.auth import authenticate  # noqa: E402  needs boot
+from django.contrib.auth.models import User  # noqa: E402
 from django.test import Client as Browser  # noqa: E402
 from django.test import RequestFactory  # noqa: E402
 
@@ -22,8 +24,25 @@ from pilotext.errors import UsageError  # noqa: E402
 from pilotext.server import logs  # noqa: E402
 from pilotext.server.api import auth  # noqa: E402
 from pilotext.server.production.advance import Reason  # noqa: E402
+from pilotext.server.production.dispatch import Lease  # noqa: E402
+from pilotext.server.production.expanded import expand  # noqa: E402
 from pilotext.server.production.leases import expire_leases  # noqa: E402
-from pilotext.server.production.models import Attempt, Event, Evidence, Job, Token  # noqa: E402
+from pilotext.server.production.models import (  # noqa: E402
+    Agent,
+    Attempt,
+    Breaker,
+    Event,
+    Evidence,
+    Experiment,
+    Job,
+    MergeGroup,
+    Output,
+    Product,
+    Signature,
+    Site,
+    Task,
+    Token,
+)
 from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.people import make_groups, role_of, set_user  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
@@ -36,6 +55,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 BY = Reason("boss", "by a test")
 PASSWORD = "a long enough sentence"
+PANDA_CHANGES = tuple(f"/server/panda/{word}" for word in ("getJob", "updateJob", "updateJobsInBulk"))
 
 
 @pytest.fixture
@@ -102,20 +122,97 @@ def test_an_attempt_that_holds_its_job_no_more_changes_nothing(application: Appl
 # -------------------------------------------------------------------------------------------------------------- people
 
 
-def test_a_viewer_can_change_nothing_by_any_endpoint(application: Application) -> None:
-    submit()
-    viewer = issue("eva", "viewer")
-    told = Event.objects.count()
-    for endpoint in V1:
-        if endpoint.method == "POST" and endpoint.role != "attempt":
-            path = (
-                endpoint.path.replace("{task}", "1")
-                .replace("{job}", "1")
-                .replace("{agent}", "1")
-                .replace("{token}", "1")
-            )
-            assert request(application, "POST", path, b"{}", token=viewer).status == 403, path
-    assert Event.objects.count() == told
+TABLES = (
+    Agent,
+    Attempt,
+    Breaker,
+    Event,
+    Evidence,
+    Job,
+    MergeGroup,
+    Output,
+    Product,
+    Signature,
+    Site,
+    Task,
+    Token,
+    User,
+)
+
+
+def everything() -> dict[str, list[Any]]:
+    """All rows of the tables that somebody could change."""
+    return {table.__name__: list(table._default_manager.order_by("pk").values()) for table in TABLES}
+
+
+def changes_of_the_document(application: Application) -> list[tuple[str, str, str]]:
+    """Of every operation of the OpenAPI document that is no GET: method, address of a row that is there, role."""
+    paths = request(application, "GET", "/api/v1/openapi.json").json["paths"]
+    found = [(method, path, each) for path, methods in paths.items() for method, each in methods.items()]
+    return [
+        (method.upper(), re.sub(r"\{\w+\}", "1", path), each["x-role"])
+        for method, path, each in found
+        if method != "get"
+    ]
+
+
+@pytest.fixture
+def viewers_world(application: Application) -> str:
+    """A row of everything that the endpoints are about, all with the number 1; and the token of a viewer."""
+    agent = request(
+        *(application, "POST", "/api/v1/agents", json.dumps({"name": "a", "site": SITE}).encode()),
+        token=issue("node", "agent"),
+    )
+    assert agent.json["agent"] == 1
+    submit(merges=["mdst"])
+    leased()
+    experiment = Experiment.objects.get(name="COMPASS")
+    Breaker.objects.create(experiment=experiment, rule="conditions database", scope="")
+    for table in (Agent, Attempt, Breaker, Job, Product, Task, Token):
+        assert table._default_manager.filter(pk=1).exists(), table
+    set_user("eva", "viewer", BY, PASSWORD)
+    return issue("eva", "viewer", user="eva")
+
+
+def test_a_viewer_is_refused_every_change_that_the_document_knows(application: Application, viewers_world: str) -> None:
+    before = everything()
+    good = msgspec.json.encode(report_of(Lease(1, "", expand(Task.objects.get(), Job.objects.get(), 1), 0.0, 0.0)))
+    changes = changes_of_the_document(application)
+    assert len(changes) >= 20
+    assert len(changes) == sum(endpoint.method != "GET" for endpoint in V1), "none is missing in the document"
+    for method, path, _ in changes:
+        auth.forget()
+        body = good if path.endswith("/report") else b"{}"
+        assert request(application, method, path, body, token=viewers_world).status == 403, path
+    for path in PANDA_CHANGES:
+        auth.forget()
+        assert request(application, "POST", path, b"{}", token=viewers_world).status in (401, 403), path
+    assert everything() == before
+    assert request(application, "GET", "/api/v1/jobs/1", token=viewers_world).status == 200, "the token is a good one"
+
+
+def test_those_whom_a_change_is_for_are_not_refused_like_a_viewer(application: Application, viewers_world: str) -> None:
+    """The same requests, so that the refusals above are for the viewer and not for the request."""
+    tokens = {role: issue(role, role) for role in ("agent", "expert", "manager")}
+    looked_at = set()
+    for method, path, role in changes_of_the_document(application):
+        if role in tokens:
+            looked_at.add(role)
+            assert request(application, method, path, b"{}", token=tokens[role]).status not in (401, 403), path
+    assert looked_at == set(tokens)
+
+
+def test_the_session_of_a_viewer_changes_nothing_either(application: Application, viewers_world: str) -> None:
+    browser = Browser()
+    assert browser.login(request=RequestFactory().post("/"), username="eva", password=PASSWORD)
+    cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in browser.cookies.items())
+    assert "sessionid=" in cookies
+    before = everything()
+    for method, path, role in changes_of_the_document(application):
+        auth.forget()
+        status = request(application, method, path, b"{}", HTTP_COOKIE=cookies).status
+        assert status == 401, (path, role, status)
+    assert everything() == before
 
 
 @pytest.mark.parametrize(

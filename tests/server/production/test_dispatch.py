@@ -157,14 +157,6 @@ def test_a_job_that_waits_is_not_given_before_its_time() -> None:
     assert leased().job.attempt == 2
 
 
-def test_elsewhere_is_not_the_same_node() -> None:
-    submit()
-    fail(leased("wn1"), "software-setup", "retry-elsewhere", host="wn1")
-    Job.objects.update(not_before=0)
-    assert lease("wn1") is None
-    assert leased("wn2").job.attempt == 2
-
-
 def test_a_job_that_the_profile_cannot_make_is_put_aside_and_the_next_given() -> None:
     submit([raw(1, 1), raw(1, 2)])
     first = Job.objects.order_by("pk").first()

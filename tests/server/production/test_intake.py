@@ -37,6 +37,7 @@ def test_a_success_finishes_the_job_and_keeps_its_outputs() -> None:
 
 
 def test_a_success_without_an_output_is_none() -> None:
+    """Known problem 1 of the legacy system: a status of 0 was all that was asked for."""
     submit()
     given = leased()
     send(given, msgspec.structs.replace(report_of(given), outputs=()))

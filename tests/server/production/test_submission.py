@@ -125,6 +125,7 @@ def test_jobs_from_tape_wait_for_their_staging() -> None:
 
 @pytest.mark.usefixtures("database")
 def test_the_same_task_twice_is_one_task() -> None:
+    """Known problem 7 of the legacy system: what was submitted twice was there twice."""
     first = submit([raw(1, 1)])
     again = submit([raw(1, 1)])
     assert (again.task, again.created, again.jobs) == (first.task, False, 1)

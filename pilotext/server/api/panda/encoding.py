@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
-
+from pilotext.errors import FieldError
+from pilotext.server.production.legible import decoded
 from pilotext.server.production.refusal import RefusalError
 
 Sent = Mapping[str, Any]
@@ -46,9 +46,12 @@ def _unpacked(raw: bytes, largest: int) -> bytes:
 
 def _fields(raw: bytes) -> Sent:
     try:
-        return msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise RefusalError("invalid", "this is no JSON object.") from None
+        found = decoded(raw)
+    except FieldError:
+        found = None
+    if not isinstance(found, dict):
+        raise RefusalError("invalid", "this is no JSON object.")
+    return found
 
 
 def text_of(sent: Sent, name: str, longest: int = 255) -> str:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from django.conf import settings
 
+from pilotext.decode import from_plain
+from pilotext.errors import FieldError
 from pilotext.messages import Heartbeat
 from pilotext.server.api.endpoint import Caller
 from pilotext.server.api.panda.encoding import Sent, number_of, text_of
 from pilotext.server.api.panda.jobs import panda_job
 from pilotext.server.api.v1.agents import dispatcher
 from pilotext.server.production.dispatch import Asker
+from pilotext.server.production.legible import decoded
 from pilotext.server.production.models import Site
 from pilotext.server.production.pilot_verdict import PilotSaid
 from pilotext.server.production.pilots import hear, hear_last
@@ -55,8 +57,8 @@ def update_job(sent: Sent, caller: Caller) -> Answer:
 def update_jobs(sent: Sent, caller: Caller) -> Answer:
     """Updates of several jobs; each has its own answer, and one that is refused does not stop the others."""
     try:
-        updates = msgspec.json.decode(text_of(sent, "jobList", 1 << 30), type=list[dict[str, Any]])
-    except (msgspec.MsgspecError, RecursionError):
+        updates = from_plain(decoded(text_of(sent, "jobList", 1 << 30)), list[dict[str, Any]])
+    except FieldError:
         raise RefusalError("invalid", "jobList is no JSON list of updates.") from None
     if len(updates) > MOST_IN_BULK:
         raise RefusalError("too-large", f"these are more than {MOST_IN_BULK} updates.")

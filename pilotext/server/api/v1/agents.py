@@ -15,14 +15,13 @@ from pilotext.messages import (
 from pilotext.model import Job, Record, Report
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.dispatch import Asker, Dispatcher
 from pilotext.server.production.intake import take_report
 from pilotext.server.production.leases import heartbeat
+from pilotext.server.production.machines.agent import come_back, register
 from pilotext.server.production.models import Agent, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import AGENT
 from pilotext.server.production.tickets import fetch_job
 from pilotext.server.rows import ById
 from pilotext.server.settings import LEASE_S
@@ -48,16 +47,7 @@ def hello(call: Call) -> AgentWelcome:
         raise RefusalError("not-found", f"there is no site {said.site!r}.")
     if call.caller.site not in (None, site.pk):
         raise RefusalError("forbidden", f"this token is for another site than {said.site!r}.")
-    return transact(lambda: _welcome(said, site))
-
-
-def _welcome(said: AgentHello, site: Site) -> AgentWelcome:
-    at = now()
-    fields = {"site": site, "host": said.host, "slots": said.slots, "version": said.version, "seen": at}
-    agent, _ = Agent.objects.update_or_create(name=said.name, defaults=fields)
-    if agent.state != said.state:
-        advance(AGENT, Agent.objects.filter(pk=agent.pk), said.state, Reason(said.name, "it says so itself"))
-    return AgentWelcome(agent.pk, HEARTBEAT_S)
+    return AgentWelcome(transact(lambda: register(said, site, call.caller.label)), HEARTBEAT_S)
 
 
 def get_job(call: Call) -> JobAnswer:
@@ -68,8 +58,11 @@ def get_job(call: Call) -> JobAnswer:
         raise RefusalError("forbidden", "this token is for another site.")
     if now() - agent.seen > SEEN_EVERY_S:
         transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
-    if agent.state != "active":
-        return JobAnswer(ask_again_s=ASK_AGAIN_S)
+    if agent.state == "gone":  # it was away for a while, and is the same one still
+        transact(lambda: come_back(agent))
+    elif agent.state != "active":
+        drain = "somebody drains it" if agent.state == "draining" else ""
+        return JobAnswer(ask_again_s=ASK_AGAIN_S, drain=drain)
     request: JobRequest = call.body
     asker = Asker(agent.site, request.node or agent.host, agent, request.key)
     lease = (request.again and dispatcher.give_again(asker)) or dispatcher.give(asker)
@@ -110,7 +103,7 @@ ENDPOINTS = (
         report,
         "The final report of an attempt; the same one may be sent again.",
         Report,
-        limit=8 * MEGA,
+        limit=16 * MEGA,
         raw=True,
     ),
 )

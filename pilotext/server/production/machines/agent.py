@@ -1,17 +1,50 @@
-"""Agents: one that is not heard of is gone; what it ran is looked after by the leases."""
+"""Agents: they say how they are; one that is not heard of is gone, and what it ran is looked after by the leases."""
 
 from __future__ import annotations
 
+from django.db.models import Exists, OuterRef
+
+from pilotext.messages import AgentHello
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.models import Agent
+from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.models import Agent, Attempt, Site
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import AGENT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT
 
 GONE_AFTER_S = 900.0
 
 
 def forget_agents() -> int:
-    """Agents that were silent for a quarter of an hour are gone."""
-    silent = Agent.objects.filter(seen__lt=now() - GONE_AFTER_S)
+    """Agents that were silent for a quarter of an hour, and whose attempts are silent too, are gone."""
+    busy = Attempt.objects.filter(agent=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
+    silent = Agent.objects.filter(~Exists(busy), seen__lt=now() - GONE_AFTER_S)
     return transact(lambda: len(advance(AGENT, silent, "gone", Reason("cycle", "not heard of any more"))))
+
+
+def register(said: AgentHello, site: Site, token: str) -> int:
+    """The id of the agent that says hello by a token of this label; in a transaction.
+
+    That it came, and whatever is another way than last time, stands in the audit trail.
+    """
+    at = now()
+    known = Agent.objects.select_for_update(of=("self",)).select_related("site").filter(name=said.name).first()
+    facts = {"host": said.host, "slots": said.slots, "version": said.version}
+    agent, _ = Agent.objects.update_or_create(name=said.name, defaults={"site": site, "seen": at, **facts})
+    before = {} if known is None else {"site": known.site.name, **{name: getattr(known, name) for name in facts}}
+    changed = [f"{name} {value}" for name, value in {"site": site.name, **facts}.items() if before.get(name) != value]
+    if changed:
+        was = "" if known is None else agent.state
+        record(
+            AGENT.name,
+            agent.state,
+            Reason(said.name, f"by token {token}: {', '.join(changed)}"),
+            [(agent.pk, was, None)],
+        )
+    if agent.state != said.state:
+        advance(AGENT, Agent.objects.filter(pk=agent.pk), said.state, Reason(said.name, "it says so itself"))
+    return agent.pk
+
+
+def come_back(agent: Agent) -> None:
+    """One that was thought gone asks for jobs; in a transaction."""
+    advance(AGENT, Agent.objects.filter(pk=agent.pk), "active", Reason(agent.name, "it asks for jobs again"))

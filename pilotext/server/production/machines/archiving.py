@@ -18,6 +18,7 @@ from pilotext.profile.expand import printed
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.apart import each_apart
 from pilotext.server.production.claims import claims, wait_after
 from pilotext.server.production.expanded import expand, task_facts
 from pilotext.server.production.models import Attempt, Evidence, Job, LogArchive, Task
@@ -39,7 +40,7 @@ def plan_archives() -> int:
     """Tasks that are put away get an archive for each run and one of all, as far as the profile asks for them."""
     mine = LogArchive.objects.filter(task=OuterRef("pk"))
     new = Task.objects.filter(~Exists(mine), state="archiving").select_related("experiment")
-    return sum(transact(partial(_plan, task)) for task in new)
+    return each_apart(new, lambda task: transact(partial(_plan, task)))
 
 
 def _plan(task: Task) -> int:

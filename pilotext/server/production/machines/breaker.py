@@ -12,6 +12,7 @@ from pilotext.profile.records import BreakerRule
 from pilotext.profile.records import Experiment as Profile
 from pilotext.server.database import spelled_out, transact
 from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.apart import each_apart
 from pilotext.server.production.gates import types_held
 from pilotext.server.production.models import Attempt, Breaker, Experiment, Site
 from pilotext.server.production.models.common import now
@@ -52,12 +53,12 @@ class Ended:
 
 def watch_breakers() -> int:
     """Open breakers where too much failed, and settle those whose probe has ended."""
-    moved = 0
-    for experiment in Experiment.objects.all():
-        profile = profile_of(experiment.name)
-        moved += _settle(experiment, profile)
-        moved += _open_new(experiment, profile)
-    return moved
+    return each_apart(Experiment.objects.all(), _watch)
+
+
+def _watch(experiment: Experiment) -> int:
+    profile = profile_of(experiment.name)
+    return _settle(experiment, profile) + _open_new(experiment, profile)
 
 
 def tripped(rule: BreakerRule, ended: Iterable[Ended]) -> bool:

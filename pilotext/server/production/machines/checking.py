@@ -9,6 +9,7 @@ from pilotext.model import Report
 from pilotext.profile.records import CrossCheck
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.apart import each_apart
 from pilotext.server.production.crosscheck import Chunk, Merged, differences
 from pilotext.server.production.models import Evidence, Output, Product
 from pilotext.server.production.profiles import profile_of
@@ -22,7 +23,7 @@ _WHO = "cross-check"
 def check_merged() -> int:
     """Merged runs are compared with their chunks, and with the catalogue where the profile says so."""
     due = Product.objects.filter(state="merged").select_related("task__experiment").order_by("pk")[:AT_ONCE]
-    return sum(_check(product) for product in due)
+    return each_apart(due, _check)
 
 
 def _check(product: Product) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.models import Attempt, Job, Product
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, PRODUCT
 
@@ -42,3 +42,17 @@ def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:
             PRODUCT, Product.objects.filter(pk=product.pk), "waiting", reason, round=product.round + 1, events=None
         )
     return moved
+
+
+def leave_out(product: Product, jobs: list[int], reason: Reason) -> None:
+    """Merge a run without these jobs and no others, by a decision; in a transaction."""
+    if jobs == product.left_out:
+        return
+    Product.objects.filter(pk=product.pk).update(left_out=jobs)
+    which = f"without job {', '.join(map(str, jobs))}" if jobs else "with all jobs again"
+    record(
+        PRODUCT.name,
+        product.state,
+        Reason(reason.who, f"{which}: {reason.why}"),
+        [(product.pk, product.state, product.task_id)],
+    )

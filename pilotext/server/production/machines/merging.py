@@ -8,14 +8,15 @@ from functools import partial
 
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
-from pilotext.profile import Experiment
+from pilotext.profile import records as profile
 from pilotext.profile.expand import merged_name
 from pilotext.profile.records import Merge
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.apart import each_apart
 from pilotext.server.production.expanded import task_facts
 from pilotext.server.production.machines.job import cancel_jobs
-from pilotext.server.production.models import Attempt, Job, MergeGroup, Output, Product, Site
+from pilotext.server.production.models import Attempt, Experiment, Job, MergeGroup, Output, Product, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.packing import Piece, pack
 from pilotext.server.production.profiles import profile_of
@@ -31,9 +32,20 @@ _WHO = "merging"
 
 def start_merges() -> int:
     """Runs whose chunks have all ended are merged; one with chunks that did not succeed waits for a decision."""
+    return each_apart(Experiment.objects.all(), _start_some)
+
+
+def _start_some(experiment: Experiment) -> int:
     open_chunk = Job.objects.filter(task=OuterRef("task"), run=OuterRef("run"), product="").exclude(state__in=ENDED)
-    due = Product.objects.filter(~Exists(open_chunk), state="waiting", task__state="running").order_by("pk")
-    return sum(transact(partial(_start, pk)) for pk in due.values_list("pk", flat=True)[:AT_ONCE])
+    due = Product.objects.filter(
+        ~Exists(open_chunk), state="waiting", task__state="running", task__experiment=experiment
+    )
+    # Those that wait for another product must not take the places of those that could begin.
+    same = Product.objects.filter(task=OuterRef("task"), run=OuterRef("run")).exclude(state__in=PAST_THE_CHECK)
+    for name, rule in profile_of(experiment.name).merges.items():
+        due = due.exclude(Exists(same.filter(merge__in=rule.after)), merge=name) if rule.after else due
+    found = list(due.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    return each_apart(found, lambda pk: transact(partial(_start, pk)))
 
 
 def dissolve_merges() -> int:
@@ -114,7 +126,9 @@ def _may_begin(product: Product) -> bool:
     )
 
 
-def _make_groups(experiment: Experiment, product: Product, rule: Merge, groups: Sequence[Sequence[Piece]]) -> None:
+def _make_groups(
+    experiment: profile.Experiment, product: Product, rule: Merge, groups: Sequence[Sequence[Piece]]
+) -> None:
     task = product.task
     for number, pieces in enumerate(groups):
         name = merged_name(experiment, task_facts(task), product.merge, run=product.run, number=number)
@@ -141,7 +155,7 @@ def _make_groups(experiment: Experiment, product: Product, rule: Merge, groups: 
         record(JOB.name, "ready", reason, [(job.pk, "", task.pk)])
 
 
-def _merging_site(experiment: Experiment, sites: Iterable[str]) -> Site | None:
+def _merging_site(experiment: profile.Experiment, sites: Iterable[str]) -> Site | None:
     """The queue for merges that the task's sites name, if they do."""
     named = [experiment.sites[site].merging for site in sites if site in experiment.sites]
     first = next((site for site in named if site), None)

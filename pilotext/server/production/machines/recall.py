@@ -18,6 +18,7 @@ from pilotext.profile.records import Staging
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.apart import each_apart
 from pilotext.server.production.claims import claims, wait_after
 from pilotext.server.production.machines import staging
 from pilotext.server.production.models import Experiment, StagedFile
@@ -61,15 +62,17 @@ def give_back_files() -> int:
 
 def _each(which: Callable[[Staging], Q], work: Work) -> int:
     """Do this with all such files, those of one run and server together, and no file twice at once."""
-    done = 0
-    for experiment in Experiment.objects.all():
-        limits = profile_of(experiment.name).staging
-        rows = StagedFile.objects.filter(pk__in=StagedFile.objects.filter(which(limits), experiment=experiment))
-        for claim in claims(rows, _AT_ONCE):
-            files = list(StagedFile.objects.filter(pk__in=claim.ids))
-            with storing.moving(claim.renew) as mover:
-                for some in _requests(files, limits.request_files):
-                    done += work(some, mover, limits)
+    return each_apart(Experiment.objects.all(), lambda experiment: _each_of(experiment, which, work))
+
+
+def _each_of(experiment: Experiment, which: Callable[[Staging], Q], work: Work) -> int:
+    limits, done = profile_of(experiment.name).staging, 0
+    rows = StagedFile.objects.filter(pk__in=StagedFile.objects.filter(which(limits), experiment=experiment))
+    for claim in claims(rows, _AT_ONCE):
+        files = list(StagedFile.objects.filter(pk__in=claim.ids))
+        with storing.moving(claim.renew) as mover:
+            for some in _requests(files, limits.request_files):
+                done += work(some, mover, limits)
     return done
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.machines.job import reopen
-from pilotext.server.production.models import Job, Output, Product, Task
-from pilotext.server.production.states import JOB, TASK
+from pilotext.server.production.machines.job import leave_out, reopen
+from pilotext.server.production.models import Attempt, Job, Output, Product, Task
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, TASK
 
 ENDED = ("finished", "failed", "manual", "cancelled")
 
@@ -64,12 +64,20 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     staging = advance(JOB, again.filter(task__staging=True, product=""), "defined", reason, **fresh)
     ready = advance(JOB, again, "ready", reason, **fresh)  # but for those that were just moved
     moved = [*staging, *ready]
+    _wait_for_the_end_of_attempts(moved)
     Output.objects.filter(job__in=moved, state="valid").update(state="superseded")
     _merge_anew(Job.objects.filter(pk__in=moved, product=""), reason)
     reopen(Product.objects.filter(groups__job__in=merged), reason)
     tasks = set(Job.objects.filter(pk__in=[*moved, *merged]).values_list("task_id", flat=True))
     advance(TASK, Task.objects.filter(pk__in=tasks, state__in=("done", "cancelled")), "running", reason)
     return [*moved, *merged]
+
+
+def _wait_for_the_end_of_attempts(jobs: list[int]) -> None:
+    """A job that was cancelled may be at work still, until its worker hears of it; nobody else gets it before."""
+    at_work = Attempt.objects.filter(job=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
+    until = Subquery(at_work.values("lease_until")[:1])
+    Job.objects.filter(Exists(at_work), pk__in=jobs).update(not_before=until)
 
 
 def _merge_anew(jobs: QuerySet[Job], reason: Reason) -> None:
@@ -81,5 +89,4 @@ def _merge_anew(jobs: QuerySet[Job], reason: Reason) -> None:
         products = Product.objects.filter(task=task, run=run)
         reopen(products, reason)
         for product in products.exclude(left_out=[]):
-            left_out = [job for job in product.left_out if job not in mine]
-            Product.objects.filter(pk=product.pk).update(left_out=left_out)
+            leave_out(product, [job for job in product.left_out if job not in mine], reason)

@@ -10,7 +10,8 @@ from django.db.models.functions import Coalesce
 from pilotext.errors import UsageError
 from pilotext.profile.records import Staging
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.advance import Reason, advance, record
+from pilotext.server.production.apart import each_apart
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.models import Experiment, Job, StagedFile
 from pilotext.server.production.profiles import profile_of
@@ -26,11 +27,13 @@ _WHO = "staging"
 
 def plan_staging() -> int:
     """Defined jobs of running tasks want their files, run by run, as many as may be on their way at once."""
-    done = 0
-    for experiment in Experiment.objects.all():
-        limits = profile_of(experiment.name).staging
-        while moved := transact(partial(_plan_some, experiment, limits)):
-            done += moved
+    return each_apart(Experiment.objects.all(), _plan)
+
+
+def _plan(experiment: Experiment) -> int:
+    limits, done = profile_of(experiment.name).staging, 0
+    while moved := transact(partial(_plan_some, experiment, limits)):
+        done += moved
     return done
 
 
@@ -69,7 +72,8 @@ def _want(job: Job) -> int:
         rows = Job.objects.filter(pk=job.pk)
         return len(advance(JOB, rows, "manual", Reason(_WHO, str(error)), diag=str(error)))
     limits = profile_of(job.task.experiment.name).staging
-    file, _ = StagedFile.objects.select_for_update(of=("self",)).get_or_create(  # nobody gives it back meanwhile
+    # Locked: who gives it back, or says that it has come, must see this job.
+    file, new = StagedFile.objects.select_for_update(of=("self",)).get_or_create(
         url=url,
         defaults={
             "experiment_id": job.task.experiment_id,
@@ -78,6 +82,8 @@ def _want(job: Job) -> int:
         },
     )
     mine = StagedFile.objects.filter(pk=file.pk)
+    if new:
+        record(STAGED_FILE.name, file.state, Reason(_WHO, f"job {job.pk} needs it"), [(file.pk, "", None)])
     if file.state in ("released", "failed") or _slipped(job, file):
         why = "its job found it on tape again" if file.state == "online" else f"job {job.pk} needs it"
         advance(STAGED_FILE, mine, "wanted", Reason(_WHO, why), finding="", tries=0, busy_until=0.0)

@@ -1,13 +1,16 @@
-"""Tasks: those whose work is over become done by themselves; what is cancelled ends its jobs."""
+"""Tasks: those whose work is over become done by themselves; what is cancelled ends its jobs, until it is resumed."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from django.db.models import Exists, OuterRef
 
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.machines.job import cancel_jobs
-from pilotext.server.production.models import Job, Product, Task
+from pilotext.server.production.machines.resend import resend_jobs
+from pilotext.server.production.models import Event, Job, Product, Task
 from pilotext.server.production.states import TASK
 
 OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "manual")
@@ -45,3 +48,28 @@ def _end_some() -> int:
     ids = Job.objects.filter(task__state="cancelled", state__in=OPEN_JOB).values_list("pk", flat=True)[:AT_ONCE]
     jobs = Job.objects.filter(pk__in=list(ids))
     return len(cancel_jobs(jobs, Reason("cycle", "its task was cancelled")))
+
+
+def take_up_again() -> int:
+    """Cancelled tasks that somebody resumed: the jobs that were cancelled with them are sent again, then they run."""
+    done = 0
+    for task in Task.objects.filter(state="draft").values_list("pk", flat=True):
+        while moved := transact(partial(_take_up_some, task)):
+            done += moved
+    return done
+
+
+def _take_up_some(task: int) -> int:
+    mine = Task.objects.select_for_update().filter(pk=task, state="draft")
+    told = Event.objects.filter(subject="task", subject_id=task).order_by("-pk")
+    cancelled, resumed = told.filter(after="cancelled").first(), told.filter(after="draft").first()
+    if cancelled is None or resumed is None or not mine.exists():
+        return 0
+    since = Event.objects.filter(subject="job", subject_id=OuterRef("pk"), after="cancelled", pk__gt=cancelled.pk)
+    left = Job.objects.filter(Exists(since), task=task, state="cancelled").exclude(group__state="dissolved")
+    reason = Reason(resumed.who, f"its task was resumed: {resumed.why}")
+    ids = list(left.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+    if moved := resend_jobs(Job.objects.filter(pk__in=ids), reason):
+        return len(moved)
+    advance(TASK, mine, "ready", Reason("cycle", "the jobs that were cancelled with it are there again"))
+    return len(advance(TASK, Task.objects.filter(pk=task), "running", reason))

@@ -195,7 +195,7 @@ def test_what_the_pilot_alone_says_ends_in_a_decided_verdict(
     assert attempt.diag.startswith(f"{code} ")
     assert attempt.diag.isascii()
     assert attempt.decision
-    assert [after for _, after in events("attempt", attempt.pk)] == ["leased", "lost"]
+    assert [after for _, after in events("attempt", attempt.pk)] == ["leased", "leased", "lost"], "given, ended, lost"
 
 
 def test_a_report_that_comes_after_the_pilots_word_counts_until_the_job_is_sent_again(pilot: Pilot) -> None:
@@ -331,3 +331,20 @@ def test_a_revoked_pilot_gets_no_more_jobs(pilot: Pilot) -> None:
     auth.forget()
     assert pilot.get_job()["StatusCode"] == 50
     assert not Event.objects.filter(subject="attempt").exists()
+
+
+@pytest.mark.parametrize("encoding", [plain, gzipped])
+def test_a_pilots_last_word_is_taken_whatever_its_texts_hold(encoding: Encoding) -> None:
+    submit()
+    pilot = Pilot(encoding)
+    job = pilot.get_job()
+    said: dict[str, Any] = {
+        "state": "failed",
+        "pilotErrorCode": 1305,
+        "pilotErrorDiag": "it wrote \ud800 and \0",
+        "metaData": "\udcff",
+    }
+    assert pilot.update(job, **said)["StatusCode"] == 0
+    assert the_attempt().pilot_said["pilot_diag"] == "it wrote \ufffd and \ufffd"
+    (bulk,) = pilot.send("updateJobsInBulk", jobList=json.dumps([{"jobId": job["PandaID"], **said}])).json[1]
+    assert bulk["StatusCode"] == 0

@@ -1,0 +1,73 @@
+"""What managers change while a production runs, and who there is."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db.models import Count, Q
+
+from pilotext.adjusting import AgentMove, Hold, SiteLimit, TaskSettings, UserList, UserRow
+from pilotext.messages import Moved
+from pilotext.server.api.endpoint import Call, Endpoint
+from pilotext.server.database import transact
+from pilotext.server.production import adjust
+from pilotext.server.production.advance import Reason
+from pilotext.server.production.people import role_of
+
+MOST = 1000
+
+
+def change_task(call: Call) -> Moved:
+    asked: TaskSettings = call.body
+    reason = Reason(call.caller.label, asked.why)
+    return Moved(tuple(transact(lambda: adjust.change_task(call.number("task"), asked, reason))))
+
+
+def limit_site(call: Call) -> Moved:
+    asked: SiteLimit = call.body
+    return Moved(tuple(transact(lambda: adjust.limit_site(asked, Reason(call.caller.label, asked.why)))))
+
+
+def hold(call: Call) -> Moved:
+    asked: Hold = call.body
+    return Moved(tuple(transact(lambda: adjust.hold(asked, Reason(call.caller.label, asked.why)))))
+
+
+def move_agent(call: Call) -> Moved:
+    asked: AgentMove = call.body
+    reason = Reason(call.caller.label, asked.why)
+    return Moved(tuple(transact(lambda: adjust.drain_agent(call.number("agent"), reason))))
+
+
+def users(_call: Call) -> UserList:
+    good = Count("api_tokens", filter=Q(api_tokens__revoked=None))
+    rows = User.objects.annotate(good=good).prefetch_related("groups").order_by("username")[:MOST]
+    return UserList(
+        tuple(
+            UserRow(
+                user=row.username,
+                role=role_of(row) or "",
+                last_login=row.last_login.timestamp() if row.last_login else None,
+                tokens=row.good,
+            )
+            for row in rows
+        )
+    )
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/api/v1/tasks/{task}/settings",
+        "manager",
+        Moved,
+        change_task,
+        "Change the priority, the share or the attempts of a task.",
+        TaskSettings,
+    ),
+    Endpoint(
+        "POST", "/api/v1/sites/limit", "manager", Moved, limit_site, "Limit what runs at a site at once.", SiteLimit
+    ),
+    Endpoint("POST", "/api/v1/breakers", "manager", Moved, hold, "Hold back jobs by a breaker of the profile.", Hold),
+    Endpoint("POST", "/api/v1/agents/{agent}/move", "manager", Moved, move_agent, "Drain an agent.", AgentMove),
+    Endpoint("GET", "/api/v1/users", "manager", UserList, users, "Who has an account, and may what."),
+)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pilotext.cli import connect
+from pilotext.cli.main import main
+from pilotext.engines.client import ServerError
+from pilotext.managing import RunList
+from pilotext.messages import Move, Moved, ProductList, ProductRow
+
+
+def product(number: int, run: int, merge: str, state: str = "manual") -> ProductRow:
+    return ProductRow(number, "t1", run, merge, state, 1, (), None, "2 of 3 chunks are not there", (), 0.0)
+
+
+class Server:
+    """What the verb asks for, and what it is answered."""
+
+    def __init__(self, *products: ProductRow) -> None:
+        self.products = products
+        self.moves: list[tuple[str, Move]] = []
+        self.refused: dict[int, int] = {}
+
+    def get(self, path: str, kind: type, query: dict[str, Any]) -> Any:
+        if kind is RunList:
+            return RunList((), None)
+        wanted = {name: query[name] for name in ("run", "merge", "state") if query.get(name) is not None}
+        rows = [row for row in self.products if all(getattr(row, name) == value for name, value in wanted.items())]
+        return ProductList(tuple(rows), None)
+
+    def post(self, path: str, body: Move, _kind: type) -> Moved:
+        number = int(path.split("/")[4])
+        self.moves.append((path, body))
+        if number in self.refused:
+            raise ServerError(self.refused[number], "3 chunks of run 7 are still at work.")
+        row = next(row for row in self.products if row.product == number)
+        mine = [each.product for each in self.products if each.run == row.run]
+        return Moved(tuple(mine) if body.to == "merge-without" else (number,) if row.state == "manual" else ())
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    made = Server(product(1, 7, "mdst"), product(2, 7, "hist"), product(3, 8, "mdst"), product(4, 9, "mdst", "kept"))
+    monkeypatch.setattr(connect, "connect", lambda _options: made)
+    return made
+
+
+def test_merge_without_is_asked_once_for_each_run(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless", "--json"]) == 0
+    assert [path for path, _ in server.moves] == ["/api/v1/products/1/move", "/api/v1/products/3/move"]
+    assert {(move.to, move.why) for _, move in server.moves} == {("merge-without", "hopeless")}
+    assert json.loads(capfd.readouterr().out) == {"moved": [1, 2, 3], "hindered": {}}
+
+
+def test_one_kind_of_one_run_can_be_chosen(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "accept", "t1", "--run", "7", "--merge", "hist", "--why", "two events"]) == 0
+    assert [path for path, _ in server.moves] == ["/api/v1/products/2/move"]
+    assert "accept: 1 products" in capfd.readouterr().out
+
+
+def test_what_the_server_refuses_is_told_and_the_others_go_on(
+    server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.refused[1] = 409
+    assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless"]) == 64
+    told = capfd.readouterr().out
+    assert "merge-without: 1 products" in told
+    assert "3 chunks of run 7 are still at work" in told
+
+
+def test_another_refusal_ends_it(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    server.refused[1] = 403
+    assert main(["runs", "remerge", "t1", "--run", "7", "--why", "x"]) == 70
+    assert len(server.moves) == 1
+
+
+def test_nothing_to_decide_is_no_success(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "accept", "t1", "--run", "9", "--why", "x"]) == 64
+    assert main(["runs", "accept", "t1", "--run", "10", "--why", "x"]) == 64
+    assert main(["runs", "remerge", "t1", "--run", "9", "--why", "x", "--json"]) == 64
+    assert "there is nothing to remerge" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["accept", "t1", "--run", "7"], "a decision needs a reason"),
+        (["accept", "t1", "--why", "x"], "which runs?"),
+        (["forget", "t1", "--why", "x"], "'forget t1' is not"),
+        (["list", "t1", "t2"], "'list t1 t2' is not"),
+        (["remerge"], "of which task?"),
+    ],
+)
+def test_what_is_missing_is_said_and_nothing_is_decided(
+    server: Server, capfd: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    assert main(["runs", *words]) == 64
+    assert told in capfd.readouterr().err
+    assert server.moves == []
+
+
+def test_products_are_shown_with_what_is_wrong(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "show", "t1", "--run", "7"]) == 0
+    told = capfd.readouterr().out
+    assert "hist" in told
+    assert "2 of 3 chunks are not there" in told
+    assert main(["runs", "show", "t1", "--json"]) == 0
+    assert len(json.loads(capfd.readouterr().out)["products"]) == 4

@@ -1,0 +1,44 @@
+"""What somebody meets who starts the server for the first time, or on the wrong database."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "pilotext", "server")
+
+
+def server(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "PILOTEXT_PUBLIC_URL")}
+    return subprocess.run(
+        [*COMMAND, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_tables_are_made_and_then_there_are_tokens(tmp_path: Path) -> None:
+    made = server(tmp_path, "migrate")
+    assert (made.returncode, "pilotext.sqlite3 is ready" in made.stderr) == (0, True), made.stderr
+    token = server(tmp_path, "token", "--role", "manager", "--label", "maria")
+    assert (token.returncode, len(token.stdout.strip())) == (0, 43)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("token", "--label", "maria"),
+        ("revoke", "--label", "maria"),
+        ("user", "--user", "maria"),
+        ("migrate", "--database", "postgresql://nobody:swordfish@127.0.0.1:1/none"),
+    ],
+)
+def test_a_database_that_is_not_there_is_told_and_no_bug(tmp_path: Path, words: tuple[str, ...]) -> None:
+    told = server(tmp_path, *words)
+    assert told.returncode == 64
+    assert "cannot be used" in told.stderr
+    assert "pilotext server migrate" in told.stderr
+    assert "swordfish" not in told.stderr
+    assert "bug" not in told.stderr
