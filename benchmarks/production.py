@@ -23,7 +23,7 @@ from benchmarks.http import Connection
 from benchmarks.rows import fill, task_document
 from benchmarks.wsgi import carried, carriers
 from fixtures.servers.postgres import serving_postgres
-from tests.support.pilotext_server import ProductionServer
+from tests.support.pilotext_server import ProductionServer, serving
 
 PARTS = ("lives", "heartbeats", "define", "growth")
 LISTS = {
@@ -83,20 +83,13 @@ def _server(kind: str, where: Path | None) -> Iterator[ProductionServer]:
     with tempfile.TemporaryDirectory(prefix="pilotext-benchmark-", dir=where) as name:
         environment = {"PILOTEXT_LOG_LEVEL": "WARNING"}
         if kind == "sqlite":
-            yield from _serving(ProductionServer(Path(name), environment=environment))
+            with serving(ProductionServer(Path(name), environment=environment)) as server:
+                yield server
             return
         with serving_postgres(durable=True, options=["max_connections=200"]) as database:
             environment["DATABASE_URL"] = database.url()
-            yield from _serving(ProductionServer(Path(name), environment=environment))
-
-
-def _serving(server: ProductionServer) -> Iterator[ProductionServer]:
-    try:
-        server.start()
-        server.wait_until_ready()
-        yield server
-    finally:
-        server.stop()
+            with serving(ProductionServer(Path(name), environment=environment)) as server:
+                yield server
 
 
 def _lives(kind: str, server: ProductionServer, options: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pilotext import __version__
 from pilotext.engines.client import Client, ServerError
+from pilotext.engines.folders import folder_of, remove_abandoned
 from pilotext.engines.runner import Runner
 from pilotext.engines.spool import Spool
 from pilotext.messages import AgentHello, LeasedJob
@@ -63,6 +64,8 @@ class Agent:
     def run(self) -> int:
         """Work until the end; returns the number of jobs done."""
         self.settings.folder.mkdir(parents=True, exist_ok=True)
+        if not self.settings.keep:
+            remove_abandoned(self.settings.folder)
         client = self._client()
         agent = self._register(client)
         if agent is None:
@@ -170,7 +173,7 @@ class Agent:
             self.jobs -= 1
 
     def _work(self, client: Client, lease: LeasedJob, asked: float) -> None:
-        folder = self.settings.folder / f"attempt-{lease.attempt}"
+        folder = folder_of(lease.attempt, self.settings.folder)
         runner = Runner(lease, folder, asked)
         with self._lock:
             self._busy += 1

@@ -18,6 +18,7 @@ from pilotext import __version__
 from pilotext.codes import Exit
 from pilotext.decode import from_json
 from pilotext.engines.client import Client, ServerError
+from pilotext.engines.folders import held
 from pilotext.errors import FieldError
 from pilotext.messages import Heartbeat, LeasedJob
 from pilotext.model import JobIdentity, Report, Verdict
@@ -50,18 +51,21 @@ class Runner:
 
     def run(self, client: Client) -> Report:
         """Run the job to its end and return its final report, whatever has become of its process."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._process = self._start()
+        with held(self.folder) as holding:
+            self._process = self._start(holding)
+            return self._watched(client, self._process)
+
+    def _watched(self, client: Client, process: subprocess.Popen[bytes]) -> Report:
         if self._stopped:
-            self._process.terminate()
+            process.terminate()
         due = time.monotonic()
-        while self._process.poll() is None:
+        while process.poll() is None:
             if time.monotonic() >= due:
                 self._beat(client)
                 due = time.monotonic() + self.lease.heartbeat_s
             self._end_if_cut_off(time.monotonic() - self._renewed)
             time.sleep(_TICK_S)
-        return self._report(self._process.returncode)
+        return self._report(process.returncode)
 
     def stop(self) -> None:
         """Tell the job to end; it still reports."""
@@ -69,7 +73,7 @@ class Runner:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, holding: int) -> subprocess.Popen[bytes]:
         job = self.folder / JOB_NAME
         descriptor = os.open(job, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds the attempt's token
         with os.fdopen(descriptor, "wb") as file:
@@ -83,6 +87,7 @@ class Runner:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=(holding,),
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  one system call, nothing that could wait for another thread
             )
 

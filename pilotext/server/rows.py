@@ -11,11 +11,25 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, JSONField, Model, QuerySet
 from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=Model)
+
+_AS_IT_IS = {
+    "TextField",
+    "IntegerField",
+    "BigIntegerField",
+    "BigAutoField",
+    "FloatField",
+    "ForeignKey",
+    "OneToOneField",
+}
+"""Fields of which SQLite takes plain values as they are: preparing them took longer than writing them."""
+
+_PLAIN_VALUES = {str, int, float, type(None)}
 
 _KEY = 2**31 - 7
 """Stands for the id while a statement is made."""
@@ -34,18 +48,17 @@ class ById(Generic[M]):
         self._made: dict[str, _Select[M]] = {}
 
     def get(self, pk: int) -> M | None:
-        made = self._made.get(connection.vendor)
+        db = _database()
+        made = self._made.get(db.vendor)
         if made is None:
             rows = self._rows().order_by().filter(pk=_KEY)
-            made = self._made[connection.vendor] = _Select(
-                rows.select_for_update(of=self._lock) if self._lock else rows
-            )
-        return made.get(pk)
+            made = self._made[db.vendor] = _Select(rows.select_for_update(of=self._lock) if self._lock else rows, db)
+        return made.get(pk, db)
 
 
 class _Select(Generic[M]):
-    def __init__(self, rows: QuerySet[M]) -> None:
-        compiler = rows.query.get_compiler(connection=connection)
+    def __init__(self, rows: QuerySet[M], db: BaseDatabaseWrapper) -> None:
+        compiler = rows.query.get_compiler(connection=db)
         self._sql, self._parameters = compiler.as_sql()
         assert self._parameters.count(_KEY) == 1, "the id must be told from all other values of the query"
         klass = compiler.klass_info
@@ -60,13 +73,13 @@ class _Select(Generic[M]):
             (index, _faster(each), expression) for index, (all_, expression) in converters.items() for each in all_
         ]
 
-    def get(self, pk: int) -> M | None:
-        found = _execute(self._sql, [pk if value == _KEY else value for value in self._parameters]).fetchone()
+    def get(self, pk: int, db: BaseDatabaseWrapper) -> M | None:
+        found = _execute(db, self._sql, [pk if value == _KEY else value for value in self._parameters]).fetchone()
         if found is None:
             return None
         row = list(found)
         for index, convert, expression in self._converters:
-            row[index] = convert(row[index], expression, connection)
+            row[index] = convert(row[index], expression, db)
         made = self._model.from_db("default", self._names, row[self._first : self._last])
         for populator in self._related:
             populator.populate(row, made)
@@ -75,36 +88,44 @@ class _Select(Generic[M]):
 
 def insert(model: type[M], /, **values: Any) -> int:
     """Insert a row, other fields with their defaults; returns its id, or 0 for a model whose key is another row's."""
-    statement = _insert_statement(model, tuple(values), connection.vendor)
-    done = _execute(statement.sql, statement.row(values))
+    db = _database()
+    statement = _insert_statement(model, tuple(values), db.vendor)
+    done = _execute(db, statement.sql, statement.row(values, db))
     return int(done.fetchone()[0]) if statement.returns else 0
 
 
 def insert_rows(model: type[M], rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows that all give the same fields, other fields with their defaults."""
     if rows:
-        statement = _insert_statement(model, tuple(rows[0]), connection.vendor)
+        db = _database()
+        statement = _insert_statement(model, tuple(rows[0]), db.vendor)
         places = ", ".join([statement.places] * len(rows))
-        _execute(f"{statement.head} {places}", [value for row in rows for value in statement.row(row)])
+        _execute(db, f"{statement.head} {places}", [value for row in rows for value in statement.row(row, db)])
 
 
 def change(model: type[M], pk: int, was: Mapping[str, Any], /, **values: Any) -> bool:
     """Change fields of the row with this id, if those of `was` are still as they were; returns whether they were."""
-    made = _update_statement(model, tuple(was), tuple(values), connection.vendor)
-    prepared = [_prepared(field, value) for field, value in zip(made.changed, values.values(), strict=True)]
-    expected = [_prepared(field, value) for field, value in zip(made.expected, was.values(), strict=True)]
-    return bool(_execute(made.sql, [*prepared, pk, *expected]).rowcount)
+    db = _database()
+    made = _update_statement(model, tuple(was), tuple(values), db.vendor)
+    prepared = [prepared(value, db) for prepared, value in zip(made.changed, values.values(), strict=True)]
+    expected = [prepared(value, db) for prepared, value in zip(made.expected, was.values(), strict=True)]
+    return bool(_execute(db, made.sql, [*prepared, pk, *expected]).rowcount)
 
 
-def _execute(sql: str, parameters: Sequence[Any]) -> Any:
+def _database() -> BaseDatabaseWrapper:
+    """This thread's own; `django.db.connection` would look for it again at each of its attributes."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def _execute(db: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> Any:
     """A cursor that has executed it. Django's own ones for SQLite write every statement anew, with `?` for `%s`."""
-    if connection.vendor != "sqlite":
-        cursor = connection.cursor()
+    if db.vendor != "sqlite":
+        cursor = db.cursor()
         cursor.execute(sql, parameters)
         return cursor
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        return connection.connection.execute(_for_sqlite(sql), parameters)
+    db.ensure_connection()
+    with db.wrap_database_errors:
+        return db.connection.execute(_for_sqlite(sql), parameters)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -118,30 +139,35 @@ class _Insert:
         self.returns = not key.is_relation
         fields = [field for field in model._meta.concrete_fields if not (field.primary_key and self.returns)]
         assert set(names) <= {field.attname for field in fields}, names
-        quote = connection.ops.quote_name
+        db = _database()
+        quote = db.ops.quote_name
         columns = ", ".join(quote(str(field.column)) for field in fields)
         self.places = f"({', '.join(['%s'] * len(fields))})"
         self.head = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES"
         self.sql = f"{self.head} {self.places}" + (f" RETURNING {quote(str(key.column))}" if self.returns else "")
         self._plan = [
-            (field, field.attname, field.attname in names or _varies(field), _default(field)) for field in fields
+            (_preparing(field), field, field.attname in names or _varies(field), _default(field, db))
+            for field in fields
         ]
 
-    def row(self, values: Mapping[str, Any]) -> list[Any]:
+    def row(self, values: Mapping[str, Any], db: BaseDatabaseWrapper) -> list[Any]:
         return [
-            _prepared(field, values[name] if name in values else field.get_default()) if varies else constant
-            for field, name, varies, constant in self._plan
+            prepared(values[field.attname] if field.attname in values else field.get_default(), db)
+            if varies
+            else constant
+            for prepared, field, varies, constant in self._plan
         ]
 
 
 class _Update:
     def __init__(self, model: type[Model], was: tuple[str, ...], names: tuple[str, ...]) -> None:
         by_name = {field.attname: field for field in model._meta.concrete_fields}
-        self.changed = [by_name[name] for name in names]
-        self.expected = [by_name[name] for name in was]
-        quote = connection.ops.quote_name
-        set_ = ", ".join(f"{quote(str(field.column))} = %s" for field in self.changed)
-        where = " AND ".join(f"{quote(str(field.column))} = %s" for field in (model._meta.pk, *self.expected))
+        self.changed = [_preparing(by_name[name]) for name in names]
+        self.expected = [_preparing(by_name[name]) for name in was]
+        quote = _database().ops.quote_name
+        column = {name: quote(str(field.column)) for name, field in by_name.items()}
+        set_ = ", ".join(f"{column[name]} = %s" for name in names)
+        where = " AND ".join(f"{column[name]} = %s" for name in (model._meta.pk.attname, *was))
         self.sql = f"UPDATE {quote(model._meta.db_table)} SET {set_} WHERE {where}"  # noqa: S608  names of our own
 
 
@@ -155,8 +181,17 @@ def _update_statement(model: type[Model], was: tuple[str, ...], names: tuple[str
     return _Update(model, was, names)
 
 
-def _prepared(field: Field[Any, Any], value: Any) -> Any:
-    return field.get_db_prep_save(value, connection)
+def _preparing(field: Field[Any, Any]) -> Callable[[Any, BaseDatabaseWrapper], Any]:
+    """What makes a value of this field one that the database takes."""
+
+    def prepared(value: Any, db: BaseDatabaseWrapper) -> Any:
+        return field.get_db_prep_save(value, db)
+
+    def prepared_if_need_be(value: Any, db: BaseDatabaseWrapper) -> Any:
+        return value if type(value) in _PLAIN_VALUES else field.get_db_prep_save(value, db)
+
+    plain = _database().vendor == "sqlite" and field.get_internal_type() in _AS_IT_IS
+    return prepared_if_need_be if plain else prepared
 
 
 def _faster(converter: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,5 +209,5 @@ def _varies(field: Field[Any, Any]) -> bool:
     return callable(field.default) and field.default not in (dict, list)
 
 
-def _default(field: Field[Any, Any]) -> Any:
-    return None if _varies(field) else _prepared(field, field.get_default())
+def _default(field: Field[Any, Any], db: BaseDatabaseWrapper) -> Any:
+    return None if _varies(field) else field.get_db_prep_save(field.get_default(), db)

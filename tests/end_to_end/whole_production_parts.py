@@ -17,7 +17,7 @@ from tests.end_to_end.whole_production_faults import CORAL, HADD, PHAST, SETUP, 
 from tests.server.conftest import use
 from tests.support.jobs import PAYLOADS
 from tests.support.pilot import installed_release
-from tests.support.pilotext_server import ProductionServer, free_port
+from tests.support.pilotext_server import ProductionServer, free_port, serving
 
 from django.db import connection  # isort: skip  needs the boot of tests.server.conftest
 
@@ -82,7 +82,7 @@ def producing(folder: Path, open_folder: Path, scale: Scale, agent_module: str =
         if scale.database == "postgresql":
             postgres = stack.enter_context(serving_postgres(options=["max_connections=200"]))
         tape, eos = stack.enter_context(_storing(open_folder))
-        server = stack.enter_context(_serving(folder, postgres))
+        server = stack.enter_context(serving(_described(folder, postgres)))
         use(server.env["DATABASE_URL"])
         stack.callback(connection.close)
         production = Production(server, tape, eos, scale, agent_module, postgres)
@@ -101,15 +101,8 @@ def _storing(folder: Path) -> Iterator[tuple[TapeServer, XrdServer]]:
         yield tape, eos
 
 
-@contextmanager
-def _serving(folder: Path, postgres: PostgresServer | None) -> Iterator[ProductionServer]:
+def _described(folder: Path, postgres: PostgresServer | None) -> ProductionServer:
     port = free_port()
     given = {"PILOTEXT_TRF_URL": installed_release().transformation(f"http://127.0.0.1:{port}/trf")}
     database = {"DATABASE_URL": postgres.url()} if postgres else {}
-    server = ProductionServer(folder, port=port, environment=given | database)
-    try:
-        server.start()
-        server.wait_until_ready()
-        yield server
-    finally:
-        server.stop()
+    return ProductionServer(folder, port=port, environment=given | database)

@@ -93,6 +93,9 @@ def test_a_killed_agent_leaves_no_job_behind_and_the_job_is_done_by_another(serv
     client = server.client("viewer")
     (job,) = jobs(server)
     wait_for(lambda: jobs(server)[0].state == "finished", server)
+    assert list((server.folder / "agent").glob("attempt-*"))
+    assert server.agent("--site", SITE, "--idle", "0.1").wait(WITHIN_S) == 0  # in the folder of the killed one
+    assert not list((server.folder / "agent").glob("attempt-*"))
     page = client.get(f"/api/v1/jobs/{job.job}", JobPage)
     assert [(each.state, each.agent) for each in page.attempts] == [("lost", "agent"), ("finished", "another")]
 

@@ -122,7 +122,13 @@ def _alone_on(host: str) -> list[str]:
 @contextmanager
 def production_server(folder: Path, **environment: str) -> Iterator[ProductionServer]:
     """A whole server that answers."""
-    server = ProductionServer(folder, environment=environment)
+    with serving(ProductionServer(folder, environment=environment)) as server:
+        yield server
+
+
+@contextmanager
+def serving(server: ProductionServer) -> Iterator[ProductionServer]:
+    """The same for one that was described before."""
     try:
         server.start()
         server.wait_until_ready()

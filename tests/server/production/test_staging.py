@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
+from django.db import connection
 from msgspec.structs import replace
 
 from pilotext.errors import OfflineError, TransientError
@@ -12,7 +14,7 @@ from pilotext.profile.records import Staging
 from pilotext.server.database import transact
 from pilotext.server.production.decisions import move_job, move_task
 from pilotext.server.production.machines import recall, staging
-from pilotext.server.production.models import Job, StagedFile, Task
+from pilotext.server.production.models import Experiment, Job, StagedFile, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.storage.memory import MemoryStorage
@@ -271,3 +273,38 @@ def test_a_site_without_staging_gets_its_jobs_at_once(storage: MemoryStorage) ->
     assert states() == ["ready"]
     on_tape(storage, {1: 1}, name="t2", staging=None, sites=[SITE])
     assert sorted(states()) == ["defined", "ready"]
+
+
+@pytest.mark.usefixtures("limit")
+def test_a_file_that_a_job_wants_at_this_moment_is_not_given_back(storage: MemoryStorage) -> None:
+    on_tape(storage, {1: 1})
+    staging.plan_staging()
+    StagedFile.objects.update(state="online", online=now())
+    Job.objects.update(state="defined")
+    planned, may_end = threading.Event(), threading.Event()
+
+    def plan() -> None:
+        def work() -> None:
+            staging._plan_some(Experiment.objects.get(name="COMPASS"), Staging())
+            planned.set()
+            assert may_end.wait(60)
+
+        transact(work)
+        connection.close()
+
+    def give_back() -> None:
+        released.extend(transact(lambda: recall._released(ids)))
+        connection.close()
+
+    ids, released = list(StagedFile.objects.values_list("pk", flat=True)), list[int]()
+    planning, giving_back = threading.Thread(target=plan), threading.Thread(target=give_back)
+    planning.start()
+    assert planned.wait(60)
+    giving_back.start()
+    giving_back.join(0.5)  # it waits for the other one, or has overlooked it by now
+    may_end.set()
+    planning.join()
+    giving_back.join()
+    assert released == []
+    assert StagedFile.objects.get().state == "online"
+    assert states() == ["ready"]

@@ -130,9 +130,10 @@ def _give_back(files: list[StagedFile], mover: Mover, limits: Staging) -> int:  
 
 
 def _released(ids: list[int]) -> list[int]:
-    held = list(StagedFile.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))
-    rows = StagedFile.objects.filter(staging.unneeded(), pk__in=held)  # looked at again: a job may want it since
-    still = list(rows.values_list("pk", flat=True))
+    locked = StagedFile.objects.filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
+    mine = [file.pk for file in locked]
+    # Looked at again, after whoever had them locked: a job may want it since.
+    still = list(StagedFile.objects.filter(staging.unneeded(), pk__in=mine).values_list("pk", flat=True))
     found = StagedFile.objects.filter(pk__in=still)
     reason = Reason(_WHO, "no job needs it on disk any more")
     return advance(STAGED_FILE, found, "released", reason, online=None, busy_until=0.0)

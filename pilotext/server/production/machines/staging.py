@@ -72,8 +72,7 @@ def _want(job: Job) -> int:
         rows = Job.objects.filter(pk=job.pk)
         return len(advance(JOB, rows, "manual", Reason(_WHO, str(error)), diag=str(error)))
     limits = profile_of(job.task.experiment.name).staging
-    # Locked: else it could come, or be given back, before anybody sees that this job wants it.
-    file, new = StagedFile.objects.select_for_update(of=("self",)).get_or_create(
+    file, new = StagedFile.objects.select_for_update(of=("self",)).get_or_create(  # nobody gives it back meanwhile
         url=url,
         defaults={
             "experiment_id": job.task.experiment_id,
