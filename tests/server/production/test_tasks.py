@@ -12,6 +12,7 @@ from pilotext.server.production.leases import expire_leases, heartbeat
 from pilotext.server.production.machines import task as machine
 from pilotext.server.production.machines.task import end_cancelled, finish_tasks, take_up_again
 from pilotext.server.production.models import Attempt, Evidence, Job, Product, Task
+from pilotext.server.production.refusal import RefusalError
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do, do_all, product, storage, submit_runs
 from tests.server.support import WHY, events, fail, lease, leased, raw, submit, succeed, the_job
@@ -105,6 +106,32 @@ def test_a_task_that_is_cancelled_again_before_its_jobs_are_there_forgets_none()
     take_up_again()
     assert finish_tasks() == 0
     assert (state(), set(states())) == ("running", {"ready"})
+
+
+def test_a_cancelled_task_that_nobody_had_started_is_not_started_by_resuming_it() -> None:
+    submit(start=False)
+    decide("cancel")
+    end_cancelled()
+    decide("resume")
+    take_up_again()
+    assert (state(), states()) == ("ready", ["ready"])
+    assert take_up_again() == 0
+    assert decide("start")
+    assert state() == "running"
+
+
+def test_a_job_is_not_sent_again_while_the_others_of_its_task_are_being_cancelled() -> None:
+    """Else the task would run again, with those that the cycle had not come to."""
+    submit([raw(1, 1), raw(1, 2)])
+    given = leased()
+    fail(given, "crash", "fail")
+    decide("cancel")
+    assert given.job.job is not None
+    with pytest.raises(RefusalError, match="is just being cancelled"):
+        decide_on(given.job.job, "resend")
+    end_cancelled()
+    assert decide_on(given.job.job, "resend") == [given.job.job]
+    assert (state(), states()) == ("running", ["ready", "cancelled"])
 
 
 def test_a_task_without_anything_left_is_done_again() -> None:

@@ -22,6 +22,11 @@ def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
         "pk", "task__state", "task__name"
     ):
         found[pk] = f"its task {task} is {state}"
+    # The task would run again, and with it whatever the cycle has not cancelled so far.
+    left = Job.objects.filter(task=OuterRef("task"), state__in=JOB.sources("cancelled")).exclude(state="failed")
+    ending = jobs.filter(Exists(left), task__state="cancelled")
+    for pk, task in ending.values_list("pk", "task__name"):
+        found[pk] = f"its task {task} is just being cancelled; ask again in a moment"
     for pk in jobs.filter(group__state="dissolved").values_list("pk", flat=True):
         found[pk] = "it is of an earlier merge of its run, which was merged anew since"
     return found | _cleaned(jobs)

@@ -84,4 +84,6 @@ def _take_up_some(task: int) -> int:
     if moved := resend_jobs(Job.objects.filter(pk__in=ids), reason):
         return len(moved)
     advance(TASK, mine, "ready", Reason("cycle", "the jobs that were cancelled with it are there again"))
+    if not told.filter(after="running").exists():  # nobody has started it so far
+        return 1
     return len(advance(TASK, Task.objects.filter(pk=task), "running", reason))
