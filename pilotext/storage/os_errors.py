@@ -28,6 +28,9 @@ BY_ERRNO: dict[int, type[StorageError]] = {
         (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ENOTCONN, errno.EHOSTDOWN),
         TransientError,
     ),
+    # A connection that was refused or broke.
+    **dict.fromkeys((errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE), TransientError),
+    **dict.fromkeys((errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH), TransientError),
 }
 
 

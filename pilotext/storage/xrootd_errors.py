@@ -31,8 +31,12 @@ BY_CLIENT_CODE: dict[int, type[StorageError]] = {
     204: CredentialError,  # no protocols left to try
     304: NotFoundError,
     **dict.fromkeys((103, 206), StalledError),  # socket timeout, operation expired
-    # no replica left, name not resolved, sockets and connections, handshake, session, thresholds, redirections
-    **dict.fromkeys((16, 101, 102, 104, 105, 107, 108, 109, 202, 208, 301, 303, 306), TransientError),
+    # no replica left, name not resolved, sockets and connections, TLS, handshake, login, thresholds, redirections
+    **dict.fromkeys(
+        (16, 101, 102, 104, 105, 106, 107, 108, 109, 110, 202, 203, 208, 301, 302, 303, 306), TransientError
+    ),
+    # to be tried again, a file whose connection broke under it, half a pipeline, messages cut short, broken off
+    **dict.fromkeys((1, 3, 17, 201, 207, 307), TransientError),
 }
 
 BY_SERVER_CODE: dict[int, type[StorageError]] = {

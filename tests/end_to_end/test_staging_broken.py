@@ -103,7 +103,7 @@ def test_a_server_killed_in_mid_transfer_fails_the_job(
     job: CopyJob, server: XrdServer, relay: Relay, phase: str
 ) -> None:
     report = run_hurt(job, relay, phase, lambda: server.kill(signal.SIGKILL))
-    assert outcome(report) in (UNREACHABLE[phase], STALLED[phase])
+    assert outcome(report) in (UNREACHABLE[phase], STALLED[phase]), report.verdict
     assert len(transfers(report)) == 2
     assert_nothing_came_out(job, server)
 

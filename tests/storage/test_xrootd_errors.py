@@ -17,6 +17,10 @@ def status(code: int, errno: int = 0, message: str = "[ERROR] it said no\n") -> 
     ("code", "errno", "text", "fault"),
     [
         (108, 0, "[FATAL] Connection error", "unreachable"),
+        (3, 0, "[ERROR] Invalid operation", "unreachable"),
+        (12, 104, "[ERROR] OS Error: connection reset by peer", "unreachable"),
+        (203, 0, "[FATAL] Login failed", "unreachable"),
+        (207, 0, "[ERROR] Operation interrupted", "unreachable"),
         (103, 0, "[FATAL] Socket timeout", "stalled"),
         (206, 0, "[ERROR] Operation expired", "stalled"),
         (204, 0, "[FATAL] Auth failed: No protocols left to try", "credentials"),
