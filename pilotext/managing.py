@@ -18,7 +18,9 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Time = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
-JobState = Literal["defined", "staging", "ready", "sent", "running", "finished", "manual", "failed", "cancelled"]
+JobState = Literal[
+    "defined", "staging", "ready", "sent", "running", "verifying", "finished", "manual", "failed", "cancelled"
+]
 
 
 class JobFilter(Record, frozen=True):

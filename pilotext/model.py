@@ -95,6 +95,10 @@ FINDINGS = frozenset(
         "wrapper-died",  # what a report says until the job has ended
         "internal-error",
         # What the server finds out when a PanDA pilot ended a job, and no report came.
+        "output-not-published",
+        "output-is-another",
+        "output-not-compared",
+        "report-contradicted",
         "pilot-says-done",
         "pilot-says-failed",
         "pilot-was-ended",

@@ -8,6 +8,8 @@ PILOTEXT_BEHIND_PROXY  1: a proxy of ours says in X-Forwarded-For where requests
 PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 3600)
 PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
 PILOTEXT_REPORT_GRACE_S  seconds that a report may come after its pilot's last word (default: 60)
+PILOTEXT_VERIFY_OUTPUTS  no: reported successes are believed without comparing their published files, for servers that
+                       cannot reach the storage (default: yes)
 PILOTEXT_LOG_LEVEL     from which level on something stands in the logs: DEBUG, INFO, WARNING, ERROR (default: INFO)
 PILOTEXT_TRF_URL       what PanDA pilots take for the transformation (default: /trf/pilotext-trf of this server)
 """
@@ -24,6 +26,7 @@ PUBLIC_URL = os.environ.get("PILOTEXT_PUBLIC_URL", "http://127.0.0.1:8080").rstr
 LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "3600"))
 PILOT_LEASE_S = float(os.environ.get("PILOTEXT_PILOT_LEASE_S", "7200"))  # a pilot is heard of every half hour
 REPORT_GRACE_S = float(os.environ.get("PILOTEXT_REPORT_GRACE_S", "60"))
+VERIFY_OUTPUTS = os.environ.get("PILOTEXT_VERIFY_OUTPUTS", "yes") != "no"
 TRF_URL = os.environ.get("PILOTEXT_TRF_URL") or f"{PUBLIC_URL}/trf/pilotext-trf"
 _SECURE = PUBLIC_URL.startswith("https:")
 

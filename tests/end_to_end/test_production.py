@@ -113,6 +113,7 @@ def test_a_task_ends_by_itself_with_all_its_jobs_done(server: ProductionServer, 
     page = viewer.get(f"/api/v1/jobs/{failed_once.job}", JobPage)
     assert page.job.chunk == 12
     assert [(each.state, each.cause) for each in page.attempts] == [("failed", "memory"), ("finished", "")]
-    assert [event.after for event in page.events] == ["sent", "running", "ready", "sent", "running", "finished"]
+    states = ["sent", "running", "ready", "sent", "running", "verifying", "finished"]
+    assert [event.after for event in page.events] == states
     assert not list((server.folder / "agent").glob("attempt-*")), "the agent cleans up after itself"
     assert not list((server.folder / "agent/spool").glob("*"))

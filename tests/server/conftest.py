@@ -15,6 +15,7 @@ from pilotext.server.database import database_settings
 boot()
 
 from django.db import connection, connections  # noqa: E402  needs boot
+from django.test import override_settings  # noqa: E402
 
 from pilotext.server.api import auth  # noqa: E402
 
@@ -67,6 +68,21 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
     auth.forget()
     yield url
     connection.close()
+
+
+@pytest.fixture(autouse=True)
+def believing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The reports of most tests here are made up, and no file stands behind them: the server takes them as true.
+
+    A test that uses the fixture `comparing` has the server compare the files first, as it does in a production.
+    """
+    with override_settings(VERIFY_OUTPUTS="comparing" in request.fixturenames):
+        yield
+
+
+@pytest.fixture
+def comparing() -> None:
+    """Have the server compare published files; see `believing`."""
 
 
 def use(url: str) -> None:

@@ -14,7 +14,7 @@ from pilotext.server.production.policy import Decision, Fault, History, decide
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import FAILED_ATTEMPT, JOB
 
-HELD = ("sent", "running", "ready")
+HELD = ("sent", "running", "verifying", "ready")
 """States of a job whose attempt decides what becomes of it."""
 
 _chance = random.SystemRandom()

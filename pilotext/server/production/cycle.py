@@ -27,6 +27,7 @@ from pilotext.server.production.machines.merging import dissolve_merges, finish_
 from pilotext.server.production.machines.recall import ask_for_files, give_back_files, look_at_files, poll_files
 from pilotext.server.production.machines.staging import plan_staging
 from pilotext.server.production.machines.task import end_cancelled, finish_tasks, take_up_again
+from pilotext.server.production.machines.verification import verify_outputs
 
 log = logging.getLogger("pilotext.cycle")
 
@@ -55,6 +56,7 @@ STEPS: tuple[Step, ...] = (
     Step("poll", poll_files, lane="tape"),
     Step("look", look_at_files, every_s=60.0, lane="tape"),
     Step("give back", give_back_files, every_s=5.0, lane="tape"),
+    Step("verify", verify_outputs, lane="verification"),
     Step("dissolve", dissolve_merges),
     Step("merge", start_merges),
     Step("merged", finish_merges),

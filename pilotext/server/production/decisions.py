@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 
 from pilotext.decode import from_json, nearest
 from pilotext.model import Report
+from pilotext.server.production.acceptance import NOT_PUBLISHED, outputs_of
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.expanded import expand
-from pilotext.server.production.intake import outputs_of
 from pilotext.server.production.machines.job import cancel_jobs, hold_tasks
 from pilotext.server.production.machines.resend import ENDED, hindrances, merge_with, resend_jobs
 from pilotext.server.production.models import Breaker, Job, Output, Product, Site, Task
@@ -115,7 +115,7 @@ def _unacceptable(job: Job) -> str:
 
 def _published(job: Job) -> list[dict[str, Any]]:
     last = job.tries.filter(number=job.attempts, evidence__late=False).select_related("evidence").first()
-    if last is None:
+    if last is None or last.rule in NOT_PUBLISHED:
         return []
     report = from_json(last.evidence.report, Report)
     expected = {output.name: output for output in expand(job.task, job, last.number).outputs}

@@ -60,7 +60,7 @@ class PilotSaid(Record, frozen=True):
 
 def verdict_without_report(said: PilotSaid, experiment: str) -> Verdict:
     """What to make of a pilot's last word when no report came; never a success, since nothing proves one."""
-    rules = _rules_of(experiment)
+    rules = rules_of(experiment)
     told = said.error_diag or said.pilot_diag
     rule = _rule_told(said, rules)
     if rule is None:
@@ -101,7 +101,8 @@ def _finding(said: PilotSaid) -> str:
 
 
 @functools.cache
-def _rules_of(experiment: str) -> RuleSet:
+def rules_of(experiment: str) -> RuleSet:
+    """The rules of an experiment, loaded once in this process."""
     return load_rules(experiment)
 
 

@@ -14,7 +14,7 @@ from pilotext.messages import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, record
 from pilotext.server.production.leases import renew
-from pilotext.server.production.models import Attempt, Evidence
+from pilotext.server.production.models import Attempt, Evidence, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.pilot_verdict import PilotSaid
 from pilotext.server.production.refusal import RefusalError
@@ -38,7 +38,7 @@ def hear(attempt_id: int, pilot: str, beat: Heartbeat) -> str:
 
 def _hear(attempt_id: int, pilot: str, beat: Heartbeat) -> str:
     attempt = pilots_attempt(attempt_id, pilot)
-    if attempt.state in ("finished", "failed"):
+    if attempt.state in ("verifying", "finished", "failed"):
         return ""  # its report was here before the pilot had seen the end
     answer = renew(attempt, beat)
     return answer.why if answer.command == "stop" else ""
@@ -59,6 +59,8 @@ def _hear_last(attempt_id: int, pilot: str, said: PilotSaid) -> None:
     if not reported and attempt.state in ACTIVE_ATTEMPT:
         changes["lease_until"] = min(attempt.lease_until, at + REPORT_GRACE_S)
     Attempt.objects.filter(pk=attempt.pk).update(**changes)
+    if reported:
+        Verification.objects.filter(pk=attempt.pk).update(busy_until=0.0)  # it was waited for
     words = f"the pilot says {said.state} {said.pilot_code or ''}".rstrip()
     why = f"{words}; {'its report is here' if reported else 'its report is waited for'}"
     record(ATTEMPT.name, attempt.state, Reason(pilot, why), [(attempt.pk, attempt.state, attempt.task_id)], at)

@@ -35,7 +35,7 @@ TASK = Machine(
     },
 )
 
-_AFTER_AN_ATTEMPT = ("finished", "ready", "defined", "manual", "failed", "cancelled")
+_AFTER_AN_ATTEMPT = ("verifying", "finished", "ready", "defined", "manual", "failed", "cancelled")
 
 JOB = Machine(
     "job",
@@ -43,9 +43,11 @@ JOB = Machine(
         "defined": ("staging", "ready", "manual", "cancelled"),  # its input has to be brought to disk
         "staging": ("ready", "defined", "manual", "cancelled"),
         # May be given out after `not_before`; running again when a lost attempt is heard of before that.
-        "ready": ("sent", "running", "defined", "finished", "failed", "manual", "cancelled"),
+        "ready": ("sent", "running", "verifying", "defined", "finished", "failed", "manual", "cancelled"),
         "sent": ("running", *_AFTER_AN_ATTEMPT),  # leased to an agent or a pilot
         "running": _AFTER_AN_ATTEMPT,
+        # A success was reported; the server compares the published files before it believes that.
+        "verifying": ("finished", "ready", "defined", "manual", "failed", "cancelled"),
         "finished": ("ready", "defined", "manual"),
         "manual": ("ready", "defined", "finished", "failed", "cancelled"),  # somebody has to decide
         "failed": ("ready", "defined", "finished", "cancelled"),
@@ -56,9 +58,10 @@ JOB = Machine(
 ATTEMPT = Machine(
     "attempt",
     {
-        "leased": ("running", "finished", "failed", "lost", "cancelled"),
-        "running": ("finished", "failed", "lost", "cancelled"),
-        "lost": ("running", "finished", "failed", "cancelled"),  # heard of again before somebody else had the job
+        "leased": ("running", "verifying", "finished", "failed", "lost", "cancelled"),
+        "running": ("verifying", "finished", "failed", "lost", "cancelled"),
+        "verifying": ("finished", "failed", "cancelled"),  # it reported a success, see `JOB`
+        "lost": ("running", "verifying", "finished", "failed", "cancelled"),  # heard of before another had it
         "finished": (),
         "failed": (),
         "cancelled": (),

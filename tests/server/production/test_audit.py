@@ -98,7 +98,7 @@ def test_states_are_changed_in_one_place_only() -> None:
         if _sets_state(node)
     )
     files = {
-        "intake.py": 1,
+        "acceptance.py": 1,
         "decisions.py": 1,
         "machines/resend.py": 1,
         "machines/merging.py": 1,

@@ -130,7 +130,8 @@ def _open(row: Breaker, rule: BreakerRule, why: str, at: float, *, trips: int) -
 
 
 def _settle(experiment: Experiment, profile: Profile) -> int:
-    over = Breaker.objects.filter(experiment=experiment, state="probing").exclude(probe__state__in=ACTIVE_ATTEMPT)
+    not_ended = (*ACTIVE_ATTEMPT, "verifying")
+    over = Breaker.objects.filter(experiment=experiment, state="probing").exclude(probe__state__in=not_ended)
     gone = Breaker.objects.filter(experiment=experiment, state="open").exclude(rule__in=list(profile.breakers))
     rows = [*over.select_related("probe"), *gone.select_related("probe")]
     return sum(transact(lambda row=row: _settle_one(row, profile.breakers.get(row.rule))) for row in rows)  # type: ignore[misc]

@@ -19,7 +19,7 @@ from pilotext.server.production.states import JOB, STAGED_FILE
 
 AT_ONCE = 500
 
-NEEDS = ("staging", "ready", "sent", "running")
+NEEDS = ("staging", "ready", "sent", "running", "verifying")
 """Jobs in these states need their file on disk, or on its way there."""
 
 _WHO = "staging"

@@ -13,7 +13,7 @@ from pilotext.server.production.machines.resend import resend_jobs
 from pilotext.server.production.models import Event, Job, Product, Task
 from pilotext.server.production.states import TASK
 
-OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "manual")
+OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "verifying", "manual")
 OPEN_PRODUCT = ("waiting", "merging", "merged", "checked", "copying", "manual")
 
 AT_ONCE = 2000

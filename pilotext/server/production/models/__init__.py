@@ -4,7 +4,7 @@ What cannot be is refused by the database itself: states that no machine has, tw
 input twice in a task, an output in two merges. Writes go through `pilotext.server.production.advance`.
 """
 
-from pilotext.server.production.models.attempt import Attempt, Evidence, Output, Signature
+from pilotext.server.production.models.attempt import Attempt, Evidence, Output, Signature, Verification
 from pilotext.server.production.models.audit import Event
 from pilotext.server.production.models.breaker import Breaker
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
@@ -28,4 +28,5 @@ __all__ = [
     "StagedFile",
     "Task",
     "Token",
+    "Verification",
 ]

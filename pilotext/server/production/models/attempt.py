@@ -105,6 +105,20 @@ class Evidence(models.Model):
     """It came after its lease had expired and somebody else had the job; it was kept and not acted on."""
 
 
+class Verification(models.Model):
+    """A reported success whose published files the server has not compared yet; the row goes when it has.
+
+    `busy_until` is the next time: later than now while a cycle works at it, the pilot's last word is waited for, or a
+    storage server is away.
+    """
+
+    attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="verification")
+    since = models.FloatField(default=now)
+    busy_until = models.FloatField(default=0.0)
+    tries = models.IntegerField(default=0)
+    finding = models.TextField(default="")
+
+
 class Output(models.Model):
     """A file that a successful attempt published."""
 
