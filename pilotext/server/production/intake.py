@@ -20,7 +20,7 @@ from pilotext.model import Report
 from pilotext.redact import shortened
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance_one, record
-from pilotext.server.production.consequence import follow_failure
+from pilotext.server.production.consequence import HELD, follow_failure
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.leases import attempt_of
 from pilotext.server.production.legible import read_report
@@ -120,7 +120,9 @@ def _for_tables(report: Report) -> Report:
 def _too_late(attempt: Attempt, report: Report) -> ReportAnswer:
     said, now_is = report.verdict.verdict, attempt.job.state
     why = f"attempt {attempt.number} reports {said} while the job is {now_is}: kept, not acted on"
-    record(ATTEMPT.name, attempt.state, Reason("intake", why), [(attempt.pk, attempt.state, attempt.task_id)])
+    record(
+        ATTEMPT.name, attempt.state, Reason("intake", why, "attempt"), [(attempt.pk, attempt.state, attempt.task_id)]
+    )
     return ReportAnswer(False, why)
 
 
@@ -130,8 +132,9 @@ def _end(attempt: Attempt, state: str, report: Report, why: str) -> None:
     advance_one(
         ATTEMPT,
         attempt,
+        (*ACTIVE_ATTEMPT, "lost"),
         state,
-        Reason("intake", why),
+        Reason("intake", why, "attempt"),
         ended=now(),
         phase=report.phase,
         node=attempt.node or report.host,  # as it is called where it asks for jobs: a pilot may have other names for it
@@ -153,7 +156,9 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
     except UsageError as error:
         _end(attempt, "finished", report, "success")
         why = f"attempt {attempt.number} succeeded; its profile cannot say what it should have published: {error}"
-        advance_one(JOB, attempt.job, "manual", Reason("intake", why), diag=shortened(why, LONGEST_DIAG))
+        advance_one(
+            JOB, attempt.job, HELD, "manual", Reason("intake", why, "attempt"), diag=shortened(why, LONGEST_DIAG)
+        )
         return
     if missing := [name for name in expected if name not in {file.name for file in report.outputs}]:
         why = f"a success without {', '.join(missing)}"
@@ -169,8 +174,9 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
     advance_one(
         JOB,
         attempt.job,
+        HELD,
         "finished",
-        Reason("intake", f"attempt {attempt.number} succeeded"),
+        Reason("intake", f"attempt {attempt.number} succeeded", "attempt"),
         events_done=min(sum(done), MOST_EVENTS) if done else None,
         code="",
         cause="",
