@@ -110,7 +110,7 @@ def _access(options: argparse.Namespace) -> None:
     from pilotext.server.production import models, people, tokens  # noqa: PLC0415  needs Django to be set up
     from pilotext.server.production.advance import Reason  # noqa: PLC0415
 
-    by = Reason(f"{getpass.getuser()} at the console", options.why)
+    by = Reason(f"{getpass.getuser()} at the console", options.why, "person")
     if options.part == "user":
         if not options.user or options.role == "agent":
             raise UsageError("a user has a name and a role.", advice="Give --user and --role.")

@@ -20,7 +20,7 @@ from pilotext.server.production.submission.store import store
 
 PARAMETERS = {"production": "prod", "path": "generalprod/", "soft": "soft", "year": 2016}
 SITE = "CERN_COMPASS_PROD"
-WHY = Reason("maria", "I have looked at it")
+WHY = Reason("maria", "I have looked at it", "person")
 
 
 def raw(run: int, chunk: int) -> str:

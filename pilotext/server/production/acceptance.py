@@ -13,12 +13,12 @@ from pilotext.errors import UsageError
 from pilotext.model import Report
 from pilotext.redact import shortened
 from pilotext.server.production.advance import Reason, advance_one
-from pilotext.server.production.consequence import follow_failure
+from pilotext.server.production.consequence import BEFORE_A_REPORT, HELD, follow_failure
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.models import Attempt, Output, Signature, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.pilot_verdict import rules_of
-from pilotext.server.production.states import ATTEMPT, JOB
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.production.storing import File, place
 from pilotext.server.rows import insert, insert_rows
 
@@ -54,7 +54,7 @@ def claim_success(attempt: Attempt, report: Report) -> None:
     except UsageError as error:
         end_attempt(attempt, "finished", report, "success")
         why = f"attempt {attempt.number} succeeded; its profile cannot say what it should have published: {error}"
-        advance_one(JOB, attempt.job, "manual", Reason("intake", why), diag=shortened(why, MAX_DIAG))
+        advance_one(JOB, attempt.job, HELD, "manual", Reason("intake", why, "attempt"), diag=shortened(why, MAX_DIAG))
         return
     if why := _inconsistent(report, expected):
         end_attempt(attempt, "failed", report, why)
@@ -66,7 +66,7 @@ def claim_success(attempt: Attempt, report: Report) -> None:
         return
     why = f"attempt {attempt.number} reports a success; its published files are compared before it is believed"
     end_attempt(attempt, "verifying", report, why)
-    advance_one(JOB, attempt.job, "verifying", Reason("intake", why))
+    advance_one(JOB, attempt.job, BEFORE_A_REPORT, "verifying", Reason("intake", why, "attempt"))
     wait_s = PILOT_WORD_S if attempt.pilot and not attempt.pilot_said else 0.0
     insert(Verification, attempt_id=attempt.pk, busy_until=now() + wait_s if wait_s else 0.0)
 
@@ -81,8 +81,9 @@ def believe(attempt: Attempt, report: Report) -> None:
     advance_one(
         JOB,
         attempt.job,
+        HELD,
         "finished",
-        Reason("intake", f"attempt {attempt.number} succeeded"),
+        Reason("intake", f"attempt {attempt.number} succeeded", "attempt"),
         events_done=min(sum(done), MAX_EVENTS) if done else None,
         code="",
         cause="",
@@ -98,7 +99,7 @@ def refuse(attempt: Attempt, finding: str, text: str) -> None:
     told = {"verdict": "failure", "code": rule.code.label, "code_number": rule.code.number, "rule": rule.id}
     fault = (rule.text.cause, rule.text.action)
     told |= {"cause": fault[0], "action": fault[1], "diag": diag}
-    advance_one(ATTEMPT, attempt, "failed", Reason(_WHO, diag), **told)
+    advance_one(ATTEMPT, attempt, ("verifying",), "failed", Reason(_WHO, diag, "attempt"), **told)
     follow_failure(attempt, fault, diag, code=rule.code.label)
 
 
@@ -115,8 +116,9 @@ def end_attempt(attempt: Attempt, state: str, report: Report, why: str) -> None:
     advance_one(
         ATTEMPT,
         attempt,
+        (*ACTIVE_ATTEMPT, "lost"),
         state,
-        Reason("intake", why),
+        Reason("intake", why, "attempt"),
         ended=now(),
         phase=report.phase,
         node=attempt.node or report.host,  # as it is called where it asks for jobs: a pilot may have other names for it

@@ -84,7 +84,7 @@ def drain_agent(agent: int, reason: Reason) -> list[int]:
     rows = Agent.objects.filter(pk=agent)
     if not rows.exists():
         raise RefusalError("not-found", f"there is no agent {agent}.")
-    return advance(AGENT, rows, "draining", reason)
+    return advance(AGENT, rows, ("active", "gone"), "draining", reason)
 
 
 def _site(name: str) -> Site:

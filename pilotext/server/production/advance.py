@@ -1,8 +1,10 @@
-"""The one way to move anything from a state to another: allowed moves only, each with its line in the audit trail."""
+"""The one way to move anything from a state to another: each move names the states that it may begin in, and is one
+that its machine grants to who makes it; each has its line in the audit trail.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,7 +12,7 @@ from django.db import models, transaction
 
 from pilotext.server.production.models import Attempt, Event, Job, LogArchive, MergeGroup, Product, Task
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import Machine
+from pilotext.server.production.states import Actor, Machine
 from pilotext.server.rows import change, insert_rows
 
 M = TypeVar("M", bound=models.Model)
@@ -30,22 +32,36 @@ _TASK_OF: dict[type[models.Model], str] = {
 
 @dataclass(frozen=True)
 class Reason:
-    """Who moves something, a person or a part of the server, and why."""
+    """Who moves something, and why.
+
+    `who` is a person's name or a part of the server; by `actor` the machines grant their moves.
+    """
 
     who: str
     why: str
+    actor: Actor
 
 
-def advance(machine: Machine, rows: models.QuerySet[M], to: str, reason: Reason, /, **changes: Any) -> list[int]:
-    """Move those of `rows` that may move to the state `to`, with further `changes`; returns their ids.
+def advance(
+    machine: Machine,
+    rows: models.QuerySet[M],
+    sources: Collection[str],
+    to: str,
+    reason: Reason,
+    /,
+    **changes: Any,
+) -> list[int]:
+    """Move those of `rows` that are in one of the states `sources` to the state `to`; returns their ids.
 
-    Done again, it moves nothing: what is there already cannot move there once more. Must be called in a transaction; of
-    two that want the same row, the second sees what the first has made of it.
+    `changes` are further fields. Done again, it moves nothing: no state is reached from itself. Must be called in a
+    transaction; of two that want the same row, the second sees what the first has made of it. Raises MoveError for a
+    move that the machine does not grant to this actor.
     """
+    machine.check(sources, to, reason.actor)
     assert transaction.get_connection().in_atomic_block, "a move and its line in the audit trail belong together"
     model = rows.model
     task = _TASK_OF.get(model)
-    may_move = rows.filter(state__in=machine.sources(to)).select_for_update(of=("self",))
+    may_move = rows.filter(state__in=sources).select_for_update(of=("self",))
     found = list(may_move.values_list("pk", "state", *([task] if task else [])))
     at = now()
     if hasattr(model, "changed"):
@@ -56,14 +72,17 @@ def advance(machine: Machine, rows: models.QuerySet[M], to: str, reason: Reason,
     return [row[0] for row in found]
 
 
-def advance_one(machine: Machine, row: models.Model, to: str, reason: Reason, /, **changes: Any) -> bool:
+def advance_one(
+    machine: Machine, row: models.Model, sources: Collection[str], to: str, reason: Reason, /, **changes: Any
+) -> bool:
     """The same for a row that this transaction has read, which then is what it became.
 
-    Returns False when it may not move, or was moved by somebody else meanwhile.
+    Returns False when it is in none of `sources`, or was moved by somebody else meanwhile.
     """
+    machine.check(sources, to, reason.actor)
     assert transaction.get_connection().in_atomic_block, "a move and its line in the audit trail belong together"
     before: str = getattr(row, "state")  # noqa: B009  the models of all machines have it
-    if to not in machine.moves[before]:
+    if before not in sources:
         return False
     at = now()
     if hasattr(row, "changed"):
@@ -82,7 +101,7 @@ def record(
 ) -> None:
     """Write a line of the audit trail for each row of id, state before, and task."""
     at = now() if at is None else at
-    same = {"at": at, "who": reason.who, "subject": subject, "after": after, "why": reason.why}
+    same = {"at": at, "who": reason.who, "actor": reason.actor, "subject": subject, "after": after, "why": reason.why}
     lines = [{**same, "subject_id": pk, "task": task, "before": before} for pk, before, task in rows]
     for some in _chunks(lines):
         insert_rows(Event, some)

@@ -12,22 +12,31 @@ from pilotext.server.production.models import Attempt, Breaker, Job
 from pilotext.server.production.models.common import now
 from pilotext.server.production.policy import Decision, Fault, History, decide
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import FAILED_ATTEMPT, JOB
+from pilotext.server.production.states import FAILED_ATTEMPT, JOB, Actor
 
-HELD = ("sent", "running", "verifying", "ready")
+BEFORE_A_REPORT = ("sent", "running", "ready")
+"""States of a job whose attempt may still report."""
+
+HELD = (*BEFORE_A_REPORT, "verifying")
 """States of a job whose attempt decides what becomes of it."""
 
 _chance = random.SystemRandom()
 
 
 def follow_failure(
-    attempt: Attempt, fault: Fault, why: str, *, states: tuple[str, ...] = HELD, **changes: object
+    attempt: Attempt,
+    fault: Fault,
+    why: str,
+    *,
+    states: tuple[str, ...] = HELD,
+    actor: Actor = "attempt",
+    **changes: object,
 ) -> Decision | None:
     """Decide on a failed attempt and move its job; in a transaction. None when the job was decided on by somebody else.
 
     `attempt` comes with its job, task, experiment and site. A probe of a breaker is not charged. What an earlier
     decision on the same attempt charged is not charged twice. One that was told to stop says nothing about its job,
-    which goes on if it was sent again.
+    which goes on if it was sent again. `states` are those that the job may be in.
     """
     job = attempt.job
     if attempt.stop:
@@ -39,9 +48,10 @@ def follow_failure(
     state = "ready" if decision.state == "defined" and not attempt.task.staging else decision.state
     moved = advance(
         JOB,
-        Job.objects.filter(pk=job.pk, state__in=states),
+        Job.objects.filter(pk=job.pk),
+        [source for source in states if source != state],
         state,
-        Reason("policy", f"attempt {attempt.number}: {decision.why}"),
+        Reason("policy", f"attempt {attempt.number}: {decision.why}", actor),
         **{
             "not_before": at + decision.wait_s,
             "charged": job.charged + charged - attempt.charged,

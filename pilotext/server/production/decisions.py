@@ -20,6 +20,8 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import BREAKER, JOB, TASK
 from pilotext.server.rows import insert_rows
 
+ACCEPTED_FROM = ("manual", "failed")
+NOT_CLOSED = ("open", "probing")
 TASK_WORDS = ("start", "pause", "resume", "cancel", "archive")
 OPEN_S = 10 * 365 * 86400.0
 """A breaker that somebody opened stays so until somebody closes it."""
@@ -36,11 +38,12 @@ def move_task(task: int, word: str, reason: Reason) -> list[int]:
     if not rows.exists():
         raise RefusalError("not-found", f"there is no task {task}.")
     if word == "start":
-        return advance(TASK, rows.filter(state="ready"), "running", reason)
+        return advance(TASK, rows, ("ready",), "running", reason)
     if word == "resume":
-        again = advance(TASK, rows.filter(state="cancelled"), "draft", reason)
-        return again or advance(TASK, rows.filter(state="paused"), "running", reason)
-    return advance(TASK, rows, {"pause": "paused", "cancel": "cancelled", "archive": "archiving"}[word], reason)
+        again = advance(TASK, rows, ("cancelled",), "draft", reason)
+        return again or advance(TASK, rows, ("paused",), "running", reason)
+    to = {"pause": "paused", "cancel": "cancelled", "archive": "archiving"}[word]
+    return advance(TASK, rows, TASK.sources(to, reason.actor), to, reason)
 
 
 def move_job(job: int, word: str, reason: Reason) -> list[int]:
@@ -78,11 +81,11 @@ def may_move(word: str) -> tuple[str, ...]:
         raise no_such_word(word, list(JOB_WORDS))
     if word == "resend":
         return ENDED
-    return JOB.sources("cancelled") if word == "cancel" else ("manual", "failed") if word == "accept" else ("manual",)
+    return {"cancel": JOB.sources("cancelled", "person"), "accept": ACCEPTED_FROM}.get(word, ("manual",))
 
 
 def _fail(jobs: QuerySet[Job], reason: Reason) -> list[int]:
-    return advance(JOB, jobs.filter(state="manual"), "failed", reason)
+    return advance(JOB, jobs, ("manual",), "failed", reason)
 
 
 def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
@@ -94,13 +97,13 @@ def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
             continue
         Output.objects.filter(job=job, state="valid").update(state="superseded", group=None)
         insert_rows(Output, _published(job))
-        moved += advance(JOB, Job.objects.filter(pk=job.pk), "finished", reason, assigned="")
+        moved += advance(JOB, Job.objects.filter(pk=job.pk), ACCEPTED_FROM, "finished", reason, assigned="")
     merge_with(Job.objects.filter(pk__in=moved), reason)
     return moved
 
 
 def _to_accept(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    return jobs.filter(state__in=("manual", "failed")).select_related("task__experiment")
+    return jobs.filter(state__in=ACCEPTED_FROM).select_related("task__experiment")
 
 
 def _unacceptable(job: Job) -> str:
@@ -165,7 +168,8 @@ def move_site(name: str, word: str, reason: Reason) -> list[int]:
         moved = Site.objects.filter(pk=row.pk, closed="").update(closed=reason.why)
     else:
         moved = Site.objects.filter(pk=row.pk).exclude(closed="").update(closed="")
-        moved += len(advance(BREAKER, Breaker.objects.filter(site=row), "closed", reason, trips=0, why="", probe=None))
+        breakers = Breaker.objects.filter(site=row)
+        moved += len(advance(BREAKER, breakers, NOT_CLOSED, "closed", reason, trips=0, why="", probe=None))
     if moved:
         after = "closed" if word == "close" else "open"
         record("site", after, reason, [(row.pk, "closed" if row.closed else "open", None)])
@@ -178,10 +182,13 @@ def move_breaker(breaker: int, word: str, reason: Reason) -> list[int]:
     if not rows.exists():
         raise RefusalError("not-found", f"there is no breaker {breaker}.")
     if word == "close":
-        return advance(BREAKER, rows, "closed", reason, trips=0, why="", probe=None)
+        return advance(BREAKER, rows, NOT_CLOSED, "closed", reason, trips=0, why="", probe=None)
     if word == "open":
         held = {"why": reason.why, "due": now() + OPEN_S, "probe": None}
-        return advance(BREAKER, rows, "open", reason, **held) or _hold_longer(rows, reason, **held)
+        opened = advance(BREAKER, rows, ("closed",), "open", reason, since=now(), **held)
+        return (
+            opened or advance(BREAKER, rows, ("probing",), "open", reason, **held) or _hold_longer(rows, reason, **held)
+        )
     raise no_such_word(word, ["close", "open"])
 
 

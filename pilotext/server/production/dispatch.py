@@ -168,7 +168,7 @@ def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -
         return None  # it was cancelled and sent again, and its worker has not heard of that yet
     number = job.attempts + 1
     why = f"attempt {number} for {asker.label} at {asker.site.name}"
-    if not advance_one(JOB, job, "sent", Reason("dispatch", why), attempts=number):
+    if not advance_one(JOB, job, ("ready",), "sent", Reason("dispatch", why, "attempt"), attempts=number):
         return None
     token = make_token()
     attempt = insert(
@@ -198,7 +198,9 @@ def _claimed(asker: Asker) -> Lease | None:
         return None
     token, until = make_token(), now() + attempt.lease_s
     change(models.Attempt, attempt.pk, {}, token=fingerprint(token), seen=now(), lease_until=until)
-    reason = Reason("dispatch", f"given to {asker.label} again, which did not hear the answer, with another token")
+    reason = Reason(
+        "dispatch", f"given to {asker.label} again, which did not hear the answer, with another token", "attempt"
+    )
     record(ATTEMPT.name, attempt.state, reason, [(attempt.pk, attempt.state, attempt.task_id)])
     return Lease(attempt.pk, token, _whole(job, attempt.number, attempt.pk, token), until, attempt.lease_s)
 
@@ -246,4 +248,4 @@ def _count_room(site: models.Site) -> None:
 def _set_aside(job_id: int, error: UsageError) -> None:
     """The profile cannot make this job (any more): somebody has to look, and the others go on."""
     rows = models.Job.objects.filter(pk=job_id, state="ready")
-    transact(lambda: advance(JOB, rows, "manual", Reason("dispatch", str(error)), diag=str(error)))
+    transact(lambda: advance(JOB, rows, ("ready",), "manual", Reason("dispatch", str(error), "cycle"), diag=str(error)))

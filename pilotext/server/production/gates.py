@@ -63,6 +63,6 @@ def try_gates(gates: Iterable[Gate], job: int, attempt: int, number: int, at: fl
     """Make an attempt the probe of these breakers, in the transaction that makes it, or raise GateShutError."""
     for gate in gates:
         due = Breaker.objects.filter(pk=gate.breaker, state="open", due__lte=at)
-        reason = Reason("dispatch", f"attempt {number} of job {job} tries whether it works again")
-        if not advance(BREAKER, due, "probing", reason, probe_id=attempt):
+        reason = Reason("dispatch", f"attempt {number} of job {job} tries whether it works again", "attempt")
+        if not advance(BREAKER, due, ("open",), "probing", reason, probe_id=attempt):
             raise GateShutError

@@ -104,7 +104,9 @@ def _for_tables(report: Report) -> Report:
 def _too_late(attempt: Attempt, report: Report) -> ReportAnswer:
     said, now_is = report.verdict.verdict, attempt.job.state
     why = f"attempt {attempt.number} reports {said} while the job is {now_is}: kept, not acted on"
-    record(ATTEMPT.name, attempt.state, Reason("intake", why), [(attempt.pk, attempt.state, attempt.task_id)])
+    record(
+        ATTEMPT.name, attempt.state, Reason("intake", why, "attempt"), [(attempt.pk, attempt.state, attempt.task_id)]
+    )
     return ReportAnswer(False, why)
 
 

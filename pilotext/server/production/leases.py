@@ -60,9 +60,15 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
     if attempt.state == "leased":
         changes["state"] = "running"
         if attempt.job.state == "sent":
-            advance_one(JOB, attempt.job, "running", Reason("dispatch", f"attempt {attempt.number} is heard of"))
+            advance_one(
+                JOB,
+                attempt.job,
+                ("sent",),
+                "running",
+                Reason("dispatch", f"attempt {attempt.number} is heard of", "attempt"),
+            )
         else:  # no line of its job tells it
-            reason = Reason("dispatch", f"it is heard of while its job is {attempt.job.state}")
+            reason = Reason("dispatch", f"it is heard of while its job is {attempt.job.state}", "attempt")
             record(ATTEMPT.name, "running", reason, [(attempt.pk, attempt.state, attempt.task_id)], at)
     change(Attempt, attempt.pk, {}, **changes)
     if attempt.stop:
@@ -74,9 +80,9 @@ def _revive(attempt: Attempt) -> None:
     """A lost attempt is heard of: it has its job back, unless somebody else was given it or it was decided on."""
     if attempt.number != attempt.job.attempts:
         return
-    reason = Reason("dispatch", f"attempt {attempt.number}, thought lost, is heard of again")
-    if advance(JOB, Job.objects.filter(pk=attempt.job_id, state="ready"), "running", reason):
-        advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), "running", reason, ended=None)
+    reason = Reason("dispatch", f"attempt {attempt.number}, thought lost, is heard of again", "attempt")
+    if advance(JOB, Job.objects.filter(pk=attempt.job_id), ("ready",), "running", reason):
+        advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), ("lost",), "running", reason, ended=None)
         attempt.state = "running"
 
 
@@ -107,13 +113,21 @@ def _lose(attempt: Attempt, at: float) -> None:
     to = "cancelled" if attempt.stop or attempt.job.state == "cancelled" else "lost"
     if not attempt.pilot_said:
         why = f"nothing heard of attempt {attempt.number} for {at - attempt.seen:.0f} s"
-        advance(ATTEMPT, row, to, Reason("dispatch", why), ended=at)
+        advance(ATTEMPT, row, ACTIVE_ATTEMPT, to, Reason("dispatch", why, "attempt"), ended=at)
         follow_failure(attempt, ("lost", ""), why)
         return
     said = from_plain(attempt.pilot_said, PilotSaid)
     verdict = verdict_without_report(said, attempt.task.experiment.name)
     told = {"verdict": verdict.verdict, "code": verdict.code, "code_number": verdict.number, "cause": verdict.cause}
     told |= {"action": verdict.action, "rule": verdict.rule, "diag": verdict.diag, "exit_status": said.payload_status}
-    advance(ATTEMPT, row, to, Reason("dispatch", f"no report came; {verdict.diag}"), ended=at, **told)
+    advance(
+        ATTEMPT,
+        row,
+        ACTIVE_ATTEMPT,
+        to,
+        Reason("dispatch", f"no report came; {verdict.diag}", "attempt"),
+        ended=at,
+        **told,
+    )
     fault = (verdict.cause or "", verdict.action or "")
     follow_failure(attempt, fault, verdict.diag, code=verdict.code or "")

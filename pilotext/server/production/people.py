@@ -56,5 +56,5 @@ def _set_user(name: str, role: str | None, reason: Reason, password: str | None)
         user.save(update_fields=["is_active", "password"])
     user.groups.set(Group.objects.filter(name=role) if role else [])
     what = f"{name}{', with a new password' if password is not None else ''}: {reason.why}"
-    record("user", role or "none", Reason(reason.who, what), [(user.pk, before, None)])
+    record("user", role or "none", Reason(reason.who, what, reason.actor), [(user.pk, before, None)])
     return user

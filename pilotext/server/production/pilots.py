@@ -63,4 +63,6 @@ def _hear_last(attempt_id: int, pilot: str, said: PilotSaid) -> None:
         Verification.objects.filter(pk=attempt.pk).update(busy_until=0.0)  # it was waited for
     words = f"the pilot says {said.state} {said.pilot_code or ''}".rstrip()
     why = f"{words}; {'its report is here' if reported else 'its report is waited for'}"
-    record(ATTEMPT.name, attempt.state, Reason(pilot, why), [(attempt.pk, attempt.state, attempt.task_id)], at)
+    record(
+        ATTEMPT.name, attempt.state, Reason(pilot, why, "attempt"), [(attempt.pk, attempt.state, attempt.task_id)], at
+    )

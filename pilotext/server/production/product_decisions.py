@@ -35,8 +35,8 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
         return _merge_without(product, reason)
     if word == "remerge":
         moved = reopen(mine, reason)
-        if moved and product.task.state == "done":
-            advance(TASK, Task.objects.filter(pk=product.task_id), "running", reason)
+        if moved:
+            advance(TASK, Task.objects.filter(pk=product.task_id), ("done",), "running", reason)
         return moved
     return _accept(product, reason)
 
@@ -50,14 +50,14 @@ def _accept(product: Product, reason: Reason) -> list[int]:
     if groups.exclude(state="merged").exists() or not groups.exists():
         raise RefusalError("conflict", f"the {held.merge} of run {held.run} is not merged: {held.finding}")
     mine = Product.objects.filter(pk=held.pk)
-    return advance(PRODUCT, mine, "checked", reason, finding=f"accepted: {reason.why}")
+    return advance(PRODUCT, mine, ("manual",), "checked", reason, finding=f"accepted: {reason.why}")
 
 
 def _merge_without(product: Product, reason: Reason) -> list[int]:
     jobs = Job.objects.filter(task=product.task, run=product.run, product="")
     if busy := jobs.exclude(state__in=("finished", "failed", "cancelled", "manual")).count():
         raise RefusalError("conflict", f"{busy} chunks of run {product.run} are still at work.")
-    advance(JOB, jobs.filter(state="manual"), "failed", reason)
+    advance(JOB, jobs, ("manual",), "failed", reason)
     bad = set(jobs.exclude(state="finished").values_list("pk", flat=True))
     merges = profile_of(product.task.experiment.name).merges
     moved = []

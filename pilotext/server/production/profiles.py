@@ -44,7 +44,7 @@ def remember(given: profile.Experiment) -> Experiment:
         site_row, _ = Site.objects.update_or_create(name=name, experiment=row, defaults=rules)
         was = "" if before is None else "closed" if before.closed else "open"
         why = f"{name}: {', '.join(f'{key} {value}' for key, value in changed.items())}"
-        record("site", "closed" if site_row.closed else "open", Reason(_WHO, why), [(site_row.pk, was, None)])
+        record("site", "closed" if site_row.closed else "open", Reason(_WHO, why, "cycle"), [(site_row.pk, was, None)])
     return row
 
 
@@ -66,7 +66,7 @@ def _tell_changes(row: Experiment, given: profile.Experiment) -> None:
         return
     changed = [word.partition(":")[0] for word in after.split() if word not in before.split()]
     why = f"{given.name}: {', '.join(changed)}" if before else f"{given.name} for the first time"
-    record("profile", after, Reason(_WHO, why), [(row.pk, before, None)])
+    record("profile", after, Reason(_WHO, why, "cycle"), [(row.pk, before, None)])
 
 
 def remember_all() -> None:

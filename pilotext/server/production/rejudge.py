@@ -39,7 +39,7 @@ def rejudge(asked: Rejudge, who: str) -> ManyRejudged:
         new = judge_again(rules[name], from_json(attempt.evidence.report, Report), software=_software(attempt))
         if _same(new, verdict_in(attempt.evidence)):
             continue
-        reason = Reason(who, f"rules {new.ruleset}: {asked.why}")
+        reason = Reason(who, f"rules {new.ruleset}: {asked.why}", "person")
         decision = transact(partial(_act, attempt, new, reason)) if asked.act else ""
         changed.append(_told(attempt, new, decision))
     left = ahead.filter(pk__gt=found[-1].pk).count() if len(found) == asked.limit else 0
@@ -72,7 +72,7 @@ def _act(given: Attempt, new: Verdict, reason: Reason) -> str:
     if new.signature is None:
         changes["signature"] = None
     Attempt.objects.filter(pk=attempt.pk).update(**changes)
-    what = Reason(reason.who, f"attempt {attempt.number} is {new.code or new.verdict} by {reason.why}")
+    what = Reason(reason.who, f"attempt {attempt.number} is {new.code or new.verdict} by {reason.why}", reason.actor)
     record(
         ATTEMPT.name, new.code or new.verdict, what, [(attempt.pk, attempt.code or attempt.verdict, attempt.task_id)]
     )
@@ -85,5 +85,7 @@ def _act(given: Attempt, new: Verdict, reason: Reason) -> str:
         Job.objects.filter(pk=attempt.job_id, state="manual").update(**known)
         record("note", "manual", what, [(attempt.job_id, "manual", attempt.task_id)])
     else:
-        follow_failure(attempt, fault, new.diag, states=("manual",), code=new.code or "", assigned="")
+        follow_failure(
+            attempt, fault, new.diag, states=("manual",), actor=reason.actor, code=new.code or "", assigned=""
+        )
     return f"{decision.state}: {decision.why}"

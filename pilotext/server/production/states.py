@@ -1,128 +1,194 @@
-"""Every state machine as a table: from each state, where it may go. The database refuses states that are not here."""
+"""Every state machine as a table: from each state, where it may go, and who may move it there.
+
+The database refuses states that are not here, and `advance` every move that is not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+Actor = Literal["cycle", "attempt", "person"]
+"""The server by itself; an attempt's worker, by asking for a job, a heartbeat, a report, or its silence; a person. The
+last two also where the cycle carries out later what a report has claimed, or what a person has decided."""
+
+Actors = frozenset[Actor]
+
+_CYCLE: Actors = frozenset({"cycle"})
+_ATTEMPT: Actors = frozenset({"attempt"})
+_PERSON: Actors = frozenset({"person"})
+
+
+class MoveError(Exception):
+    """A mistake in the program: a move that its machine does not grant to this actor."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A state machine: its name in the audit trail, and its moves."""
+    """A state machine: its name in the audit trail, its moves, and its final states, which only a person takes back."""
 
     name: str
-    moves: dict[str, tuple[str, ...]]
+    moves: Mapping[str, Mapping[str, Actors]]
+    final: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for state in self.final:
+            for target, actors in self.moves[state].items():
+                if actors != _PERSON:
+                    raise MoveError(f"{self.name}: only a person may move from {state}, which is final, to {target}.")
 
     @property
     def states(self) -> tuple[str, ...]:
         return tuple(self.moves)
 
-    def sources(self, target: str) -> tuple[str, ...]:
-        """The states from which `target` can be reached in one move."""
-        return tuple(state for state, targets in self.moves.items() if target in targets)
+    def sources(self, target: str, actor: Actor) -> tuple[str, ...]:
+        """The states from which this actor may move to `target`."""
+        return tuple(state for state, targets in self.moves.items() if actor in targets.get(target, ()))
+
+    def check(self, sources: Collection[str], target: str, actor: Actor) -> None:
+        """Raise MoveError unless this actor may move to `target` from each of the sources."""
+        for source in sources:
+            if actor not in self.moves[source].get(target, ()):
+                raise MoveError(f"{self.name}: {source} -> {target} is no move of the actor `{actor}`.")
 
 
 TASK = Machine(
     "task",
     {
-        "draft": ("ready", "cancelled"),  # its jobs are being defined, or taken up again
-        "ready": ("running", "cancelled"),  # all jobs are there; somebody decides to begin
-        "running": ("paused", "done", "cancelled"),
-        "paused": ("running", "done", "cancelled"),  # nothing new is sent; results are still taken and acted on
-        "done": ("running", "archiving"),  # running again when a job is resent
-        "archiving": ("archived", "done"),
-        "archived": (),
-        "cancelled": ("draft", "running"),  # resumed as a whole, or running again when a job is resent
+        # Its jobs are being defined, or taken up again.
+        "draft": {"ready": _CYCLE | _PERSON, "cancelled": _PERSON},
+        "ready": {"running": _PERSON, "cancelled": _PERSON},  # all jobs are there; somebody decides to begin
+        "running": {"paused": _PERSON, "done": _CYCLE, "cancelled": _PERSON},
+        # Nothing new is sent; results are still taken and acted on.
+        "paused": {"running": _PERSON, "done": _CYCLE, "cancelled": _PERSON},
+        "done": {"running": _PERSON, "archiving": _PERSON},  # running again when a job is resent
+        "archiving": {"archived": _CYCLE},
+        "archived": {},
+        "cancelled": {"draft": _PERSON, "running": _PERSON},  # resumed as a whole, or when a job is resent
     },
+    final=frozenset({"done", "archived", "cancelled"}),
 )
 
-_AFTER_AN_ATTEMPT = ("verifying", "finished", "ready", "defined", "manual", "failed", "cancelled")
+_AFTER_AN_ATTEMPT: Mapping[str, Actors] = {
+    **dict.fromkeys(("verifying", "finished", "ready", "defined", "manual", "failed"), _ATTEMPT),
+    "cancelled": _CYCLE | _PERSON,
+}
 
 JOB = Machine(
     "job",
     {
-        "defined": ("staging", "ready", "manual", "cancelled"),  # its input has to be brought to disk
-        "staging": ("ready", "defined", "manual", "cancelled"),
-        # May be given out after `not_before`; running again when a lost attempt is heard of before that.
-        "ready": ("sent", "running", "verifying", "defined", "finished", "failed", "manual", "cancelled"),
-        "sent": ("running", *_AFTER_AN_ATTEMPT),  # leased to an agent or a pilot
+        # Its input has to be brought to disk.
+        "defined": {"staging": _CYCLE, "ready": _CYCLE, "manual": _CYCLE, "cancelled": _CYCLE | _PERSON},
+        "staging": {"ready": _CYCLE, "manual": _CYCLE, "cancelled": _CYCLE | _PERSON},
+        "ready": {  # may be given out after `not_before`
+            "sent": _ATTEMPT,
+            "running": _ATTEMPT,  # a lost attempt is heard of before somebody else has the job, or reports
+            "verifying": _ATTEMPT,
+            "finished": _ATTEMPT,
+            "failed": _ATTEMPT,
+            "defined": _CYCLE | _ATTEMPT,
+            "manual": _CYCLE | _ATTEMPT,
+            "cancelled": _CYCLE | _PERSON,
+        },
+        "sent": {"running": _ATTEMPT, **_AFTER_AN_ATTEMPT},  # leased to an agent or a pilot
         "running": _AFTER_AN_ATTEMPT,
         # A success was reported; the server compares the published files before it believes that.
-        "verifying": ("finished", "ready", "defined", "manual", "failed", "cancelled"),
-        "finished": ("ready", "defined", "manual"),
-        "manual": ("ready", "defined", "finished", "failed", "cancelled"),  # somebody has to decide
-        "failed": ("ready", "defined", "finished", "cancelled"),
-        "cancelled": ("ready", "defined"),
+        "verifying": {to: actors for to, actors in _AFTER_AN_ATTEMPT.items() if to != "verifying"},
+        "finished": {"ready": _PERSON, "defined": _PERSON},
+        "manual": {  # somebody has to decide
+            **dict.fromkeys(("ready", "defined", "finished", "failed"), _PERSON),
+            "cancelled": _CYCLE | _PERSON,
+        },
+        "failed": dict.fromkeys(("ready", "defined", "finished", "cancelled"), _PERSON),
+        "cancelled": {"ready": _PERSON, "defined": _PERSON},
     },
+    final=frozenset({"finished", "failed", "cancelled"}),
 )
+
+_END_OF_AN_ATTEMPT: Mapping[str, Actors] = dict.fromkeys(("finished", "failed", "cancelled"), _ATTEMPT)
 
 ATTEMPT = Machine(
     "attempt",
     {
-        "leased": ("running", "verifying", "finished", "failed", "lost", "cancelled"),
-        "running": ("verifying", "finished", "failed", "lost", "cancelled"),
-        "verifying": ("finished", "failed", "cancelled"),  # it reported a success, see `JOB`
-        "lost": ("running", "verifying", "finished", "failed", "cancelled"),  # heard of before another had it
-        "finished": (),
-        "failed": (),
-        "cancelled": (),
+        "leased": {"running": _ATTEMPT, "verifying": _ATTEMPT, "lost": _ATTEMPT, **_END_OF_AN_ATTEMPT},
+        "running": {"verifying": _ATTEMPT, "lost": _ATTEMPT, **_END_OF_AN_ATTEMPT},
+        "verifying": _END_OF_AN_ATTEMPT,  # it reported a success, see `JOB`
+        # Heard of again before somebody else had the job.
+        "lost": {"running": _ATTEMPT, "verifying": _ATTEMPT, **_END_OF_AN_ATTEMPT},
+        "finished": {},
+        "failed": {},
+        "cancelled": {},
     },
+    final=frozenset({"finished", "failed", "cancelled"}),
 )
 
 PRODUCT = Machine(
     "product",
     {
-        "waiting": ("merging", "manual", "merged"),  # for the chunks of its run; merged at once without any to merge
-        "merging": ("merged", "waiting", "manual"),
-        "merged": ("checked", "waiting", "manual"),
-        "checked": ("copying", "kept", "waiting", "manual"),
-        "copying": ("kept", "checked", "waiting", "manual"),
-        "kept": ("cleaned", "waiting", "manual"),  # verified on its final storage
-        "cleaned": ("waiting",),  # the chunk files are gone; all jobs of the run are sent again together
-        "manual": ("waiting", "merging", "merged", "checked"),
+        # For the chunks of its run; merged at once without any to merge.
+        "waiting": {"merging": _CYCLE, "merged": _CYCLE, "manual": _CYCLE},
+        "merging": {"merged": _CYCLE, "manual": _CYCLE, "waiting": _PERSON},
+        "merged": {"checked": _CYCLE, "manual": _CYCLE, "waiting": _PERSON},
+        # Merged anew by itself when a merged file is gone before it was kept.
+        "checked": {"copying": _CYCLE, "kept": _CYCLE, "manual": _CYCLE, "waiting": _CYCLE | _PERSON},
+        "copying": {"kept": _CYCLE, "manual": _CYCLE, "waiting": _CYCLE | _PERSON},
+        "kept": {"cleaned": _CYCLE, "waiting": _PERSON},  # verified on its final storage
+        "cleaned": {"waiting": _PERSON},  # the chunk files are gone; all jobs of the run are sent again together
+        # Goes on by itself when it was decided on the jobs that it waits for.
+        "manual": {"waiting": _CYCLE | _PERSON, "merging": _CYCLE, "checked": _PERSON},
     },
+    final=frozenset({"cleaned"}),
 )
 
 GROUP = Machine(
     "merge group",
     {
-        "open": ("sent", "dissolved"),
-        "sent": ("merged", "open", "dissolved"),
-        "merged": ("dissolved",),
-        "dissolved": (),  # its run was merged anew; the row stays for the history
+        "open": {"sent": _CYCLE, "dissolved": _CYCLE},
+        "sent": {"merged": _CYCLE, "dissolved": _CYCLE},
+        "merged": {"dissolved": _CYCLE},
+        "dissolved": {},  # its run was merged anew; the row stays for the history
     },
+    final=frozenset({"dissolved"}),
 )
 
 STAGED_FILE = Machine(
     "staged file",
     {
-        "wanted": ("requested", "online", "failed", "released"),
-        "requested": ("online", "wanted", "failed", "released"),
-        "online": ("released", "wanted"),
-        "failed": ("wanted", "released"),
-        "released": ("wanted",),
+        "wanted": {"requested": _CYCLE, "failed": _CYCLE, "released": _CYCLE},
+        "requested": {"online": _CYCLE, "wanted": _CYCLE, "failed": _CYCLE, "released": _CYCLE},
+        "online": {"wanted": _CYCLE, "released": _CYCLE},
+        "failed": {"wanted": _CYCLE, "released": _CYCLE},
+        "released": {"wanted": _CYCLE},
     },
 )
 
 ARCHIVE = Machine(
     "log archive",
     {
-        "wanted": ("kept", "manual"),
-        "kept": ("cleaned",),  # verified where it is kept
-        "cleaned": (),  # the log files that it holds are gone
-        "manual": ("wanted",),
+        "wanted": {"kept": _CYCLE, "manual": _CYCLE},
+        "kept": {"cleaned": _CYCLE},  # verified where it is kept
+        "cleaned": {},  # the log files that it holds are gone
+        "manual": {"wanted": _PERSON},
     },
+    final=frozenset({"cleaned"}),
 )
 
 AGENT = Machine(
-    "agent", {"active": ("draining", "gone"), "draining": ("gone", "active"), "gone": ("active", "draining")}
+    "agent",
+    {
+        "active": {"draining": _ATTEMPT | _PERSON, "gone": _CYCLE | _ATTEMPT},
+        "draining": {"active": _ATTEMPT, "gone": _CYCLE | _ATTEMPT},
+        "gone": {"active": _ATTEMPT, "draining": _ATTEMPT | _PERSON},
+    },
 )
 
 BREAKER = Machine(
     "breaker",
     {
-        "closed": ("open",),  # jobs are given out
-        "open": ("probing", "closed"),  # none are, until `due`
-        "probing": ("closed", "open"),  # one is under way, to see whether it works again
+        "closed": {"open": _CYCLE | _PERSON},  # jobs are given out, or the storage server is used
+        "open": {"probing": _CYCLE | _ATTEMPT, "closed": _CYCLE | _PERSON},  # none are, until `due`
+        "probing": {"closed": _CYCLE | _PERSON, "open": _CYCLE | _PERSON},  # one tries whether it works again
     },
 )
 

@@ -29,7 +29,7 @@ def same(token: str, kept: str) -> bool:
     return hmac.compare_digest(fingerprint(token), kept)
 
 
-OPERATOR = Reason("operator", "made at the console")
+OPERATOR = Reason("operator", "made at the console", "person")
 
 
 def issue(
@@ -57,7 +57,7 @@ def issue(
 
     def save() -> None:
         row.save()
-        record("token", role, Reason(by.who, f"{label}: {by.why}"), [(row.pk, "", None)])
+        record("token", role, Reason(by.who, f"{label}: {by.why}", by.actor), [(row.pk, "", None)])
 
     transact(save)
     return token
@@ -70,7 +70,7 @@ def revoke(tokens: QuerySet[models.Token], by: Reason) -> list[int]:
         rows = list(tokens.filter(revoked=None).select_for_update())
         models.Token.objects.filter(pk__in=[row.pk for row in rows]).update(revoked=now())
         for row in rows:
-            record("token", "revoked", Reason(by.who, f"{row.label}: {by.why}"), [(row.pk, row.role, None)])
+            record("token", "revoked", Reason(by.who, f"{row.label}: {by.why}", by.actor), [(row.pk, row.role, None)])
         return [row.pk for row in rows]
 
     return transact(end)

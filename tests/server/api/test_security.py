@@ -53,7 +53,7 @@ from tests.server.support import SITE, leased, raw, report_of, submit  # noqa: E
 
 pytestmark = pytest.mark.usefixtures("database")
 
-BY = Reason("boss", "by a test")
+BY = Reason("boss", "by a test", "person")
 PASSWORD = "a long enough sentence"
 PANDA_CHANGES = tuple(f"/server/panda/{word}" for word in ("getJob", "updateJob", "updateJobsInBulk"))
 
@@ -244,7 +244,7 @@ def test_a_token_of_a_user_may_no_more_than_the_user(application: Application) -
     auth.forget()
     assert request(application, "GET", "/api/v1/tokens", token=token).status == 403
     assert request(application, "GET", "/api/v1/tasks", token=token).status == 200
-    set_user("eva", None, Reason("boss", "she left"))
+    set_user("eva", None, Reason("boss", "she left", "person"))
     auth.forget()
     assert request(application, "GET", "/api/v1/tasks", token=token).status == 401
     told = Event.objects.filter(subject="user").values_list("before", "after")

@@ -14,6 +14,7 @@ from django.db import connection
 from pilotext.server.database import transact
 from pilotext.server.production import advance as advance_module
 from pilotext.server.production import machines as _machines  # noqa: F401  so that its modules are loaded once
+from pilotext.server.production.advance import Reason
 from pilotext.server.production.cycle import STEPS, run_once
 from pilotext.server.production.decisions import move_job
 from pilotext.server.production.leases import expire_leases
@@ -171,7 +172,8 @@ def test_what_was_read_before_somebody_else_moved_it_moves_nothing() -> None:
     old = the_job()
     transact(lambda: move_job(old.pk, "cancel", WHY))
     told = Event.objects.count()
-    assert not transact(lambda: advance_module.advance_one(JOB, old, "sent", WHY, attempts=1))
+    reason = Reason("dispatch", "attempt 1", "attempt")
+    assert not transact(lambda: advance_module.advance_one(JOB, old, ("ready",), "sent", reason, attempts=1))
     assert (the_job().state, the_job().attempts, Event.objects.count()) == ("cancelled", 0, told)
 
 

@@ -51,7 +51,7 @@ def begins_at(
 
 def moves(machine: Machine, to: str) -> Callable[..., bool]:
     """Whether `advance` is called for this."""
-    return lambda *given: (given[0], given[2]) == (machine, to)
+    return lambda *given: (given[0], given[3]) == (machine, to)
 
 
 def to_the_end(storage: MemoryStorage) -> None:

@@ -174,7 +174,7 @@ def test_merging_without_a_chunk_is_told_with_its_jobs_also_before_the_run_is_he
     assert product().state == "waiting"
     transact(lambda: move_product(product().pk, "merge-without", WHY))
     assert told("product") == ("maria", "waiting", "waiting", f"without job {bad.pk}: {WHY.why}")
-    transact(lambda: move_job(bad.pk, "resend", Reason("igor", "copied anew")))
+    transact(lambda: move_job(bad.pk, "resend", Reason("igor", "copied anew", "person")))
     assert told("product") == ("igor", "waiting", "waiting", "with all jobs again: copied anew")
 
 
@@ -201,15 +201,15 @@ def test_a_site_that_is_closed_and_opened_is_told() -> None:
     remember_all()
     transact(lambda: move_site(SITE, "close", WHY))
     assert told("site") == ("maria", "open", "closed", WHY.why)
-    transact(lambda: move_site(SITE, "open", Reason("igor", "mended")))
+    transact(lambda: move_site(SITE, "open", Reason("igor", "mended", "person")))
     assert told("site") == ("igor", "closed", "open", "mended")
 
 
 def test_tokens_and_users_are_told_from_their_making_to_their_end() -> None:
     remember_all()
-    issue("night", "expert", by=Reason("maria", "for the shift"))
+    issue("night", "expert", by=Reason("maria", "for the shift", "person"))
     assert told("token") == ("maria", "", "expert", "night: for the shift")
-    revoke(Token.objects.all(), Reason("igor", "it was in a mail"))
+    revoke(Token.objects.all(), Reason("igor", "it was in a mail", "person"))
     assert told("token") == ("igor", "expert", "revoked", "night: it was in a mail")
     set_user("anna", "expert", WHY)
     set_user("anna", "viewer", WHY, "a long enough word 77")
@@ -224,5 +224,5 @@ def test_what_is_said_on_a_job_is_told() -> None:
     job = Job.objects.get().pk
     transact(lambda: assign(job, "igor", WHY))
     assert told("assigned") == ("maria", "", "igor", WHY.why)
-    transact(lambda: note(job, Reason("igor", "asked the shift crew")))
+    transact(lambda: note(job, Reason("igor", "asked the shift crew", "person")))
     assert told("note") == ("igor", "manual", "manual", "asked the shift crew")

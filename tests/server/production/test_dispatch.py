@@ -125,7 +125,7 @@ def test_the_database_itself_refuses_a_second_active_attempt() -> None:
 def test_a_paused_task_gives_nothing_out_and_takes_what_comes() -> None:
     submit([raw(1, 1), raw(1, 2)])
     given = leased()
-    transact(lambda: move_task(Task.objects.get().pk, "pause", Reason("me", "no beam")))
+    transact(lambda: move_task(Task.objects.get().pk, "pause", Reason("me", "no beam", "person")))
     assert Task.objects.get().state == "paused"
     assert lease() is None
     assert succeed(given).accepted

@@ -174,7 +174,7 @@ def test_a_lost_attempt_has_to_stop_also_when_the_next_one_has_failed() -> None:
 def test_a_lost_attempt_has_to_stop_while_the_next_one_was_cancelled_and_is_at_work() -> None:
     first, _ = lost_and_given_to_another()
     for word in ("cancel", "resend"):
-        transact(lambda word=word: move_job(the_job().pk, word, Reason("maria", "wrong options")))  # type: ignore[misc]
+        transact(lambda word=word: move_job(the_job().pk, word, Reason("maria", "wrong options", "person")))  # type: ignore[misc]
     assert the_job().state == "ready"
     assert heartbeat(first.attempt, first.token, Heartbeat()).command == "stop"
     assert succeed(first).accepted is False, "the other one may still write over its files"
@@ -218,7 +218,7 @@ def test_a_resent_job_replaces_its_outputs_and_its_task_runs_again() -> None:
     succeed(leased())
     assert finish_tasks() == 1
     assert Task.objects.get().state == "done"
-    moved = transact(lambda: move_job(the_job().pk, "resend", Reason("me", "new calibrations")))
+    moved = transact(lambda: move_job(the_job().pk, "resend", Reason("me", "new calibrations", "person")))
     assert moved == [the_job().pk]
     assert Task.objects.get().state == "running"
     succeed(leased())
@@ -229,14 +229,14 @@ def test_a_task_with_something_left_to_decide_is_not_done() -> None:
     submit()
     fail(leased(), "input-corrupt", "manual-check")
     assert finish_tasks() == 0
-    transact(lambda: move_job(the_job().pk, "fail", Reason("me", "hopeless")))
+    transact(lambda: move_job(the_job().pk, "fail", Reason("me", "hopeless", "person")))
     assert finish_tasks() == 1
 
 
 def test_cancel_ends_jobs_and_tells_those_that_run() -> None:
     submit([raw(1, 1), raw(1, 2)])
     given = leased()
-    transact(lambda: move_task(Task.objects.get().pk, "cancel", Reason("me", "wrong files")))
+    transact(lambda: move_task(Task.objects.get().pk, "cancel", Reason("me", "wrong files", "person")))
     assert end_cancelled() == 2
     answer = heartbeat(given.attempt, given.token, Heartbeat())
     assert (answer.command, lease()) == ("stop", None)
@@ -248,6 +248,6 @@ def test_cancel_ends_jobs_and_tells_those_that_run() -> None:
 def test_every_move_is_in_the_audit_trail_with_its_reason() -> None:
     submit()
     fail(leased(), "input-corrupt", "manual-check")
-    transact(lambda: move_job(the_job().pk, "accept", Reason("maria", "checked by hand")))
+    transact(lambda: move_job(the_job().pk, "accept", Reason("maria", "checked by hand", "person")))
     last = Event.objects.filter(subject="job").latest("pk")
     assert (last.who, last.before, last.after, last.why) == ("maria", "manual", "finished", "checked by hand")

@@ -290,7 +290,7 @@ def test_no_move_is_made_without_a_line_in_the_audit_trail(storage: MemoryStorag
     cycle()
     job = Job.objects.get(product="mdst")
     assert events("job", job.pk) == [("", "ready")]
-    assert transact(lambda: advance(JOB, Job.objects.filter(pk=job.pk), "ready", WHY)) == []
+    assert transact(lambda: advance(JOB, Job.objects.filter(pk=job.pk), ("manual",), "ready", WHY)) == []
 
 
 def test_a_run_that_was_not_merged_cannot_be_accepted(storage: MemoryStorage) -> None:

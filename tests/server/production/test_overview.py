@@ -16,7 +16,7 @@ from tests.server.support import SITE, fail, lease, leased, raw, submit, succeed
 
 pytestmark = pytest.mark.usefixtures("database")
 
-WHY = Reason("maria", "to see")
+WHY = Reason("maria", "to see", "person")
 
 
 def errors(*by: str, **only: str) -> ErrorList:

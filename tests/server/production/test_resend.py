@@ -17,7 +17,7 @@ from tests.server.support import fail, leased, raw, submit, succeed, the_job
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
 
-WHY = Reason("maria", "new calibrations")
+WHY = Reason("maria", "new calibrations", "person")
 
 
 def merged_run(chunks: int = 3, state: str = "checked") -> list[int]:

@@ -308,3 +308,36 @@ def test_a_file_that_a_job_wants_at_this_moment_is_not_given_back(storage: Memor
     assert released == []
     assert StagedFile.objects.get().state == "online"
     assert states() == ["ready"]
+
+
+@pytest.mark.usefixtures("limit")
+@pytest.mark.parametrize("first", ["running", "done", "archiving", "cancelled"])
+def test_a_task_on_the_raw_files_of_another_moves_nothing_of_that_one(storage: MemoryStorage, first: str) -> None:
+    """Its jobs were given out again, finished, failed and cancelled ones alike, when the files came for the second."""
+    on_tape(storage, {1: 4})
+    cycle(2)
+    do(leased(), storage)
+    fail(leased(), "configuration", "fail")
+    task = Task.objects.get().pk
+    if first == "running":
+        fail(leased(), "input-corrupt", "manual-check")
+        leased()
+    elif first == "cancelled":
+        transact(lambda: move_task(task, "cancel", WHY))
+    else:
+        do(leased(), storage)
+        do(leased(), storage)
+    cycle(2)
+    if first == "archiving":
+        transact(lambda: move_task(task, "archive", WHY))
+    assert Task.objects.get().state == first
+    mine = Job.objects.filter(task=task).order_by("pk").values_list("pk", "state", "attempts", "changed")
+    before = list(mine)
+    assert len({state for _, state, *_ in before}) > 1
+    on_tape(storage, {1: 4}, name="t2", parameters={**ON_MEMORY, "soft": "other"})
+    for _ in range(3):
+        staging.plan_staging()
+        recall.ask_for_files()
+        recall.poll_files()
+    assert list(mine) == before
+    assert set(Job.objects.exclude(task=task).values_list("state", flat=True)) == {"ready"}

@@ -5,42 +5,83 @@ from django.db import IntegrityError
 
 from pilotext.server.database import transact
 from pilotext.server.production import states
-from pilotext.server.production.advance import Reason, advance
+from pilotext.server.production.advance import Reason, advance, advance_one
 from pilotext.server.production.models import Event, Job
-from pilotext.server.production.states import JOB, Machine
-from tests.server.support import submit, the_job
+from pilotext.server.production.states import JOB, Actor, Machine, MoveError
+from tests.server.support import raw, submit, the_job
 
 MACHINES = [machine for machine in vars(states).values() if isinstance(machine, Machine)]
-WHY = Reason("tester", "to see")
+WHY = Reason("tester", "to see", "cycle")
+PERSON = Reason("tester", "to see", "person")
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 def test_every_move_leads_to_a_state_of_its_machine(machine: Machine) -> None:
-    assert {target for targets in machine.moves.values() for target in targets} <= set(machine.states)
-    first = machine.states[0]
-    assert all(machine.sources(state) for state in machine.states if state != first)
+    reached = {target for targets in machine.moves.values() for target in targets}
+    assert reached <= set(machine.states)
+    assert reached >= set(machine.states[1:])
 
 
 @pytest.mark.usefixtures("database")
 def test_a_move_that_is_allowed_is_done_once_and_told_once() -> None:
     submit()
     told = Event.objects.count()
-    assert transact(lambda: advance(JOB, Job.objects.all(), "manual", WHY)) == [the_job().pk]
-    assert transact(lambda: advance(JOB, Job.objects.all(), "manual", WHY)) == []
+    assert transact(lambda: advance(JOB, Job.objects.all(), ("ready",), "manual", WHY)) == [the_job().pk]
+    assert transact(lambda: advance(JOB, Job.objects.all(), ("ready",), "manual", WHY)) == []
     assert Event.objects.count() == told + 1
 
 
 @pytest.mark.usefixtures("database")
 def test_a_move_that_is_not_allowed_changes_nothing() -> None:
     submit()
-    assert transact(lambda: advance(JOB, Job.objects.all(), "staging", WHY)) == []
+    assert transact(lambda: advance(JOB, Job.objects.all(), ("defined",), "staging", WHY)) == []
     assert the_job().state == "ready"
+
+
+@pytest.mark.usefixtures("database")
+@pytest.mark.parametrize(
+    ("source", "actor"), [("finished", "cycle"), ("finished", "attempt"), ("defined", "person"), ("manual", "cycle")]
+)
+def test_a_move_that_is_not_granted_to_its_actor_is_refused(source: str, actor: Actor) -> None:
+    submit()
+    Job.objects.update(state=source)
+    reason = Reason("tester", "to see", actor)
+    with pytest.raises(MoveError, match=f"{source} -> ready is no move of the actor `{actor}`"):
+        transact(lambda: advance(JOB, Job.objects.all(), (source,), "ready", reason))
+    with pytest.raises(MoveError):
+        transact(lambda: advance_one(JOB, the_job(), ("sent", source), "ready", reason))
+    assert the_job().state == source
+
+
+@pytest.mark.usefixtures("database")
+def test_rows_in_other_states_than_those_named_stay_as_they_are() -> None:
+    submit([raw(1, chunk) for chunk in range(3)])
+    first, second, third = Job.objects.order_by("pk")
+    Job.objects.filter(pk=second.pk).update(state="finished")
+    Job.objects.filter(pk=third.pk).update(state="manual")
+    moved = transact(lambda: advance(JOB, Job.objects.all(), ("finished",), "ready", PERSON))
+    assert moved == [second.pk]
+    assert list(Job.objects.order_by("pk").values_list("state", flat=True)) == ["ready", "ready", "manual"]
+    assert Event.objects.latest("pk").actor == "person"
+    assert not transact(lambda: advance_one(JOB, first, ("finished",), "ready", PERSON))
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_only_a_person_moves_anything_out_of_a_final_state(machine: Machine) -> None:
+    for actor in ("cycle", "attempt"):
+        for target in machine.states:
+            assert not machine.final.intersection(machine.sources(target, actor))
+
+
+def test_a_machine_whose_final_state_is_left_by_itself_cannot_be_made() -> None:
+    with pytest.raises(MoveError, match="only a person"):
+        Machine("lamp", {"on": {"off": frozenset({"cycle"})}, "off": {}}, final=frozenset({"on"}))
 
 
 @pytest.mark.usefixtures("database")
 def test_a_move_without_a_transaction_is_a_mistake() -> None:
     with pytest.raises(AssertionError, match="belong together"):
-        advance(JOB, Job.objects.all(), "manual", WHY)
+        advance(JOB, Job.objects.all(), ("ready",), "manual", WHY)
 
 
 @pytest.mark.usefixtures("database")
@@ -56,7 +97,7 @@ def test_a_transaction_that_fails_leaves_nothing() -> None:
     told = Event.objects.count()
 
     def half() -> None:
-        advance(JOB, Job.objects.all(), "manual", WHY)
+        advance(JOB, Job.objects.all(), ("ready",), "manual", WHY)
         raise KeyError
 
     with pytest.raises(KeyError):

@@ -23,7 +23,7 @@ from tests.server.trail import gaps
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database", "comparing")
 
-WHY = Reason("maria", "not needed")
+WHY = Reason("maria", "not needed", "person")
 
 
 def submit_one() -> Lease:

@@ -15,7 +15,7 @@ from tests.server.support import fail, leased, raw, report_of, send, submit, suc
 
 pytestmark = pytest.mark.usefixtures("database")
 
-WHY = Reason("maria", "looked at it")
+WHY = Reason("maria", "looked at it", "person")
 LINE = Evidence("bad-raw", "stderr", 812, 4711, "DaqError: bad event", ("before",), ("after",))
 
 
@@ -38,7 +38,7 @@ def test_the_work_list_has_evidence_remedy_and_who_looks_into_it() -> None:
     fail_for_somebody()
     job = the_job().pk
     transact(lambda: decisions.assign(job, "igor", WHY))
-    transact(lambda: decisions.note(job, Reason("igor", "asked the shift crew")))
+    transact(lambda: decisions.note(job, Reason("igor", "asked the shift crew", "person")))
     (item,) = worklist(JobQuery()).items
     assert (item.job, item.rule, item.remedy, item.evidence) == (job, "bad-raw", "Copy it anew.", (LINE,))
     assert (item.assigned, item.notes, item.site, item.node) == ("igor", 1, "CERN_COMPASS_PROD", "wn1")
@@ -67,7 +67,7 @@ def test_notes_and_assignments_are_in_the_history_of_the_job() -> None:
     fail_for_somebody()
     job = the_job().pk
     transact(lambda: decisions.assign(job, "igor", WHY))
-    transact(lambda: decisions.note(job, Reason("igor", "asked the shift crew")))
+    transact(lambda: decisions.note(job, Reason("igor", "asked the shift crew", "person")))
     page = lists.job(job)
     assert [(event.subject, event.who, event.why) for event in page.events][-2:] == [
         ("assigned", "maria", "looked at it"),

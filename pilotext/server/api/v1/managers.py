@@ -57,13 +57,13 @@ def submit(call: Call) -> Submitted:
 
 def move_task(call: Call) -> Moved:
     asked: Move = call.body
-    reason = Reason(call.caller.label, asked.why)
+    reason = Reason(call.caller.label, asked.why, "person")
     return Moved(tuple(transact(lambda: decisions.move_task(call.number("task"), asked.to, reason))))
 
 
 def move_job(call: Call) -> Moved:
     asked: Move = call.body
-    reason = Reason(call.caller.label, asked.why)
+    reason = Reason(call.caller.label, asked.why, "person")
     return Moved(tuple(transact(lambda: decisions.move_job(call.number("job"), asked.to, reason))))
 
 

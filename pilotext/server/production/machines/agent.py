@@ -18,7 +18,11 @@ def forget_agents() -> int:
     """Agents that were silent for a quarter of an hour, and whose attempts are silent too, are gone."""
     busy = Attempt.objects.filter(agent=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
     silent = Agent.objects.filter(~Exists(busy), seen__lt=now() - GONE_AFTER_S)
-    return transact(lambda: len(advance(AGENT, silent, "gone", Reason("cycle", "not heard of any more"))))
+    return transact(
+        lambda: len(
+            advance(AGENT, silent, ("active", "draining"), "gone", Reason("cycle", "not heard of any more", "cycle"))
+        )
+    )
 
 
 def register(said: AgentHello, site: Site, token: str) -> int:
@@ -37,11 +41,13 @@ def register(said: AgentHello, site: Site, token: str) -> int:
         record(
             AGENT.name,
             agent.state,
-            Reason(said.name, f"by token {token}: {', '.join(changed)}"),
+            Reason(said.name, f"by token {token}: {', '.join(changed)}", "attempt"),
             [(agent.pk, was, None)],
         )
     if agent.state != said.state:
-        advance(AGENT, Agent.objects.filter(pk=agent.pk), said.state, Reason(said.name, "it says so itself"))
+        reason = Reason(said.name, "it says so itself", "attempt")
+        mine = Agent.objects.filter(pk=agent.pk)
+        advance(AGENT, mine, AGENT.sources(said.state, reason.actor), said.state, reason)
     return agent.pk
 
 
@@ -50,5 +56,7 @@ def come_back(agent: Agent) -> str:
     told = Event.objects.filter(subject=AGENT.name, subject_id=agent.pk, after="gone").order_by("-pk")
     before = told.values_list("before", flat=True).first()
     to = "draining" if before == "draining" else "active"
-    advance(AGENT, Agent.objects.filter(pk=agent.pk), to, Reason(agent.name, "it asks for jobs again"))
+    advance(
+        AGENT, Agent.objects.filter(pk=agent.pk), ("gone",), to, Reason(agent.name, "it asks for jobs again", "attempt")
+    )
     return to

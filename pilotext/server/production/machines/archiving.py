@@ -56,7 +56,7 @@ def _plan(task: Task) -> int:
     rows.append(LogArchive(task=task, name=printed(experiment, facts, experiment.logs.production)))
     LogArchive.objects.bulk_create(rows)
     made = LogArchive.objects.filter(task=task).values_list("pk", flat=True)
-    record(ARCHIVE.name, "wanted", Reason(_WHO, "its task is put away"), [(pk, "", task.pk) for pk in made])
+    record(ARCHIVE.name, "wanted", Reason(_WHO, "its task is put away", "cycle"), [(pk, "", task.pk) for pk in made])
     return len(rows)
 
 
@@ -116,8 +116,8 @@ def _make(archive: LogArchive, mover: Mover, folder: Path) -> int:
         "finding": f"not found: {', '.join(lost)}" if lost else "",
     }
     rows = LogArchive.objects.filter(pk=archive.pk)
-    reason = Reason(_WHO, f"{len(members)} files, verified at {url}")
-    return len(transact(lambda: advance(ARCHIVE, rows, "kept", reason, **changes)))
+    reason = Reason(_WHO, f"{len(members)} files, verified at {url}", "cycle")
+    return len(transact(lambda: advance(ARCHIVE, rows, ("wanted",), "kept", reason, **changes)))
 
 
 def _destinations(experiment: Experiment, archive: LogArchive) -> list[str]:
@@ -155,5 +155,9 @@ def _failed(archive: LogArchive, error: PilotextError) -> float:
     tries = archive.tries + 1
     transact(lambda: rows.update(tries=tries, finding=why, changed=now()))
     if tries >= MOST_TRIES:
-        transact(lambda: advance(ARCHIVE, rows, "manual", Reason(_WHO, f"tried {tries} times: {why}"), tries=0))
+        transact(
+            lambda: advance(
+                ARCHIVE, rows, ("wanted",), "manual", Reason(_WHO, f"tried {tries} times: {why}", "cycle"), tries=0
+            )
+        )
     return wait_after(tries, FIRST_WAIT_S)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import F, QuerySet
 
@@ -124,9 +125,11 @@ def _last(ended: QuerySet[Attempt], most: int) -> Iterator[Ended]:
 
 def _open(row: Breaker, rule: BreakerRule, why: str, at: float, *, trips: int) -> int:
     pause = min(rule.pause_s * rule.factor ** (trips - 1), rule.most_s)
-    reason = Reason("breaker", f"{row.rule}: {why}; nothing for {pause:.0f} s")
-    changes = {"due": at + pause, "trips": trips, "why": why, "probe": None}
-    return len(advance(BREAKER, Breaker.objects.filter(pk=row.pk), "open", reason, **changes))
+    reason = Reason("breaker", f"{row.rule}: {why}; nothing for {pause:.0f} s", "cycle")
+    changes: dict[str, Any] = {"due": at + pause, "trips": trips, "why": why, "probe": None}
+    if row.state == "closed":
+        changes["since"] = at
+    return len(advance(BREAKER, Breaker.objects.filter(pk=row.pk), ("closed", "probing"), "open", reason, **changes))
 
 
 def _settle(experiment: Experiment, profile: Profile) -> int:
@@ -142,8 +145,18 @@ def _settle_one(row: Breaker, rule: BreakerRule | None) -> int:
     mine = Breaker.objects.filter(pk=row.pk, probe=probe)
     if rule is None or (probe is not None and probe.state == "finished"):
         why = "its probe succeeded" if rule is not None else "the profile has no such rule any more"
-        return len(advance(BREAKER, mine, "closed", Reason("breaker", f"{row.rule}: {why}"), trips=0, why=""))
+        return len(
+            advance(
+                BREAKER,
+                mine,
+                ("open", "probing"),
+                "closed",
+                Reason("breaker", f"{row.rule}: {why}", "cycle"),
+                trips=0,
+                why="",
+            )
+        )
     if probe is not None and ("lost" if probe.state == "lost" else probe.cause) in rule.cause:
         return _open(row, rule, f"its probe failed by {probe.cause or probe.state}", at, trips=row.trips + 1)
-    reason = Reason("breaker", f"{row.rule}: its probe proved nothing; another one may try")
-    return len(advance(BREAKER, mine, "open", reason, due=at, probe=None))
+    reason = Reason("breaker", f"{row.rule}: its probe proved nothing; another one may try", "cycle")
+    return len(advance(BREAKER, mine, ("probing",), "open", reason, due=at, probe=None))

@@ -30,12 +30,16 @@ def _check(product: Product) -> int:
     rule = profile_of(product.task.experiment.name).merges[product.merge]
     chunks, merged = _files(product)
     found, passed = _judge(product, rule.check, chunks, merged)
-    mine = Product.objects.filter(pk=product.pk, round=product.round, state="merged")
+    mine = Product.objects.filter(pk=product.pk, round=product.round)
     if found:
         why = " ".join(found)
-        return len(transact(lambda: advance(PRODUCT, mine, "manual", Reason(_WHO, why), finding=why)))
+        return len(
+            transact(lambda: advance(PRODUCT, mine, ("merged",), "manual", Reason(_WHO, why, "cycle"), finding=why))
+        )
     events = sum(output.events or 0 for output in merged)
-    return len(transact(lambda: advance(PRODUCT, mine, "checked", Reason(_WHO, passed), events=events)))
+    return len(
+        transact(lambda: advance(PRODUCT, mine, ("merged",), "checked", Reason(_WHO, passed, "cycle"), events=events))
+    )
 
 
 def _files(product: Product) -> tuple[list[Output], list[Output]]:

@@ -58,8 +58,8 @@ def clean_logs() -> int:
                 whole_one = archive.task.log_archives.get(run__isnull=True)
                 _verify(storing.File(whole_one.url, whole_one.size, whole_one.adler32), mover)
                 count, strange = _remove((storing.File(*each) for each in archive.members), mover)
-            reason = Reason(_WHO, f"{count} log files removed{_but(strange)}")
-            done += len(transact(lambda rows=rows, reason=reason: advance(ARCHIVE, rows, "cleaned", reason)))  # type: ignore[misc]
+            reason = Reason(_WHO, f"{count} log files removed{_but(strange)}", "cycle")
+            done += len(transact(lambda rows=rows, reason=reason: advance(ARCHIVE, rows, ("kept",), "cleaned", reason)))  # type: ignore[misc]
         except PilotextError as error:
             tries = archive.tries + 1
             transact(lambda rows=rows, why=str(error), tries=tries: rows.update(finding=why, tries=tries))  # type: ignore[misc]
@@ -82,8 +82,8 @@ def finish_archiving() -> int:
         ~Exists(Product.objects.filter(task=mine).exclude(state="cleaned")),
         pk__in=with_archives,
     )
-    reason = Reason(_WHO, "its products and logs are kept, everything else is removed")
-    return len(transact(lambda: advance(TASK, over, "archived", reason)))
+    reason = Reason(_WHO, "its products and logs are kept, everything else is removed", "cycle")
+    return len(transact(lambda: advance(TASK, over, ("archiving",), "archived", reason)))
 
 
 def _clean(product: Product, mover: Mover) -> int:
@@ -98,12 +98,14 @@ def _clean(product: Product, mover: Mover) -> int:
     count, strange = _remove(_files(chunks.exclude(state="removed").order_by("-state"), ()), mover)
     more, also = _remove(_files(earlier, valid), mover)
     rows = Output.objects.filter(Q(pk__in=chunks) | Q(pk__in=earlier)).exclude(state="removed")
-    reason = Reason(_WHO, f"{count} chunk files and {more} files of earlier merges removed{_but([*strange, *also])}")
-    still = Product.objects.filter(pk=product.pk, round=product.round, state="kept")
+    reason = Reason(
+        _WHO, f"{count} chunk files and {more} files of earlier merges removed{_but([*strange, *also])}", "cycle"
+    )
+    still = Product.objects.filter(pk=product.pk, round=product.round)
 
     def end() -> int:
         rows.update(state="removed")
-        return len(advance(PRODUCT, still, "cleaned", reason))
+        return len(advance(PRODUCT, still, ("kept",), "cleaned", reason))
 
     return transact(end)
 

@@ -24,25 +24,25 @@ def _ready_some() -> int:
     on_disk = Q(task__staging=False) | ~Q(product="")
     ids = Job.objects.filter(on_disk, task__state="running", state="defined").values_list("pk", flat=True)
     rows = Job.objects.filter(pk__in=list(ids[:AT_ONCE]))
-    return len(advance(JOB, rows, "ready", Reason("cycle", "its input needs no staging")))
+    return len(advance(JOB, rows, ("defined",), "ready", Reason("cycle", "its input needs no staging", "cycle")))
 
 
 def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
-    """Cancel jobs that have not ended; in a transaction. An attempt that runs is told to stop by its next heartbeat."""
-    moved = advance(JOB, jobs, "cancelled", reason)
+    """Cancel jobs that have not ended, and failed ones too where a person does; in a transaction.
+
+    An attempt that runs is told to stop by its next heartbeat.
+    """
+    moved = advance(JOB, jobs, JOB.sources("cancelled", reason.actor), "cancelled", reason)
     Attempt.objects.filter(job__in=moved, state__in=ACTIVE_ATTEMPT).update(stop=reason.why or "cancelled")
     return moved
 
 
 def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:
     """Merge runs anew: their groups are dissolved by the machine of the merges, which sees the higher round."""
-    moved = []
+    moved, sources = [], PRODUCT.sources("waiting", reason.actor)
     for product in products.select_for_update(of=("self",)):  # one whose merges are just made is waited for
-        if product.state == "waiting":
-            continue
-        moved += advance(
-            PRODUCT, Product.objects.filter(pk=product.pk), "waiting", reason, round=product.round + 1, events=None
-        )
+        mine = Product.objects.filter(pk=product.pk)
+        moved += advance(PRODUCT, mine, sources, "waiting", reason, round=product.round + 1, events=None)
     return moved
 
 
@@ -60,6 +60,6 @@ def leave_out(product: Product, jobs: list[int], reason: Reason) -> None:
     record(
         PRODUCT.name,
         product.state,
-        Reason(reason.who, f"{which}: {reason.why}"),
+        Reason(reason.who, f"{which}: {reason.why}", reason.actor),
         [(product.pk, product.state, product.task_id)],
     )

@@ -25,13 +25,15 @@ MOST_TRIES = 10
 MOST_ROUNDS = 3
 """A merged file that is gone or damaged before it could be kept is merged anew by itself in so many rounds."""
 
+BEFORE = ("checked", "copying")
+
 _WHO = "keeping"
 
 
 def keep_products() -> int:
     """Products that passed their check are copied to where they are kept, one at a time."""
     done = 0
-    for claim in claims(Product.objects.filter(state__in=("checked", "copying")), 1):
+    for claim in claims(Product.objects.filter(state__in=BEFORE), 1):
         product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
         wait_s = 0.0
         try:
@@ -60,7 +62,7 @@ def _keep(product: Product, mover: Mover) -> int:
     tape = [printed(experiment, facts, text, run=product.run) for text in experiment.merges[product.merge].tape]
     outputs = merged_outputs(product)
     if tape and outputs:
-        transact(lambda: advance(PRODUCT, mine.filter(state="checked"), "copying", Reason(_WHO, f"to {tape[0]}")))
+        transact(lambda: advance(PRODUCT, mine, ("checked",), "copying", Reason(_WHO, f"to {tape[0]}", "cycle")))
     for output in outputs:
         file = storing.File(output.url, output.size, output.adler32)
         if not storing.is_there(file, mover):
@@ -68,21 +70,24 @@ def _keep(product: Product, mover: Mover) -> int:
         url = storing.keep(file, tape, output.name, mover) if tape else output.url
         Output.objects.filter(pk=output.pk, state="valid").update(kept=url)
     why = f"{len(outputs)} merged files verified{f' at {tape[0]}' if tape else ' where they were made'}"
-    still = mine.filter(state__in=("checked", "copying"))
-    return len(transact(lambda: advance(PRODUCT, still, "kept", Reason(_WHO, why), tries=0)))
+    return len(transact(lambda: advance(PRODUCT, mine, BEFORE, "kept", Reason(_WHO, why, "cycle"), tries=0)))
 
 
 def _failed(product: Product, error: PilotextError) -> float:
     """What follows from a failure; returns how long to wait before the next try."""
     why = str(error)
     log.warning("product %d: %s", product.pk, why)
-    mine = Product.objects.filter(pk=product.pk, round=product.round, state__in=("checked", "copying"))
+    mine = Product.objects.filter(pk=product.pk, round=product.round, state__in=BEFORE)
     own = isinstance(error, StorageError) and error.url in {output.url for output in merged_outputs(product)}
     if own and isinstance(error, (NotFoundError, ChecksumError)) and product.round < MOST_ROUNDS:
-        transact(lambda: reopen(mine, Reason(_WHO, f"merged anew: {why}")))
+        transact(lambda: reopen(mine, Reason(_WHO, f"merged anew: {why}", "cycle")))
         return 0.0
     tries = product.tries + 1
     transact(lambda: mine.update(tries=tries, finding=why, changed=now()))
     if tries >= MOST_TRIES:
-        transact(lambda: advance(PRODUCT, mine, "manual", Reason(_WHO, f"tried {tries} times: {why}"), tries=0))
+        transact(
+            lambda: advance(
+                PRODUCT, mine, BEFORE, "manual", Reason(_WHO, f"tried {tries} times: {why}", "cycle"), tries=0
+            )
+        )
     return wait_after(tries, FIRST_WAIT_S)

@@ -54,8 +54,9 @@ def dissolve_merges() -> int:
 
 
 def _dissolve() -> int:
-    reason = Reason(_WHO, "its run is merged anew")
-    ids = advance(GROUP, MergeGroup.objects.filter(round__lt=F("product__round")), "dissolved", reason)
+    reason = Reason(_WHO, "its run is merged anew", "cycle")
+    old = MergeGroup.objects.filter(round__lt=F("product__round"))
+    ids = advance(GROUP, old, ("open", "sent", "merged"), "dissolved", reason)
     cancel_jobs(Job.objects.filter(group__in=ids), reason)
     Output.objects.filter(group__in=ids).update(group=None)
     Output.objects.filter(job__group__in=ids, state="valid").update(state="superseded")
@@ -101,7 +102,11 @@ def _start(pk: int) -> int:
     if run.empty:
         why += f", {run.empty} without data"
     state, finding = "merging" if groups else "merged", why if run.missing else ""
-    return len(advance(PRODUCT, mine, state, Reason(_WHO, why), left_out=list(run.missing), finding=finding))
+    return len(
+        advance(
+            PRODUCT, mine, ("waiting",), state, Reason(_WHO, why, "cycle"), left_out=list(run.missing), finding=finding
+        )
+    )
 
 
 def _run(product: Product) -> _Run:
@@ -150,7 +155,7 @@ def _make_groups(
         ids = [piece.output for piece in pieces]
         linked = Output.objects.filter(pk__in=ids, state="valid", group=None).update(group=group)
         assert linked == len(ids), "no file is in two merges"
-        reason = Reason(_WHO, f"{len(ids)} files of run {product.run} become {name}")
+        reason = Reason(_WHO, f"{len(ids)} files of run {product.run} become {name}", "cycle")
         record(GROUP.name, "sent", reason, [(group.pk, "", task.pk)])
         record(JOB.name, "ready", reason, [(job.pk, "", task.pk)])
 
@@ -170,12 +175,14 @@ def _take_up_again() -> int:
         ~Exists(mine.filter(job__state__in=("failed", "cancelled"))),
         state="manual",
     )
-    done = len(advance(PRODUCT, at_work, "merging", Reason(_WHO, "its merge job goes on"), finding=""))
+    done = len(
+        advance(PRODUCT, at_work, ("manual",), "merging", Reason(_WHO, "its merge job goes on", "cycle"), finding="")
+    )
     held = Product.objects.filter(~Exists(mine), state="manual").select_related("task__experiment")
     again = [each.pk for each in held if _is_known(each) and {*_run(each).missing} <= {*each.left_out}]
-    reason = Reason(_WHO, "its chunks are there now")
+    reason = Reason(_WHO, "its chunks are there now", "cycle")
     return done + len(
-        advance(PRODUCT, Product.objects.filter(pk__in=again, state="manual"), "waiting", reason, finding="")
+        advance(PRODUCT, Product.objects.filter(pk__in=again), ("manual",), "waiting", reason, finding="")
     )
 
 
@@ -191,15 +198,17 @@ def _finish(products: QuerySet[Product]) -> int:
         if not list(mine.values_list("pk")):  # it was reopened meanwhile
             continue
         groups = MergeGroup.objects.filter(product=pk, round=number)
-        advance(GROUP, groups, "merged", Reason(_WHO, "its merge job has finished"))
+        advance(GROUP, groups, ("sent",), "merged", Reason(_WHO, "its merge job has finished", "cycle"))
         size = groups.aggregate(size=Sum("size"))["size"]
-        reason = Reason(_WHO, f"{groups.count()} merge jobs have finished, {size} bytes of chunks")
-        done += len(advance(PRODUCT, Product.objects.filter(pk=pk), "merged", reason, finding=finding))
+        reason = Reason(_WHO, f"{groups.count()} merge jobs have finished, {size} bytes of chunks", "cycle")
+        done += len(advance(PRODUCT, Product.objects.filter(pk=pk), ("merging",), "merged", reason, finding=finding))
     return done
 
 
 def _to_manual(products: QuerySet[Product], why: str) -> list[int]:
-    return advance(PRODUCT, products, "manual", Reason(_WHO, why), finding=why, changed=now())
+    return advance(
+        PRODUCT, products, ("waiting", "merging"), "manual", Reason(_WHO, why, "cycle"), finding=why, changed=now()
+    )
 
 
 def _some(jobs: Sequence[int]) -> str:

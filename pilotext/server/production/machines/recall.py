@@ -42,7 +42,7 @@ Work = Callable[[list[StagedFile], Mover, Staging], int]
 
 def ask_for_files() -> int:
     """Wanted files are asked for, those of one run and server in one request."""
-    return _each(lambda _: Q(state="wanted", jobs__task__state="running"), _ask)
+    return _each(lambda _: Q(state="wanted", jobs__state__in=("defined", "staging"), jobs__task__state="running"), _ask)
 
 
 def poll_files() -> int:
@@ -94,7 +94,9 @@ def _ask(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
         return transact(partial(_later, rows, f"it could not be asked for: {error.reason}", limits))
     why = f"asked for with {len(files)} files of run {files[0].run}, request {request}"
     changes = {"request": request, "requested": now(), "busy_until": 0.0}
-    return len(transact(lambda: advance(STAGED_FILE, rows, "requested", Reason(_WHO, why), **changes)))
+    return len(
+        transact(lambda: advance(STAGED_FILE, rows, ("wanted",), "requested", Reason(_WHO, why, "cycle"), **changes))
+    )
 
 
 def _poll(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
@@ -102,7 +104,7 @@ def _poll(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
     at = now()
     where = {residence: [file for file in files if found.get(file.url) == residence] for residence in RESIDENCES}
     late = [file for file in where["offline"] if at - (file.requested or at) > limits.within_s]
-    done = transact(lambda: staging.came(_rows(where["online"]).filter(state="requested"), at))
+    done = transact(lambda: staging.came(_rows(where["online"]), at))
     done += transact(lambda: staging.hopeless(_rows(where["missing"]), "the tape system does not have this file"))
     again = [(file, f"still on tape after {limits.within_s:.0f} s") for file in late] + refused
     _release([file for file, _ in again], mover)
@@ -135,8 +137,10 @@ def _released(ids: list[int]) -> list[int]:
     # Looked at again, after whoever had them locked: a job may want it since.
     still = list(StagedFile.objects.filter(staging.unneeded(), pk__in=mine).values_list("pk", flat=True))
     found = StagedFile.objects.filter(pk__in=still)
-    reason = Reason(_WHO, "no job needs it on disk any more")
-    return advance(STAGED_FILE, found, "released", reason, online=None, busy_until=0.0)
+    reason = Reason(_WHO, "no job needs it on disk any more", "cycle")
+    return advance(
+        STAGED_FILE, found, ("wanted", "requested", "online", "failed"), "released", reason, online=None, busy_until=0.0
+    )
 
 
 def _release(files: Sequence[StagedFile], mover: Mover) -> None:
@@ -180,7 +184,7 @@ def _later(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:
         if tries >= limits.tries:
             done += staging.hopeless(mine, f"{why}; tried {tries} times")
         else:
-            done += len(advance(STAGED_FILE, mine, "wanted", Reason(_WHO, why)))
+            done += len(advance(STAGED_FILE, mine, ("requested",), "wanted", Reason(_WHO, why, "cycle")))
     return done
 
 

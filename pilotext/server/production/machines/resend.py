@@ -23,7 +23,7 @@ def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
     ):
         found[pk] = f"its task {task} is {state}"
     # The task would run again, and with it whatever the cycle has not cancelled so far.
-    left = Job.objects.filter(task=OuterRef("task"), state__in=JOB.sources("cancelled")).exclude(state="failed")
+    left = Job.objects.filter(task=OuterRef("task"), state__in=JOB.sources("cancelled", "cycle"))
     ending = jobs.filter(Exists(left), task__state="cancelled")
     for pk, task in ending.values_list("pk", "task__name"):
         found[pk] = f"its task {task} is just being cancelled; ask again in a moment"
@@ -67,15 +67,15 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     again = again.exclude(pk__in=merged)
     fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": 0.0, "avoid": {}, "assigned": ""}
     fresh |= {"code": "", "cause": "", "diag": "", "events_done": None}
-    staging = advance(JOB, again.filter(task__staging=True, product=""), "defined", reason, **fresh)
-    ready = advance(JOB, again, "ready", reason, **fresh)  # but for those that were just moved
+    staging = advance(JOB, again.filter(task__staging=True, product=""), ENDED, "defined", reason, **fresh)
+    ready = advance(JOB, again, ENDED, "ready", reason, **fresh)  # but for those that were just moved
     moved = [*staging, *ready]
     _wait_for_the_end_of_attempts(moved)
     Output.objects.filter(job__in=moved, state="valid").update(state="superseded")
     _merge_anew(Job.objects.filter(pk__in=moved, product=""), reason)
     reopen(Product.objects.filter(groups__job__in=merged), reason)
     tasks = set(Job.objects.filter(pk__in=[*moved, *merged]).values_list("task_id", flat=True))
-    advance(TASK, Task.objects.filter(pk__in=tasks, state__in=("done", "cancelled")), "running", reason)
+    advance(TASK, Task.objects.filter(pk__in=tasks), ("done", "cancelled"), "running", reason)
     return [*moved, *merged]
 
 
@@ -87,7 +87,7 @@ def merge_with(jobs: QuerySet[Job], reason: Reason) -> None:
         for product in Product.objects.filter(pk__in=without):
             leave_out(product, [left for left in product.left_out if left != job.pk], reason)
         if reopen(Product.objects.filter(pk__in=without), reason):
-            advance(TASK, Task.objects.filter(pk=job.task_id, state="done"), "running", reason)
+            advance(TASK, Task.objects.filter(pk=job.task_id), ("done",), "running", reason)
 
 
 def _wait_for_the_end_of_attempts(jobs: list[int]) -> None:

@@ -70,7 +70,7 @@ def _want(job: Job) -> int:
         url = expand(job.task, job, max(job.attempts, 1)).inputs[0].sources[0]
     except UsageError as error:
         rows = Job.objects.filter(pk=job.pk)
-        return len(advance(JOB, rows, "manual", Reason(_WHO, str(error)), diag=str(error)))
+        return len(advance(JOB, rows, ("defined",), "manual", Reason(_WHO, str(error), "cycle"), diag=str(error)))
     limits = profile_of(job.task.experiment.name).staging
     file, new = StagedFile.objects.select_for_update(of=("self",)).get_or_create(  # nobody gives it back meanwhile
         url=url,
@@ -82,14 +82,23 @@ def _want(job: Job) -> int:
     )
     mine = StagedFile.objects.filter(pk=file.pk)
     if new:
-        record(STAGED_FILE.name, file.state, Reason(_WHO, f"job {job.pk} needs it"), [(file.pk, "", None)])
+        record(STAGED_FILE.name, file.state, Reason(_WHO, f"job {job.pk} needs it", "cycle"), [(file.pk, "", None)])
     if file.state in ("released", "failed") or _slipped(job, file):
         why = "its job found it on tape again" if file.state == "online" else f"job {job.pk} needs it"
-        advance(STAGED_FILE, mine, "wanted", Reason(_WHO, why), finding="", tries=0, busy_until=0.0)
+        advance(
+            STAGED_FILE,
+            mine,
+            ("released", "failed", "online"),
+            "wanted",
+            Reason(_WHO, why, "cycle"),
+            finding="",
+            tries=0,
+            busy_until=0.0,
+        )
     rows = Job.objects.filter(pk=job.pk)
-    moved = advance(JOB, rows, "staging", Reason(_WHO, f"waits for {url}"), staged_file=file)
+    moved = advance(JOB, rows, ("defined",), "staging", Reason(_WHO, f"waits for {url}", "cycle"), staged_file=file)
     if StagedFile.objects.filter(pk=file.pk, state="online").exists():
-        advance(JOB, rows, "ready", Reason(_WHO, "its file is on disk already"))
+        advance(JOB, rows, ("staging",), "ready", Reason(_WHO, "its file is on disk already", "cycle"))
     return len(moved)
 
 
@@ -103,25 +112,43 @@ def _slipped(job: Job, file: StagedFile) -> bool:
 def came(files: QuerySet[StagedFile], at: float) -> int:
     """Files are on disk: jobs that waited for them may be given out. In a transaction."""
     ids = advance(
-        STAGED_FILE, files, "online", Reason(_WHO, "the tape system says that it is on disk"), online=at, busy_until=0.0
+        STAGED_FILE,
+        files,
+        ("requested",),
+        "online",
+        Reason(_WHO, "the tape system says that it is on disk", "cycle"),
+        online=at,
+        busy_until=0.0,
     )
-    advance(JOB, Job.objects.filter(staged_file__in=ids), "ready", Reason(_WHO, "its file is on disk"))
+    advance(
+        JOB,
+        Job.objects.filter(staged_file__in=ids),
+        ("staging",),
+        "ready",
+        Reason(_WHO, "its file is on disk", "cycle"),
+    )
     return len(ids)
 
 
 def gone(files: QuerySet[StagedFile], why: str) -> int:
     """Files are not on disk any more: they are wanted again, and jobs not given out yet wait. In a transaction."""
-    ids = advance(STAGED_FILE, files, "wanted", Reason(_WHO, why), busy_until=0.0)
-    waiting = Job.objects.filter(staged_file__in=ids, state="ready")
-    advance(JOB, waiting, "defined", Reason(_WHO, why))
+    ids = advance(STAGED_FILE, files, ("online",), "wanted", Reason(_WHO, why, "cycle"), busy_until=0.0)
+    advance(JOB, Job.objects.filter(staged_file__in=ids), ("ready",), "defined", Reason(_WHO, why, "cycle"))
     return len(ids)
 
 
 def hopeless(files: QuerySet[StagedFile], why: str) -> int:
     """Files will not come: somebody has to look at their jobs. In a transaction."""
-    ids = advance(STAGED_FILE, files, "failed", Reason(_WHO, why), finding=why)
-    jobs = Job.objects.filter(staged_file__in=ids, state__in=("staging", "defined"))
-    advance(JOB, jobs, "manual", Reason(_WHO, why), diag=why, cause="storage")
+    ids = advance(STAGED_FILE, files, ("wanted", "requested"), "failed", Reason(_WHO, why, "cycle"), finding=why)
+    advance(
+        JOB,
+        Job.objects.filter(staged_file__in=ids),
+        ("staging", "defined"),
+        "manual",
+        Reason(_WHO, why, "cycle"),
+        diag=why,
+        cause="storage",
+    )
     return len(ids)
 
 

@@ -38,8 +38,9 @@ def _finish() -> int:
         Exists(Job.objects.filter(task=mine)),
         pk__in=list(going_on.values_list("pk", flat=True)),
     )
-    reason = Reason("cycle", "all its jobs have ended and all its products are kept")
-    return len(advance(TASK, Task.objects.filter(pk__in=list(over.values_list("pk", flat=True))), "done", reason))
+    reason = Reason("cycle", "all its jobs have ended and all its products are kept", "cycle")
+    rows = Task.objects.filter(pk__in=list(over.values_list("pk", flat=True)))
+    return len(advance(TASK, rows, ("running", "paused"), "done", reason))
 
 
 def end_cancelled() -> int:
@@ -57,7 +58,7 @@ def _end_some() -> int:
     tasks = list(found.values_list("pk", flat=True))
     ids = Job.objects.filter(task__in=tasks, state__in=OPEN_JOB).values_list("pk", flat=True)[:AT_ONCE]
     jobs = Job.objects.filter(pk__in=list(ids))
-    return len(cancel_jobs(jobs, Reason("cycle", "its task was cancelled")))
+    return len(cancel_jobs(jobs, Reason("cycle", "its task was cancelled", "cycle")))
 
 
 def take_up_again() -> int:
@@ -79,11 +80,17 @@ def _take_up_some(task: int) -> int:
         return 0
     since = Event.objects.filter(subject="job", subject_id=OuterRef("pk"), after="cancelled", pk__gt=cancelled.pk)
     left = Job.objects.filter(Exists(since), task=task, state="cancelled").exclude(group__state="dissolved")
-    reason = Reason(resumed.who, f"its task was resumed: {resumed.why}")
+    reason = Reason(resumed.who, f"its task was resumed: {resumed.why}", "person")
     ids = list(left.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
     if moved := resend_jobs(Job.objects.filter(pk__in=ids), reason):
         return len(moved)
-    advance(TASK, mine, "ready", Reason("cycle", "the jobs that were cancelled with it are there again"))
+    advance(
+        TASK,
+        mine,
+        ("draft",),
+        "ready",
+        Reason("cycle", "the jobs that were cancelled with it are there again", "cycle"),
+    )
     if not told.filter(after="running").exists():  # nobody has started it so far
         return 1
-    return len(advance(TASK, Task.objects.filter(pk=task), "running", reason))
+    return len(advance(TASK, Task.objects.filter(pk=task), ("ready",), "running", reason))

@@ -123,12 +123,12 @@ def _settle(attempt_id: int, report: Report, doubt: Doubt | None) -> int:
     if attempt.state != "verifying":
         return 0
     if attempt.job.state != "verifying":
-        reason = Reason(_WHO, f"its job is {attempt.job.state} meanwhile")
-        return int(advance_one(ATTEMPT, attempt, "cancelled", reason))
+        reason = Reason(_WHO, f"its job is {attempt.job.state} meanwhile", "attempt")
+        return int(advance_one(ATTEMPT, attempt, ("verifying",), "cancelled", reason))
     if doubt is not None:
         refuse(attempt, doubt.finding, doubt.text)
         return 1
-    reason = Reason(_WHO, "its published files are there, by size and checksum")
-    advance_one(ATTEMPT, attempt, "finished", reason)
+    reason = Reason(_WHO, "its published files are there, by size and checksum", "attempt")
+    advance_one(ATTEMPT, attempt, ("verifying",), "finished", reason)
     believe(attempt, report)
     return 1

@@ -8,7 +8,7 @@ import pilotext.server.production.models.common
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("production", "0001_first"),
+        ("production", "0002_moves"),
     ]
 
     operations = [

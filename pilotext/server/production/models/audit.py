@@ -13,6 +13,8 @@ class Event(models.Model):
 
     at = models.FloatField(default=now)
     who = models.TextField()
+    actor = models.TextField(default="")
+    """By which of the machines' actors it was moved; empty for lines of before that was kept."""
     subject = models.TextField()
     subject_id = models.BigIntegerField()
     task = models.BigIntegerField(null=True)

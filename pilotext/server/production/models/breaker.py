@@ -11,7 +11,8 @@ from pilotext.server.production.states import BREAKER
 class Breaker(models.Model):
     """A node, a site, or all of an experiment that gets no jobs until `due`, by the profile's breaker `rule`.
 
-    `scope` is what it is about in words that are unique; `trips` counts the pauses since it was closed last.
+    With the rule STORAGE_BREAKER it is a storage server that the cycle leaves alone until then. `scope` is what it is
+    about in words that are unique; `trips` counts the pauses since it was closed last.
     """
 
     experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="breakers")
@@ -22,6 +23,8 @@ class Breaker(models.Model):
     state = models.TextField(default="closed")
     due = models.FloatField(default=0.0)
     trips = models.IntegerField(default=0)
+    since = models.FloatField(default=0.0)
+    """When it was opened, having been closed; it may have tried again and failed since."""
     probe = models.ForeignKey(Attempt, models.SET_NULL, null=True, related_name="probes")
     why = models.TextField(default="")
     changed = models.FloatField(default=now)

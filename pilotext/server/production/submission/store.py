@@ -45,11 +45,17 @@ def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Subm
             raise RefusalError("invalid", f"there is no task {task.parent!r}, which should be the parent.")
         Task.objects.filter(pk=row.pk).update(parent=parent)
     _insert(experiment, row, plan)
-    record(TASK.name, "draft", Reason(who, "submitted"), [(row.pk, "", row.pk)])
+    record(TASK.name, "draft", Reason(who, "submitted", "person"), [(row.pk, "", row.pk)])
     mine = Task.objects.filter(pk=row.pk)
-    advance(TASK, mine, "ready", Reason(who, f"{len(plan.jobs)} jobs defined, {len(plan.refused)} inputs left out"))
+    advance(
+        TASK,
+        mine,
+        ("draft",),
+        "ready",
+        Reason(who, f"{len(plan.jobs)} jobs defined, {len(plan.refused)} inputs left out", "person"),
+    )
     if task.start:
-        advance(TASK, mine, "running", Reason(who, "started with its submission"))
+        advance(TASK, mine, ("ready",), "running", Reason(who, "started with its submission", "person"))
     return Submitted(row.pk, row.name, True, len(plan.jobs))
 
 

@@ -130,7 +130,7 @@ def test_a_pilot_is_told_to_kill_a_job_that_was_cancelled(pilot: Pilot) -> None:
     pilot.update(job, "running")
     from pilotext.server.database import transact
 
-    transact(lambda: cancel_jobs(Job.objects.all(), Reason("maria", "not needed")))
+    transact(lambda: cancel_jobs(Job.objects.all(), Reason("maria", "not needed", "person")))
     assert pilot.update(job, "running")["command"] == "tobekilled"
     pilot.update(job, "failed", pilotErrorCode=1144)
     the_pilots_time_is_over()
