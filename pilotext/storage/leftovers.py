@@ -15,7 +15,6 @@ from pilotext.model import Try
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import name_of, server_of, sibling
 
-
 PARTS = 8
 """Temporary names for the tries of one upload. A lock ends when the server notices that its connection is dead; after
 so many tries with growing waits, the first name is free again."""

@@ -31,9 +31,10 @@ def stage_in(file: Input, directory: Path, mover: Mover, policy: Policy) -> Tran
     """Bring `file` to `directory`, under its name only when size and checksum are right.
 
     Sources are tried in order; a file on tape is asked for and waited for, `policy.online_within_s` over all sources
-    together, and given back to the tape system whatever happens. Size and adler32 are compared with those of the source, and with the job's where it has them. Raises the
-    StorageError of the last source, with every failed try in `tries` and the servers that were away in `silent`; nothing is left in `directory` then, nor when the
-    mover's tick raises.
+    together, and given back to the tape system whatever happens. Size and adler32 are compared with those of the
+    source, and with the job's where it has them. Raises the StorageError of the last source, with every failed try in
+    `tries` and the servers that were away in `silent`; nothing is left in `directory` then, nor when the mover's tick
+    raises.
     """
     retries = Retries(mover, policy)
     requests = TapeRequests(directory)
