@@ -16,7 +16,7 @@
         │   └── SizeError              there are more or fewer of them than there should be
         ├── UnsupportedError       this storage cannot do that at all
         └── TransientError         worth another try after a while
-            └── StalledError       nothing moved for too long, so the transfer was ended
+            └── StalledError       nothing, or far too little, moved for too long, so the transfer was ended
 
 Each says what happened and, where somebody can mend it, how (`advice`). The command line is the one place that catches
 them all; the job's life turns the storage errors into findings for the verdict.
@@ -102,7 +102,8 @@ class StorageError(PilotextError):
     """A storage system said no, or said nothing.
 
     `fault` names the class of the error; a stage-in that ends with it becomes the finding `stage-in-<fault>`.
-    `tries` holds every try that failed, where the error ends a whole stage-in or stage-out.
+    Where the error ends a whole stage-in or stage-out, `tries` holds every try that failed, and `silent` the servers
+    (as `urls.server_of` names them) that were given up because they were away.
     """
 
     fault: ClassVar[str] = "failed"
@@ -113,6 +114,7 @@ class StorageError(PilotextError):
         self.url = url
         self.reason = message
         self.tries: tuple[Try, ...] = ()
+        self.silent: frozenset[str] = frozenset()
 
 
 class NotFoundError(StorageError):
@@ -170,14 +172,19 @@ class UnsupportedError(StorageError):
 
 
 class TransientError(StorageError):
-    """Server busy, restarting or unreachable: worth another try after a while."""
+    """Storage away: the server is busy, restarting or unreachable, and another try after a while may succeed.
+
+    Raised by `stage_out`, it says more: every local file is whole and untouched, the outputs are not published, and the
+    same call may be made again at any later time, also by another process. `stage_out` raises it whenever a destination
+    was given up for being away, whatever the other destinations of that file have answered.
+    """
 
     fault = "unreachable"
     retryable = True
 
 
 class StalledError(TransientError):
-    """Nothing moved for too long, so the transfer was ended."""
+    """Nothing, or far too little, moved for too long, so the transfer was ended."""
 
     fault = "stalled"
 

@@ -190,9 +190,13 @@ class Limits(Record, frozen=True):
     grace_s: float = 10.0
     transfer_stall_s: float = 300.0
     """A transfer that moves nothing for so long is ended and tried again."""
+    transfer_min_kb_s: float = 50.0
+    """A transfer that is slower over `transfer_stall_s` is ended and tried again; 0 allows every rate."""
     transfer_tries: int = 3
     transfer_wait_s: float = 10.0
     """Before the second try of a transfer; later waits are longer."""
+    transfer_retry_s: float = 3600.0
+    """For failed tries and the waits after them, over the sources of one input, or over all of a stage-out."""
     tape_wait_s: float = 12 * 3600.0
     """For a file on tape to come to disk; never more than half of the time until the payload is asked to end."""
     tape_poll_s: float = 15.0

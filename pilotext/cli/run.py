@@ -86,7 +86,7 @@ def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitc
         job,
         workdir,
         ruleset,
-        mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
+        mover=ChildMover(job.limits.transfer_stall_s, switch.tick, job.limits.transfer_min_kb_s),
         policy=_policy(job.limits),
         switch=switch,
         warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
@@ -97,6 +97,7 @@ def _policy(limits: Limits) -> Policy:
     return Policy(
         tries=limits.transfer_tries,
         first_wait_s=limits.transfer_wait_s,
+        retry_within_s=limits.transfer_retry_s,
         poll_s=limits.tape_poll_s,
         online_within_s=limits.tape_wait_s,
     )

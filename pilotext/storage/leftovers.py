@@ -1,21 +1,30 @@
 """Temporary names of a stage-out, and tidying up after an attempt that was killed in the middle of one.
 
 `.<name>.<tag>.part` is a file that is not whole yet, `.<name>.<tag>.old` one that is replaced, until all are published.
+Each try of an upload has a name of its own, `.<name>.<tag>.2.part` and so on, because the server may keep a lock on the
+name of a try whose connection broke. There are `PARTS` such names, so that those of a killed attempt can be found
+without listing a folder of a hundred thousand files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pilotext.errors import NotFoundError, StorageError
+from pilotext.errors import NotFoundError, StorageError, TransientError
 from pilotext.model import Try
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import name_of, server_of, sibling
 
+PARTS = 8
+"""Temporary names for the tries of one upload. A lock ends when the server notices that its connection is dead; after
+so many tries with growing waits, the first name is free again."""
 
-def part_of(target: str, tag: str) -> str:
-    """Where a file lies until it is published at `target`."""
-    return sibling(target, f".{name_of(target)}.{_plain(tag)}.part")
+
+def part_of(target: str, tag: str, number: int = 0) -> str:
+    """URL of a file in the upload's try `number` (from 0) until it is published at `target`."""
+    place = number % PARTS
+    counted = f".{place + 1}" if place else ""
+    return sibling(target, f".{name_of(target)}.{_plain(tag)}{counted}.part")
 
 
 def aside_of(target: str, tag: str) -> str:
@@ -52,19 +61,28 @@ def clear(targets: Iterable[str], tags: Sequence[str], mover: Mover) -> list[Try
 
 
 def discard(parts: Iterable[str], mover: Mover) -> list[Try]:
-    """Remove parts of files from places that were given up; what perhaps stays there is told in the list."""
+    """Remove parts of files from places that were given up; what perhaps stays there is told in the list.
+
+    A server that does not answer is not asked again.
+    """
     problems = []
+    silent: dict[str, TransientError] = {}
     with mover.hurried():
         for part in parts:
             try:
+                if earlier := silent.get(server_of(part)):
+                    raise earlier
                 remove_if_there(part, mover)
             except StorageError as error:
                 problems.append(Try(part, error.fault, f"perhaps left behind: {error.reason}", 0.0))
+                if isinstance(error, TransientError):
+                    silent[server_of(part)] = error
     return problems
 
 
 def _undo(target: str, tag: str, mover: Mover) -> None:
-    remove_if_there(part_of(target, tag), mover)
+    for number in range(PARTS):
+        remove_if_there(part_of(target, tag, number), mover)
     try:
         mover.do("move", source=aside_of(target, tag), target=target)
     except NotFoundError:

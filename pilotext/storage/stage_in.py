@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from msgspec.structs import replace
 
 from pilotext.errors import ChecksumError, NotFoundError, OfflineError, SizeError, StorageError
-from pilotext.model import Input, Transfer, Try
+from pilotext.model import Input, Transfer
 from pilotext.storage.base import Copied, FileStat
 from pilotext.storage.os_errors import translated
-from pilotext.storage.retry import Policy, retried
+from pilotext.storage.retry import Policy, Retries
 from pilotext.storage.tape import TapeRequests
 from pilotext.storage.transfer import Mover
 
@@ -30,37 +30,38 @@ RECALLS = 2
 def stage_in(file: Input, directory: Path, mover: Mover, policy: Policy) -> Transfer:
     """Bring `file` to `directory`, under its name only when size and checksum are right.
 
-    Sources are tried in order; a file on tape is asked for and waited for, and given back to the tape system whatever
-    happens. Size and adler32 are compared with those of the source, and with the job's where it has them. Raises the
-    StorageError of the last source, with every failed try in `tries`; nothing is left in `directory` then, nor when the
-    mover's tick raises.
+    Sources are tried in order; a file on tape is asked for and waited for, `policy.online_within_s` over all sources
+    together, and given back to the tape system whatever happens. Size and adler32 are compared with those of the
+    source, and with the job's where it has them. Raises the StorageError of the last source, with every failed try in
+    `tries` and the servers that were away in `silent`; nothing is left in `directory` then, nor when the mover's tick
+    raises.
     """
-    tries: list[Try] = []
+    retries = Retries(mover, policy)
     requests = TapeRequests(directory)
     try:
-        done = _from_first_source(file, directory, requests=requests, mover=mover, policy=policy, tries=tries)
+        done = _from_first_source(file, directory, requests, retries)
     except StorageError as error:
-        error.tries = (*tries, *requests.give_back(file.sources, mover))
+        error.tries = (*retries.tries, *requests.give_back(file.sources, mover))
+        error.silent = frozenset(retries.silent)
         raise
     except BaseException:
         requests.give_back(file.sources, mover.tidier())
         raise
-    return replace(done, tries=(*tries, *requests.give_back(file.sources, mover)))
+    return replace(done, tries=(*retries.tries, *requests.give_back(file.sources, mover)))
 
 
-def _from_first_source(
-    file: Input, directory: Path, *, requests: TapeRequests, mover: Mover, policy: Policy, tries: list[Try]
-) -> Transfer:
-    """From the first source that has the file whole; every failed try is appended to `tries`."""
+def _from_first_source(file: Input, directory: Path, requests: TapeRequests, retries: Retries) -> Transfer:
+    """From the first source that has the file whole; every failed try is kept by `retries`."""
+    mover, policy = retries.mover, retries.policy
     began = time.monotonic()
+    deadline = began + policy.online_within_s
     last: StorageError = NotFoundError(file.name, "the job names no source for this file.")
     with _workshop(directory) as workshop:
         part = workshop / file.name
         for source in file.sources:
-            deadline = time.monotonic() + policy.online_within_s
             recall = partial(requests.bring_online, source, mover, policy, deadline)
             try:
-                copied = retried(partial(_fetch, file, source, part, recall, mover), source, mover, policy, tries)
+                copied = retries.run(partial(_fetch, file, source, part, recall, mover), source)
             except StorageError as error:
                 last = error
                 continue

@@ -1,17 +1,20 @@
 """The output files of a job: all are published, or none.
 
 Each file goes to a temporary name in its destination's folder and is compared there; only when all are whole, all are
-renamed. The temporary name is `.<name>.<tag>.part`; a file that is replaced waits as `.<name>.<tag>.old` until all are
-published. An attempt that was killed leaves such names behind, and the next one knows them by their tags.
+renamed. The temporary name is `.<name>.<tag>.part`, another one for each try (see `leftovers`); a file that is replaced
+waits as `.<name>.<tag>.old` until all are published. An attempt that was killed leaves such names behind, and the next
+one knows them by their tags.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -21,7 +24,7 @@ from pilotext.model import Record, Transfer, Try
 from pilotext.storage.base import Copied, FileStat
 from pilotext.storage.leftovers import aside_of, clear, discard, part_of, remove_if_there
 from pilotext.storage.os_errors import translated
-from pilotext.storage.retry import Policy, retried
+from pilotext.storage.retry import Policy, Retries
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import is_folder, join, server_of
 
@@ -56,12 +59,16 @@ def stage_out(
 
     `tag` marks the temporary names as this attempt's, `earlier` are the tags of attempts before it. What one of them
     that was killed left at any destination is removed first, and what it had replaced is brought back.
-    If any file cannot be published, what this call has published or uploaded is removed, and the StorageError of the
-    last try is raised, with every failed try, also of the tidying, in `tries`. The same is tried, quickly, when the
-    mover's tick raises.
+    If any file cannot be published, what this call has published or uploaded is removed, and a StorageError is raised
+    with every failed try, also of the tidying, in `tries`. It is a TransientError (`error.retryable`) when the storage
+    was away: every local file is as it was, and the same call may be made again at any later time, also by another
+    process; it removes what this one could not while the server was away. It may lose a try to each lock that this
+    one has left on a temporary name, so its policy should have more than one. `error.silent` names the servers that
+    were given up; `policy.tries` and `policy.retry_within_s` say how long this call itself tries. Any other error
+    stays however long one waits. The same tidying is tried, quickly, when the mover's tick raises.
     """
     _refuse_same_targets(uploads)
-    call = _Call(tag, mover, policy)
+    call = _Call(tag, mover, Retries(mover, policy))
     targets = [upload.target(destination) for upload in uploads for destination in upload.destinations]
     uncleared = clear(targets, (*earlier, tag), mover)
     try:
@@ -71,7 +78,8 @@ def stage_out(
         published += [call.publish(each, keep_replaced=False) for each in placed[-1:]]
     except StorageError as error:
         call.tidy(mover)
-        error.tries = (*call.tries, *uncleared)
+        error.tries = (*call.retries.tries, *uncleared)
+        error.silent = frozenset(call.retries.silent)
         raise
     except BaseException:
         call.tidy(mover.tidier())
@@ -88,8 +96,9 @@ class _Call:
 
     tag: str
     mover: Mover
-    policy: Policy
-    tries: list[Try] = field(default_factory=list)
+    retries: Retries
+    numbers: defaultdict[str, Iterator[int]] = field(default_factory=lambda: defaultdict(count))
+    """Target → numbers for the temporary names of its tries."""
     parts: list[str] = field(default_factory=list)
     renamed: list[_Placed] = field(default_factory=list)
     """Also those whose rename failed: it may have happened, and only its answer was lost."""
@@ -98,32 +107,41 @@ class _Call:
 
     def place(self, upload: Upload) -> _Placed:
         """Upload to the first destination that takes the file."""
-        began, before = time.monotonic(), len(self.tries)
+        began, before, parts_before = time.monotonic(), len(self.tries), len(self.parts)
         last: StorageError = NotFoundError(upload.name, "the job names no destination for this file.")
-        given_up: list[str] = []
-        for destination in upload.destinations:
-            target = upload.target(destination)
-            temporary = part_of(target, self.tag)
-            self.parts.append(temporary)
-            send = partial(_upload, upload.path, temporary, self.mover)
+        for target in self._silent_last(upload):
             try:
-                copied = retried(send, target, self.mover, self.policy, self.tries)
+                copied = self.retries.run(partial(self._upload, upload.path, target), target)
             except StorageError as error:
-                last = error
-                given_up.append(temporary)
+                last = error if error.retryable or not last.retryable else last
                 continue
-            self.tries += discard(given_up, self.mover)
+            temporary = self.parts[-1]
+            self.tries.extend(discard(self.parts[parts_before:-1], self.mover))
             seconds = time.monotonic() - began
             return _Placed(upload, temporary, target, copied, seconds, tuple(self.tries[before:]))
         raise last
 
+    @property
+    def tries(self) -> list[Try]:
+        return self.retries.tries
+
+    def _silent_last(self, upload: Upload) -> list[str]:
+        """Targets in order; what lies on a server that was given up for another file is tried after the others."""
+        targets = [upload.target(destination) for destination in upload.destinations]
+        return sorted(targets, key=lambda target: server_of(target) in self.retries.silent)
+
+    def _upload(self, path: Path, target: str) -> Copied:
+        """Upload under a temporary name that no earlier try of this call has used."""
+        temporary = part_of(target, self.tag, next(self.numbers[target]))
+        self.parts.append(temporary)
+        return _upload(path, temporary, self.mover)
+
     def publish(self, placed: _Placed, *, keep_replaced: bool) -> Transfer:
         began, before = time.monotonic(), len(self.tries)
         if keep_replaced:
-            retried(partial(self._put_aside, placed.target), placed.target, self.mover, self.policy, self.tries)
+            self.retries.run(partial(self._put_aside, placed.target), placed.target)
         self.renamed.append(placed)
-        rename = partial(_rename, placed, self.mover)
-        retried(rename, placed.target, self.mover, self.policy, self.tries)
+        self.retries.run(partial(_rename, placed, self.mover), placed.target)
         return Transfer(
             placed.upload.name,
             placed.target,
@@ -149,7 +167,8 @@ class _Call:
     def tidy(self, mover: Mover) -> None:
         """Take back what was published, remove the parts, and bring back what was replaced.
 
-        What stays is told in `tries`; a server that does not answer is not asked again.
+        What stays is told in `tries`. A server that was given up has little time to answer, and one that does not
+        answer is not asked again.
         """
         undoing = [(placed.target, partial(_take_back, placed, mover)) for placed in reversed(self.renamed)]
         undoing += [(part, partial(remove_if_there, part, mover)) for part in reversed(self.parts)]
@@ -162,7 +181,8 @@ class _Call:
                 continue
             began = time.monotonic()
             try:
-                undo()
+                with mover.hurried() if server_of(url) in self.retries.silent else nullcontext():
+                    undo()
             except StorageError as error:
                 message = f"left behind: {error.reason}"
                 self.tries.append(Try(url, error.fault, message, round(time.monotonic() - began, 3)))

@@ -1,7 +1,9 @@
 """What a job has asked of tape systems: each request is given back exactly once, also when the wrapper was killed.
 
 Tape systems count how many want a file on disk. A request that is never given back keeps the file there, one that is
-given back twice takes it from somebody else. So requests are noted in the work directory until they are given back.
+given back twice takes it from somebody else. So requests are noted in the work directory, before they are made and
+until they are given back. A request whose answer is lost may have arrived or not: it is never given back, since that
+could take the file from somebody else, and it is reported.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from pilotext.decode import from_json
-from pilotext.errors import NotFoundError, OfflineError, StorageError
+from pilotext.errors import NotFoundError, OfflineError, StorageError, TransientError
 from pilotext.model import Record, Try
 from pilotext.storage.base import Residence
 from pilotext.storage.os_errors import translated
@@ -25,10 +27,10 @@ NOTES = ".tape-requests.json"
 
 
 class Request(Record, frozen=True):
-    """One file asked for, by the id that the tape system gave."""
+    """One file asked for, by the id that the tape system gave; None while the answer is not there."""
 
     url: str
-    id: str
+    id: str | None
 
 
 class TapeRequests:
@@ -46,8 +48,7 @@ class TapeRequests:
         Raises OfflineError when it is not there at `deadline` (of time.monotonic), or when the tape system says that it
         will not come, and NotFoundError when the system does not have it.
         """
-        request = Request(url, mover.do("prepare", urls=[url]))
-        self._note([*self._open, request])
+        request = self._ask(url, mover)
         began, polls = time.monotonic(), 0
         while (where := _residence(request, mover)) == "offline":
             polls += 1
@@ -59,6 +60,18 @@ class TapeRequests:
         if where == "missing":
             raise NotFoundError(url, "the tape system does not have this file.")
 
+    def _ask(self, url: str, mover: Mover) -> Request:
+        asked, before = Request(url, None), self._open
+        self._note([*before, asked])
+        try:
+            request = Request(url, mover.do("prepare", urls=[url]))
+        except StorageError as error:
+            if not error.retryable:  # it was refused, so nothing is asked for
+                self._note(before)
+            raise
+        self._note([*before, request])
+        return request
+
     def give_back(self, urls: Collection[str], mover: Mover) -> list[Try]:
         """Give back every request for these files, each with one call; what went wrong is told in the list.
 
@@ -68,6 +81,10 @@ class TapeRequests:
         for request in [each for each in self._open if each.url in urls]:
             self._note([each for each in self._open if each is not request])
             began = time.monotonic()
+            if request.id is None:
+                message = "perhaps still asked from the tape system: the answer to the request was lost"
+                problems.append(Try(request.url, TransientError.fault, message, 0.0))
+                continue
             try:
                 mover.do("release", request=request.id, urls=[request.url])
             except StorageError as error:

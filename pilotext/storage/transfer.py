@@ -7,8 +7,9 @@ goes up to the caller.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,9 @@ Tick = Callable[[], None]
 STEP_S = 0.1
 HURRY_S = 5.0
 TIDY_WITHIN_S = 1.0
+
+MIN_KB_S = 50.0
+"""Rate of a transfer that is worth its time, in kB/s: a raw file of 1 GB takes five and a half hours at this rate."""
 
 
 def no_tick() -> None:
@@ -53,15 +57,17 @@ class Mover(Protocol):
 
 
 class ChildMover:
-    """Has operations done in a transfer process, and kills it when nothing has moved for `stall_s` seconds.
+    """Storage operations in a transfer process, which is killed when nothing has moved for `stall_s` seconds.
 
-    The process is started for the first operation and serves the next ones too. It ends with `close`, with this object,
-    and with this process, however that ends. `do` raises StalledError after a kill, and TransientError when the
-    transfer process itself has died.
+    The same happens when bytes have moved for so long, and at less than `min_kb_s`; 0 allows every rate. The process
+    is started for the first operation and serves the next ones too. It ends with `close`, with this object, and with
+    this process, however that ends. `do` raises StalledError after a kill, and TransientError when the transfer process
+    itself has died.
     """
 
-    def __init__(self, stall_s: float, tick: Tick = no_tick) -> None:
+    def __init__(self, stall_s: float, tick: Tick = no_tick, min_kb_s: float = MIN_KB_S) -> None:
         self._stall_s = stall_s
+        self._min_kb_s = min_kb_s
         self._tick = tick
         self._child: Child | None = None
 
@@ -96,7 +102,7 @@ class ChildMover:
             self._stall_s = before
 
     def tidier(self) -> ChildMover:
-        tidier = ChildMover(min(self._stall_s, TIDY_WITHIN_S))
+        tidier = ChildMover(min(self._stall_s, TIDY_WITHIN_S), min_kb_s=self._min_kb_s)
         tidier._child, self._child = self._child, None  # to start another process may take all of that time
         return tidier
 
@@ -116,8 +122,8 @@ class ChildMover:
             self.close()
             self._child = Child()
         self._child.ask(request)
-        still = 0.0
-        while still <= self._stall_s:
+        watch = _Watch(self._stall_s, self._min_kb_s)
+        while not (problem := watch.problem):
             self._tick()
             began = time.monotonic()
             answers = self._child.answers(STEP_S)
@@ -125,8 +131,43 @@ class ChildMover:
                 if "progress" not in answer:
                     return answer
             # Time in which this process was suspended, or busy with its tick, is not the transfer's.
-            still = 0.0 if answers else still + min(time.monotonic() - began, 2 * STEP_S)
-        raise StalledError(url, f"nothing moved for {self._stall_s:g} s; the transfer was ended.")
+            watch.saw([answer["progress"] for answer in answers], min(time.monotonic() - began, 2 * STEP_S))
+        raise StalledError(url, f"{problem}; the transfer was ended.")
+
+
+@dataclass
+class _Watch:
+    """Observation of one operation: the time in which nothing moves, and the rate at which bytes move.
+
+    A report of progress without a further byte is a sign of life only, as of a file that is read back. The rate counts
+    from the first byte on, over `stall_s` at least, whenever further bytes have moved.
+    """
+
+    stall_s: float
+    min_kb_s: float
+    problem: str = ""
+    _still_s: float = 0.0
+    _window_s: float = 0.0
+    _window_began_at: int = 0
+    _done: int = 0
+
+    def saw(self, progress: Sequence[int], passed_s: float) -> None:
+        """Note what was reported within the last `passed_s`."""
+        self._still_s = 0.0 if progress else self._still_s + passed_s
+        self._window_s += passed_s
+        if progress and progress[-1] > self._done:
+            first, self._done = self._done == 0, progress[-1]
+            if not first and self._window_s > self.stall_s:
+                self._judge_rate()
+            if first or self._window_s > self.stall_s:
+                self._window_s, self._window_began_at = 0.0, self._done
+        if self._still_s > self.stall_s:
+            self.problem = f"nothing moved for {self.stall_s:g} s"
+
+    def _judge_rate(self) -> None:
+        kb_s = (self._done - self._window_began_at) / self._window_s / 1000
+        if kb_s < self.min_kb_s:
+            self.problem = f"{kb_s:.1f} kB/s moved for {self._window_s:.0f} s, at least {self.min_kb_s:g} are wanted"
 
 
 class InProcessMover:

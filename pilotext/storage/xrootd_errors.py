@@ -25,20 +25,20 @@ from pilotext.storage.os_errors import BY_ERRNO
 OS_ERROR, SERVER_ERROR, LOCAL_ERROR = 12, 400, 402
 FILE_SYSTEM_ERROR, IS_DIRECTORY = 3005, 3016
 
+# Codes of `XrdCl/XrdClStatus.hh` (the same from 5.0 to 6.2) that stay however often one asks. Every other one, also a
+# code of a later version, tells of a connection, a session or a process that is in a bad state, and a fresh process
+# heals that: which of them comes out of a broken connection is a race (7 and 32 of a broken pipe, 11 "Initialization
+# error" in the place of the real one after a server that is gone, 3 for a file whose connection broke under it).
 BY_CLIENT_CODE: dict[int, type[StorageError]] = {
-    **dict.fromkeys((13, 205), UnsupportedError),  # not supported, query not supported
-    **dict.fromkeys((14, 305), ChecksumError),  # data error, checksum error
+    **dict.fromkeys((8, 9, 13, 15, 205), UnsupportedError),  # unknown command, arguments, not supported, query likewise
+    **dict.fromkeys((14, 305), ChecksumError),  # data error, checksum error: one fresh copy
     204: CredentialError,  # no protocols left to try
     304: NotFoundError,
-    **dict.fromkeys((103, 206), StalledError),  # socket timeout, operation expired
-    # no replica left, name not resolved, sockets and connections, TLS, handshake, login, thresholds, redirections
-    **dict.fromkeys(
-        (16, 101, 102, 104, 105, 106, 107, 108, 109, 110, 202, 203, 208, 301, 302, 303, 306), TransientError
-    ),
-    # to be tried again, a file whose connection broke under it, half a pipeline, messages cut short, broken off
-    **dict.fromkeys((1, 3, 17, 201, 207, 307), TransientError),
+    **dict.fromkeys((103, 206), StalledError),  # socket timeout, operation expired: transient, with a name of their own
 }
 
+# Codes of `XProtocol/XProtocol.hh`, kXR_ArgInvalid (3000) to kXR_TimerExpired (3035). A server that was restarted knows
+# neither the files (3004) nor the logins (3006) of before, and answers to them with errors that a fresh session heals.
 BY_SERVER_CODE: dict[int, type[StorageError]] = {
     **dict.fromkeys((3009, 3021), NoSpaceError),  # no space, over quota
     **dict.fromkeys((3010, 3025), DeniedError),  # not authorized, read-only file system
@@ -47,8 +47,10 @@ BY_SERVER_CODE: dict[int, type[StorageError]] = {
     3013: UnsupportedError,
     **dict.fromkeys((IS_DIRECTORY, 3018), ExistsError),
     3019: ChecksumError,
-    # locked, io error, no memory, server error, no server, in progress, overloaded, too many errors, timeouts
-    **dict.fromkeys((3003, 3007, 3008, 3012, 3014, 3020, 3024, 3033, 3034, 3035), TransientError),
+    # locked, file not open, invalid request, io error, no memory, server error, no server, cancelled, in progress
+    **dict.fromkeys((3003, 3004, 3006, 3007, 3008, 3012, 3014, 3017, 3020), TransientError),
+    # signature, decryption, overloaded, bad payload, no replicas, conflict, too many errors, timeouts
+    **dict.fromkeys((3022, 3023, 3024, 3026, 3029, 3032, 3033, 3034, 3035), TransientError),
 }
 
 # 3005 is whatever the server's file system said; only its text tells what it was.
@@ -81,8 +83,10 @@ def sentence(message: str) -> str:
 
 
 def _kind(status: Any) -> type[StorageError]:
-    if status.code not in (SERVER_ERROR, LOCAL_ERROR, OS_ERROR):
-        return BY_CLIENT_CODE.get(status.code, StorageError)
+    if status.code == OS_ERROR:
+        return BY_ERRNO.get(status.errno, TransientError)
+    if status.code not in (SERVER_ERROR, LOCAL_ERROR):
+        return BY_CLIENT_CODE.get(status.code, TransientError)
     if status.errno == FILE_SYSTEM_ERROR:
         return next((kind for text, kind in BY_TEXT.items() if text in status.message), StorageError)
     return BY_SERVER_CODE.get(status.errno) or BY_ERRNO.get(status.errno, StorageError)

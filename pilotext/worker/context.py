@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilotext.model import Finding, Job
@@ -26,6 +26,8 @@ class Run:
     switch: StopSwitch
     ledger: Ledger
     budget: Budget
+    silent: set[str] = field(default_factory=set)
+    """Servers that a failed step has given up for being away, as `urls.server_of` names them."""
 
     def finding(self, name: str, text: str, **fields: str | int | float) -> Finding:
         """A finding of the phase that the job is in."""

@@ -12,6 +12,7 @@ from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job, Kind
 from pilotext.rules import law
 from pilotext.storage import registry
+from pilotext.storage.leftovers import PARTS
 from pilotext.storage.urls import is_folder, join
 from pilotext.worker.archive import archive_name
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
@@ -21,6 +22,7 @@ LONGEST_NAME = 255
 """Bytes in the name of a file, on Linux and on EOS; the temporary name of a stage-out is the longest we make."""
 
 LARGEST_LIMIT = 1e9
+MAY_BE_ZERO = frozenset({"finish_s", "grace_s", "transfer_wait_s", "transfer_min_kb_s", "transfer_retry_s"})
 SMALLEST_ARCHIVE = 10_000
 
 _FORBIDDEN_IN_NAMES = re.compile(r"[/?\x00-\x1f\x7f]")  # XRootD takes `?` for the end of the name
@@ -120,7 +122,7 @@ def _names(job: Job) -> Problems:
     for index, file in enumerate(job.outputs):
         if file.publish_as is not None and (problem := _name_problem(file.publish_as)):
             yield f"outputs[{index}].as", problem
-        if len(f".{file.published_name}.{job.label}.part".encode()) > LONGEST_NAME:
+        if len(f".{file.published_name}.{job.label}.{PARTS}.part".encode()) > LONGEST_NAME:
             yield f"outputs[{index}].name", f"with {job.label!r} it makes a name of more than {LONGEST_NAME} bytes."
 
 
@@ -174,7 +176,7 @@ def _values(job: Job) -> Problems:
                 yield f"inputs[{index}].{name}", f"it cannot be negative; found {getattr(file, name)}."
     for name in job.limits.__struct_fields__:
         value = getattr(job.limits, name)
-        smallest = 0 if name in ("finish_s", "grace_s", "transfer_wait_s") else 1e-3
+        smallest = 0 if name in MAY_BE_ZERO else 1e-3
         if value is not None and not smallest <= value <= LARGEST_LIMIT:
             yield (
                 f"limits.{name}",

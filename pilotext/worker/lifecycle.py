@@ -17,13 +17,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pilotext.codes import Exit
-from pilotext.errors import StorageError, UsageError
+from pilotext.errors import StorageError, TransientError, UsageError
 from pilotext.model import Job, Phase, Report
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in
 from pilotext.storage.stage_out import Upload, stage_out
 from pilotext.storage.transfer import Mover
+from pilotext.storage.urls import server_of
 from pilotext.worker import outputs
 from pilotext.worker.archive import make_archive
 from pilotext.worker.budget import Budget
@@ -171,6 +172,7 @@ def _stage_in(run: Run) -> bool:
             transfer = stage_in(file, run.directory, run.mover, policy)
         except StorageError as error:
             run.ledger.tries = error.tries
+            run.silent.update(error.silent)
             run.ledger.found(run.finding(f"stage-in-{error.fault}", str(error), file=file.name))
             return False
         run.ledger.inputs = (*run.ledger.inputs, transfer)
@@ -210,19 +212,26 @@ def _stage_out(run: Run) -> bool:
         )
     except StorageError as error:
         run.ledger.tries = error.tries
+        run.silent.update(error.silent)
         run.ledger.found(run.finding(f"stage-out-{error.fault}", str(error)))
         return False
     return True
 
 
 def _deliver_logs(run: Run, final: Report) -> bool:
-    """The archive goes out for every job, good or bad; that it could not is no verdict on the job itself."""
+    """The archive goes out for every job, good or bad; that it could not is no verdict on the job itself.
+
+    A server that the failed step before has given up is not tried again.
+    """
     if run.job.log is None:
         return True
     room = run.job.log.max_bytes if run.switch.received is None else min(STOP_LOG_BYTES, run.job.log.max_bytes)
     try:
         path = make_archive(run.job, run.directory, final, run.ledger.redactor, room)
-        upload = Upload(name=path.name, path=path, destinations=run.job.log.destinations, published_name=path.name)
+        destinations = tuple(url for url in run.job.log.destinations if server_of(url) not in run.silent)
+        if run.job.log.destinations and not destinations:
+            raise TransientError(run.job.log.destinations[0], "not tried again, since the server was given up before.")
+        upload = Upload(name=path.name, path=path, destinations=destinations, published_name=path.name)
         (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy)
     except (StorageError, OSError, ToldToStop) as error:
         run.ledger.found(run.finding("log-not-delivered", str(error)))

@@ -5,6 +5,7 @@ Every job ends by itself: done with whole files, or failed with the right verdic
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +29,16 @@ STALLED = {
 SILENCE_S = 3
 DIRECTION: dict[str, Direction] = {"stage-in": "down", "stage-out": "up"}
 
+REPEATS = 200 if os.environ.get("PILOTEXT_SOAK") else 1
+"""Of tests in which threads of the client race: what they see of a broken connection differs from time to time."""
 
-def in_both_phases(fault: str) -> pytest.MarkDecorator:
-    cells = [pytest.param(phase, marks=pytest.mark.fault(phase, fault), id=phase) for phase in DIRECTION]
+
+def in_both_phases(fault: str, repeats: int = 1) -> pytest.MarkDecorator:
+    cells = [
+        pytest.param(phase, marks=pytest.mark.fault(phase, fault), id=f"{phase}-{number}" if repeats > 1 else phase)
+        for phase in DIRECTION
+        for number in range(repeats)
+    ]
     return pytest.mark.parametrize("phase", cells)
 
 
@@ -98,7 +106,7 @@ def test_a_mute_port_is_given_up_after_its_tries(job: CopyJob, server: XrdServer
 # -------------------------------------------------------------------------------------------------- in the middle
 
 
-@in_both_phases("server killed in mid transfer")
+@in_both_phases("server killed in mid transfer", REPEATS)
 def test_a_server_killed_in_mid_transfer_fails_the_job(
     job: CopyJob, server: XrdServer, relay: Relay, phase: str
 ) -> None:
@@ -108,7 +116,7 @@ def test_a_server_killed_in_mid_transfer_fails_the_job(
     assert_nothing_came_out(job, server)
 
 
-@in_both_phases("server frozen in mid transfer")
+@in_both_phases("server frozen in mid transfer", REPEATS)
 def test_a_server_frozen_in_mid_transfer_fails_the_job(
     job: CopyJob, server: XrdServer, relay: Relay, phase: str
 ) -> None:
@@ -120,7 +128,7 @@ def test_a_server_frozen_in_mid_transfer_fails_the_job(
     assert_nothing_came_out(job, server)
 
 
-@in_both_phases("server killed and restarted in mid transfer")
+@in_both_phases("server killed and restarted in mid transfer", REPEATS)
 def test_a_server_restarted_in_mid_transfer_costs_a_try_at_most(
     job: CopyJob, server: XrdServer, relay: Relay, phase: str
 ) -> None:
@@ -128,13 +136,34 @@ def test_a_server_restarted_in_mid_transfer_costs_a_try_at_most(
         server.kill(signal.SIGKILL)
         server.start()
 
-    job.limits |= {"transfer_tries": 8, "transfer_wait_s": 0.5}
+    job.limits |= {"transfer_tries": 3, "transfer_wait_s": 0.5}
     report = run_hurt(job, relay, phase, restart)
     assert outcome(report)[0] == 0, report.verdict.diag
+    (done,) = report.inputs if phase == "stage-in" else report.outputs
+    assert len(done.tries) <= 1, [each.message for each in done.tries]
     where = (
         stored(server) if phase == "stage-out" else {path.name: path.read_bytes() for path in job.published.iterdir()}
     )
     assert where == {"out.bin": CONTENT}
+
+
+@in_both_phases("connection swallowed in mid transfer", REPEATS)
+def test_a_connection_that_is_swallowed_costs_one_try(
+    job: CopyJob, server: XrdServer, relay: Relay, phase: str
+) -> None:
+    """The server keeps the lock of the first try: it cannot know that nobody is there any more."""
+    aim(job, phase, relay.port)
+    job.limits |= {"transfer_stall_s": SILENCE_S, "transfer_tries": 3, "transfer_wait_s": 0.5}
+    relay.hold(DIRECTION[phase], MIDDLE)
+    with ended(job.start()) as process:
+        relay.wait_until_held(DIRECTION[phase])
+        relay.swallow()
+        report = job.end(process)
+    assert outcome(report)[0] == 0, report.verdict.diag
+    (done,) = report.inputs if phase == "stage-in" else report.outputs
+    assert [each.fault for each in done.tries] == ["stalled"], [each.message for each in done.tries]
+    if phase == "stage-out":
+        assert stored(server) == {"out.bin": CONTENT}
 
 
 @in_both_phases("server frozen for a moment in mid transfer")
@@ -150,7 +179,7 @@ def test_a_server_that_thaws_in_time_costs_nothing(job: CopyJob, server: XrdServ
     assert [each.tries for each in (*report.inputs, *report.outputs)] == [(), ()]
 
 
-@in_both_phases("line goes silent in mid transfer")
+@in_both_phases("line goes silent in mid transfer", REPEATS)
 def test_a_line_that_goes_silent_fails_the_job(job: CopyJob, server: XrdServer, relay: Relay, phase: str) -> None:
     aim(job, phase, relay.port)
     job.limits["transfer_stall_s"] = SILENCE_S
@@ -182,7 +211,7 @@ def test_the_next_server_serves_when_the_first_is_dead(job: CopyJob, server: Xrd
     assert f":{server.port}/" in str(transfer.url)
 
 
-@in_both_phases("first of two servers killed in mid transfer")
+@in_both_phases("first of two servers killed in mid transfer", REPEATS)
 def test_the_next_server_serves_when_the_first_dies_in_mid_transfer(
     job: CopyJob, server: XrdServer, relay: Relay, phase: str
 ) -> None:
@@ -202,3 +231,32 @@ def test_the_next_server_serves_when_the_first_dies_in_mid_transfer(
         assert named(stored(server)) == set()
         if phase == "stage-out":
             assert stored(second) == {"out.bin": CONTENT}
+
+
+# --------------------------------------------------------------------------------------------------------- the logs
+
+
+@pytest.mark.fault("report", "server known to be silent")
+def test_the_logs_do_not_wait_for_a_server_that_was_given_up(job: CopyJob, server: XrdServer) -> None:
+    with mute() as listener:
+        silent = f"root://127.0.0.1:{listener.getsockname()[1]}"
+        aim(job, "stage-out", listener.getsockname()[1])
+        job.limits["transfer_stall_s"] = SILENCE_S
+        job.fields["log"] = {"destinations": [f"{silent}//eos/compass/logs/"], "name": "log.tgz"}
+        report = job.run()
+    assert outcome(report) == STALLED["stage-out"]
+    (finding,) = [each for each in report.findings if each.name == "log-not-delivered"]
+    assert "given up before" in finding.text
+    assert (job.workdir / "log.tgz").exists()
+
+
+def test_the_logs_go_to_another_server_than_the_one_that_was_given_up(job: CopyJob, server: XrdServer) -> None:
+    with serving() as dead:
+        aim(job, "stage-out", dead.port)
+    logs = [*job.destinations, server.url("/eos/compass/logs/")]
+    job.fields["log"] = {"destinations": logs, "name": "log.tgz"}
+    report = job.run()
+    assert outcome(report) == UNREACHABLE["stage-out"]
+    assert report.log is not None
+    assert report.log.url == server.url("/eos/compass/logs/log.tgz")
+    assert report.log.tries == ()

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from pilotext.errors import ChecksumError, DeniedError, SizeError, StalledError, StorageError, TransientError
 from pilotext.model import Try
-from pilotext.storage.retry import Policy, retried
+from pilotext.storage.retry import Policy, Retries, retried
 from pilotext.storage.transfer import InProcessMover
 
 URL = "root://eos//eos/x"
@@ -21,9 +22,13 @@ class Watched(InProcessMover):
     def __init__(self) -> None:
         super().__init__()
         self.pauses: list[float] = []
+        self.closed = 0
 
     def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
+
+    def close(self) -> None:
+        self.closed += 1
 
 
 def script(*outcomes: StorageError | str) -> Callable[[], str]:
@@ -80,3 +85,51 @@ def test_waits_grow_to_their_limit_and_vary() -> None:
 def test_an_error_that_is_not_the_storage_s_passes_at_once() -> None:
     with pytest.raises(ZeroDivisionError):
         retried(lambda: 1 // 0, URL, Watched(), Policy(), [])
+
+
+@pytest.mark.parametrize(("failures", "closed"), [([BUSY, STALLED], 2), ([ROTTEN], 0), ([BUSY, ROTTEN], 1)])
+def test_a_try_after_a_transient_error_has_a_transfer_process_of_its_own(
+    failures: list[StorageError], closed: int
+) -> None:
+    mover = Watched()
+    retried(script(*failures, "done"), URL, mover, Policy(tries=3), [])
+    assert mover.closed == closed
+
+
+def test_waits_are_bounded_together() -> None:
+    mover = Watched()
+    policy = Policy(tries=1000, first_wait_s=10, factor=3, jitter=0, max_wait_s=100, retry_within_s=250)
+    with pytest.raises(TransientError):
+        retried(script(*[BUSY] * 1000), URL, mover, policy, [])
+    assert mover.pauses[:4] == [10, 30, 90, 100]
+    assert sum(mover.pauses) == pytest.approx(250)
+
+
+def test_waits_of_several_operations_are_bounded_together_and_each_has_one_try() -> None:
+    mover = Watched()
+    retries = Retries(mover, Policy(tries=10, first_wait_s=50, jitter=0, retry_within_s=100))
+    for number in range(3):
+        with pytest.raises(TransientError):
+            retries.run(script(*[BUSY] * 10), f"{URL}{number}")
+    assert sum(mover.pauses) == pytest.approx(100)
+    assert [each.url[-1] for each in retries.tries] == ["0", "0", "0", "1", "2"]
+
+
+def test_time_lost_in_failed_tries_counts_too() -> None:
+    def slow() -> str:
+        time.sleep(0.02)
+        raise BUSY
+
+    retries = Retries(Watched(), Policy(tries=1000, first_wait_s=0, jitter=0, retry_within_s=0.05))
+    with pytest.raises(TransientError):
+        retries.run(slow, URL)
+    assert len(retries.tries) <= 3
+
+
+def test_servers_that_were_given_up_for_being_away_are_known() -> None:
+    retries = Retries(Watched(), Policy(tries=2, first_wait_s=0))
+    assert retries.run(script(BUSY, "done"), "root://hiccup//eos/x") == "done"
+    for server, error in (("root://away:1094", BUSY), ("root://closed", DENIED), ("root://rotten", ROTTEN)):
+        with pytest.raises(StorageError):
+            retries.run(script(error, error), f"{server}//eos/x")
+    assert retries.silent == {"root://away:1094"}

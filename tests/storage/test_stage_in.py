@@ -168,7 +168,8 @@ def test_a_file_that_stays_on_tape_gives_way_to_the_next_source(memory: MemorySt
     memory.mount_polls = 10**9
     short = Policy(tries=2, first_wait_s=0, poll_s=0, online_within_s=0)
     done = stage_in(raw(THERE, HERE), work, InProcessMover(), short)
-    assert [each.fault for each in done.tries] == ["unreachable", "offline"]
+    assert [each.fault for each in done.tries] == ["unreachable", "offline", "unreachable"]
+    assert "the answer to the request was lost" in done.tries[-1].message
     with pytest.raises(OfflineError, match="still on tape"):
         stage_in(raw(THERE), work, InProcessMover(), short)
 
@@ -208,3 +209,27 @@ def test_an_abort_leaves_nothing_in_the_work_directory(memory: MemoryStorage, wo
 def test_a_missing_work_directory_is_said(tmp_path: Path, impatient: Policy) -> None:
     with pytest.raises(NotFoundError, match="no/such"):
         stage_in(raw(HERE), tmp_path / "no/such", InProcessMover(), impatient)
+
+
+def test_the_time_for_tape_is_that_of_the_file_and_not_of_each_source(memory: MemoryStorage, work: Path) -> None:
+    sources = [f"memory://castor{number}/{NAME}" for number in range(4)]
+    memory.files |= dict.fromkeys(sources, b"abc")
+    memory.tape |= set(sources)
+    memory.mount_polls = 10**9
+    waits = Waits()
+    with pytest.raises(OfflineError):
+        stage_in(raw(*sources), work, waits, Policy(tries=1, poll_s=0.2, jitter=0, online_within_s=0.5))
+    assert sum(waits.seconds) < 2 * 0.5
+    assert [memory.calls.count(("prepare", url)) for url in sources] == [1, 1, 1, 1]
+
+
+class Waits(InProcessMover):
+    """Notes how long it waited."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        super().pause(seconds)

@@ -420,3 +420,86 @@ def test_an_output_without_destinations_is_refused(outputs: dict[str, Path], imp
 
 def test_nothing_to_publish_is_fine(impatient: Policy) -> None:
     assert stage_out([], tag=TAG, mover=InProcessMover(), policy=impatient) == ()
+
+
+# ------------------------------------------------------------------------------------------------- storage that is away
+
+
+class Locking(MemoryStorage):
+    """A destination whose connections break in the middle of the first uploads, and which keeps their names locked."""
+
+    def __init__(self, breaks: int) -> None:
+        super().__init__()
+        self.breaks = breaks
+        self.locked: set[str] = set()
+
+    def put(self, path: Path, url: str, progress: Progress) -> Copied:
+        if url in self.locked:
+            raise TransientError(url, "already opened by 1 writer")
+        if self.breaks:
+            self.breaks -= 1
+            self.locked.add(url)
+            self.files[url] = b"a"
+            raise TransientError(url, "connection lost")
+        return super().put(path, url, progress)
+
+
+def test_a_name_that_a_broken_try_has_locked_is_not_used_again_and_tidied_up(
+    outputs: dict[str, Path], impatient: Policy
+) -> None:
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    with behind_memory(Locking(breaks=2)) as locking:
+        done = stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert locking.files == {each.url: outputs[name].read_bytes() for name, each in zip(outputs, done, strict=True)}
+    assert [[each.message for each in file.tries] for file in done] == [["connection lost"] * 2, []]
+    assert locking.locked == {f"memory://eos/.{MDST}.{TAG}.part", f"memory://eos/.{MDST}.{TAG}.2.part"}
+
+
+def test_the_parts_of_all_tries_are_removed_when_none_succeeds(outputs: dict[str, Path], impatient: Policy) -> None:
+    uploads = [upload(outputs, HIST, "memory://eos/")]
+    with behind_memory(Locking(breaks=3)) as locking, pytest.raises(TransientError):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert len(locking.locked) == 3
+    assert locking.files == {}
+
+
+def test_the_same_call_succeeds_once_the_storage_is_back(outputs: dict[str, Path], impatient: Policy) -> None:
+    """Locks and leftovers of the first call cost the second one a try each, and nothing else."""
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    with behind_memory(Locking(breaks=2)) as locking:
+        with pytest.raises(TransientError) as caught:
+            stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=Policy(tries=2, first_wait_s=0))
+        assert (caught.value.retryable, caught.value.silent) == (True, {"memory"})
+        locking.files[f"memory://eos/.{MDST}.{TAG}.2.part"] = b"what could not be removed"
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
+    assert locking.files == {f"memory://eos/{name}": outputs[name].read_bytes() for name in (MDST, HIST)}
+
+
+@pytest.fixture
+def dead() -> str:
+    """The address of a server that is no more."""
+    with serving() as stopped:
+        return stopped.url("/eos/compass/")
+
+
+def test_a_destination_that_is_away_says_so_whatever_the_next_one_says(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, dead: str
+) -> None:
+    uploads = [upload(outputs, HIST, dead, eos.url("/eos/closed/"))]
+    with pytest.raises(TransientError) as caught:
+        stage_out(uploads, tag=TAG, mover=mover, policy=Policy(tries=1))
+    assert caught.value.silent == {dead.partition("//eos")[0]}
+    assert outputs[HIST].read_bytes() == b"abc"
+    with pytest.raises(DeniedError) as refused:
+        stage_out([upload(outputs, HIST, eos.url("/eos/closed/"))], tag=TAG, mover=mover, policy=Policy())
+    assert refused.value.silent == frozenset()
+
+
+def test_a_server_that_was_given_up_for_one_file_is_the_last_for_the_next(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, dead: str
+) -> None:
+    uploads = [upload(outputs, name, dead, eos.url("/eos/compass/")) for name in (MDST, HIST)]
+    first, second = stage_out(uploads, tag=TAG, mover=mover, policy=Policy(tries=2, first_wait_s=0))
+    assert [each.fault for each in first.tries[:2]] == ["unreachable", "unreachable"]
+    assert [each.message for each in second.tries if "not looked for" not in each.message] == []
+    assert stored(eos) == {MDST: CONTENT, HIST: b"abc"}

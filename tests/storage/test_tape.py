@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from pilotext.errors import OfflineError, TransientError
+from pilotext.errors import DeniedError, OfflineError, StalledError, TransientError
 from pilotext.model import Input
+from pilotext.storage import registry
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import stage_in
@@ -106,3 +108,67 @@ def test_an_abort_gives_back_too(tape: MemoryStorage, tmp_path: Path, impatient:
         stage_in(Input("raw", (HERE,)), tmp_path, InProcessMover(stop), impatient)
     assert count(tape, "prepare") == count(tape, "release") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+class Losing(MemoryStorage):
+    """A tape system that gets requests and whose answers are lost, so many times."""
+
+    def __init__(self, lost: int) -> None:
+        super().__init__()
+        self.lost = lost
+        self.noted: list[bool] = []
+        self.notes: Path | None = None
+
+    def prepare(self, urls: Sequence[str]) -> str:
+        answer = super().prepare(urls)
+        self.noted.append(self.notes is not None and self.notes.exists())
+        if self.lost:
+            self.lost -= 1
+            raise StalledError(urls[0], "the answer is lost")
+        return answer
+
+
+@pytest.fixture
+def losing(tmp_path: Path) -> Iterator[Losing]:
+    storage = Losing(lost=1)
+    storage.files[HERE], storage.notes = b"abc", tmp_path / NOTES
+    storage.tape.add(HERE)
+    registry.register("memory", storage)
+    yield storage
+    registry.unregister("memory")
+
+
+def test_a_request_is_noted_before_it_is_made(losing: Losing, tmp_path: Path, impatient: Policy) -> None:
+    stage_in(Input("raw", (HERE,)), tmp_path, InProcessMover(), impatient)
+    assert losing.noted == [True, True]
+    assert not (tmp_path / NOTES).exists()
+
+
+def test_a_request_whose_answer_was_lost_is_reported_and_only_the_other_given_back(
+    losing: Losing, tmp_path: Path, impatient: Policy
+) -> None:
+    done = stage_in(Input("raw", (HERE,)), tmp_path, InProcessMover(), impatient)
+    lost = "perhaps still asked from the tape system: the answer to the request was lost"
+    assert [each.message for each in done.tries] == ["the answer is lost", lost]
+    assert (count(losing, "prepare"), count(losing, "release")) == (2, 1)
+
+
+def test_a_request_that_a_killed_run_was_making_is_reported_by_the_next(
+    losing: Losing, tmp_path: Path, impatient: Policy
+) -> None:
+    losing.lost = 10**9
+    with pytest.raises(StalledError):
+        TapeRequests(tmp_path).bring_online(HERE, InProcessMover(), impatient, deadline=1e12)
+    losing.lost = 0
+    done = stage_in(Input("raw", (HERE,)), tmp_path, InProcessMover(), impatient)
+    assert ["perhaps still asked" in each.message for each in done.tries] == [True]
+    assert (count(losing, "prepare"), count(losing, "release")) == (2, 1)
+
+
+def test_a_request_that_was_refused_is_forgotten(tape: MemoryStorage, tmp_path: Path, impatient: Policy) -> None:
+    tape.fail_next("prepare", DeniedError(HERE, "not yours"))
+    with pytest.raises(DeniedError) as caught:
+        stage_in(Input("raw", (HERE,)), tmp_path, InProcessMover(), impatient)
+    assert [each.message for each in caught.value.tries] == ["not yours"]
+    assert count(tape, "release") == 0
+    assert not (tmp_path / NOTES).exists()

@@ -16,7 +16,7 @@ from pilotext.errors import NotFoundError, StalledError, TransientError
 from pilotext.storage.base import Copied, FileStat
 from pilotext.storage.conformance import CONTENT, adler32
 from pilotext.storage.memory import MemoryStorage
-from pilotext.storage.transfer import ChildMover, InProcessMover
+from pilotext.storage.transfer import ChildMover, InProcessMover, _Watch
 from tests.storage.conftest import eventually, gone
 from tests.support.xrootd_server import XrdServer
 
@@ -229,3 +229,53 @@ def test_in_process_operations_reach_memory_and_tick(memory: MemoryStorage, tmp_
     assert ticks
     with pytest.raises(NotFoundError):
         mover.do("stat", url="memory://y")
+
+
+def trickle(pipe: Path, until: threading.Event) -> None:
+    """Write 1 MB a quarter of a second, which is 4 MB/s at the most."""
+    with suppress(BrokenPipeError), pipe.open("wb", buffering=0) as writer:
+        while not until.wait(0.25):
+            writer.write(bytes(PIECE))
+
+
+def test_a_transfer_that_moves_far_too_little_is_ended(pipe: Path, tmp_path: Path) -> None:
+    over = threading.Event()
+    writer = threading.Thread(target=trickle, args=(pipe, over))
+    writer.start()
+    with ChildMover(stall_s=1, min_kb_s=1_000_000) as mover:
+        with pytest.raises(
+            StalledError, match=r"kB/s moved for \d s, at least 1e\+06 are wanted; the transfer was ended"
+        ):
+            mover.do("get", url=f"file://{pipe}", path=tmp_path / "arrived")
+        assert mover.pid is None
+    over.set()
+    writer.join()
+
+
+def test_a_transfer_that_moves_slowly_but_enough_is_not_ended(pipe: Path, tmp_path: Path) -> None:
+    enough = threading.Event()
+    enough.set()
+    writer = threading.Thread(target=feed, args=(pipe, 16, 0.25, enough))
+    writer.start()
+    with ChildMover(stall_s=1, min_kb_s=1) as mover:
+        assert mover.do("get", url=f"file://{pipe}", path=tmp_path / "arrived").size == 16 * PIECE
+    writer.join()
+
+
+def test_reading_back_what_arrived_is_no_slow_transfer() -> None:
+    watch = _Watch(stall_s=10, min_kb_s=1000)
+    for done in (1_000_000, 2_000_000, *[2_000_000] * 600):
+        watch.saw([done], 0.1)
+    assert not watch.problem
+
+
+def test_waiting_for_the_first_byte_is_no_slow_transfer() -> None:
+    watch = _Watch(stall_s=10, min_kb_s=1000)
+    for _ in range(99):
+        watch.saw([], 0.1)
+    watch.saw([1], 0.1)
+    watch.saw([2_000_000], 0.2)
+    assert not watch.problem
+    for _ in range(102):
+        watch.saw([], 0.1)
+    assert watch.problem == "nothing moved for 10 s"
