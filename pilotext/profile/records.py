@@ -194,6 +194,10 @@ class Retry(_Strict, frozen=True):
     rules: tuple[RetryRule, ...] = (RetryRule(then="retry"),)
 
 
+STORAGE_BREAKER = "storage server"
+"""The breaker rule of the server itself: it leaves alone a storage server that is away. No profile has it."""
+
+
 class BreakerRule(_Strict, frozen=True):
     """When a node, a site, or everything that shares a cause is given a rest, so that it does not burn attempts.
 
