@@ -168,12 +168,13 @@ class SignatureList(Record, frozen=True):
 
 
 class BreakerRow(Record, frozen=True):
-    """Something that gets no jobs until `due`, and why."""
+    """Something that gets no jobs until `due`, or a storage server that is not used until then; since when, and why."""
 
     breaker: int
     rule: str
     scope: str
     state: str
+    since: float
     due: float
     trips: int
     why: str

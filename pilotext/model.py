@@ -19,6 +19,7 @@ Cause = Literal[
     "memory",
     "crash",
     "killed",
+    "evicted",
     "input-missing",
     "input-corrupt",
     "output-write",
@@ -75,7 +76,8 @@ FINDINGS = frozenset(
         "out-of-memory",  # the kernel's memory killer ended a process of the payload
         "processes-left-behind",  # by a payload that had ended
         "core-taken",  # a core file, taken out of the pilot's sight
-        "told-to-stop",  # the pilot or the batch system ended the job
+        "evicted",  # the pilot or the batch system wants the job off its node
+        "told-to-stop",  # the same by another signal than SIGTERM, which tells of a limit or comes from a person
         "raw-truncated",  # a raw input ends in the middle of an event
         "raw-damaged",  # a raw input holds something that is not an event
         "input-damaged",  # another input that cannot be read whole, or does not hold what the catalogue says
@@ -102,6 +104,7 @@ FINDINGS = frozenset(
         "pilot-says-done",
         "pilot-says-failed",
         "pilot-was-ended",
+        "pilot-evicted",
         "pilot-limit",
         "pilot-memory",
         "pilot-node-unusable",

@@ -82,9 +82,11 @@ def _list(client: Client, options: argparse.Namespace) -> int:
     breakers = [*found.breakers, *(each for row in found.sites for each in row.breakers)]
     if breakers:
         say("")
-        show(("breaker", "rule", "about", "state", "probe after", "times", "why"), [_cells(each) for each in breakers])
+        head = ("breaker", "rule", "about", "state", "since", "next try", "times", "why")
+        show(head, [_cells(each) for each in breakers])
     return Exit.SUCCESS
 
 
 def _cells(row: BreakerRow) -> tuple[object, ...]:
-    return row.breaker, row.rule, row.scope or "everything", row.state, clock(row.due), row.trips, row.why
+    about, times = row.scope or "everything", (clock(row.since), clock(row.due))
+    return row.breaker, row.rule, about, row.state, *times, row.trips, row.why

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotext.errors import UsageError
-from pilotext.profile.records import Experiment, JobType, unknown
+from pilotext.profile.records import STORAGE_BREAKER, Experiment, JobType, unknown
 from pilotext.profile.templates import parts_of
 
 Found = Iterator[tuple[tuple[str | int, ...], str, str]]
@@ -87,6 +87,8 @@ def _within(words: tuple[str, ...], others: tuple[str, ...]) -> bool:
 
 def _breakers(experiment: Experiment) -> Found:
     for name, rule in experiment.breakers.items():
+        if name == STORAGE_BREAKER:
+            yield ("breakers", name), f"the server has a breaker {name!r} of its own.", "Give it another name."
         if not rule.cause:
             yield ("breakers", name), "a breaker without causes never opens.", "Name the causes that it counts."
         if not 1 <= rule.failures <= rule.of:

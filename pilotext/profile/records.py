@@ -191,7 +191,14 @@ class Retry(_Strict, frozen=True):
     attempts: int = 5
     heard_s: float = 3600.0
     """A node where nothing was heard of for so long is not there: no job is kept back for it."""
-    rules: tuple[RetryRule, ...] = (RetryRule(then="retry"),)
+    rules: tuple[RetryRule, ...] = (
+        RetryRule(then="retry", cause=("evicted",), most_s=1800.0, tries=50, charged=False),
+        RetryRule(then="retry"),
+    )
+
+
+STORAGE_BREAKER = "storage server"
+"""The breaker rule of the server itself: it leaves alone a storage server that is away. No profile has it."""
 
 
 class BreakerRule(_Strict, frozen=True):

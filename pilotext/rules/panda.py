@@ -29,7 +29,7 @@ RETRIES: dict[Action, tuple[str, str]] = {
 """What PanDA can do for each of our actions: the name in RETRYACTIONS, and PARAMETERS."""
 
 SYSTEM: frozenset[Cause] = frozenset(
-    ["killed", "software-setup", "conditions-db", "storage", "credentials", "output-write", "internal"]
+    ["killed", "evicted", "software-setup", "conditions-db", "storage", "credentials", "output-write", "internal"]
 )
 """Causes that are nobody's fault who submitted the job: PanDA does not count such an attempt."""
 

@@ -34,7 +34,12 @@ class Run:
         return Finding(name=name, text=text, phase=self.ledger.phase, fields=fields)
 
     def note_order(self, signal_name: str) -> None:
-        """Note, once, that somebody ended the job."""
-        if not any(finding.name == "told-to-stop" for finding in self.ledger.findings):
+        """Note, once, that somebody ended the job.
+
+        SIGTERM is what a batch system sends that wants its node back. An order of our own server comes by it too: the
+        server knows of that, and makes nothing of this finding then.
+        """
+        if not any(finding.name in ("evicted", "told-to-stop") for finding in self.ledger.findings):
             text = f"{signal_name} came in phase {self.ledger.phase}"
-            self.ledger.found(self.finding("told-to-stop", text, signal=signal_name))
+            name = "evicted" if signal_name == "SIGTERM" else "told-to-stop"
+            self.ledger.found(self.finding(name, text, signal=signal_name))

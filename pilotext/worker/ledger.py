@@ -40,7 +40,7 @@ EXIT_OF_PHASE: dict[Phase, Exit] = {
     "stage-out": Exit.STAGE_OUT_FAILED,
     "report": Exit.INTERNAL,
 }
-STOPPING_CAUSES = ("killed", "limit")
+STOPPING_CAUSES = ("killed", "evicted", "limit")
 
 
 class Ledger:

@@ -114,7 +114,7 @@ def test_sigterm_ends_the_payload_and_the_final_report_says_so(grid: Grid, mode:
     ended = grid.ended(wrapper.returncode, stdout, stderr)
     assert ended.status == 69
     assert (ended.report.state, ended.report.phase) == ("failed", "payload")
-    assert (ended.report.verdict.code, ended.report.verdict.cause) == ("COMPASS-5010", "killed")
+    assert (ended.report.verdict.code, ended.report.verdict.cause) == ("COMPASS-5011", "evicted")
     assert "SIGTERM" in ended.report.verdict.evidence[0].text
     assert processes_in(grid.workdir) == []
     assert set(grid.published()) == {"job.log.tgz"}
@@ -133,5 +133,5 @@ def test_sigterm_during_stage_out_takes_back_what_was_uploaded(grid: Grid) -> No
     stdout, stderr = wrapper.communicate(timeout=60)
     ended = grid.ended(wrapper.returncode, stdout, stderr)
     assert ended.status == 69
-    assert ended.report.verdict.code == "COMPASS-5010"
+    assert ended.report.verdict.code == "COMPASS-5011"
     assert [name for name in grid.published() if not name.endswith(".part")] == []

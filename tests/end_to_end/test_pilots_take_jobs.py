@@ -114,7 +114,7 @@ def test_pilots_take_a_good_a_failing_and_a_cancelled_job_and_the_task_ends_righ
     assert (failed.state, failed.code, failed.cause) == ("failed", "COMPASS-1241", "memory")
     (killed,) = page_of(server, HANGS).attempts
     assert killed.state == "cancelled"
-    assert killed.code in ("COMPASS-5010", "COMPASS-5203"), "by the wrapper's report, or else by the pilot's word"
+    assert killed.code in ("COMPASS-5011", "COMPASS-5208"), "by the wrapper's report, or else by the pilot's word"
     published = {path.name for path in raw_files.store.rglob("mDST-*") if path.is_file()}
     assert published == {f"mDST-{RUN}-{GOOD}-0-7.root"}
     said = server.log() + "".join(path.read_text() for path in server.folder.glob("pilot*/pilot.out"))

@@ -96,11 +96,11 @@ def test_a_stopped_pilot_passes_on_what_the_wrapper_said(release: Release, outco
     outcome = outcomes["stopped by the batch system"]
     final = outcome.final
     assert (final["state"], final["pilotErrorCode"]) == ("failed", KILLED_BY_SIGTERM)
-    assert (outcome.report["state"], outcome.report["verdict"]["code"]) == ("failed", "COMPASS-5010")
+    assert (outcome.report["state"], outcome.report["verdict"]["code"]) == ("failed", "COMPASS-5011")
     if release.reads_error_report:
-        assert (final["exeErrorCode"], final["exeErrorDiag"].split(":")[0]) == (585010, "COMPASS-5010 told-to-stop")
+        assert (final["exeErrorCode"], final["exeErrorDiag"].split(":")[0]) == (585011, "COMPASS-5011 evicted")
     if release.reads_error_report or outcome.metadata:  # one of the two threads of old pilots that report sends none
-        assert (outcome.metadata["code"], outcome.metadata["cause"]) == ("COMPASS-5010", "killed")
+        assert (outcome.metadata["code"], outcome.metadata["cause"]) == ("COMPASS-5011", "evicted")
     assert outcome.survivors == []
 
 
@@ -110,8 +110,8 @@ def test_a_job_killed_by_the_server_still_ends_with_its_own_report(outcomes: dic
     outcome = outcomes["stopped by the server"]
     final = outcome.final
     assert (final["state"], final["pilotErrorCode"]) == ("failed", KILLED_BY_SERVER)
-    assert (outcome.report["state"], outcome.report["verdict"]["code"]) == ("failed", "COMPASS-5010")
-    assert {sent["verdict"]["code"] for sent in outcome.reports} <= {"COMPASS-5010"}
+    assert (outcome.report["state"], outcome.report["verdict"]["code"]) == ("failed", "COMPASS-5011")
+    assert {sent["verdict"]["code"] for sent in outcome.reports} <= {"COMPASS-5011"}
     assert outcome.survivors == []
 
 

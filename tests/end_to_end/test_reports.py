@@ -148,7 +148,7 @@ def test_a_job_told_to_stop_spools_its_report(tmp_path: Path, environment: dict[
         assert server.requests == []
     assert wrapper.returncode == 69
     (path,) = waiting(tmp_path)
-    assert json.loads(path.read_bytes())["report"]["verdict"]["rule"] == "told-to-stop"
+    assert json.loads(path.read_bytes())["report"]["verdict"]["rule"] == "evicted"
 
 
 @pytest.mark.fault("payload", "secrets in the logs")

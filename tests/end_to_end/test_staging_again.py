@@ -103,7 +103,7 @@ def test_a_job_told_to_stop_in_mid_transfer_leaves_nothing(
         relay.wait_until_held(DIRECTION[phase])
         process.send_signal(signal.SIGTERM)
         report = job.end(process)
-    assert (report.exit_status, report.verdict.code, report.phase) == (69, "COMPASS-5010", phase)
+    assert (report.exit_status, report.verdict.code, report.phase) == (69, "COMPASS-5011", phase)
     assert named(stored(server)) == set()
     assert not job.published.exists()
     if phase == "stage-in":

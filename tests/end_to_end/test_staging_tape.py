@@ -140,5 +140,5 @@ def test_a_job_told_to_stop_cancels_its_recall(job: CopyJob, tape: TapeServer) -
         until((job.workdir / NOTES).exists)
         process.send_signal(signal.SIGTERM)
         report = job.end(process)
-    assert (report.exit_status, report.verdict.code) == (69, "COMPASS-5010")
+    assert (report.exit_status, report.verdict.code) == (69, "COMPASS-5011")
     assert_given_back(job, tape, prepared=1)

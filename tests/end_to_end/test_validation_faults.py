@@ -227,7 +227,7 @@ def test_sigterm_while_the_outputs_are_checked_publishes_nothing(local: Local) -
     until(lambda: checkers(local) or wrapper.poll() is not None)
     wrapper.send_signal(signal.SIGTERM)
     ended = local.end(wrapper)
-    assert_failed(local, ended, "told-to-stop", "killed", 69)
+    assert_failed(local, ended, "evicted", "evicted", 69)
     assert ended.report.phase in ("validate", "stage-out")
 
 

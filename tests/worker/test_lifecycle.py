@@ -138,7 +138,7 @@ def test_an_order_to_stop_ends_the_job_in_the_next_phase(run: Runner) -> None:
     switch = StopSwitch()
     switch.received = "SIGTERM"
     report = run(switch=switch)
-    assert (report.exit_status, report.verdict.rule, report.phase) == (69, "told-to-stop", "prepare")
+    assert (report.exit_status, report.verdict.rule, report.phase) == (69, "evicted", "prepare")
 
 
 def test_a_mistake_of_our_own_ends_in_a_report_too(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db.models import Q
 
-from pilotext.profile.records import BreakerRule, Experiment
+from pilotext.profile.records import STORAGE_BREAKER, BreakerRule, Experiment
 from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.models import Breaker, Site
 from pilotext.server.production.profiles import profile_of
@@ -36,7 +36,7 @@ def gates_of(site: Site) -> tuple[Gate, ...]:
     """The breakers that keep jobs from a site, or from one of its nodes."""
     here = Breaker.objects.filter(
         Q(site=site) | Q(site=None), experiment=site.experiment_id, state__in=("open", "probing")
-    )
+    ).exclude(rule=STORAGE_BREAKER)
     gates = []
     for row in here.select_related("experiment"):
         profile = profile_of(row.experiment.name)

@@ -149,7 +149,7 @@ def sites() -> SiteList:
 
 
 def _breaker(row: Breaker) -> BreakerRow:
-    same = {name: getattr(row, name) for name in ("rule", "scope", "state", "due", "trips", "why")}
+    same = {name: getattr(row, name) for name in ("rule", "scope", "state", "since", "due", "trips", "why")}
     return BreakerRow(breaker=row.pk, **same)
 
 

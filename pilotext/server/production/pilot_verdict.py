@@ -20,6 +20,7 @@ from pilotext.rules.schema import Rule, RuleSet
 _PAYLOAD_FAILED = 1305
 _FINDING_OF = {
     **dict.fromkeys((1144, *range(1200, 1208), 1236), "pilot-was-ended"),
+    1201: "pilot-evicted",  # SIGTERM
     **dict.fromkeys((1104, 1106, 1150, 1213, 1317, 1375), "pilot-limit"),
     **dict.fromkeys((1212, 1223, 1235), "pilot-memory"),
     **dict.fromkeys(

@@ -8,14 +8,22 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from pilotext.errors import ChecksumError, NotFoundError, OfflineError, SizeError, StorageError
+from pilotext.errors import ChecksumError, NotFoundError, OfflineError, SizeError, StorageError, TransientError
 from pilotext.model import Record
+from pilotext.server.production.claims import wait_after
+from pilotext.server.production.storage_breakers import GuardedMover, ServerAwayError
 from pilotext.storage.retry import Policy, retried
 from pilotext.storage.transfer import ChildMover, Mover
 from pilotext.storage.urls import is_folder, join
 
 STALL_S = 300.0
 PATIENCE = Policy(tries=2, first_wait_s=5.0)
+
+FIRST_WAIT_S = 60.0
+MAX_TRIES = 10
+MAX_BUSY_TRIES = 400
+MAX_BUSY_WAIT_S = 1800.0
+"""A server that answers, and yet fails for the moment, is tried for more than a week."""
 
 
 class File(Record, frozen=True):
@@ -32,8 +40,9 @@ def open_mover(tick: Callable[[], None]) -> Mover:
 
 
 @contextmanager
-def moving(tick: Callable[[], None] = lambda: None) -> Iterator[Mover]:
-    mover = open_mover(tick)
+def moving(experiment: int, tick: Callable[[], None] = lambda: None) -> Iterator[GuardedMover]:
+    """A mover for the files of this experiment, which leaves servers alone that are away."""
+    mover = GuardedMover(open_mover(tick), experiment)
     try:
         yield mover
     finally:
@@ -45,6 +54,13 @@ def scratch() -> Iterator[Path]:
     """A folder for files on their way, on the disk that TMPDIR names; it goes with what is in it."""
     with tempfile.TemporaryDirectory(prefix="pilotext-cycle-") as folder:
         yield Path(folder)
+
+
+def next_try(error: Exception, tries: int) -> float | None:
+    """Seconds to wait after so many failed tries, the last one by this error; None where a person has to look."""
+    if isinstance(error, TransientError):
+        return None if tries >= MAX_BUSY_TRIES else min(wait_after(tries, FIRST_WAIT_S), MAX_BUSY_WAIT_S)
+    return None if tries >= MAX_TRIES else wait_after(tries, FIRST_WAIT_S)
 
 
 def place(destination: str, name: str) -> str:
@@ -71,21 +87,26 @@ def is_there(file: File, mover: Mover) -> bool:
 
 
 def keep(file: File, destinations: Sequence[str], name: str, mover: Mover) -> str:
-    """Bring a file to the first destination that takes it, verified there; returns its URL. Raises StorageError.
+    """Bring a file to the first destination that takes it, verified there; returns its URL.
 
-    Done again after any interruption, it finds its own work and goes on from there.
+    Raises StorageError; ServerAwayError where one of the destinations may take it later. Done again after any
+    interruption, it finds its own work and goes on from there.
     """
+    away: ServerAwayError | None = None
     last: StorageError = NotFoundError(file.url, "there is no destination for this file.")
     for destination in destinations:
         target = File(place(destination, name), file.size, file.adler32)
         try:
             if not _has(target, mover):
                 retried(partial(_copy, file, target, mover), target.url, mover, PATIENCE, [])
+        except ServerAwayError as error:
+            away = error
+            continue
         except StorageError as error:
             last = error
             continue
         return target.url
-    raise last
+    raise away or last
 
 
 def put(path: Path, adler32: str, destinations: Sequence[str], name: str, mover: Mover) -> str:

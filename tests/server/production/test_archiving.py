@@ -11,8 +11,9 @@ import pytest
 
 from pilotext.errors import DeniedError, TransientError
 from pilotext.server.database import transact
+from pilotext.server.production import storing
 from pilotext.server.production.decisions import move_task
-from pilotext.server.production.machines import archiving, cleaning, keeping
+from pilotext.server.production.machines import cleaning
 from pilotext.server.production.machines.job import reopen
 from pilotext.server.production.models import Job, LogArchive, Output, Product, Task
 from pilotext.storage.base import hex8
@@ -28,7 +29,7 @@ LOGS = "memory://tape//castor/cern.ch/user/n/na58dst1/prodlogs/2016/prod_logFile
 
 @pytest.fixture(autouse=True)
 def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (keeping, archiving, cleaning):
+    for module in (storing, cleaning):
         monkeypatch.setattr(module, "wait_after", lambda *_: 0.0)
 
 
@@ -201,9 +202,9 @@ def test_a_copy_that_never_works_waits_for_a_decision(storage: MemoryStorage) ->
     do_all(storage)
     cycle()
     do_all(storage)
-    for _ in range(keeping.MOST_TRIES):
+    for _ in range(storing.MAX_TRIES):
         storage.fail_next("put", DeniedError(KEPT, "no"))
-    cycle(keeping.MOST_TRIES)
+    cycle(storing.MAX_TRIES)
     assert product().state == "manual"
     assert KEPT in product().finding
 

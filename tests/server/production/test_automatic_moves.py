@@ -82,8 +82,11 @@ action = st.one_of(
 BEGINNINGS = st.lists(
     st.tuples(st.just("submit"), st.sets(st.sampled_from(PLACES), min_size=2), st.just(True), st.booleans()),
     min_size=1,
-    max_size=3,
+    max_size=2,
 )
+
+LATER: list[tuple[object, ...]] = [("submit", set(PLACES), True, False), ("work on all",)]
+"""At the end, one more task wants all of the files."""
 
 
 def raw_url(place: tuple[int, int]) -> str:
@@ -253,9 +256,9 @@ def test_nothing_that_has_ended_begins_again_by_itself(databases: tuple[str, Mak
     examples = {"sqlite": 1000, "postgresql": 200}[kind] if SOAK else {"sqlite": 6, "postgresql": 2}[kind]
 
     @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
-    @given(BEGINNINGS, st.lists(action, min_size=5, max_size=40 if SOAK else 20))
+    @given(BEGINNINGS, st.lists(action, min_size=5, max_size=40 if SOAK else 15))
     def productions(beginnings: list[tuple[object, ...]], actions: list[tuple[object, ...]]) -> None:
-        live(make, [*beginnings, *actions])
+        live(make, [*beginnings, ("work on all",), *actions, *LATER])
 
     productions()
 

@@ -251,3 +251,15 @@ def test_every_move_is_in_the_audit_trail_with_its_reason() -> None:
     transact(lambda: move_job(the_job().pk, "accept", Reason("maria", "checked by hand", "person")))
     last = Event.objects.filter(subject="job").latest("pk")
     assert (last.who, last.before, last.after, last.why) == ("maria", "manual", "finished", "checked by hand")
+
+
+def test_evictions_use_up_no_attempts_and_other_ends_do() -> None:
+    submit(max_attempts=3)
+    for _ in range(6):
+        Job.objects.update(not_before=0)
+        fail(leased(), "evicted")
+    assert (the_job().state, the_job().charged, the_job().attempts) == ("ready", 0, 6)
+    for _ in range(3):
+        Job.objects.update(not_before=0)
+        fail(leased(), "killed")
+    assert (the_job().state, the_job().charged) == ("manual", 3)

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from pilotext.model import Action, Cause
 from pilotext.profile import load_experiment
+from pilotext.profile.records import Retry
 from pilotext.server.production.policy import Decision, Fault, History, decide
 
 RETRY = load_experiment("COMPASS").retry
@@ -24,6 +25,8 @@ def decision(cause: str, action: str, history: History = FRESH, chance: float = 
     [
         ("crash", "retry", "ready", True),
         ("lost", "", "ready", False),
+        ("evicted", "retry", "ready", False),
+        ("killed", "retry", "ready", True),
         ("conditions-db", "retry", "ready", False),
         ("input-missing", "restage", "defined", False),
         ("software-setup", "retry-elsewhere", "ready", True),
@@ -91,13 +94,24 @@ def test_what_is_not_charged_is_bounded_too() -> None:
     assert decision("conditions-db", "retry", history).state == "manual"
 
 
+@pytest.mark.parametrize("retry", [RETRY, Retry()], ids=["COMPASS", "a profile without rules"])
+def test_a_job_that_is_evicted_again_and_again_is_tried_again_and_comes_to_an_end(retry: Retry) -> None:
+    fault = ("evicted", "retry")
+    history = replace(FRESH, max_attempts=3)
+    for number in range(1, 50):
+        made = decide(retry, fault, history, chance=MIDDLE)
+        assert (made.state, made.charged, made.wait_s <= 1800) == ("ready", False, True), number
+        history = replace(history, faults=(*history.faults, fault))
+    assert decide(retry, fault, history, chance=MIDDLE).state == "manual"
+
+
 @given(st.sampled_from(Cause.__args__), st.sampled_from(Action.__args__), st.floats(0, 1))  # type: ignore[attr-defined]
 def test_every_failure_comes_to_an_end(cause: str, action: str, chance: float) -> None:
     history = FRESH
     for number in range(200):
         made = decide(RETRY, (cause, action), history, chance=chance)
         if made.state in ("manual", "failed"):
-            assert number < 30
+            assert number < (50 if cause == "evicted" else 30)
             return
         assert made.wait_s <= 7200 * 1.25
         faults = (*history.faults, (cause, action))

@@ -331,13 +331,16 @@ def test_a_task_on_the_raw_files_of_another_moves_nothing_of_that_one(storage: M
     if first == "archiving":
         transact(lambda: move_task(task, "archive", WHY))
     assert Task.objects.get().state == first
-    mine = Job.objects.filter(task=task).order_by("pk").values_list("pk", "state", "attempts", "changed")
-    before = list(mine)
+
+    def mine() -> list[tuple[int, str, int, float]]:
+        return list(Job.objects.filter(task=task).order_by("pk").values_list("pk", "state", "attempts", "changed"))
+
+    before = mine()
     assert len({state for _, state, *_ in before}) > 1
     on_tape(storage, {1: 4}, name="t2", parameters={**ON_MEMORY, "soft": "other"})
     for _ in range(3):
         staging.plan_staging()
         recall.ask_for_files()
         recall.poll_files()
-    assert list(mine) == before
+    assert mine() == before
     assert set(Job.objects.exclude(task=task).values_list("state", flat=True)) == {"ready"}

@@ -19,19 +19,17 @@ from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.apart import each_apart
-from pilotext.server.production.claims import claims, wait_after
+from pilotext.server.production.claims import claims
 from pilotext.server.production.expanded import expand, task_facts
 from pilotext.server.production.models import Attempt, Evidence, Job, LogArchive, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ARCHIVE
+from pilotext.server.production.storage_breakers import ServerAwayError
 from pilotext.storage.base import adler32_of
 from pilotext.storage.transfer import Mover
 
 log = logging.getLogger("pilotext.archiving")
-
-FIRST_WAIT_S = 60.0
-MOST_TRIES = 10
 
 _WHO = "archiving"
 
@@ -70,8 +68,10 @@ def make_archives() -> int:
             archive = LogArchive.objects.select_related("task__experiment").get(pk=claim.ids[0])
             wait_s = 0.0
             try:
-                with storing.moving(claim.renew) as mover, storing.scratch() as folder:
+                with storing.moving(archive.task.experiment_id, claim.renew) as mover, storing.scratch() as folder:
                     done += _make(archive, mover, folder)
+            except ServerAwayError as error:
+                wait_s = error.wait_s
             except PilotextError as error:
                 wait_s = _failed(archive, error)
             claim.end(wait_s)
@@ -154,10 +154,11 @@ def _failed(archive: LogArchive, error: PilotextError) -> float:
     rows = LogArchive.objects.filter(pk=archive.pk)
     tries = archive.tries + 1
     transact(lambda: rows.update(tries=tries, finding=why, changed=now()))
-    if tries >= MOST_TRIES:
+    wait_s = storing.next_try(error, tries)
+    if wait_s is None:
         transact(
             lambda: advance(
                 ARCHIVE, rows, ("wanted",), "manual", Reason(_WHO, f"tried {tries} times: {why}", "cycle"), tries=0
             )
         )
-    return wait_after(tries, FIRST_WAIT_S)
+    return wait_s or 0.0

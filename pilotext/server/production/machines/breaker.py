@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import F, QuerySet
 
-from pilotext.profile.records import BreakerRule
+from pilotext.profile.records import STORAGE_BREAKER, BreakerRule
 from pilotext.profile.records import Experiment as Profile
 from pilotext.server.database import spelled_out, transact
 from pilotext.server.production.advance import Reason, advance
@@ -133,9 +133,10 @@ def _open(row: Breaker, rule: BreakerRule, why: str, at: float, *, trips: int) -
 
 
 def _settle(experiment: Experiment, profile: Profile) -> int:
+    mine = Breaker.objects.filter(experiment=experiment).exclude(rule=STORAGE_BREAKER)
     not_ended = (*ACTIVE_ATTEMPT, "verifying")
-    over = Breaker.objects.filter(experiment=experiment, state="probing").exclude(probe__state__in=not_ended)
-    gone = Breaker.objects.filter(experiment=experiment, state="open").exclude(rule__in=list(profile.breakers))
+    over = mine.filter(state="probing").exclude(probe__state__in=not_ended)
+    gone = mine.filter(state="open").exclude(rule__in=list(profile.breakers))
     rows = [*over.select_related("probe"), *gone.select_related("probe")]
     return sum(transact(lambda row=row: _settle_one(row, profile.breakers.get(row.rule))) for row in rows)  # type: ignore[misc]
 

@@ -19,6 +19,7 @@ from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ARCHIVE, PRODUCT, TASK
+from pilotext.server.production.storage_breakers import ServerAwayError
 from pilotext.storage.transfer import Mover
 
 log = logging.getLogger("pilotext.cleaning")
@@ -36,8 +37,10 @@ def clean_products() -> int:
         product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
         wait_s = 0.0
         try:
-            with storing.moving(claim.renew) as mover:
+            with storing.moving(product.task.experiment_id, claim.renew) as mover:
                 done += _clean(product, mover)
+        except ServerAwayError as error:
+            wait_s = error.wait_s
         except PilotextError as error:
             wait_s = _failed(product, error)
         claim.end(wait_s)
@@ -54,12 +57,14 @@ def clean_logs() -> int:
         rows = LogArchive.objects.filter(pk=archive.pk)
         wait_s = 0.0
         try:
-            with storing.moving(claim.renew) as mover:
+            with storing.moving(archive.task.experiment_id, claim.renew) as mover:
                 whole_one = archive.task.log_archives.get(run__isnull=True)
                 _verify(storing.File(whole_one.url, whole_one.size, whole_one.adler32), mover)
                 count, strange = _remove((storing.File(*each) for each in archive.members), mover)
             reason = Reason(_WHO, f"{count} log files removed{_but(strange)}", "cycle")
             done += len(transact(lambda rows=rows, reason=reason: advance(ARCHIVE, rows, ("kept",), "cleaned", reason)))  # type: ignore[misc]
+        except ServerAwayError as error:
+            wait_s = error.wait_s
         except PilotextError as error:
             tries = archive.tries + 1
             transact(lambda rows=rows, why=str(error), tries=tries: rows.update(finding=why, tries=tries))  # type: ignore[misc]

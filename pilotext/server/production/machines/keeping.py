@@ -9,19 +9,18 @@ from pilotext.profile.expand import printed
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance
-from pilotext.server.production.claims import claims, wait_after
+from pilotext.server.production.claims import claims
 from pilotext.server.production.expanded import task_facts
 from pilotext.server.production.machines.job import reopen
 from pilotext.server.production.models import Output, Product
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import PRODUCT
+from pilotext.server.production.storage_breakers import ServerAwayError
 from pilotext.storage.transfer import Mover
 
 log = logging.getLogger("pilotext.keeping")
 
-FIRST_WAIT_S = 60.0
-MOST_TRIES = 10
 MOST_ROUNDS = 3
 """A merged file that is gone or damaged before it could be kept is merged anew by itself in so many rounds."""
 
@@ -37,8 +36,10 @@ def keep_products() -> int:
         product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
         wait_s = 0.0
         try:
-            with storing.moving(claim.renew) as mover:
+            with storing.moving(product.task.experiment_id, claim.renew) as mover:
                 done += _keep(product, mover)
+        except ServerAwayError as error:
+            wait_s = error.wait_s
         except PilotextError as error:
             wait_s = _failed(product, error)
         claim.end(wait_s)
@@ -84,10 +85,11 @@ def _failed(product: Product, error: PilotextError) -> float:
         return 0.0
     tries = product.tries + 1
     transact(lambda: mine.update(tries=tries, finding=why, changed=now()))
-    if tries >= MOST_TRIES:
+    wait_s = storing.next_try(error, tries)
+    if wait_s is None:
         transact(
             lambda: advance(
                 PRODUCT, mine, BEFORE, "manual", Reason(_WHO, f"tried {tries} times: {why}", "cycle"), tries=0
             )
         )
-    return wait_after(tries, FIRST_WAIT_S)
+    return wait_s or 0.0

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from django.db.models import Q, QuerySet
 
-from pilotext.errors import OfflineError, StorageError
+from pilotext.errors import OfflineError, StorageError, TransientError
 from pilotext.profile.records import Staging
 from pilotext.server.database import transact
 from pilotext.server.production import storing
@@ -25,6 +25,7 @@ from pilotext.server.production.models import Experiment, StagedFile
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import STAGED_FILE
+from pilotext.server.production.storage_breakers import ServerAwayError
 from pilotext.storage.base import Residence
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import server_of
@@ -70,9 +71,13 @@ def _each_of(experiment: Experiment, which: Callable[[Staging], Q], work: Work) 
     rows = StagedFile.objects.filter(pk__in=StagedFile.objects.filter(which(limits), experiment=experiment))
     for claim in claims(rows, _AT_ONCE):
         files = list(StagedFile.objects.filter(pk__in=claim.ids))
-        with storing.moving(claim.renew) as mover:
+        with storing.moving(experiment.pk, claim.renew) as mover:
             for some in _requests(files, limits.request_files):
-                done += work(some, mover, limits)
+                try:
+                    mover.check(some[0].url)  # before anything is given back, which is done once only
+                    done += work(some, mover, limits)
+                except ServerAwayError as error:
+                    transact(partial(_rows(some).update, busy_until=error.until))
     return done
 
 
@@ -90,6 +95,10 @@ def _ask(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
     rows = _rows(files).filter(state="wanted")
     try:
         request = mover.do("prepare", urls=[file.url for file in files])
+    except ServerAwayError:
+        raise
+    except TransientError as error:
+        return transact(partial(_wait, rows, f"it could not be asked for: {error.reason}", limits))
     except StorageError as error:
         return transact(partial(_later, rows, f"it could not be asked for: {error.reason}", limits))
     why = f"asked for with {len(files)} files of run {files[0].run}, request {request}"
@@ -103,7 +112,8 @@ def _poll(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
     found, refused = _residences(files, mover)
     at = now()
     where = {residence: [file for file in files if found.get(file.url) == residence] for residence in RESIDENCES}
-    late = [file for file in where["offline"] if at - (file.requested or at) > limits.within_s]
+    silent = [file for file in files if file.url not in found and file not in [each for each, _ in refused]]
+    late = [file for file in where["offline"] + silent if at - (file.requested or at) > limits.within_s]
     done = transact(lambda: staging.came(_rows(where["online"]), at))
     done += transact(lambda: staging.hopeless(_rows(where["missing"]), "the tape system does not have this file"))
     again = [(file, f"still on tape after {limits.within_s:.0f} s") for file in late] + refused
@@ -167,12 +177,22 @@ def _residences(files: Sequence[StagedFile], mover: Mover) -> tuple[dict[str, Re
     except OfflineError as error:
         if len(files) == 1:
             return {}, [(files[0], error.reason)]
+    except ServerAwayError:
+        raise
     except StorageError as error:
         log.warning("the tape system does not say how far request %s is: %s", files[0].request, error)
         return {}, []
     middle = len(files) // 2
     one, other = _residences(files[:middle], mover), _residences(files[middle:], mover)
     return {**one[0], **other[0]}, [*one[1], *other[1]]
+
+
+def _wait(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:
+    """Ask for files again after a while: the tape system answers, and cannot take requests now. In a transaction.
+
+    No try is counted, since nothing is said about the files.
+    """
+    return rows.update(finding=why, busy_until=now() + wait_after(1, limits.wait_s))
 
 
 def _later(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:

@@ -159,7 +159,8 @@ OURS = {"pilotext": {"state": "failed", "code": "COMPASS-1241", "cause": "memory
     [
         ({"state": "finished"}, "COMPASS-5201", "incomplete", "ready"),
         ({"state": "failed", "pilotErrorCode": 1305, "transExitCode": 66}, "COMPASS-5202", "unknown", "ready"),
-        ({"state": "failed", "pilotErrorCode": 1201, "pilotErrorDiag": "SIGTERM"}, "COMPASS-5203", "killed", "ready"),
+        ({"state": "failed", "pilotErrorCode": 1201, "pilotErrorDiag": "SIGTERM"}, "COMPASS-5208", "evicted", "ready"),
+        ({"state": "failed", "pilotErrorCode": 1204}, "COMPASS-5203", "killed", "ready"),
         ({"state": "failed", "pilotErrorCode": 1104}, "COMPASS-5204", "limit", "ready"),
         ({"state": "failed", "pilotErrorCode": 1212}, "COMPASS-5205", "memory", "ready"),
         ({"state": "failed", "pilotErrorCode": 1098}, "COMPASS-5206", "software-setup", "ready"),
