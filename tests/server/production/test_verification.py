@@ -11,10 +11,11 @@ from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_task
 from pilotext.server.production.dispatch import Lease
 from pilotext.server.production.leases import expire_leases
-from pilotext.server.production.machines.verification import MAX_TRIES, verify_outputs
-from pilotext.server.production.models import Attempt, Evidence, Job, Output, Task, Verification
+from pilotext.server.production.machines.verification import verify_outputs
+from pilotext.server.production.models import Attempt, Breaker, Evidence, Job, Output, Task, Verification
 from pilotext.server.production.pilot_verdict import PilotSaid
 from pilotext.server.production.pilots import hear_last
+from pilotext.server.production.storing import MAX_TRIES
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import ON_MEMORY, cycle, do, storage
 from tests.server.support import leased, report_of, send, submit, succeed, the_job
@@ -102,25 +103,28 @@ def test_a_file_at_another_place_than_its_destinations_is_no_output(storage: Mem
 def test_a_storage_that_is_away_makes_the_job_wait_and_costs_no_attempt(storage: MemoryStorage) -> None:
     do(submit_one(), storage)
     for _ in range(3 * MAX_TRIES):
-        fail_stat(storage, TransientError)
+        fail_stat(storage, TransientError, times=2)  # of the file, and of the question whether the server is there
+        Breaker.objects.update(due=0.0)
         assert look_again() == 0
     row = Verification.objects.get()
     assert "it says no" in row.finding
-    assert (the_job().state, the_job().charged) == ("verifying", 0)
+    assert (the_job().state, the_job().charged, row.tries) == ("verifying", 0, 0)
     assert verify_outputs() == 0  # not due
+    Breaker.objects.update(due=0.0)
     assert look_again() == 1
     assert the_job().state == "finished"
 
 
-def test_a_server_that_did_not_answer_is_asked_once_a_pass(storage: MemoryStorage) -> None:
+def test_a_server_that_is_away_is_not_asked_for_each_job(storage: MemoryStorage) -> None:
     submit([f"/castor/cern.ch/W14/cdr{chunk}-1.raw" for chunk in range(3)], parameters=ON_MEMORY)
     for _ in range(3):
         do(leased(), storage)
     for url in [url for url in storage.files if "mDST" in url]:
-        storage.fail_next("stat", TransientError(url, "it is away"))
+        for _ in range(2):
+            storage.fail_next("stat", TransientError(url, "it is away"))
     before = len(storage.calls)
     assert look_again() == 0
-    assert [call for call, _ in storage.calls[before:]] == ["stat"]
+    assert [call for call, _ in storage.calls[before:]] == ["stat", "stat"]
     assert Verification.objects.filter(finding__contains="it is away").count() == 3
 
 

@@ -7,7 +7,8 @@ the job wait, for as long as that lasts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 from pilotext.decode import from_json, from_plain
@@ -17,20 +18,15 @@ from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.acceptance import believe, claimed_files, refuse
 from pilotext.server.production.advance import Reason, advance_one
-from pilotext.server.production.claims import claims, wait_after
+from pilotext.server.production.claims import claims
 from pilotext.server.production.models import Attempt, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.pilot_verdict import PilotSaid
 from pilotext.server.production.states import ATTEMPT
+from pilotext.server.production.storage_breakers import GuardedMover, ServerAwayError
 from pilotext.storage.transfer import Mover
-from pilotext.storage.urls import server_of
 
 AT_ONCE = 100
-FIRST_WAIT_S = 30.0
-MAX_WAIT_S = 600.0
-MAX_TRIES = 10
-"""So often a server may refuse to show a file before somebody has to look; one that is away is waited for."""
-
 _WHO = "verification"
 
 
@@ -46,61 +42,47 @@ def verify_outputs() -> int:
     """Compare the published files of reported successes; returns how many attempts were settled."""
     done = 0
     for claim in claims(Verification.objects.all(), AT_ONCE):
-        with storing.moving(claim.renew) as mover:
-            look = _Look(mover)
-            done += sum(look.at(attempt) for attempt in claim.ids)
+        with closing(storing.open_mover(claim.renew)) as mover:
+            done += sum(_verify(attempt, mover) for attempt in claim.ids)
     return done
 
 
-@dataclass
-class _Look:
-    """One pass over attempts: a storage server that did not answer once is not asked again in it."""
+def _verify(attempt_id: int, mover: Mover) -> int:
+    rows = Attempt.objects.select_related("job", "task__experiment", "site", "evidence", "verification")
+    attempt = rows.get(pk=attempt_id)
+    report = from_json(attempt.evidence.report, Report)
+    try:
+        doubt = _contradicted(attempt) or _compare(attempt, report, GuardedMover(mover, attempt.task.experiment_id))
+    except ServerAwayError as error:
+        return _put_off(attempt, str(error), error.wait_s, attempt.verification.tries)
+    except StorageError as error:
+        tries = attempt.verification.tries + 1
+        wait_s = storing.next_try(error, tries)
+        if wait_s is not None:
+            return _put_off(attempt, str(error), wait_s, tries)
+        doubt = Doubt("output-not-compared", f"tried {tries} times: {error}")
+    return transact(partial(_settle, attempt_id, report, doubt))
 
-    mover: Mover
-    away: dict[str, StorageError] = field(default_factory=dict)
 
-    def at(self, attempt_id: int) -> int:
-        rows = Attempt.objects.select_related("job", "task__experiment", "site", "evidence", "verification")
-        attempt = rows.get(pk=attempt_id)
-        report = from_json(attempt.evidence.report, Report)
+def _compare(attempt: Attempt, report: Report, mover: Mover) -> Doubt | None:
+    """Compare all files of the job. Raises StorageError where one could not be looked at."""
+    try:
+        files = claimed_files(attempt, report)
+    except UsageError as error:
+        return Doubt("output-not-compared", f"the profile cannot make this job any more: {error}")
+    for file in files:
         try:
-            doubt = _contradicted(attempt) or self._compare(attempt, report)
-        except StorageError as error:
-            return self._put_off(attempt, error)
-        return transact(partial(_settle, attempt_id, report, doubt))
+            if not storing.is_there(file, mover):
+                return Doubt("output-not-published", f"{file.url} is not there")
+        except ChecksumError as error:
+            return Doubt("output-is-another", str(error))
+    return None
 
-    def _compare(self, attempt: Attempt, report: Report) -> Doubt | None:
-        """Compare all files of the job. Raises StorageError where one could not be looked at."""
-        try:
-            files = claimed_files(attempt, report)
-        except UsageError as error:
-            return Doubt("output-not-compared", f"the profile cannot make this job any more: {error}")
-        for file in files:
-            server = server_of(file.url)
-            if server in self.away:
-                raise self.away[server]
-            try:
-                if not storing.is_there(file, self.mover):
-                    return Doubt("output-not-published", f"{file.url} is not there")
-            except ChecksumError as error:
-                return Doubt("output-is-another", str(error))
-            except StorageError as error:
-                if error.retryable:
-                    self.away[server] = error
-                raise
-        return None
 
-    def _put_off(self, attempt: Attempt, error: StorageError) -> int:
-        row = attempt.verification
-        tries = row.tries + (not error.retryable)
-        if tries >= MAX_TRIES:
-            doubt = Doubt("output-not-compared", f"tried {tries} times: {error}")
-            report = from_json(attempt.evidence.report, Report)
-            return transact(partial(_settle, attempt.pk, report, doubt))
-        wait_s = min(wait_after(tries + 1, FIRST_WAIT_S), MAX_WAIT_S)
-        changes = {"finding": str(error), "tries": tries, "busy_until": now() + wait_s}
-        transact(lambda: Verification.objects.filter(pk=row.pk).update(**changes))
-        return 0
+def _put_off(attempt: Attempt, finding: str, wait_s: float, tries: int) -> int:
+    changes = {"finding": finding, "tries": tries, "busy_until": now() + wait_s}
+    transact(lambda: Verification.objects.filter(pk=attempt.pk).update(**changes))
+    return 0
 
 
 def _contradicted(attempt: Attempt) -> Doubt | None:
