@@ -76,7 +76,7 @@ FINDINGS = frozenset(
         "processes-left-behind",  # by a payload that had ended
         "core-taken",  # a core file, taken out of the pilot's sight
         "told-to-stop",  # the pilot or the batch system ended the job
-        "raw-truncated",  # a raw input ends in the middle of an event
+        "raw-truncated",  # a raw input is empty or ends in the middle of an event
         "raw-damaged",  # a raw input holds something that is not an event
         "input-damaged",  # another input that cannot be read whole, or does not hold what the catalogue says
         "output-missing",
