@@ -65,7 +65,7 @@ def entries(text: str) -> list[Entry]:
 
 def has_both_bounds(specifier: SpecifierSet) -> bool:
     operators = {one.operator for one in specifier}
-    return operators == {"=="} or bool(operators & {">=", ">"}) and bool(operators & {"<", "<="})
+    return operators == {"=="} or (bool(operators & {">=", ">"}) and bool(operators & {"<", "<="}))
 
 
 def missing(asked: list[Requirement], locked: list[Entry], python: str) -> list[str]:

@@ -137,7 +137,8 @@ def test_the_depth_is_ours_where_a_library_refuses_it_before(
         def get_event(self) -> yaml.Event:
             raise refusal
 
-        check_event = get_event
+        def check_event(self, *choices: type[yaml.Event]) -> bool:
+            raise refusal
 
     monkeypatch.setattr(yamlfile, "_Loader", Strict)
     read = document(tmp_path, text)
