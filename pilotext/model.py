@@ -78,7 +78,7 @@ FINDINGS = frozenset(
         "core-taken",  # a core file, taken out of the pilot's sight
         "evicted",  # the pilot or the batch system wants the job off its node
         "told-to-stop",  # the same by another signal than SIGTERM, which tells of a limit or comes from a person
-        "raw-truncated",  # a raw input ends in the middle of an event
+        "raw-truncated",  # a raw input is empty or ends in the middle of an event
         "raw-damaged",  # a raw input holds something that is not an event
         "input-damaged",  # another input that cannot be read whole, or does not hold what the catalogue says
         "output-missing",

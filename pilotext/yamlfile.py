@@ -30,6 +30,14 @@ DEEPEST = 40
 SUSPICIOUS = 2000
 """Fewer brackets than this, and shorter lines, cannot be nested so deep that the composer's own stack overflows."""
 
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
 
 class _Loader(_SafeLoader):
     yaml_implicit_resolvers = {
@@ -105,19 +113,28 @@ def read_yaml(path: Path) -> Document:
     try:
         loader = _Loader(text)
         if place := _too_deep_to_compose(text) or _too_deep(root := loader.get_single_node()):
-            advice = "Close the brackets, or write the value in fewer levels."
-            return _broken(path, *place, f"this is nested deeper than {DEEPEST} levels.", advice)
+            return _too_deep_document(path, place)
         data = None if root is None else loader.construct_document(root)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return _broken(path, line, column, f"this is not YAML: {error.problem or error.context}.")
-    except yaml.YAMLError as error:
-        return _broken(path, 1, 1, f"this is not YAML: {error}.")
+    except (yaml.YAMLError, RecursionError) as error:
+        place = _too_deep_by_tokens(text)
+        return _too_deep_document(path, place) if place else _not_yaml(path, error)
     finally:
         if loader is not None:
             loader.dispose()
     return Document(path, data, tuple(_duplicate_keys(path, root)), root)
+
+
+def _too_deep_document(path: Path, place: tuple[int, int]) -> Document:
+    advice = "Close the brackets, or write the value in fewer levels."
+    return _broken(path, *place, f"this is nested deeper than {DEEPEST} levels.", advice)
+
+
+def _not_yaml(path: Path, error: yaml.YAMLError | RecursionError) -> Document:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return _broken(path, line, column, f"this is not YAML: {error.problem or error.context}.")
+    return _broken(path, 1, 1, f"this is not YAML: {error}.")
 
 
 def path_steps(path: str) -> Steps:
@@ -139,6 +156,23 @@ def _too_deep_to_compose(text: str) -> tuple[int, int] | None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST and mark is not None:
             return mark.line + 1, mark.column + 1
+    return None
+
+
+def _too_deep_by_tokens(text: str) -> tuple[int, int] | None:
+    """Find where a text that the library refused gets too deep.
+
+    libyaml reads ahead over a thousand characters and has limits of its own, which change with its version. The scanner
+    in Python has none.
+    """
+    depth = 0
+    try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if depth > DEEPEST:
+                return token.start_mark.line + 1, token.start_mark.column + 1
+    except yaml.YAMLError:  # the library's own error stands
+        return None
     return None
 
 

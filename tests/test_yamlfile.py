@@ -3,7 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from pilotext import yamlfile
 from pilotext.errors import FieldError
 from pilotext.yamlfile import Document, path_steps, read_yaml
 
@@ -121,3 +123,33 @@ def test_what_is_nested_without_end_is_told_where_it_gets_too_deep(tmp_path: Pat
 def test_some_levels_and_many_brackets_are_no_deep_nesting(tmp_path: Path) -> None:
     read = document(tmp_path, "a: " + "[" * 20 + "]" * 20 + "\nb: [" + "[], " * 3000 + "]\n")
     assert read.problems == ()
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 900 + "]" * 900, "- " * 900 + "x", "{a: " * 3000, "a: " + "[" * 5000])
+@pytest.mark.parametrize("refusal", [yaml.parser.ParserError(None, None, "too deep for me"), RecursionError("stack")])
+def test_the_depth_is_ours_where_a_library_refuses_it_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, refusal: Exception
+) -> None:
+    class Strict(yamlfile._Loader):
+        def get_single_node(self) -> yaml.Node:
+            raise refusal
+
+        def get_event(self) -> yaml.Event:
+            raise refusal
+
+        def check_event(self, *choices: type[yaml.Event]) -> bool:
+            raise refusal
+
+    monkeypatch.setattr(yamlfile, "_Loader", Strict)
+    read = document(tmp_path, text)
+    assert [(one.line, one.message) for one in read.problems] == [(1, "this is nested deeper than 40 levels.")]
+
+
+def test_brackets_in_a_quoted_text_and_an_error_behind_it_are_no_nesting(tmp_path: Path) -> None:
+    [problem] = document(tmp_path, "a: '" + "[" * 3000 + "'\nb: 1: 2\n").problems
+    assert (problem.line, "mapping values are not allowed" in problem.message) == (2, True)
+
+
+def test_what_is_refused_at_forty_levels_is_read_at_thirty_nine(tmp_path: Path) -> None:
+    assert document(tmp_path, "a: " + "[" * 39 + "]" * 39).problems == ()
+    assert len(document(tmp_path, "a: " + "[" * 40 + "]" * 40).problems) == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 from pilotext.errors import ChecksumError, ExistsError, NotFoundError
 from pilotext.storage.base import CHUNK, Copied, FileStat, Progress, Residence, adler32_of, hex8, unwatched
 from pilotext.storage.os_errors import translated
+from pilotext.storage.urls import local_path
 
 
 class LocalStorage:
@@ -19,27 +20,27 @@ class LocalStorage:
             return FileStat(size=_file(url).stat().st_size)
 
     def get(self, url: str, path: Path, progress: Progress) -> Copied:
-        return _copy(url, f"file://{path}", progress)
+        return _copy(url, f"file://{path.absolute()}", progress)
 
     def put(self, path: Path, url: str, progress: Progress) -> Copied:
         with translated(url):
-            _path(url).parent.mkdir(parents=True, exist_ok=True)
-        return _copy(f"file://{path}", url, progress)
+            local_path(url).parent.mkdir(parents=True, exist_ok=True)
+        return _copy(f"file://{path.absolute()}", url, progress)
 
     def move(self, source: str, target: str) -> None:
         with translated(source):
             _file(source).stat()
         with translated(target):
-            _file(source).replace(_path(target))
+            _file(source).replace(local_path(target))
 
     def remove(self, url: str) -> None:
         with translated(url):
-            _part_of(_path(url)).unlink(missing_ok=True)  # what a killed copy left behind
+            _part_of(local_path(url)).unlink(missing_ok=True)  # what a killed copy left behind
             _file(url).unlink()
 
     def list(self, url: str) -> tuple[str, ...]:
         with translated(url):
-            return tuple(sorted(entry.name for entry in _path(url).iterdir() if entry.is_file()))
+            return tuple(sorted(entry.name for entry in local_path(url).iterdir() if entry.is_file()))
 
     def checksum(self, url: str, progress: Progress = unwatched) -> str:
         with translated(url):
@@ -56,12 +57,8 @@ class LocalStorage:
         """Nothing here is on tape."""
 
 
-def _path(url: str) -> Path:
-    return Path(url.partition("://")[2])
-
-
 def _file(url: str) -> Path:
-    path = _path(url)
+    path = local_path(url)
     if path.is_dir():
         raise NotFoundError(url, "this is a folder, not a file.")
     return path
@@ -69,7 +66,7 @@ def _file(url: str) -> Path:
 
 def _residence(url: str) -> Residence:
     with translated(url):
-        return "online" if _path(url).is_file() else "missing"
+        return "online" if local_path(url).is_file() else "missing"
 
 
 def _part_of(target: Path) -> Path:
@@ -78,7 +75,7 @@ def _part_of(target: Path) -> Path:
 
 def _copy(source: str, target: str, progress: Progress) -> Copied:
     """Copy beside the target, read it back, then rename."""
-    path = _path(target)
+    path = local_path(target)
     part = _part_of(path)
     with translated(target):
         if path.exists() and not path.is_file():

@@ -1,16 +1,18 @@
 """URLs of files: what they must look like, and names inside a folder.
 
 root://host[:port]//absolute/path[?opaque]      the double slash starts the absolute path
-file:///absolute/path
+file:///absolute/path                          also as file:/absolute/path and file://localhost/absolute/path (RFC 8089)
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 XROOTD = frozenset(["root", "roots"])
 
-_SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://|(?P<local>file):/", re.IGNORECASE)
+_FILE = re.compile(r"file:(?://(?:localhost)?)?(?P<path>/(?:[^/].*)?)", re.IGNORECASE | re.DOTALL)
 _XROOTD = re.compile(r"roots?://(?P<server>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<opaque>.*))?", re.IGNORECASE | re.DOTALL)
 _SERVER = re.compile(r"(?:[\w.-]+@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?")
 _TOKEN = re.compile(r"[?&](?:authz|access_token)=", re.IGNORECASE)
@@ -19,7 +21,7 @@ _TOKEN = re.compile(r"[?&](?:authz|access_token)=", re.IGNORECASE)
 def scheme_of(url: str) -> str:
     """`root` of `root://host//path`, in lower case; empty when there is none."""
     found = _SCHEME.match(url)
-    return found["scheme"].lower() if found else ""
+    return (found["scheme"] or found["local"]).lower() if found else ""
 
 
 def why_malformed(url: str) -> str:
@@ -31,7 +33,7 @@ def why_malformed(url: str) -> str:
     scheme = scheme_of(url)
     if scheme in XROOTD:
         return _why_not_xrootd(url)
-    if scheme == "file" and not re.match(r"file:///[^/]", url, re.IGNORECASE):
+    if scheme == "file" and not ((found := _FILE.fullmatch(url)) and found["path"] != "/"):
         return "it needs three slashes and an absolute path: file:///path."
     return ""
 
@@ -57,6 +59,12 @@ def split_xrootd(url: str) -> tuple[str, str]:
     path = "/" + (found["path"] or "").lstrip("/")
     opaque = f"?{found['opaque']}" if found["opaque"] else ""
     return f"{scheme_of(url)}://{found['server']}", path + opaque
+
+
+def local_path(url: str) -> Path:
+    """The path of a `file` URL in any of its forms."""
+    found = _FILE.fullmatch(url)
+    return Path(found["path"] if found else url.partition("://")[2])
 
 
 def server_of(url: str) -> str:

@@ -27,7 +27,11 @@ def check_inputs(job: Job, directory: Path, tick: Callable[[], None] = lambda: N
     merged = [file for file in job.inputs if job.kind == "merging" and _may_be_root(directory / file.name)]
     summaries = _read_root([directory / file.name for file in merged], tick)
     for file in job.inputs:
-        if file.name.endswith(".raw"):
+        is_raw = file.name.endswith(".raw")
+        if (is_raw or job.kind == "merging") and (directory / file.name).stat().st_size == 0:
+            name = "raw-truncated" if is_raw else "input-damaged"
+            checked.found(name, f"{file.name} is empty (0 bytes)", "stage-in", file.name)
+        elif is_raw:
             _check_raw_input(job, file, directory / file.name, checked, tick)
         elif (summary := summaries.get(directory / file.name)) is not None:
             _check_merging_input(file, summary, checked)

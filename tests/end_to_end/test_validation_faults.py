@@ -69,6 +69,18 @@ def test_a_cut_raw_file_is_not_processed(local: Local) -> None:
     assert_failed(local, local.run(), "raw-truncated", "input-corrupt", 65)
 
 
+@pytest.mark.fault("stage-in", "raw input is empty")
+def test_an_empty_raw_file_is_not_filtered_though_no_catalogue_knows_its_size(local: Local) -> None:
+    os.truncate(local.raw, 0)
+    local.ddd(*FILTER)
+    local.job["outputs"][0]["when_empty"] = "placeholder"  # as a production's jobs say
+    source = local.job["inputs"][0]
+    local.job["inputs"] = [{"name": source["name"], "sources": source["sources"]}]
+    ended = local.run()
+    assert_failed(local, ended, "raw-truncated", "input-corrupt", 65)
+    assert "is empty (0 bytes)" in ended.report.verdict.evidence[0].text
+
+
 @pytest.mark.fault("stage-in", "raw input cut between two events")
 def test_a_raw_file_cut_between_two_events_is_held_against_the_catalogue(local: Local) -> None:
     make_raw(local.raw, run=275772, events=EVENTS - 1)

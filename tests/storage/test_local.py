@@ -23,6 +23,14 @@ class TestLocalStorage(StorageConformance):
         return f"file://{tmp_path}/storage/"
 
 
+class TestLocalStorageWithOneSlash(TestLocalStorage):
+    """`file:/path`, as RFC 8089 writes it."""
+
+    @pytest.fixture
+    def base(self, tmp_path: Path) -> str:
+        return f"file:{tmp_path}/storage/"
+
+
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     path = tmp_path / "source.raw"

@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from pilotext.storage.urls import is_folder, join, name_of, scheme_of, server_of, sibling, split_xrootd, why_malformed
+from pilotext.storage.urls import (
+    is_folder,
+    join,
+    local_path,
+    name_of,
+    scheme_of,
+    server_of,
+    sibling,
+    split_xrootd,
+    why_malformed,
+)
 
 CASTOR = "root://castorpublic.cern.ch//castor/cern.ch/compass/cdr13040-275772.raw?svcClass=compasscdr&eos.app=x"
 
@@ -15,6 +27,8 @@ CASTOR = "root://castorpublic.cern.ch//castor/cern.ch/compass/cdr13040-275772.ra
         "root://[::1]:1094//eos",
         "roots://pilot@eos.cern.ch//eos/x y#z%",
         "file:///tmp/with space/100%.raw",
+        "file:/tmp/a.raw",
+        "file://localhost/tmp/a.raw",
         "memory://anything",
     ],
 )
@@ -34,6 +48,9 @@ def test_well_formed(url: str) -> None:
         ("file://relative/path", "three slashes"),
         ("file:///", "three slashes"),
         ("file:////x", "three slashes"),
+        ("file:/", "three slashes"),
+        ("file://localhost/", "three slashes"),
+        ("file://elsewhere/tmp/a.raw", "three slashes"),
         ("root://eos.cern.ch//eos/two\nlines", "control character"),
         ("root://eos.cern.ch//eos/x?authz=Bearer%20abc", "BEARER_TOKEN_FILE"),
         ("root://eos.cern.ch//eos/x?a=b&access_token=abc", "BEARER_TOKEN_FILE"),
@@ -45,7 +62,14 @@ def test_malformed(url: str, complaint: str) -> None:
 
 def test_the_scheme_is_in_lower_case_or_empty() -> None:
     assert scheme_of("ROOT://x//y") == "root"
-    assert scheme_of("/eos/compass/x") == scheme_of("c:x") == ""
+    assert scheme_of("/eos/compass/x") == scheme_of("c:x") == scheme_of("c:/x") == ""
+
+
+@pytest.mark.parametrize("url", ["file:///a/b c", "file:/a/b c", "FILE:/a/b c", "file://localhost/a/b c"])
+def test_every_form_of_a_file_url_has_the_same_scheme_and_path(url: str) -> None:
+    assert scheme_of(url) == "file"
+    assert local_path(url) == Path("/a/b c")
+    assert local_path(join(url, "x?")) == Path("/a/b c/x?")
 
 
 def test_an_xrootd_url_splits_into_server_and_path() -> None:

@@ -245,6 +245,32 @@ def test_a_filter_has_written_every_event_that_it_keeps(tmp_path: Path, lost: in
     assert names(check_outputs(job, tmp_path, before.counters, no_tick)) == found
 
 
+@pytest.mark.parametrize(
+    ("job_type", "kind"),
+    [("mass production", "reconstruction"), ("DDD filtering", "decoding"), ("merging dump", "merging")],
+)
+def test_an_empty_raw_file_is_found_without_a_catalogue(tmp_path: Path, job_type: str, kind: str) -> None:
+    (tmp_path / RAW).touch()
+    job = make_job(type=job_type, kind=kind, inputs=[{"name": RAW, "sources": ["file:///x"]}])
+    checked = check_inputs(job, tmp_path)
+    assert [(one.name, one.text) for one in checked.findings] == [("raw-truncated", f"{RAW} is empty (0 bytes)")]
+
+
+def test_an_empty_chunk_is_found_before_it_is_merged_whatever_its_name(tmp_path: Path) -> None:
+    for name in ("chunk.root", "mDST-275772.root.001"):
+        (tmp_path / name).touch()
+        job = make_job(type="merging mdst", kind="merging", inputs=[{"name": name, "sources": ["file:///x"]}])
+        assert names(check_inputs(job, tmp_path)) == ["input-damaged"]
+
+
+def test_an_empty_file_beside_the_raw_files_is_no_finding(tmp_path: Path) -> None:
+    make_raw(tmp_path / RAW, run=275772, events=40)
+    (tmp_path / "options.txt").touch()
+    inputs = [{"name": name, "sources": ["file:///x"]} for name in (RAW, "options.txt")]
+    job = make_job(type="DDD filtering", kind="decoding", inputs=inputs)
+    assert names(check_inputs(job, tmp_path)) == []
+
+
 def test_an_mdst_holds_as_many_entries_as_the_program_says(tmp_path: Path) -> None:
     root_file(tmp_path / "mDST.root", 29, 1)
     output = {"name": "mDST.root", "kind": "mdst", "check": "root"}
