@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from pilotext import directory_tree
 from pilotext.model import Finding, Limits, Usage
+from pilotext.worker.disk_usage import DiskUsage
 from pilotext.worker.oom import OomWatch
 from pilotext.worker.processes import ProcessUse, use_of, uses_below
 from pilotext.worker.series import SeriesKeeper
@@ -69,7 +69,7 @@ class Monitor:
         self.usage = Usage()
         self.started = time.monotonic()
         self._oom = OomWatch(keeper_pid)
-        self._disk = _CachedDisk(directory)
+        self._disk = DiskUsage(directory, DISK_EVERY_S, lambda: [use.pid for use in uses_below(keeper_pid)])
         self._share = _CachedShare()
         self._series = SeriesKeeper()
         self._last_output = _LastChange(0)
@@ -88,7 +88,7 @@ class Monitor:
             processes=len(uses),
             read=keeper.read + sum(use.read for use in uses),
             written=keeper.written + sum(use.written for use in uses),
-            disk=self._disk.bytes(at_s),
+            disk=self._disk.look(at_s),
             free=_free(self.directory),
             largest_output=max((_size(path) for path in self.outputs), default=(0, "")),
             output_bytes=output_bytes,
@@ -167,6 +167,9 @@ class Monitor:
         for name, limit, value, what in measured:
             if limit is not None and value > limit:
                 return _limit(name, limit, value, f"{value:.1f} {what}, the limit is {limit:g}", sample.at_s)
+        if limits.disk_mb is not None and self._disk.too_deep:
+            what = f"the work directory has more than {directory_tree.MAX_DEPTH} levels of folders, so its size cannot be told"
+            return _limit("disk", limits.disk_mb, sample.disk / MB, what, sample.at_s)
         free, least = sample.free / MB, limits.min_free_mb
         if least is not None and free < least:
             what = f"{free:.1f} MB are free for the work directory, the least is {least:g}"
@@ -225,27 +228,3 @@ def _proportional(use: ProcessUse) -> int:
         return 0
     except psutil.AccessDenied:  # a program that changed its user: what it shares is not told
         return use.resident
-
-
-@dataclass
-class _CachedDisk:
-    directory: Path
-    _bytes: int = 0
-    _next_at_s: float = field(default=0.0)
-
-    def bytes(self, at_s: float) -> int:
-        """Bytes on disk below the directory, measured anew every DISK_EVERY_S."""
-        if at_s >= self._next_at_s:
-            self._next_at_s = at_s + DISK_EVERY_S
-            self._bytes = disk_usage(self.directory)
-        return self._bytes
-
-
-def disk_usage(directory: Path) -> int:
-    """Bytes that the files below a directory take on disk (blocks, so holes cost nothing)."""
-    total = 0
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(OSError):  # files come and go, and some folders are closed to us
-                total += Path(folder, name).lstat().st_blocks * 512
-    return total

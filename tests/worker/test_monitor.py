@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.model import Finding, Limits
-from pilotext.worker.monitor import Monitor, disk_usage
+from pilotext.worker.monitor import Monitor
 
 HUNGRY = "import time; block = bytearray(80_000_000); print('fed', flush=True); time.sleep(600)"
 BUSY = "print('fed', flush=True)\nwhile True: pass"
@@ -67,7 +67,6 @@ def test_cpu_time_is_limited(keeper_of: int, tmp_path: Path) -> None:
 def test_disk_in_the_work_directory_is_limited(keeper_of: int, tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     (tmp_path / "below/big").write_bytes(b"x" * 3_000_000)
-    assert disk_usage(tmp_path) >= 3_000_000
     assert first_finding(Monitor(Limits(disk_mb=2), tmp_path, keeper_of)).name == "limit-disk"
 
 
