@@ -97,6 +97,17 @@ class Monitor:
         self._record(sample)
         return self._passed(sample)
 
+    def late(self) -> Finding | None:
+        """The finding that the time of the payload is over, if it is; for an end that was not asked for here."""
+        return self._late(time.monotonic() - self.started)
+
+    def _late(self, at_s: float) -> Finding | None:
+        if self.wall_s is None or at_s <= self.wall_s:
+            return None
+        whole = self.limits.wall_s or self.wall_s
+        what = f"the payload had {at_s:.1f} s of the {whole:g} s of wall time that its job has"
+        return _limit("wall", whole, at_s, what, at_s)
+
     def finish(self, *, cpu_s: float, left_behind: int) -> Usage:
         """The whole account, with what was heard at the payload's end."""
         wall_s = round(time.monotonic() - self.started, 3)
@@ -160,10 +171,8 @@ class Monitor:
             ("stall", limits.stall_s, sample.at_s - self._last_progress.at_s, "s without progress"),
             ("silence", limits.silence_s, sample.at_s - self._last_output.at_s, "s without output"),
         )
-        if self.wall_s is not None and sample.at_s > self.wall_s:
-            whole = limits.wall_s or self.wall_s
-            what = f"the payload had {sample.at_s:.1f} s of the {whole:g} s of wall time that its job has"
-            return _limit("wall", whole, sample.at_s, what, sample.at_s)
+        if late := self._late(sample.at_s):
+            return late
         for name, limit, value, what in measured:
             if limit is not None and value > limit:
                 return _limit(name, limit, value, f"{value:.1f} {what}, the limit is {limit:g}", sample.at_s)

@@ -29,7 +29,8 @@ def run_payload(run: Run) -> bool:
     """Run the programs; how they ended is judged by the next step. False if one of them could not be started."""
     streams = {"stdout": run.directory / STDOUT_NAME, "stderr": run.directory / STDERR_NAME}
     scan = GuardedScan(run.ruleset, run.job, streams)
-    with Payload(run.job, run.directory, {**os.environ, **run.budget.environment()}) as payload:
+    environment = {**os.environ, **run.budget.environment()}
+    with Payload(run.job, run.directory, environment, run.budget.finish) as payload:
         monitor = Monitor(
             run.job.limits,
             run.directory,
@@ -85,6 +86,9 @@ def _watch(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> b
         if hard_at is not None and (urgent or time.monotonic() >= hard_at):
             hard_at = None
             payload.stop(run.budget.grace_s)
+    killed = payload.exit is not None and payload.exit.signal is not None
+    if passed is None and killed and (passed := monitor.late()) is not None:
+        run.ledger.found(passed)  # the keeper or the watchdog ended it, while we were stopped or traced
     return passed is not None
 
 
