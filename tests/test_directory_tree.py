@@ -23,6 +23,7 @@ with open("big", "wb") as file:
     file.write(b"x" * 3_000_000)
 """
 
+
 def make_deep(top: Path, levels: int) -> None:
     top.mkdir(exist_ok=True)
     subprocess.run([sys.executable, "-S", "-c", DEEP, str(top), str(levels)], check=True)
@@ -126,7 +127,7 @@ def test_a_folder_that_moves_while_it_is_walked_ends_the_walk(top: Path) -> None
     (top / "a/b").mkdir(parents=True)
     (top / "a/b/file").touch()
     (top.parent / "elsewhere").mkdir()
-    with pytest.raises(directory_tree.TreeChangedError):  # noqa: PT012
+    with pytest.raises(directory_tree.TreeChangedError):
         for found in Walk(top):
             if stat.S_ISREG(found.st_mode):
                 (top / "a/b").rename(top.parent / "elsewhere/b")

@@ -6,11 +6,13 @@ never waits for a walk, and a walk never takes more than a small part of a core.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from pilotext.directory_tree import Walk
 
@@ -23,6 +25,9 @@ MAX_HARD_LINKS = 20_000
 
 MAX_DESCRIPTORS = 20_000
 """Open files of the payload that are looked at in one walk."""
+
+PROBE_BYTES = 65_536
+"""What must find room on a disk that is not full."""
 
 BLOCK_BYTES = 512
 """The unit of `st_blocks`, whatever the file system (stat(2))."""
@@ -92,6 +97,18 @@ class DiskUsage:
             if len(self._linked) < MAX_HARD_LINKS:
                 self._linked.add(identity)
         self._so_far += found.st_blocks * BLOCK_BYTES
+
+
+def why_full(directory: Path) -> str:
+    """Why nothing more can be written in a directory: no space, no inodes, a quota; empty where something can be."""
+    try:
+        with TemporaryFile(dir=directory, buffering=0) as probe:
+            probe.write(bytes(PROBE_BYTES))
+            os.fsync(probe.fileno())
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error.strerror or str(error)
+    return ""
 
 
 def _and_removed(walk: Walk, directory: Path, processes: Iterable[int]) -> Iterator[os.stat_result | None]:

@@ -1,14 +1,15 @@
 """The keeper: a small process between the wrapper and the payload, so that nothing of the payload outlives either.
 
-The wrapper forks it for the payload's time, below a watchdog (`pilotext.worker.watchdog`). It leads a session of its own and is the child subreaper of everything the
-payload starts, so daemonised grandchildren stay below it. It starts the payload's programs one after the other, until
-one fails, and ends what each of them leaves behind. It ends the whole tree when asked or when the wrapper is gone (its
-end of the control pipe closes, however the wrapper died), and leaves only when no process is left below it.
+The wrapper forks it for the payload's time, below a watchdog (`pilotext.worker.watchdog`). It leads a session of its
+own and is the child subreaper of everything the payload starts, so daemonised grandchildren stay below it. It starts
+the payload's programs one after the other, until one fails, and ends what each of them leaves behind. It ends the
+whole tree when asked or when the wrapper is gone (its end of the control pipe closes, however the wrapper died), and
+leaves only when no process is left below it.
 
 Messages are JSON lines. To the keeper: `{"stop": grace_s}`, and `{"signal": number}` for the program alone. From it
-first `{"keeper": its pid}`; for each program: `{"started": pid, "streams": bytes in both before}` or `{"refused": errno, "file": name}`, then
-`{"ended": ExitStatus}`, then `{"swept": processes left behind, "stuck": those that SIGKILL does not end}`; and last
-`{"over": CPU seconds of all of them}`.
+first `{"keeper": its pid}`; for each program: `{"started": pid, "streams": bytes in both before}` or
+`{"refused": errno, "file": name}`, then `{"ended": ExitStatus}`, then `{"swept": processes left behind, "stuck": those
+that SIGKILL does not end}`; and last `{"over": CPU seconds of all of them}`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ import msgspec
 
 from pilotext.kinship import adopt_orphans, resumed_without, tied
 from pilotext.model import ExitStatus, signal_name
+from pilotext.worker.control_group import NO_GROUP, ControlGroup
+from pilotext.worker.own_files import is_regular, move_away
 from pilotext.worker.processes import descendants, kill_below, own_children, signal_all
 from pilotext.worker.stop import ignore_all, restore_all
 from pilotext.worker.watchdog import WATCH_EVERY_S, let_go, resume_stopped, watch
@@ -70,17 +73,30 @@ class Forked:
     news: int
 
 
-def fork_keeper(programs: Sequence[Program], deadline: float | None = None) -> Forked:
+@dataclass(frozen=True)
+class _Task:
+    """What watchdog and keeper are forked for, and their ends of the pipes to the wrapper."""
+
+    programs: Sequence[Program]
+    deadline: float | None
+    group: ControlGroup
+    wrapper: int
+    orders: int
+    news: int
+
+
+def fork_keeper(programs: Sequence[Program], deadline: float | None = None, group: ControlGroup = NO_GROUP) -> Forked:
     """Fork the keeper of a payload, below a watchdog. Call it from a process with one thread.
 
-    At `deadline` (monotonic) they end the payload, if the wrapper has not done so.
+    At `deadline` (monotonic) they end the payload, if the wrapper has not done so. The keeper and the payload are in
+    `group`.
     """
     orders_read, orders_write = os.pipe()
     news_read, news_write = os.pipe()
-    wrapper = os.getpid()
+    task = _Task(programs, deadline, group, os.getpid(), orders_read, news_write)
     pid = os.fork()
     if pid == 0:
-        _guard_and_exit(programs, orders_read, news_write, deadline, wrapper)
+        _guard_and_exit(task)
     os.close(orders_read)
     os.close(news_write)
     return Forked(pid, _keeper_of(news_read), orders_write, news_read)
@@ -102,33 +118,31 @@ def _keeper_of(news: int) -> int:
 # --------------------------------------------------------------------------------- inside the watchdog and the keeper
 
 
-def _guard_and_exit(
-    programs: Sequence[Program], orders: int, news: int, deadline: float | None, wrapper: int
-) -> NoReturn:
+def _guard_and_exit(task: _Task) -> NoReturn:
     try:
-        _isolate(orders, news, wrapper)
+        _isolate(task.orders, task.news, task.wrapper)
         watchdog = os.getpid()
         keeper = os.fork()
         if keeper == 0:
-            _keep_and_exit(programs, orders, news, deadline, (wrapper, watchdog))
-        os.close(news)
-        watch(wrapper, keeper, orders, deadline)
+            _keep_and_exit(task, watchdog)
+        os.close(task.news)
+        watch(task.wrapper, keeper, task.orders, task.deadline)
+        task.group.remove()
     except BaseException:  # noqa: BLE001  as below; where the pipe is closed already, the keeper goes on alone
         with contextlib.suppress(OSError):
-            _tell(news, {"error": traceback.format_exc()})
+            _tell(task.news, {"error": traceback.format_exc()})
     finally:
         os._exit(0)
 
 
-def _keep_and_exit(
-    programs: Sequence[Program], orders: int, news: int, deadline: float | None, watched: tuple[int, int]
-) -> NoReturn:
+def _keep_and_exit(task: _Task, watchdog: int) -> NoReturn:
     try:
-        _isolate(orders, news, watched[1])
-        _tell(news, {"keeper": os.getpid()})
-        _Keeper(orders, news, deadline, watched).run(programs)
+        _isolate(task.orders, task.news, watchdog)
+        task.group.join()
+        _tell(task.news, {"keeper": os.getpid()})
+        _Keeper(task.orders, task.news, task.deadline, (task.wrapper, watchdog)).run(task.programs)
     except BaseException:  # noqa: BLE001  the traceback goes to the wrapper, which reports it
-        _tell(news, {"error": traceback.format_exc()})
+        _tell(task.news, {"error": traceback.format_exc()})
     finally:
         os._exit(0)
 
@@ -297,9 +311,14 @@ class _Keeper:
 
 
 def _stream_file(path: Path, append: bool) -> FileIO:
-    """A file that is only appended to: a program that opens /dev/stdout anew then loses nothing."""
-    begin = os.O_CREAT if append else os.O_CREAT | os.O_TRUNC
-    return FileIO(os.open(path, os.O_WRONLY | begin | os.O_APPEND | os.O_CLOEXEC, 0o644), "wb")
+    """A file that is only appended to: a program that opens /dev/stdout anew then loses nothing.
+
+    What an earlier step has put in its place is moved away, and not written through.
+    """
+    if append and is_regular(path):
+        return FileIO(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "ab")
+    move_away(path)
+    return FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644), "ab")
 
 
 def _before_exec(tie: Callable[[], None]) -> None:

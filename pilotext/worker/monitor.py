@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from pilotext import directory_tree
 from pilotext.model import Finding, Limits, Usage
+from pilotext.worker.control_group import NO_GROUP, ControlGroup
 from pilotext.worker.disk_usage import DiskUsage
 from pilotext.worker.oom import OomWatch
-from pilotext.worker.processes import ProcessUse, use_of, uses_below
+from pilotext.worker.processes import ProcessUse, share_of, use_of, uses_below
 from pilotext.worker.series import SeriesKeeper
+from pilotext.worker.shared_memory import SharedMemory
 
 MB = 1_000_000
 DISK_EVERY_S = 10.0
@@ -60,6 +60,7 @@ class Monitor:
         *,
         wall_s: float | None = None,
         outputs: Sequence[Path] = (),
+        group: ControlGroup = NO_GROUP,
     ) -> None:
         self.limits = limits
         self.directory = directory
@@ -71,6 +72,8 @@ class Monitor:
         self._oom = OomWatch(keeper_pid)
         self._disk = DiskUsage(directory, DISK_EVERY_S, lambda: [use.pid for use in uses_below(keeper_pid)])
         self._share = _CachedShare()
+        self._shared = SharedMemory()
+        self._group = group
         self._series = SeriesKeeper()
         self._last_output = _LastChange(0)
         self._last_progress = _LastChange({})
@@ -83,7 +86,7 @@ class Monitor:
         keeper = use_of(self.keeper_pid) or ProcessUse(self.keeper_pid, 0.0, 0.0, 0, 0, 0)
         sample = Sample(
             at_s=at_s,
-            cpu_s=keeper.ended_cpu_s + sum(use.cpu_s + use.ended_cpu_s for use in uses),
+            cpu_s=max(self._group.cpu_s(), keeper.ended_cpu_s + sum(use.cpu_s + use.ended_cpu_s for use in uses)),
             memory=self._memory(uses, at_s),
             processes=len(uses),
             read=keeper.read + sum(use.read for use in uses),
@@ -115,7 +118,7 @@ class Monitor:
             **{
                 **{name: getattr(self.usage, name) for name in self.usage.__struct_fields__},
                 "wall_s": wall_s,
-                "cpu_s": round(max(cpu_s, self.usage.cpu_s), 3),
+                "cpu_s": round(max(cpu_s, self.usage.cpu_s, self._group.cpu_s()), 3),
                 "average_memory_mb": self._series.average_memory_mb,
                 "left_behind": left_behind,
                 "oom_kills": self._oom.count() or 0,
@@ -155,9 +158,10 @@ class Monitor:
     def _memory(self, uses: Sequence[ProcessUse], at_s: float) -> int:
         """Bytes of resident memory, shared pages counted once where that decides something."""
         resident = sum(use.resident for use in uses)
-        over = self.limits.memory_mb is not None and resident > self.limits.memory_mb * MB
-        share = self._share.look(uses, at_s, SHARE_EVERY_OVER_LIMIT_S if over else SHARE_EVERY_S)
-        return share if over else resident
+        files = max(self._shared.look(lambda: [use.pid for use in uses]), self._group.shared_bytes())
+        over = self.limits.memory_mb is not None and resident + files > self.limits.memory_mb * MB
+        self._share.look(uses, at_s, SHARE_EVERY_OVER_LIMIT_S if over else SHARE_EVERY_S)
+        return self._share.with_files(files) if over else max(resident, files)
 
     def _passed(self, sample: Sample) -> Finding | None:
         limits = self.limits
@@ -177,7 +181,7 @@ class Monitor:
             if limit is not None and value > limit:
                 return _limit(name, limit, value, f"{value:.1f} {what}, the limit is {limit:g}", sample.at_s)
         if limits.disk_mb is not None and self._disk.too_deep:
-            what = f"the work directory has more than {directory_tree.MAX_DEPTH} levels of folders, so its size cannot be told"
+            what = f"the work directory has more than {directory_tree.MAX_DEPTH} levels, so its size cannot be told"
             return _limit("disk", limits.disk_mb, sample.disk / MB, what, sample.at_s)
         free, least = sample.free / MB, limits.min_free_mb
         if least is not None and free < least:
@@ -221,19 +225,17 @@ class _CachedShare:
     """The proportional memory (PSS) of all processes: pages that several of them share count once."""
 
     bytes: int = 0
+    in_files: int = 0
+    """The part of it that is mapped from files in memory, such as those in /dev/shm."""
     _asked_at_s: float | None = None
 
-    def look(self, uses: Sequence[ProcessUse], at_s: float, every_s: float) -> int:
+    def look(self, uses: Sequence[ProcessUse], at_s: float, every_s: float) -> None:
         if self._asked_at_s is None or at_s >= self._asked_at_s + every_s:
             self._asked_at_s = at_s
-            self.bytes = sum(map(_proportional, uses))
-        return self.bytes
+            shares = [share_of(use) for use in uses]
+            self.bytes = sum(share for share, _ in shares)
+            self.in_files = sum(mapped for _, mapped in shares)
 
-
-def _proportional(use: ProcessUse) -> int:
-    try:
-        return int(psutil.Process(use.pid).memory_full_info().pss)
-    except psutil.NoSuchProcess:
-        return 0
-    except psutil.AccessDenied:  # a program that changed its user: what it shares is not told
-        return use.resident
+    def with_files(self, files: int) -> int:
+        """The proportional memory with so many bytes in files, of which some are mapped and in it already."""
+        return self.bytes - self.in_files + max(files, self.in_files)

@@ -21,6 +21,8 @@ from pilotext.errors import PilotextError
 from pilotext.kinship import adopt_orphans
 from pilotext.model import ExitStatus, Job, SoftStop, Step, StepRecord
 from pilotext.worker import keeper
+from pilotext.worker.control_group import NO_GROUP, make_group
+from pilotext.worker.own_files import create_file
 from pilotext.worker.processes import kill_below, own_children
 from pilotext.worker.watchdog import resume_stopped
 
@@ -74,6 +76,7 @@ class Payload:
         self.cpu_s = 0.0
         self.keeper_pid = 0
         self.watchdog_pid = 0
+        self.group = NO_GROUP
         self._deadline = deadline
         self._programs = [
             keeper.Program(
@@ -104,7 +107,8 @@ class Payload:
     def __enter__(self) -> Payload:
         self._not_ours = own_children()
         adopt_orphans(yes=True)  # if keeper and watchdog are killed, their children come to us and not to init
-        forked = keeper.fork_keeper(self._programs, self._deadline)
+        self.group = make_group(f"pilotext-{os.getpid()}")
+        forked = keeper.fork_keeper(self._programs, self._deadline, self.group)
         self.watchdog_pid, self.keeper_pid = forked.watchdog, forked.keeper
         self._orders, self._news = forked.orders, forked.news
         return self
@@ -169,7 +173,8 @@ class Payload:
     def ask_to_finish(self, soft: SoftStop) -> None:
         """Ask the program in the way that the experiment knows to finish early."""
         if soft.file is not None:
-            (self.directory / soft.file).touch()
+            with contextlib.suppress(OSError):  # it is only asked; what does not finish is ended
+                create_file(self.directory / soft.file).close()
         if soft.signal is not None:
             self._order({"signal": int(signal.Signals[soft.signal])})
 
@@ -195,6 +200,7 @@ class Payload:
             time.sleep(_STEP_S)
         if not self._watchdog_reaped():
             self._keeper_gone()
+        self.group.remove()
         adopt_orphans(yes=False)
 
     def _watchdog_reaped(self) -> bool:

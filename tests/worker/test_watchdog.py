@@ -1,4 +1,4 @@
-"""A payload that stops, traces or kills the wrapper, the watchdog or the keeper: its limits hold, nothing of it is left.
+"""A payload that stops, traces or kills wrapper, watchdog or keeper: its limits hold, nothing of it is left.
 
 The jobs are whole commands; the payloads attack by the numbers of the processes above them.
 """
@@ -145,7 +145,9 @@ CASES = (
 )
 
 
-@pytest.mark.fault("payload", "the payload stops, traces or kills one of wrapper, watchdog and keeper, and kills another")
+@pytest.mark.fault(
+    "payload", "the payload stops, traces or kills one of wrapper, watchdog and keeper, and kills another"
+)
 @pytest.mark.parametrize(("how", "victims"), CASES)
 def test_nothing_of_the_payload_outlives_the_others(work: Path, how: str, victims: tuple[str, str]) -> None:
     first, then = victims
@@ -170,7 +172,7 @@ def test_a_payload_that_attacks_nobody_is_left_alone(work: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGALRM, signal.SIGIO, signal.SIGSEGV, signal.SIGABRT, signal.SIGRTMAX])
 def test_every_deadly_signal_leaves_a_final_report(work: Path, number: int) -> None:
     wrapper = start(work, "open('running', 'w').close(); time.sleep(600)")
-    until(lambda: (work / "running").exists())
+    until((work / "running").exists)
     wrapper.send_signal(number)
     wrapper.communicate(timeout=PATIENCE_S)
     report = report_in(work)
@@ -181,7 +183,7 @@ def test_every_deadly_signal_leaves_a_final_report(work: Path, number: int) -> N
 @pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGSTOP, signal.SIGPIPE])
 def test_a_signal_that_is_not_deadly_changes_nothing(work: Path, number: int) -> None:
     wrapper = start(work, "open('running', 'w').close()\nwhile not os.path.exists('go'): time.sleep(0.01)")
-    until(lambda: (work / "running").exists())
+    until((work / "running").exists)
     wrapper.send_signal(number)
     time.sleep(0.5)
     (work / "go").touch()
