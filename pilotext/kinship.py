@@ -32,3 +32,10 @@ def _tie(parent: int) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it was killed before the line above
         os._exit(1)
+
+
+def resumed_without(parent: int) -> None:
+    """Have this process resumed, if it is stopped then, whenever its parent ends: now `parent`, later the next one."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
+    if os.getppid() != parent:  # it ended before the line above
+        os.kill(os.getpid(), signal.SIGCONT)

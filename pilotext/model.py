@@ -70,6 +70,7 @@ FINDINGS = frozenset(
         *(f"stage-out-{fault}" for fault in STORAGE_FAULTS),
         *(f"limit-{limit}" for limit in LIMITS),
         "work-directory-unusable",  # cannot write there, or too little room
+        "disk-full",  # nothing more could be written when the payload had ended
         "payload-not-found",  # the program or its setup script is not there
         "payload-not-executable",
         "payload-not-started",  # any other refusal of the system
@@ -81,6 +82,7 @@ FINDINGS = frozenset(
         "raw-truncated",  # a raw input is empty or ends in the middle of an event
         "raw-damaged",  # a raw input holds something that is not an event
         "input-damaged",  # another input that cannot be read whole, or does not hold what the catalogue says
+        "output-outside",  # a link out of the work directory, or another name of somebody else's file
         "output-missing",
         "output-empty",
         "output-replaced",  # missing or empty, and the job allows the placeholder
@@ -91,6 +93,7 @@ FINDINGS = frozenset(
         "law-uneven",  # the same, where it is not known whether they must
         "no-log",  # there was no log to judge
         "log-not-delivered",  # the archive of the logs; it stays in the work directory
+        "report-not-written",  # the final report, in the work directory
         "report-not-delivered",  # the report to the server; it stays in the work directory
         "unclassified",  # the job failed and no rule says why
         "classifier-failed",

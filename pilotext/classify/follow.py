@@ -39,13 +39,18 @@ class LogScan:
     `streams` are named `stdout`, `stderr`, or as a file of the work directory. A rule for `any` stream is for stdout
     and stderr; another file is judged by the rules that name it. Where one of stdout and stderr is not there or stays
     empty, both were written to the other: its rules and counters hold there, and its end markers if it is not there
-    (in logs of up to LARGEST_FOR_BOTH bytes).
+    (in logs of up to LARGEST_FOR_BOTH bytes). Without `follow_links`, a stream that is a link cannot be read.
     """
 
-    def __init__(self, ruleset: RuleSet, *, kind: str, job_type: str, streams: Mapping[str, Path]) -> None:
+    def __init__(
+        self, ruleset: RuleSet, *, kind: str, job_type: str, streams: Mapping[str, Path], follow_links: bool = True
+    ) -> None:
         names = sorted(streams, key=lambda name: place_in_log(name, 0))
         self._streams = [
-            (Tail(path), StreamMatcher(name, *meant_for(name, ruleset, kind, job_type, strays=_is_small(path))))
+            (
+                Tail(path, follow_links=follow_links),
+                StreamMatcher(name, *meant_for(name, ruleset, kind, job_type, strays=_is_small(path))),
+            )
             for name, path in ((name, streams[name]) for name in names)
         ]
         self._bytes = 0

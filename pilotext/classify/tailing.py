@@ -12,11 +12,12 @@ class Tail:
     """What is appended to a file, as it comes. Reading never waits, and never raises.
 
     The file may not exist yet, and it may vanish: what was open can still be read. `problem` says why a file that is
-    there could not be read.
+    there could not be read; without `follow_links`, a link cannot.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, follow_links: bool = True) -> None:
         self.path = path
+        self._no_link = 0 if follow_links else os.O_NOFOLLOW
         self.problem = ""
         self.existed = False
         self._file: FileIO | None = None
@@ -58,7 +59,7 @@ class Tail:
     def _open(self) -> FileIO | None:
         """The file, if it is there and holds bytes: a pipe would make us wait, a directory cannot be read."""
         try:
-            handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            handle = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | self._no_link)
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -76,7 +77,8 @@ class Tail:
 
     def _stat(self, what: Path | int) -> os.stat_result | None:
         try:
-            return os.stat(what)  # noqa: PTH116 - of an open file, too
+            follow = isinstance(what, int) or not self._no_link
+            return os.stat(what, follow_symlinks=follow)  # noqa: PTH116 - of an open file, too
         except FileNotFoundError:
             return None
         except OSError as error:

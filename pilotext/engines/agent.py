@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import random
 import secrets
-import shutil
 import socket
 import threading
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilotext import __version__
+from pilotext.directory_tree import remove_tree
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.folders import folder_of, remove_abandoned
 from pilotext.engines.runner import Runner
@@ -184,7 +184,7 @@ class Agent:
             self._spool.deliver(client)
         finally:
             if not self.settings.keep:
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
             with self._lock:
                 self._busy -= 1
                 self._runners.discard(runner)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pilotext.directory_tree import remove_tree
+
 _PREFIX = "attempt-"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def folder_of(attempt: int, below: Path) -> Path:
@@ -18,9 +20,14 @@ def folder_of(attempt: int, below: Path) -> Path:
 
 @contextmanager
 def held(folder: Path) -> Iterator[int]:
-    """Make the folder, and yield a descriptor that holds it, also in every process that inherits that."""
+    """Make the folder, and yield a descriptor that holds it, also in every process that inherits that.
+
+    A file or link of its name, which only another payload can have put there, is removed.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        remove_tree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, _FOLDER)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield descriptor
@@ -34,13 +41,15 @@ def remove_abandoned(below: Path) -> list[str]:
 
 
 def _removed(folder: Path) -> bool:
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, _FOLDER)
+    except OSError:  # a link, or closed by its mode: no agent holds such a folder
+        return remove_tree(folder)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False  # another agent here, or a wrapper that is just ending
     else:
-        shutil.rmtree(folder, ignore_errors=True)
-        return True
+        return remove_tree(folder)
     finally:
         os.close(descriptor)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from msgspec.structs import replace
 
+from pilotext.directory_tree import remove_tree
 from pilotext.errors import ChecksumError, NotFoundError, OfflineError, SizeError, StorageError
 from pilotext.model import Input, Transfer
 from pilotext.storage.base import Copied, FileStat
@@ -74,7 +76,8 @@ def _from_first_source(file: Input, directory: Path, requests: TapeRequests, ret
 def remove_leftovers(directory: Path) -> None:
     """Remove what an attempt that was killed in its stage-in has left in its work directory."""
     for folder in directory.glob(f"{WORKSHOP}*"):
-        shutil.rmtree(folder)
+        if not remove_tree(folder):
+            raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY), str(folder))
 
 
 @contextmanager

@@ -22,13 +22,16 @@ from msgspec.structs import replace
 
 from pilotext.model import Evidence, Job, Record, Report
 from pilotext.redact import Redactor
+from pilotext.worker.cores import STACK_NAME
 from pilotext.worker.excerpt import Part, Place, gap_note, lines_in, parts_of, places_in
+from pilotext.worker.own_files import create_file, move_away
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.report import REPORT_NAME
 
 INDEX_NAME = "INDEX.json"
-OWN_FILES = ("pilotext_*.txt", "payload_*.txt")
-"""What the wrapper itself has written down: tracebacks, stack traces of the payload."""
+TRACEBACK_NAME = "pilotext_traceback.txt"
+OWN_FILES = (TRACEBACK_NAME, STACK_NAME)
+"""What the wrapper itself has written down: its own traceback, stack traces of the payload."""
 
 ROOM_ON_A_FULL_DISK = (1_000_000, 50_000)
 """Bytes of logs to try with when there is no space for the archive that was asked for."""
@@ -74,8 +77,9 @@ def make_archive(job: Job, directory: Path, report: Report, redactor: Redactor, 
     temporary = path.with_name(f".{path.name}.part")
     for tried in (room, *(less for less in ROOM_ON_A_FULL_DISK if less < room)):
         try:
-            with temporary.open("wb") as file:
-                _Packing(job, directory, report, redactor).pack(file, tried)
+            with create_file(temporary) as file:
+                _Packing(job, directory, report, redactor).pack(cast(BinaryIO, file), tried)
+            move_away(path)
             temporary.replace(path)
         except OSError as error:
             temporary.unlink(missing_ok=True)  # half an archive only takes room, and there may be none left
@@ -117,8 +121,7 @@ class _Packing:
 
     def _sizes(self) -> dict[str, int]:
         """Every file to pack, with its size; links, folders and core dumps are none."""
-        names = [REPORT_NAME, STDOUT_NAME, STDERR_NAME]
-        names += sorted(path.name for pattern in OWN_FILES for path in self._directory.glob(pattern))
+        names = [REPORT_NAME, STDOUT_NAME, STDERR_NAME, *OWN_FILES]
         names += [output.name for output in self._job.outputs if output.kind == "log"]
         names += sorted({evidence.stream for evidence in self._evidence if evidence.line})
         sizes: dict[str, int] = {}
@@ -127,7 +130,7 @@ class _Packing:
                 continue
             try:
                 found = (self._directory / name).lstat()
-            except FileNotFoundError:
+            except OSError:  # not there, or no name that there can be
                 continue
             if stat.S_ISREG(found.st_mode):
                 sizes[name] = found.st_size

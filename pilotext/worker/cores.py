@@ -6,6 +6,7 @@ The pilot deletes whatever is named `core` or `core.*` in its work directory, an
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from pilotext.formats.corefile import is_core, program_of
 from pilotext.kinship import tied
 from pilotext.model import Finding
+from pilotext.worker.own_files import is_regular, move_away
 
 STACK_NAME = "payload_stack_trace.txt"
 KEPT_PREFIX = "payload_"
@@ -23,6 +25,9 @@ KEPT_PREFIX = "payload_"
 _TRACE_WITHIN_S = 30.0
 _LARGEST_TRACE = 1 << 20
 _MOST_CORES = 5
+_MAX_ENTRIES = 100_000
+"""Entries of a work directory that are looked at: to read more takes too long when the job is told to stop."""
+
 _TICK_S = 0.2
 _GDB = ("gdb", "-nx", "-batch", "-ex", "set pagination off", "-ex", "thread apply all backtrace 60")
 
@@ -61,17 +66,21 @@ def discard_cores(directory: Path) -> None:
 
 
 def _cores(directory: Path) -> Iterator[Path]:
-    for path in directory.glob("core*"):
-        if path.name == "core" or path.name.startswith("core."):
-            with contextlib.suppress(OSError):  # what cannot be read stays where it is
-                if path.is_file() and not path.is_symlink() and is_core(path):
-                    yield path
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:  # one that cannot be read is no reason to fail
+        for entry in itertools.islice(entries, _MAX_ENTRIES):
+            if entry.name == "core" or entry.name.startswith("core."):
+                path = directory / entry.name
+                with contextlib.suppress(OSError):  # what cannot be read stays where it is
+                    if is_regular(path) and is_core(path):
+                        yield path
 
 
 def _append_trace(core: Path, program: Path | None, target: Path, tick: Callable[[], None]) -> bool:
     """Let gdb write the stacks of all threads; whether there are any."""
     if shutil.which(_GDB[0]) is None:
         return False
+    if not is_regular(target):  # of the payload: never written through
+        move_away(target)
     before = target.stat().st_size if target.exists() else 0
     with target.open("ab") as out:
         out.write(f"== {core.name} of {program or 'an unknown program'}\n".encode(errors="replace"))

@@ -1,14 +1,15 @@
 """The keeper: a small process between the wrapper and the payload, so that nothing of the payload outlives either.
 
-The wrapper forks it for the payload's time. It leads a session of its own and is the child subreaper of everything the
-payload starts, so daemonised grandchildren stay below it. It starts the payload's programs one after the other, until
-one fails, and ends what each of them leaves behind. It ends the whole tree when asked or when the wrapper is gone (its
-end of the control pipe closes, however the wrapper died), and leaves only when no process is left below it.
+The wrapper forks it for the payload's time, below a watchdog (`pilotext.worker.watchdog`). It leads a session of its
+own and is the child subreaper of everything the payload starts, so daemonised grandchildren stay below it. It starts
+the payload's programs one after the other, until one fails, and ends what each of them leaves behind. It ends the
+whole tree when asked or when the wrapper is gone (its end of the control pipe closes, however the wrapper died), and
+leaves only when no process is left below it.
 
-Messages are JSON lines. To the keeper: `{"stop": grace_s}`, and `{"signal": number}` for the program alone. From it,
-for each program: `{"started": pid, "streams": bytes in both before}` or `{"refused": errno, "file": name}`, then
-`{"ended": ExitStatus}`, then `{"swept": processes left behind, "stuck": those that SIGKILL does not end}`; and last
-`{"over": CPU seconds of all of them}`.
+Messages are JSON lines. To the keeper: `{"stop": grace_s}`, and `{"signal": number}` for the program alone. From it
+first `{"keeper": its pid}`; for each program: `{"started": pid, "streams": bytes in both before}` or
+`{"refused": errno, "file": name}`, then `{"ended": ExitStatus}`, then `{"swept": processes left behind, "stuck": those
+that SIGKILL does not end}`; and last `{"over": CPU seconds of all of them}`.
 """
 
 from __future__ import annotations
@@ -31,14 +32,20 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from pilotext.kinship import adopt_orphans, tied
+from pilotext.kinship import adopt_orphans, resumed_without, tied
 from pilotext.model import ExitStatus, signal_name
+from pilotext.worker.control_group import NO_GROUP, ControlGroup
+from pilotext.worker.own_files import is_regular, move_away
 from pilotext.worker.processes import descendants, kill_below, own_children, signal_all
-from pilotext.worker.stop import STOP_SIGNALS
+from pilotext.worker.stop import ignore_all, restore_all
+from pilotext.worker.watchdog import WATCH_EVERY_S, let_go, resume_stopped, watch
 
 SWEEP_STEP_S = 0.02
 LEFTOVER_GRACE_S = 0.5
 """How long processes that the ended program left behind have between SIGTERM and SIGKILL."""
+
+DEADLINE_MARGIN_S = 1.0
+"""How long after the payload's time the keeper ends it: the wrapper does that in time, unless it was stopped."""
 
 UNKILLABLE_AFTER_S = 10.0
 """How long SIGKILL is repeated: a process that hangs in the kernel, on a dead file system, takes none."""
@@ -56,42 +63,97 @@ class Program:
     append: bool = False
 
 
-def fork_keeper(programs: Sequence[Program]) -> tuple[int, int, int]:
-    """Fork the keeper of a payload.
+@dataclass(frozen=True)
+class Forked:
+    """The two processes beside a payload, and the wrapper's ends of the pipes to the keeper."""
 
-    Returns its pid, the descriptor to write orders to, and the one to read its messages from. Call it from a process
-    with one thread.
+    watchdog: int
+    keeper: int
+    orders: int
+    news: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What watchdog and keeper are forked for, and their ends of the pipes to the wrapper."""
+
+    programs: Sequence[Program]
+    deadline: float | None
+    group: ControlGroup
+    wrapper: int
+    orders: int
+    news: int
+
+
+def fork_keeper(programs: Sequence[Program], deadline: float | None = None, group: ControlGroup = NO_GROUP) -> Forked:
+    """Fork the keeper of a payload, below a watchdog. Call it from a process with one thread.
+
+    At `deadline` (monotonic) they end the payload, if the wrapper has not done so. The keeper and the payload are in
+    `group`.
     """
     orders_read, orders_write = os.pipe()
     news_read, news_write = os.pipe()
+    task = _Task(programs, deadline, group, os.getpid(), orders_read, news_write)
     pid = os.fork()
     if pid == 0:
-        _keep_and_exit(programs, orders_read, news_write)
+        _guard_and_exit(task)
     os.close(orders_read)
     os.close(news_write)
-    return pid, orders_write, news_read
+    return Forked(pid, _keeper_of(news_read), orders_write, news_read)
 
 
-# ------------------------------------------------------------------------------------------------ inside the keeper
+def _keeper_of(news: int) -> int:
+    """The pid of the keeper, which is its first message."""
+    told = b""
+    while not told.endswith(b"\n"):
+        if not (piece := os.read(news, 1)):
+            raise RuntimeError("the keeper of the payload ended at once")
+        told += piece
+    message = json.loads(told)
+    if "error" in message:
+        raise RuntimeError(f"the keeper of the payload failed:\n{message['error']}")
+    return int(message["keeper"])
 
 
-def _keep_and_exit(programs: Sequence[Program], orders: int, news: int) -> NoReturn:
+# --------------------------------------------------------------------------------- inside the watchdog and the keeper
+
+
+def _guard_and_exit(task: _Task) -> NoReturn:
     try:
-        _isolate(orders, news)
-        _Keeper(orders, news).run(programs)
-    except BaseException:  # noqa: BLE001  the traceback goes to the wrapper, which reports it
-        _tell(news, {"error": traceback.format_exc()})
+        _isolate(task.orders, task.news, task.wrapper)
+        watchdog = os.getpid()
+        keeper = os.fork()
+        if keeper == 0:
+            _keep_and_exit(task, watchdog)
+        os.close(task.news)
+        watch(task.wrapper, keeper, task.orders, task.deadline)
+        task.group.remove()
+    except BaseException:  # noqa: BLE001  as below; where the pipe is closed already, the keeper goes on alone
+        with contextlib.suppress(OSError):
+            _tell(task.news, {"error": traceback.format_exc()})
     finally:
         os._exit(0)
 
 
-def _isolate(orders: int, news: int) -> None:
+def _keep_and_exit(task: _Task, watchdog: int) -> NoReturn:
+    try:
+        _isolate(task.orders, task.news, watchdog)
+        task.group.join()
+        _tell(task.news, {"keeper": os.getpid()})
+        _Keeper(task.orders, task.news, task.deadline, (task.wrapper, watchdog)).run(task.programs)
+    except BaseException:  # noqa: BLE001  the traceback goes to the wrapper, which reports it
+        _tell(task.news, {"error": traceback.format_exc()})
+    finally:
+        os._exit(0)
+
+
+def _isolate(orders: int, news: int, parent: int) -> None:
     """A session of our own, no descriptor of the wrapper, no signal handler of it."""
     os.setsid()
     adopt_orphans(yes=True)
     signal.set_wakeup_fd(-1)
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    ignore_all()
+    resumed_without(parent)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
@@ -109,9 +171,12 @@ def _tell(news: int, message: dict[str, Any]) -> None:
 
 
 class _Keeper:
-    def __init__(self, orders: int, news: int) -> None:
+    def __init__(self, orders: int, news: int, deadline: float | None, watched: tuple[int, int]) -> None:
         self.orders = orders
         self.news = news
+        self.deadline = deadline
+        self.watched = watched
+        """The wrapper and the watchdog, which are resumed when they are stopped."""
         self.wakeup_read, wakeup_write = os.pipe()
         os.set_blocking(wakeup_write, False)
         os.set_blocking(self.wakeup_read, False)
@@ -134,6 +199,7 @@ class _Keeper:
             self._sweep()
             if not well or self.kill_at is not None or self.wrapper_gone:
                 break
+        let_go(self.watched)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         _tell(self.news, {"over": used.ru_utime + used.ru_stime})
 
@@ -171,11 +237,16 @@ class _Keeper:
                 _tell(self.news, {"ended": msgspec.to_builtins(status)})
                 return status.code == 0
             self._take_orders(timeout=self._patience())
+            resume_stopped(self.watched)
+            if self.deadline is not None and time.monotonic() >= self.deadline + DEADLINE_MARGIN_S:
+                self.kill_at = self.deadline
             if self.kill_at is not None and time.monotonic() >= self.kill_at:
                 kill_below()
 
-    def _patience(self) -> float | None:
-        return None if self.kill_at is None else max(SWEEP_STEP_S, self.kill_at - time.monotonic())
+    def _patience(self) -> float:
+        if self.kill_at is None:
+            return WATCH_EVERY_S
+        return min(WATCH_EVERY_S, max(SWEEP_STEP_S, self.kill_at - time.monotonic()))
 
     def _reap(self, child: int) -> ExitStatus | None:
         """Reap every child that has died; the status of the program if it is among them."""
@@ -240,15 +311,19 @@ class _Keeper:
 
 
 def _stream_file(path: Path, append: bool) -> FileIO:
-    """A file that is only appended to: a program that opens /dev/stdout anew then loses nothing."""
-    begin = os.O_CREAT if append else os.O_CREAT | os.O_TRUNC
-    return FileIO(os.open(path, os.O_WRONLY | begin | os.O_APPEND | os.O_CLOEXEC, 0o644), "wb")
+    """A file that is only appended to: a program that opens /dev/stdout anew then loses nothing.
+
+    What an earlier step has put in its place is moved away, and not written through.
+    """
+    if append and is_regular(path):
+        return FileIO(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "ab")
+    move_away(path)
+    return FileIO(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644), "ab")
 
 
 def _before_exec(tie: Callable[[], None]) -> None:
     """In the program's own process: it dies with the keeper, and takes signals as a program of a login shell does."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)  # exec keeps what is ignored, and the keeper ignores these
+    restore_all()  # exec keeps what is ignored and what is blocked
     tie()
 
 

@@ -26,17 +26,16 @@ from pilotext.storage.stage_out import Upload, stage_out
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import server_of
 from pilotext.worker import outputs
-from pilotext.worker.archive import make_archive
+from pilotext.worker.archive import TRACEBACK_NAME, make_archive
 from pilotext.worker.budget import Budget
 from pilotext.worker.context import Run
 from pilotext.worker.cores import discard_cores
 from pilotext.worker.delivery import Delivery
 from pilotext.worker.ledger import Ledger
+from pilotext.worker.own_files import replace_file
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.running import run_payload
 from pilotext.worker.stop import OutOfTime, StopSwitch, ToldToStop
-
-TRACEBACK_NAME = "pilotext_traceback.txt"
 
 STOP_LOG_BYTES = 2_000_000
 """How much of the logs goes into the archive when we are told to stop: packing it takes a small part of a second."""
@@ -74,8 +73,6 @@ def run_job(
         _failed_ourselves(run, error)
     final = _end(run)
     ledger.close()
-    if not ledger.written:  # the pilot reads the old report, so the status must not say anything better
-        return replace(final, exit_status=int(Exit.INTERNAL))
     return final
 
 
@@ -107,7 +104,7 @@ def _failed_ourselves(run: Run, error: Exception) -> None:
     else:
         with contextlib.suppress(OSError):  # the finding says enough where this cannot be written
             told = run.ledger.redactor.text("".join(traceback.format_exception(error)))
-            (run.directory / TRACEBACK_NAME).write_text(told)
+            replace_file(run.directory / TRACEBACK_NAME, told.encode(errors="backslashreplace"))
         run.ledger.found(run.finding("internal-error", text))
     run.ledger.leave(well=False)
 
@@ -126,10 +123,24 @@ def _end(run: Run) -> Report:
     ledger.leave(well=well)
     ledger.phase = ended_in
     final = ledger.write_final()
+    if not ledger.written:
+        final = _unwritten(run)
     if problem := delivery.send(final, run.switch):
         ledger.found(run.finding("report-not-delivered", problem))
-        final = ledger.write_final()
+        final = ledger.write_final() if ledger.written else _unwritten(run)
     return final
+
+
+def _unwritten(run: Run) -> Report:
+    """The final report where the one on disk, which the pilot reads, could not be replaced.
+
+    The job is a failure there, so neither its status nor what the server gets may say anything better.
+    """
+    if run.ledger.verdict().verdict == "success":
+        text = f"{run.directory}: the report there could not be replaced by the last one"
+        run.ledger.found(run.finding("report-not-written", text))
+    final = run.ledger.write_final()
+    return final if run.ledger.written else replace(final, exit_status=int(Exit.INTERNAL))
 
 
 # ---------------------------------------------------------------------------------------------------------- the steps
@@ -196,10 +207,14 @@ def _validate(run: Run) -> bool:
 
 
 def _stage_out(run: Run) -> bool:
+    strayed = outputs.find_strayed(run.job, run.directory)  # once more: something of the payload may hang in the kernel
+    run.ledger.found(*strayed.findings)
+    if strayed.findings:
+        return False
     uploads = [
         Upload(
             name=output.name,
-            path=run.directory / output.name,
+            path=outputs.real_path(run.directory, output.name),
             destinations=output.destinations,
             published_name=output.published_name,
         )
@@ -235,6 +250,9 @@ def _deliver_logs(run: Run, final: Report) -> bool:
         (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy)
     except (StorageError, OSError, ToldToStop) as error:
         run.ledger.found(run.finding("log-not-delivered", str(error)))
+        return False
+    except Exception as error:  # noqa: BLE001  the job is judged already, and its report is on disk
+        run.ledger.found(run.finding("log-not-delivered", f"{type(error).__name__}: {error}"))
         return False
     return True
 

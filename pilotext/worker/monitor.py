@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from pilotext import directory_tree
 from pilotext.model import Finding, Limits, Usage
+from pilotext.worker.control_group import NO_GROUP, ControlGroup
+from pilotext.worker.disk_usage import DiskUsage
 from pilotext.worker.oom import OomWatch
-from pilotext.worker.processes import ProcessUse, use_of, uses_below
+from pilotext.worker.processes import ProcessUse, share_of, use_of, uses_below
 from pilotext.worker.series import SeriesKeeper
+from pilotext.worker.shared_memory import SharedMemory
 
 MB = 1_000_000
 DISK_EVERY_S = 10.0
@@ -60,6 +60,7 @@ class Monitor:
         *,
         wall_s: float | None = None,
         outputs: Sequence[Path] = (),
+        group: ControlGroup = NO_GROUP,
     ) -> None:
         self.limits = limits
         self.directory = directory
@@ -69,8 +70,10 @@ class Monitor:
         self.usage = Usage()
         self.started = time.monotonic()
         self._oom = OomWatch(keeper_pid)
-        self._disk = _CachedDisk(directory)
+        self._disk = DiskUsage(directory, DISK_EVERY_S, lambda: [use.pid for use in uses_below(keeper_pid)])
         self._share = _CachedShare()
+        self._shared = SharedMemory()
+        self._group = group
         self._series = SeriesKeeper()
         self._last_output = _LastChange(0)
         self._last_progress = _LastChange({})
@@ -83,12 +86,12 @@ class Monitor:
         keeper = use_of(self.keeper_pid) or ProcessUse(self.keeper_pid, 0.0, 0.0, 0, 0, 0)
         sample = Sample(
             at_s=at_s,
-            cpu_s=keeper.ended_cpu_s + sum(use.cpu_s + use.ended_cpu_s for use in uses),
+            cpu_s=max(self._group.cpu_s(), keeper.ended_cpu_s + sum(use.cpu_s + use.ended_cpu_s for use in uses)),
             memory=self._memory(uses, at_s),
             processes=len(uses),
             read=keeper.read + sum(use.read for use in uses),
             written=keeper.written + sum(use.written for use in uses),
-            disk=self._disk.bytes(at_s),
+            disk=self._disk.look(at_s),
             free=_free(self.directory),
             largest_output=max((_size(path) for path in self.outputs), default=(0, "")),
             output_bytes=output_bytes,
@@ -97,6 +100,17 @@ class Monitor:
         self._record(sample)
         return self._passed(sample)
 
+    def late(self) -> Finding | None:
+        """The finding that the time of the payload is over, if it is; for an end that was not asked for here."""
+        return self._late(time.monotonic() - self.started)
+
+    def _late(self, at_s: float) -> Finding | None:
+        if self.wall_s is None or at_s <= self.wall_s:
+            return None
+        whole = self.limits.wall_s or self.wall_s
+        what = f"the payload had {at_s:.1f} s of the {whole:g} s of wall time that its job has"
+        return _limit("wall", whole, at_s, what, at_s)
+
     def finish(self, *, cpu_s: float, left_behind: int) -> Usage:
         """The whole account, with what was heard at the payload's end."""
         wall_s = round(time.monotonic() - self.started, 3)
@@ -104,7 +118,7 @@ class Monitor:
             **{
                 **{name: getattr(self.usage, name) for name in self.usage.__struct_fields__},
                 "wall_s": wall_s,
-                "cpu_s": round(max(cpu_s, self.usage.cpu_s), 3),
+                "cpu_s": round(max(cpu_s, self.usage.cpu_s, self._group.cpu_s()), 3),
                 "average_memory_mb": self._series.average_memory_mb,
                 "left_behind": left_behind,
                 "oom_kills": self._oom.count() or 0,
@@ -144,9 +158,10 @@ class Monitor:
     def _memory(self, uses: Sequence[ProcessUse], at_s: float) -> int:
         """Bytes of resident memory, shared pages counted once where that decides something."""
         resident = sum(use.resident for use in uses)
-        over = self.limits.memory_mb is not None and resident > self.limits.memory_mb * MB
-        share = self._share.look(uses, at_s, SHARE_EVERY_OVER_LIMIT_S if over else SHARE_EVERY_S)
-        return share if over else resident
+        files = max(self._shared.look(lambda: [use.pid for use in uses]), self._group.shared_bytes())
+        over = self.limits.memory_mb is not None and resident + files > self.limits.memory_mb * MB
+        self._share.look(uses, at_s, SHARE_EVERY_OVER_LIMIT_S if over else SHARE_EVERY_S)
+        return self._share.with_files(files) if over else max(resident, files)
 
     def _passed(self, sample: Sample) -> Finding | None:
         limits = self.limits
@@ -160,13 +175,14 @@ class Monitor:
             ("stall", limits.stall_s, sample.at_s - self._last_progress.at_s, "s without progress"),
             ("silence", limits.silence_s, sample.at_s - self._last_output.at_s, "s without output"),
         )
-        if self.wall_s is not None and sample.at_s > self.wall_s:
-            whole = limits.wall_s or self.wall_s
-            what = f"the payload had {sample.at_s:.1f} s of the {whole:g} s of wall time that its job has"
-            return _limit("wall", whole, sample.at_s, what, sample.at_s)
+        if late := self._late(sample.at_s):
+            return late
         for name, limit, value, what in measured:
             if limit is not None and value > limit:
                 return _limit(name, limit, value, f"{value:.1f} {what}, the limit is {limit:g}", sample.at_s)
+        if limits.disk_mb is not None and self._disk.too_deep:
+            what = f"the work directory has more than {directory_tree.MAX_DEPTH} levels, so its size cannot be told"
+            return _limit("disk", limits.disk_mb, sample.disk / MB, what, sample.at_s)
         free, least = sample.free / MB, limits.min_free_mb
         if least is not None and free < least:
             what = f"{free:.1f} MB are free for the work directory, the least is {least:g}"
@@ -209,43 +225,17 @@ class _CachedShare:
     """The proportional memory (PSS) of all processes: pages that several of them share count once."""
 
     bytes: int = 0
+    in_files: int = 0
+    """The part of it that is mapped from files in memory, such as those in /dev/shm."""
     _asked_at_s: float | None = None
 
-    def look(self, uses: Sequence[ProcessUse], at_s: float, every_s: float) -> int:
+    def look(self, uses: Sequence[ProcessUse], at_s: float, every_s: float) -> None:
         if self._asked_at_s is None or at_s >= self._asked_at_s + every_s:
             self._asked_at_s = at_s
-            self.bytes = sum(map(_proportional, uses))
-        return self.bytes
+            shares = [share_of(use) for use in uses]
+            self.bytes = sum(share for share, _ in shares)
+            self.in_files = sum(mapped for _, mapped in shares)
 
-
-def _proportional(use: ProcessUse) -> int:
-    try:
-        return int(psutil.Process(use.pid).memory_full_info().pss)
-    except psutil.NoSuchProcess:
-        return 0
-    except psutil.AccessDenied:  # a program that changed its user: what it shares is not told
-        return use.resident
-
-
-@dataclass
-class _CachedDisk:
-    directory: Path
-    _bytes: int = 0
-    _next_at_s: float = field(default=0.0)
-
-    def bytes(self, at_s: float) -> int:
-        """Bytes on disk below the directory, measured anew every DISK_EVERY_S."""
-        if at_s >= self._next_at_s:
-            self._next_at_s = at_s + DISK_EVERY_S
-            self._bytes = disk_usage(self.directory)
-        return self._bytes
-
-
-def disk_usage(directory: Path) -> int:
-    """Bytes that the files below a directory take on disk (blocks, so holes cost nothing)."""
-    total = 0
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            with contextlib.suppress(OSError):  # files come and go, and some folders are closed to us
-                total += Path(folder, name).lstat().st_blocks * 512
-    return total
+    def with_files(self, files: int) -> int:
+        """The proportional memory with so many bytes in files, of which some are mapped and in it already."""
+        return self.bytes - self.in_files + max(files, self.in_files)

@@ -7,7 +7,9 @@ Files: `memory.events` (Documentation/admin-guide/cgroup-v2.rst), `memory.oom_co
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from pilotext.worker.control_group import own_folders
 
 _PROC = Path("/proc")
 
@@ -37,37 +39,14 @@ class OomWatch:
 
 
 def _events_file(pid: int, proc: Path) -> Path | None:
-    try:
-        groups = (proc / str(pid) / "cgroup").read_text().splitlines()
-        mounts = (proc / "self/mountinfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((file for file in _candidates(groups, mounts) if file.is_file()), None)
+    return next((file for file in _candidates(pid, proc) if file.is_file()), None)
 
 
-def _candidates(groups: list[str], mounts: list[str]) -> Iterator[Path]:
-    """Where the counter may be; the group's own folder first, then the top of what a container is shown."""
-    for group in groups:
-        _, controllers, path = group.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
-            continue
-        kind, name = ("cgroup", "memory.oom_control") if controllers else ("cgroup2", "memory.events")
-        for root, point in _mounted(mounts, kind):
-            for folder in (_below(path, root), ""):
-                yield Path(point, folder, name)
-
-
-def _mounted(mounts: list[str], kind: str) -> Iterator[tuple[str, str]]:
-    """Root and place of each mount of this kind; of version 1 the one with the memory controller (proc(5))."""
-    for mount in mounts:
-        before, _, after = mount.partition(" - ")
-        system, *_, options = after.split()
-        if system == kind and (kind == "cgroup2" or "memory" in options.split(",")):
-            root, point = before.split()[3:5]
-            yield root, point
-
-
-def _below(path: str, root: str) -> str:
-    """The group's path as it is seen below a mount, which may show only a part of the tree."""
-    group = PurePosixPath(path)
-    return str(group.relative_to(root) if group.is_relative_to(root) else group.relative_to("/"))
+def _candidates(pid: int, proc: Path) -> Iterator[Path]:
+    """Where the counter may be; the group's own folder first, then those above it, which may be all that has one."""
+    for folder, top in own_folders(pid, ("memory",), proc):
+        for each in (folder, *folder.parents):
+            yield each / "memory.oom_control"
+            yield each / "memory.events"
+            if each == top:
+                break

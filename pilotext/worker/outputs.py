@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from pilotext.formats.rootfile import RootSummary
 from pilotext.model import PLACEHOLDER, Input, Job, Output
 from pilotext.worker.checked import Checked
 from pilotext.worker.laws import hold_laws
+from pilotext.worker.own_files import replace_file
 
 ROOT_CHECK_TIMEOUT_S = 1800.0
 
@@ -112,8 +116,12 @@ def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], t
     histogram files, of everything in them) and `<kind>_events` for raw files, and for a merging job what all outputs
     hold together. `tick` is called several times a second and may raise.
     """
-    checked = Checked()
+    checked = find_strayed(job, directory)
+    if checked.findings:
+        return checked
     paths = {output.name: directory / output.name for output in job.outputs}
+    for path in paths.values():
+        _make_readable(path)
     roots = [paths[output.name] for output in job.outputs if output.check == "root" and _is_full(paths[output.name])]
     summaries = _read_root(roots, tick)
     for output in job.outputs:
@@ -124,6 +132,39 @@ def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], t
             _check_output(job, output, path, checked, tick)
     hold_laws(job, {**counters, **checked.counters}, checked)
     return checked
+
+
+def find_strayed(job: Job, directory: Path) -> Checked:
+    """Find outputs that are no files of the work directory: links out of it, and further names of others' files."""
+    checked = Checked()
+    for output in job.outputs:
+        if problem := _strayed(real_path(directory, output.name), directory):
+            checked.found("output-outside", f"{output.name} {problem}", "validate", output.name)
+    return checked
+
+
+def real_path(directory: Path, name: str) -> Path:
+    """The file that an output is, without links."""
+    return Path(os.path.realpath(directory / name))
+
+
+def _strayed(path: Path, directory: Path) -> str:
+    if not path.is_relative_to(directory.resolve()):
+        return f"is a link out of the work directory, to {path}"
+    try:
+        found = path.lstat()
+    except OSError:  # not there: told where it is looked for
+        return ""
+    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1 and found.st_uid != os.geteuid():
+        return f"is another name of a file that belongs to user {found.st_uid}"
+    return ""
+
+
+def _make_readable(path: Path) -> None:
+    """Give ourselves, its owner, the right to read an output; a program may have closed it by a strange umask."""
+    if path.is_file() and not os.access(path, os.R_OK):
+        with contextlib.suppress(PermissionError):
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IRUSR)
 
 
 def _check_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
@@ -145,8 +186,7 @@ def _check_empty_output(output: Output, path: Path, checked: Checked) -> None:
         name = "output-empty" if path.is_file() else "output-missing"
         checked.found(name, f"{output.name} {what}", "validate", output.name)
         return
-    path.unlink(missing_ok=True)  # never write through a link that the payload has left
-    path.write_bytes(PLACEHOLDER)
+    replace_file(path, PLACEHOLDER)  # never written through a link that the payload has left
     if output.check == "raw":
         checked.count(f"{output.kind}_events", 0)
     text = f"{output.name} {what}; the placeholder of {len(PLACEHOLDER)} bytes takes its place"

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import psutil
 from msgspec.structs import replace
 
 from pilotext.decode import from_plain
@@ -22,7 +21,10 @@ from pilotext.errors import PilotextError
 from pilotext.kinship import adopt_orphans
 from pilotext.model import ExitStatus, Job, SoftStop, Step, StepRecord
 from pilotext.worker import keeper
+from pilotext.worker.control_group import NO_GROUP, make_group
+from pilotext.worker.own_files import create_file
 from pilotext.worker.processes import kill_below, own_children
+from pilotext.worker.watchdog import resume_stopped
 
 STDOUT_NAME = "payload_stdout.txt"
 STDERR_NAME = "payload_stderr.txt"
@@ -41,6 +43,7 @@ exec "$@"
 """
 
 TICK_S = 0.2
+_STEP_S = 0.005
 KEEPER_PATIENCE_S = 5.0
 """How much longer than the grace the keeper may take to end the payload before it is ended itself."""
 
@@ -59,7 +62,9 @@ class Payload:
     Use it in a `with` block: leaving the block, for whatever reason, ends every process of the payload.
     """
 
-    def __init__(self, job: Job, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, job: Job, directory: Path, environment: Mapping[str, str], deadline: float | None = None
+    ) -> None:
         self.directory = directory
         self.setups = [None if step.setup is None else Path(step.setup) for step in job.programs]
         self.steps = [StepRecord(name=step.name) for step in job.programs]
@@ -70,6 +75,9 @@ class Payload:
         """Processes that even SIGKILL has not ended."""
         self.cpu_s = 0.0
         self.keeper_pid = 0
+        self.watchdog_pid = 0
+        self.group = NO_GROUP
+        self._deadline = deadline
         self._programs = [
             keeper.Program(
                 command=command_line(step),
@@ -98,8 +106,11 @@ class Payload:
 
     def __enter__(self) -> Payload:
         self._not_ours = own_children()
-        adopt_orphans(yes=True)  # if the keeper is killed, its children come to us and not to init
-        self.keeper_pid, self._orders, self._news = keeper.fork_keeper(self._programs)
+        adopt_orphans(yes=True)  # if keeper and watchdog are killed, their children come to us and not to init
+        self.group = make_group(f"pilotext-{os.getpid()}")
+        forked = keeper.fork_keeper(self._programs, self._deadline, self.group)
+        self.watchdog_pid, self.keeper_pid = forked.watchdog, forked.keeper
+        self._orders, self._news = forked.orders, forked.news
         return self
 
     def start(self, tick: Callable[[], None]) -> None:
@@ -162,7 +173,8 @@ class Payload:
     def ask_to_finish(self, soft: SoftStop) -> None:
         """Ask the program in the way that the experiment knows to finish early."""
         if soft.file is not None:
-            (self.directory / soft.file).touch()
+            with contextlib.suppress(OSError):  # it is only asked; what does not finish is ended
+                create_file(self.directory / soft.file).close()
         if soft.signal is not None:
             self._order({"signal": int(signal.Signals[soft.signal])})
 
@@ -178,14 +190,25 @@ class Payload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._orders)  # the keeper takes this as our end, and ends the tree
+        os.close(self._orders)  # keeper and watchdog take this as our end, and end the tree
         os.close(self._news)
-        process = psutil.Process(self.keeper_pid)
-        if psutil.wait_procs([process], timeout=KEEPER_PATIENCE_S)[1]:
-            self._end_keeper()
-            psutil.wait_procs([process], timeout=KEEPER_PATIENCE_S)
+        if self.stuck:  # the watchdog would insist, and nobody can do more
+            os.kill(self.watchdog_pid, signal.SIGKILL)
+        end = time.monotonic() + KEEPER_PATIENCE_S
+        while not self._watchdog_reaped() and time.monotonic() < end:
+            resume_stopped((self.watchdog_pid, self.keeper_pid))
+            time.sleep(_STEP_S)
+        if not self._watchdog_reaped():
             self._keeper_gone()
+        self.group.remove()
         adopt_orphans(yes=False)
+
+    def _watchdog_reaped(self) -> bool:
+        """Whether the watchdog, which ends last, has ended."""
+        try:
+            return os.waitpid(self.watchdog_pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:  # it was reaped before
+            return True
 
     def _next_message(self, timeout_s: float | None) -> dict[str, Any] | None:
         """The keeper's next message; None when the time is over or the keeper is gone."""
@@ -193,7 +216,7 @@ class Payload:
         while b"\n" not in self._unread:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not select.select([self._news], [], [], left)[0]:
-                self._wake_keeper()
+                resume_stopped((self.keeper_pid, self.watchdog_pid))
                 return None
             data = os.read(self._news, 65536)
             if not data:
@@ -206,45 +229,25 @@ class Payload:
             raise RuntimeError(f"the keeper of the payload failed:\n{message['error']}")
         return message
 
-    def _wake_keeper(self) -> None:
-        """A payload may have stopped its parent, by mistake or not; it must not stop our watch with it."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(self.keeper_pid)
-            if process.status() == psutil.STATUS_STOPPED:
-                process.resume()
-
     def _end_keeper(self) -> None:
         """The keeper does not do what it is asked, for example because the payload has stopped it."""
-        for number in (signal.SIGKILL, signal.SIGCONT):
-            os.kill(self.keeper_pid, number)
+        os.kill(self.keeper_pid, signal.SIGKILL)
         self._ended_by = None
 
     def _keeper_gone(self) -> None:
-        """The keeper was killed from outside: its orphans are ours now, and end here."""
+        """The keeper was killed from outside, or does not end: all that is below us is ours now, and ends here."""
         self._over = True
         if self.exit is None:
             self._number = [step.exit for step in self.steps].index(None)
             self._note(exit=ExitStatus(signal="SIGKILL"))
-        spared = {*self._not_ours, self.keeper_pid}
         give_up_at = time.monotonic() + keeper.UNKILLABLE_AFTER_S
-        left: set[int] = set()
-        while time.monotonic() < give_up_at:
-            all_ours = self._keeper_is_dead()
-            left = set(own_children()) - spared
-            if all_ours and not left:
-                break
-            kill_below(spared)
+        while (left := set(own_children()) - {*self._not_ours}) and time.monotonic() < give_up_at:
+            # The watchdog is among them. Who has ended hands its children to us before it can be reaped.
+            kill_below(self._not_ours)
             for child in left:
                 os.waitpid(child, os.WNOHANG)
             time.sleep(keeper.SWEEP_STEP_S)
         self.stuck += len(left)
-
-    def _keeper_is_dead(self) -> bool:
-        """Only then are its children ours: it closes its pipe before the system hands them over."""
-        try:
-            return os.waitid(os.P_PID, self.keeper_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # it is reaped already
-            return True
 
 
 def command_line(step: Step) -> tuple[str, ...]:

@@ -120,6 +120,18 @@ def use_of(pid: int) -> ProcessUse | None:
     return ProcessUse(pid, user + system, ended_user + ended_system, resident, read, written)
 
 
+def share_of(use: ProcessUse) -> tuple[int, int]:
+    """Bytes of a process's proportional memory (PSS), and those of them in files that are memory (proc(5), smaps)."""
+    try:
+        lines = Path(f"/proc/{use.pid}/smaps_rollup").read_bytes().splitlines()
+    except PermissionError:  # a program that changed its user: what it shares is not told
+        return use.resident, 0
+    except OSError:  # it has ended
+        return 0, 0
+    sizes = {name: int(rest[0]) * 1024 for name, *rest in map(bytes.split, lines) if name in (b"Pss:", b"Pss_Shmem:")}
+    return sizes.get(b"Pss:", 0), sizes.get(b"Pss_Shmem:", 0)
+
+
 def _children(pid: int) -> Iterator[int]:
     if not _KNOWS_CHILDREN:
         yield from (child.pid for child in _ask_psutil(pid))

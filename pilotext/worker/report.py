@@ -20,6 +20,7 @@ from pilotext.codes import LARGEST_NUMBER
 from pilotext.decode import ready
 from pilotext.model import Report
 from pilotext.redact import Redactor
+from pilotext.worker.own_files import create_file, move_away, replace_file
 
 REPORT_NAME = "job.report.json"
 PILOT_ERROR_NAME = "payload_error_report.json"
@@ -45,9 +46,9 @@ def write(report: Report, directory: Path) -> None:
     A work directory that the payload has removed is made again, for them alone.
     """
     directory.mkdir(exist_ok=True)
-    _replace(directory / REPORT_NAME, encoded(report))
-    _replace(directory / PILOT_ERROR_NAME, _ascii(pilot_error(report)))
-    _replace(directory / PILOT_METADATA_NAME, _ascii(pilot_metadata(report)))
+    replace_file(directory / REPORT_NAME, encoded(report))
+    replace_file(directory / PILOT_ERROR_NAME, _ascii(pilot_error(report)))
+    replace_file(directory / PILOT_METADATA_NAME, _ascii(pilot_metadata(report)))
 
 
 def encoded(report: Report) -> bytes:
@@ -59,7 +60,7 @@ def discard(directory: Path) -> None:
     """Remove the reports of an earlier attempt: they say nothing of a job that was refused."""
     for name in REPORT_NAMES:
         with contextlib.suppress(OSError):
-            (directory / name).unlink(missing_ok=True)
+            move_away(directory / name)
 
 
 def pilot_error(report: Report) -> dict[str, int | str]:
@@ -110,17 +111,11 @@ class Reserve:
 
     def take(self) -> None:
         """Take the room, with bytes that are really written. Raises OSError where there is none."""
-        self._path.write_bytes(os.urandom(RESERVED_BYTES))
+        with create_file(self._path) as file:
+            left = RESERVED_BYTES
+            while left:
+                left -= file.write(os.urandom(left))
 
     def give_back(self) -> None:
-        self._path.unlink(missing_ok=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+        with contextlib.suppress(OSError):  # it is only room: whatever the payload has made of it is none of ours
+            move_away(self._path)

@@ -9,6 +9,7 @@ import time
 from pilotext.model import Finding
 from pilotext.worker.context import Run
 from pilotext.worker.cores import take_cores
+from pilotext.worker.disk_usage import why_full
 from pilotext.worker.monitor import Monitor
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError
 from pilotext.worker.scan import GuardedScan
@@ -21,6 +22,9 @@ STOP_GRACE_S = 0.8
 STOP_SCAN_S = 0.4
 """What is left then for the end of its logs."""
 
+FULL_BELOW_MB = 0.1
+"""With so little free space while the program ran, its failure is one of the disk."""
+
 SOFT_LIMITS = ("limit-wall", "limit-cpu")
 """Limits that leave the time for a soft stop; a payload that fills memory or disk must end at once."""
 
@@ -29,13 +33,15 @@ def run_payload(run: Run) -> bool:
     """Run the programs; how they ended is judged by the next step. False if one of them could not be started."""
     streams = {"stdout": run.directory / STDOUT_NAME, "stderr": run.directory / STDERR_NAME}
     scan = GuardedScan(run.ruleset, run.job, streams)
-    with Payload(run.job, run.directory, {**os.environ, **run.budget.environment()}) as payload:
+    environment = {**os.environ, **run.budget.environment()}
+    with Payload(run.job, run.directory, environment, run.budget.finish) as payload:
         monitor = Monitor(
             run.job.limits,
             run.directory,
             payload.keeper_pid,
             wall_s=run.budget.payload_s(),
             outputs=[*streams.values(), *(run.directory / output.name for output in run.job.outputs)],
+            group=payload.group,
         )
         try:
             _live(run, payload, scan, monitor)
@@ -60,8 +66,21 @@ def _live(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> No
     if payload.left_behind and not stopped and not payload.stuck:
         text = f"{payload.left_behind} processes were still there when the program had ended; they were ended too"
         run.ledger.found(run.finding("processes-left-behind", text, processes=payload.left_behind))
+    if not stopped:
+        _look_for_full_disk(run, payload)
     keep = run.job.cores == "keep"
     run.ledger.found(*take_cores(run.directory, keep=keep, trace=True, tick=run.switch.tick))
+
+
+def _look_for_full_disk(run: Run, payload: Payload) -> None:
+    """A program that cannot write loses the words with which it would say so, or notices nothing at all."""
+    failed = payload.exit is not None and payload.exit.code != 0
+    least_free_mb = run.ledger.usage.least_free_mb
+    if why := why_full(run.directory):
+        run.ledger.found(run.finding("disk-full", f"{run.directory}: {why}, when the program had ended"))
+    elif failed and least_free_mb is not None and least_free_mb <= FULL_BELOW_MB:
+        text = f"{run.directory}: no more than {least_free_mb:g} MB were free for a while, and the program failed"
+        run.ledger.found(run.finding("disk-full", text))
 
 
 def _watch(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> bool:
@@ -85,6 +104,9 @@ def _watch(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> b
         if hard_at is not None and (urgent or time.monotonic() >= hard_at):
             hard_at = None
             payload.stop(run.budget.grace_s)
+    killed = payload.exit is not None and payload.exit.signal is not None
+    if passed is None and killed and (passed := monitor.late()) is not None:
+        run.ledger.found(passed)  # the keeper or the watchdog ended it, while we were stopped or traced
     return passed is not None
 
 

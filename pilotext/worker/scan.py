@@ -32,7 +32,7 @@ class GuardedScan:
     def __init__(self, ruleset: RuleSet, job: Job, streams: Mapping[str, Path]) -> None:
         self.broken = ""
         self._progress = Progress({}, 0)
-        self._scan = LogScan(ruleset, kind=job.kind, job_type=job.type, streams=streams)
+        self._scan = LogScan(ruleset, kind=job.kind, job_type=job.type, streams=streams, follow_links=False)
 
     def progress(self) -> Progress:
         """Read what was written since, and say how far the payload is."""

@@ -8,34 +8,61 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-# What pilots and batch systems send when a job has to end.
-STOP_SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGXCPU,
+from pilotext.model import signal_name
+
+FAULTS = (
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGSEGV,
+    signal.SIGSYS,
 )
+"""Signals that a process brings upon itself. A handler in Python cannot take them, since the fault would happen again.
+
+They are blocked: a real fault ends the process all the same (signal(7)), and one that was sent waits to be asked for.
+"""
+
+SUSPENSIONS = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+"""Signals that stop a process until SIGCONT, and can be ignored: a wrapper that is stopped watches no limit."""
+
+_HARMLESS = (signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)
+_UNAVOIDABLE = (signal.SIGKILL, signal.SIGSTOP)
+
+STOP_SIGNALS = tuple(sorted(signal.valid_signals() - {*FAULTS, *SUSPENSIONS, *_HARMLESS, *_UNAVOIDABLE}))
+"""Every other signal would end the process. Pilots and batch systems send some of them; all are taken as the order."""
 
 
 def hold() -> None:
     """Let signals to stop wait until somebody listens to them, or `release` is called."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, (*STOP_SIGNALS, *FAULTS))
 
 
 def release() -> None:
     """Take the signals that were held."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*STOP_SIGNALS, *FAULTS))
+
+
+def ignore_all() -> None:
+    """Ignore every signal that would end or stop this process, as far as the system allows it."""
+    for number in (*STOP_SIGNALS, *FAULTS, *SUSPENSIONS):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def restore_all() -> None:
+    """Give every signal its default meaning again, as in a program that a login shell starts."""
+    for number in (*STOP_SIGNALS, *FAULTS, *SUSPENSIONS):
+        signal.signal(number, signal.SIG_DFL)
+    release()
 
 
 class ToldToStop(Exception):  # noqa: N818  it is an order, not an error
     """Somebody ended the job; `signal_name` is the signal that said so."""
 
-    def __init__(self, signal_name: str) -> None:
-        super().__init__(f"told to stop by {signal_name}")
-        self.signal_name = signal_name
+    def __init__(self, by: str) -> None:
+        super().__init__(f"told to stop by {by}")
+        self.signal_name = by
 
 
 class OutOfTime(ToldToStop):
@@ -60,6 +87,8 @@ class StopSwitch:
 
     def tick(self) -> None:
         """Raise ToldToStop if a signal has come since the last call, or OutOfTime."""
+        if self.received is None and (sent := signal.sigtimedwait(FAULTS, 0)) is not None:
+            self.received = signal_name(sent.si_signo)
         if self.received is not None and not self._obeyed:
             self._obeyed = True
             raise ToldToStop(self.received)
@@ -72,12 +101,17 @@ class StopSwitch:
         """Take the stop signals while the block runs, but those that are ignored (nohup). For the main thread."""
         heard = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, self._take) for number in heard}
-        release()
+        before |= {number: signal.signal(number, signal.SIG_IGN) for number in SUSPENSIONS}
+        signal.pthread_sigmask(signal.SIG_BLOCK, FAULTS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            while signal.sigtimedwait(FAULTS, 0) is not None:  # what came later than the order must not end us now
+                pass
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, FAULTS)
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
-        self.received = self.received or signal.Signals(number).name
+        self.received = self.received or signal_name(number)

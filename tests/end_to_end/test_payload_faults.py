@@ -177,7 +177,8 @@ def test_a_keeper_that_is_killed_takes_the_payload_with_it(local: Local) -> None
     local.bash("setsid sleep 600 & sleep 600")
     wrapper = local.start()
     until(lambda: len(processes_in(local.workdir)) >= 3)
-    (keeper,) = psutil.Process(wrapper.pid).children()
+    (watchdog,) = psutil.Process(wrapper.pid).children()
+    (keeper,) = watchdog.children()
     keeper.kill()
     assert_failed(local, local.end(wrapper), "killed", "killed", 69)
 

@@ -30,3 +30,28 @@ def test_a_folder_stays_while_a_process_that_inherited_it_runs(tmp_path: Path) -
     assert remove_abandoned(tmp_path) == []
     process.communicate(b"\n", timeout=60)
     assert remove_abandoned(tmp_path) == ["attempt-7"]
+
+
+DEEP = "import os\nfor _ in range(1100):\n    os.mkdir('d')\n    os.chdir('d')\n"
+
+
+def test_a_folder_that_no_recursion_can_follow_is_removed(tmp_path: Path) -> None:
+    with held(folder_of(7, tmp_path)) as _:
+        subprocess.run([sys.executable, "-c", DEEP], cwd=tmp_path / "attempt-7", check=True)
+    assert remove_abandoned(tmp_path) == ["attempt-7"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_payload_puts_in_the_way_of_the_next_attempt_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "agent").mkdir()
+    folder_of(7, tmp_path / "agent").symlink_to(tmp_path / "outside")
+    folder_of(8, tmp_path / "agent").touch()
+    for attempt in (7, 8):
+        folder = folder_of(attempt, tmp_path / "agent")
+        with held(folder):
+            (folder / "file").touch()
+    assert list((tmp_path / "outside").iterdir()) == []
+    folder_of(9, tmp_path / "agent").symlink_to(tmp_path / "outside")
+    assert remove_abandoned(tmp_path / "agent") == ["attempt-7", "attempt-8", "attempt-9"]
+    assert (tmp_path / "outside").is_dir()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pilotext.model import Finding, Limits
-from pilotext.worker.monitor import Monitor, disk_usage
+from pilotext.storage.transfer import no_tick
+from pilotext.worker.control_group import NO_GROUP
+from pilotext.worker.monitor import Monitor
+from pilotext.worker.payload import Payload
+from pilotext.worker.shared_memory import SharedMemory
+from tests.support.jobs import make_job
 
 HUNGRY = "import time; block = bytearray(80_000_000); print('fed', flush=True); time.sleep(600)"
 BUSY = "print('fed', flush=True)\nwhile True: pass"
@@ -67,7 +74,6 @@ def test_cpu_time_is_limited(keeper_of: int, tmp_path: Path) -> None:
 def test_disk_in_the_work_directory_is_limited(keeper_of: int, tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     (tmp_path / "below/big").write_bytes(b"x" * 3_000_000)
-    assert disk_usage(tmp_path) >= 3_000_000
     assert first_finding(Monitor(Limits(disk_mb=2), tmp_path, keeper_of)).name == "limit-disk"
 
 
@@ -120,3 +126,112 @@ def test_the_account_has_samples_and_what_was_heard_at_the_end(keeper_of: int, t
     assert (usage.cpu_s, usage.left_behind, usage.log_mb, usage.samples) == (7.5, 2, 5.0, 1)
     assert usage.peak_pss_mb > 80
     assert usage.average_memory_mb == usage.peak_memory_mb == usage.series.memory_mb[0]
+
+
+AUTO_REAPED = """
+import os, signal, sys, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+print("fed", flush=True)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    if os.fork() == 0:
+        begin = time.process_time()
+        while time.process_time() - begin < 0.05:
+            pass
+        os._exit(0)
+    time.sleep(0.06)
+"""
+
+
+def sampled(folder: Path, script: str, limits: Limits, until: Callable[[Monitor], bool]) -> Monitor:
+    """The monitor of a real payload, after enough samples."""
+    job = make_job(command=[sys.executable, "-S", "-c", script])
+    with Payload(job, folder, os.environ) as payload:
+        payload.start(no_tick)
+        monitor = Monitor(limits, folder, payload.keeper_pid, group=payload.group)
+        end = time.monotonic() + 60
+        while not until(monitor):
+            assert time.monotonic() < end, monitor.usage
+            time.sleep(0.1)
+    assert not any(folder.exists() for folder in (payload.group.cpu, payload.group.memory) if folder is not None)
+    return monitor
+
+
+@pytest.mark.fault("payload", "CPU time of children that nobody waits for")
+def test_cpu_time_of_children_that_nobody_waits_for_is_seen(tmp_path: Path) -> None:
+    """Where the system lets us make a control group: as root, and below a delegated one."""
+    with Payload(make_job(command=["/bin/true"]), tmp_path, os.environ) as payload:
+        if payload.group.cpu is None:
+            pytest.skip("no control group can be made here")
+    limits = Limits(cpu_s=2)
+    monitor = sampled(
+        tmp_path,
+        AUTO_REAPED,
+        limits,
+        lambda monitor: (passed := monitor.sample(0, {})) is not None and passed.name == "limit-cpu",
+    )
+    assert monitor.usage.cpu_s > 2
+
+
+IN_SHM = """
+import os, time
+files = []
+for number in range(6):
+    files.append(open(f"/dev/shm/pilotext-test-{os.getpid()}-{number}", "wb"))
+    os.unlink(files[-1].name)
+    files[-1].write(bytes(20_000_000))
+    files[-1].flush()
+time.sleep(600)
+"""
+
+
+@pytest.mark.fault("payload", "memory in /dev/shm that no process maps")
+@pytest.mark.parametrize("group", [True, False])
+def test_memory_in_files_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, group: bool) -> None:
+    if not group:
+        monkeypatch.setattr("pilotext.worker.payload.make_group", lambda _: NO_GROUP)
+    limits = Limits(memory_mb=100)
+    monitor = sampled(
+        tmp_path,
+        IN_SHM,
+        limits,
+        lambda monitor: (passed := monitor.sample(0, {})) is not None and passed.name == "limit-memory",
+    )
+    assert monitor.usage.peak_memory_mb > 100
+
+
+MAPPED = """
+import mmap, os, time
+block = mmap.mmap(-1, 60_000_000)
+block.write(bytes(60_000_000))
+if os.fork() == 0:
+    block[:] = bytes(60_000_000)
+    open("mapped", "w").close()
+    time.sleep(600)
+time.sleep(600)
+"""
+
+
+def test_memory_that_two_processes_map_counts_once(tmp_path: Path) -> None:
+    limits = Limits(memory_mb=110)
+    seen: list[object] = []
+
+    def enough(monitor: Monitor) -> bool:
+        seen.append(monitor.sample(0, {}))
+        return (tmp_path / "mapped").exists() and monitor.usage.samples > 10
+
+    assert sampled(tmp_path, MAPPED, limits, enough).usage.peak_memory_mb < 110
+    assert not any(seen)
+
+
+def test_files_in_memory_of_other_processes_are_not_the_payloads() -> None:
+    memory = SharedMemory()
+    with tempfile.TemporaryFile(dir="/dev/shm") as file:
+        file.write(bytes(20_000_000))
+        file.flush()
+        assert memory.look(lambda: ()) == 0
+    shared = SharedMemory()
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        file.write(bytes(20_000_000))
+        file.flush()
+        assert shared.look(lambda: (os.getpid(),)) >= 20_000_000

@@ -133,6 +133,7 @@ def test_nobody_waits_for_a_process_that_cannot_be_killed(tmp_path: Path, monkey
     monkeypatch.setattr("pilotext.worker.keeper.UNKILLABLE_AFTER_S", 0.3)
     monkeypatch.setattr("pilotext.worker.keeper.kill_below", lambda: None)
     monkeypatch.setattr("pilotext.worker.keeper.signal_all", lambda *_: None)
+    monkeypatch.setattr("pilotext.worker.watchdog.kill_below", lambda: None)
     job = make_job(command=["/bin/bash", "-c", f"sleep {LIVES_S} & echo $! > left; exit 0"])
     with Payload(job, tmp_path, os.environ) as payload:
         payload.start(no_tick)

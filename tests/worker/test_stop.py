@@ -72,3 +72,40 @@ def test_the_clock_gives_its_order_once() -> None:
     with pytest.raises(OutOfTime):
         switch.tick()
     switch.tick()  # the clean-up is left in peace
+
+
+EVERY_SIGNAL = """
+import os, signal
+from pilotext.worker.stop import FAULTS, STOP_SIGNALS, SUSPENSIONS, StopSwitch, ToldToStop
+for number in sorted({*FAULTS, *STOP_SIGNALS} - {signal.SIGPIPE, signal.SIGXFSZ}):  # Python ignores these two
+    switch = StopSwitch()
+    with switch.listening():
+        os.kill(os.getpid(), number)
+        try:
+            switch.tick()
+            raise SystemExit(f"no order by {number}")
+        except ToldToStop as order:
+            print(int(number), order.signal_name)
+        os.kill(os.getpid(), number)  # a second one changes nothing
+        switch.tick()
+        for harmless in (*SUSPENSIONS, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH):
+            os.kill(os.getpid(), harmless)
+"""
+
+
+def test_every_signal_that_is_deadly_becomes_an_order() -> None:
+    ended = subprocess.run([sys.executable, "-c", EVERY_SIGNAL], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    names = dict(line.split() for line in ended.stdout.splitlines())
+    assert {names["11"], names["14"], names["29"], names["34"]} == {"SIGSEGV", "SIGALRM", "SIGIO", "SIGRTMIN"}
+    never = {signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCONT}
+    never |= {signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGPIPE, signal.SIGXFSZ}
+    assert {int(number) for number in names} == {int(number) for number in signal.valid_signals() - never}
+
+
+@pytest.mark.parametrize("fault", ["os.abort()", "import ctypes; ctypes.string_at(0)"])
+def test_a_real_fault_still_ends_the_process(fault: str) -> None:
+    """It must not be held back, or it happens again for ever."""
+    script = f"from pilotext.worker.stop import StopSwitch\nimport os\nwith StopSwitch().listening():\n    {fault}"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert ended.returncode in (-signal.SIGABRT, -signal.SIGSEGV)
