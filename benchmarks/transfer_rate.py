@@ -1,7 +1,7 @@
 """Measures stage-in and stage-out with checksum beside `xrdcp --cksum adler32` over one real server; prints ratios.
 
-Both begin with the start of their process and end with the file compared; rounds alternate, so that load of the machine
-hurts both alike.
+Both begin with the start of their process and end with the file compared, under a name that was free before: to write
+over a file has a price of its own, which differs. Rounds alternate, so that load of the machine hurts both alike.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pilotext.storage.stage_out import Upload, stage_out
 from pilotext.storage.transfer import ChildMover
 
 FOLDER = "/eos/compass"
+SOURCE = "in.raw"
 BLOCK = 1 << 20
 LEAST = 0.95
 
@@ -49,14 +50,14 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _compare(server: XrdServer, folder: Path, size: int, rounds: int) -> None:
-    source = server.store / FOLDER[1:] / "in.raw"
+    source = server.store / FOLDER[1:] / SOURCE
     _write(source, size)
     server.give_to_server()
     shutil.copyfile(source, folder / "out.raw")
     pairs: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
         "stage-in": (
-            lambda: _stage_in(server.url(f"{FOLDER}/in.raw"), folder),
-            lambda: _xrdcp(server.url(f"{FOLDER}/in.raw"), str(folder / "theirs.raw")),
+            lambda: _stage_in(server.url(f"{FOLDER}/{SOURCE}"), folder),
+            lambda: _xrdcp(server.url(f"{FOLDER}/{SOURCE}"), str(folder / "theirs.raw")),
         ),
         "stage-out": (
             lambda: _stage_out(folder / "out.raw", server.url(f"{FOLDER}/ours/")),
@@ -64,7 +65,9 @@ def _compare(server: XrdServer, folder: Path, size: int, rounds: int) -> None:
         ),
     }
     for name, (ours, theirs) in pairs.items():
-        took = [(_seconds(ours), _seconds(theirs)) for _ in range(rounds + 1)][1:]  # the first fills the caches
+        took = [(_seconds(ours, server), _seconds(theirs, server)) for _ in range(rounds + 1)][
+            1:
+        ]  # after filled caches
         own, other = (median(column) for column in zip(*took, strict=True))
         ratio = median(their / our for our, their in took)
         print(f"{name}: pilotext {size / own / 1e6:.0f} MB/s, xrdcp {size / other / 1e6:.0f} MB/s, {size / 1e6:.0f} MB")
@@ -89,10 +92,14 @@ def _xrdcp(source: str, target: str) -> None:
         Path(target).unlink()
 
 
-def _seconds(action: Callable[[], None]) -> float:
+def _seconds(action: Callable[[], None], server: XrdServer) -> float:
     begin = time.perf_counter()
     action()
-    return time.perf_counter() - begin
+    took = time.perf_counter() - begin
+    for written in (server.store / FOLDER[1:]).rglob("*.raw"):
+        if written.name != SOURCE:
+            written.unlink()
+    return took
 
 
 def _write(path: Path, size: int) -> None:

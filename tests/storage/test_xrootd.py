@@ -76,6 +76,26 @@ def test_the_opaque_part_of_a_url_goes_all_the_way(storage: Storage, eos: XrdSer
     storage.remove(url("b"))
 
 
+def test_a_file_is_read_once_to_be_sent_and_compared(eos: XrdServer, tmp_path: Path) -> None:
+    """The checksum is computed while the bytes move; to read an output twice takes minutes on a node."""
+    path, url, size = tmp_path / "large.raw", eos.url("/eos/compass/large.raw"), 32 << 20
+    path.write_bytes(bytes(size))
+    with ChildMover(stall_s=20) as mover:
+        mover.do("list", url=eos.url("/eos/compass"))  # starts the process and loads the client
+        before = _bytes_read(mover)
+        assert mover.do("put", path=path, url=url) == Copied(size, adler32(bytes(size)))
+        assert _bytes_read(mover) - before == pytest.approx(size, rel=0.1)
+        before = _bytes_read(mover)
+        mover.do("checksum", url=f"file://{path}")
+        assert _bytes_read(mover) - before == pytest.approx(size, rel=0.1)
+
+
+def _bytes_read(mover: ChildMover) -> int:
+    """Bytes that the transfer process has read from files; those from sockets do not count there."""
+    told = dict(line.split(": ") for line in Path(f"/proc/{mover.pid}/io").read_text().splitlines())
+    return int(told["rchar"])
+
+
 def test_a_read_only_area_denies_writing(storage: Storage, eos: XrdServer, raw: Path) -> None:
     (eos.store / "castor/cern.ch/compass/x.raw").write_bytes(b"x")
     eos.give_to_server()
