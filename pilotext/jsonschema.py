@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from typing import Any
 
 import msgspec
 
@@ -19,4 +21,16 @@ def schema_text(name: str) -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A {name} of pilotext",
     }
-    return json.dumps(head | plain, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(head | with_clean_descriptions(plain), indent=2, ensure_ascii=False) + "\n"
+
+
+def with_clean_descriptions(schema: Any) -> Any:
+    """The schema with docstrings that are not indented, as Python has them from 3.13 on: one text on every Python."""
+    if isinstance(schema, list):
+        return [with_clean_descriptions(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    clean = {key: with_clean_descriptions(value) for key, value in schema.items()}
+    if isinstance(text := clean.get("description"), str):
+        clean["description"] = inspect.cleandoc(text)
+    return clean

@@ -10,7 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from pilotext.jsonschema import SCHEMAS, schema_text
+from pilotext.jsonschema import SCHEMAS, schema_text, with_clean_descriptions
 from pilotext.worker import jobfile
 from pilotext.worker import report as reports
 from tests.support.jobs import CHECKOUT, job_document
@@ -27,6 +27,17 @@ def validate(document: Any, name: str) -> None:
 def test_the_published_schema_is_that_of_the_records(name: str) -> None:
     published = (CHECKOUT / f"docs/{name}.schema.json").read_text()
     assert published == schema_text(name), f"bin/pilotext report --schema {name} --output docs/{name}.schema.json"
+
+
+def test_a_docstring_is_the_same_text_on_every_python() -> None:
+    until_3_12, from_3_13 = "One.\n\n    Two.\n    Three.\n    ", "One.\n\nTwo.\nThree.\n"
+    clean = [with_clean_descriptions([{"a": {"description": text}}]) for text in (until_3_12, from_3_13)]
+    assert clean[0] == clean[1] == [{"a": {"description": "One.\n\nTwo.\nThree."}}]
+
+
+def test_a_field_named_description_is_no_docstring() -> None:
+    schema = {"properties": {"description": {"type": "string", "default": "  x"}}}
+    assert with_clean_descriptions(schema) == schema
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))

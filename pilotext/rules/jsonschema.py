@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from pilotext.jsonschema import with_clean_descriptions
 from pilotext.rules.schema import CONDITION_KINDS, RuleFile
 
 
@@ -20,4 +21,4 @@ def schema_text() -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Rules of pilotext",
     }
-    return json.dumps(head | plain, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(head | with_clean_descriptions(plain), indent=2, ensure_ascii=False) + "\n"

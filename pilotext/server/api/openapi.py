@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from pilotext import __version__
+from pilotext.jsonschema import with_clean_descriptions
 from pilotext.messages import Problem
 from pilotext.server.api.endpoint import Endpoint
 
@@ -37,7 +38,10 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {
+            "schemas": with_clean_descriptions(components),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
