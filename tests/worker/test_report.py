@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pilotext.decode import from_json
 from pilotext.model import Evidence, Finding, Report, Transfer, Verdict
 from pilotext.redact import Redactor
+from pilotext.worker import own_files
 from pilotext.worker import report as reports
 from pilotext.worker.report import MOST_ENTRIES, fit_to_travel
 from tests.support.reports import make_report
@@ -38,15 +40,15 @@ def test_the_pilot_gets_code_0_for_a_good_job(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reports.write(make_report(phase="stage-in"), tmp_path)
 
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[: len(data) // 2])
+    def full(file: FileIO, data: bytes) -> None:
+        file.write(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(own_files, "_write_all", full)
     with pytest.raises(OSError, match="No space left"):
         reports.write(make_report(phase="payload"), tmp_path)
     assert from_json((tmp_path / "job.report.json").read_bytes(), Report).phase == "stage-in"
+    assert {path.name for path in tmp_path.iterdir()} == set(reports.REPORT_NAMES)
 
 
 NUMBERS = st.integers() | st.floats()
