@@ -6,9 +6,11 @@ file:///absolute/path
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 XROOTD = frozenset(["root", "roots"])
+_XROOTD_PORT = 1094
 
 _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _XROOTD = re.compile(r"roots?://(?P<server>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<opaque>.*))?", re.IGNORECASE | re.DOTALL)
@@ -62,6 +64,19 @@ def split_xrootd(url: str) -> tuple[str, str]:
 def server_of(url: str) -> str:
     """What has to answer for a URL: `root://host:port`, or the scheme alone where it names no host."""
     return split_xrootd(url)[0] if scheme_of(url) in XROOTD else scheme_of(url)
+
+
+def canonical(url: str) -> str:
+    """One spelling for all URLs that name the same file: scheme, host, port and slashes; without the opaque part."""
+    plain, _ = _without_opaque(url)
+    scheme, _, rest = plain.partition("://")
+    scheme = scheme.lower()
+    if scheme in XROOTD:
+        host, slash, path = rest.partition("/")
+        host = host.rpartition("@")[2].lower().removesuffix(f":{_XROOTD_PORT}")
+        return f"root://{host}/{posixpath.normpath(slash + '/' + path.lstrip('/'))}"
+    host, _, path = rest.partition("/")
+    return f"{scheme}://{host}{posixpath.normpath('/' + path.lstrip('/'))}"
 
 
 def is_folder(url: str) -> bool:

@@ -20,6 +20,7 @@ from pilotext.codes import Exit
 from pilotext.errors import StorageError, UsageError
 from pilotext.model import Job, Phase, Report
 from pilotext.rules.schema import RuleSet
+from pilotext.storage.base import Copied
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in
 from pilotext.storage.stage_out import Upload, stage_out
@@ -200,13 +201,19 @@ def _stage_out(run: Run) -> bool:
             path=run.directory / output.name,
             destinations=output.destinations,
             published_name=output.published_name,
+            known=tuple(Copied(file.size, file.adler32) for file in output.replaces),
         )
         for output in run.job.outputs
         if output.destinations
     ]
     try:
         run.ledger.outputs = stage_out(
-            uploads, tag=run.job.label, mover=run.mover, policy=run.policy, earlier=run.job.earlier_labels
+            uploads,
+            tag=run.job.label,
+            mover=run.mover,
+            policy=run.policy,
+            earlier=run.job.earlier_labels,
+            known_only=not run.job.replaces_any,
         )
     except StorageError as error:
         run.ledger.tries = error.tries
@@ -223,7 +230,7 @@ def _deliver_logs(run: Run, final: Report) -> bool:
     try:
         path = make_archive(run.job, run.directory, final, run.ledger.redactor, room)
         upload = Upload(name=path.name, path=path, destinations=run.job.log.destinations, published_name=path.name)
-        (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy)
+        (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy, known_only=True)
     except (StorageError, OSError, ToldToStop) as error:
         run.ledger.found(run.finding("log-not-delivered", str(error)))
         return False

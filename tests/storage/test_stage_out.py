@@ -420,3 +420,49 @@ def test_an_output_without_destinations_is_refused(outputs: dict[str, Path], imp
 
 def test_nothing_to_publish_is_fine(impatient: Policy) -> None:
     assert stage_out([], tag=TAG, mover=InProcessMover(), policy=impatient) == ()
+
+
+# ------------------------------------------------------------------------------- what may be there, and what may not
+
+
+def test_a_file_that_nobody_knows_is_not_replaced_and_nothing_is_published(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    before = {f"memory://eos/{HIST}": b"of another production"}
+    memory.files.update(before)
+    uploads = [upload(outputs, MDST, "memory://eos/"), upload(outputs, HIST, "memory://eos/")]
+    with pytest.raises(ExistsError, match=r"21 bytes.*no attempt of this job has reported; it is not replaced"):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient, known_only=True)
+    assert memory.files == before
+
+
+@pytest.mark.parametrize("there", [b"abc", b"earlier"])
+def test_the_same_file_and_one_that_is_known_are_replaced(
+    there: bytes, memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    memory.files[f"memory://eos/{HIST}"] = there
+    known = (Copied(7, adler32(b"earlier")),)
+    one = Upload("trafdic.root", outputs[HIST], ("memory://eos/",), HIST, known)
+    stage_out([one], tag=TAG, mover=InProcessMover(), policy=impatient, known_only=True)
+    assert memory.files == {f"memory://eos/{HIST}": b"abc"}
+
+
+def test_a_known_file_of_the_same_size_with_another_checksum_stays(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    memory.files[f"memory://eos/{HIST}"] = b"foreign"
+    one = Upload("trafdic.root", outputs[HIST], ("memory://eos/",), HIST, (Copied(7, adler32(b"earlier")),))
+    with pytest.raises(ExistsError):
+        stage_out([one], tag=TAG, mover=InProcessMover(), policy=impatient, known_only=True)
+    assert memory.files == {f"memory://eos/{HIST}": b"foreign"}
+
+
+def test_over_a_real_server_a_file_that_nobody_knows_stays_too(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, impatient: Policy
+) -> None:
+    folder = eos.url("/eos/compass/2016/")
+    stage_out([upload(outputs, MDST, folder)], tag=TAG, mover=mover, policy=impatient, known_only=True)
+    outputs[MDST].write_bytes(CONTENT + b"more")
+    with pytest.raises(ExistsError):
+        stage_out([upload(outputs, MDST, folder)], tag="other-1-1", mover=mover, policy=impatient, known_only=True)
+    assert stored(eos) == {MDST: CONTENT}
