@@ -39,7 +39,7 @@ class NamesTakenError(RefusalError):
         self.count = count
         told = "; ".join(f"{url} is {_whose(owned)}" for url, owned in taken[:MAX_TOLD])
         more = f"; and {count - MAX_TOLD} more" if count > MAX_TOLD else ""
-        advice = "Choose another software or slot, or say `replaces: TASK` if this task takes their place."
+        advice = "Change a parameter that these names hold, or say `replaces: TASK` if this task takes its place."
         super().__init__("conflict", f"{count} published names belong to other tasks: {told}{more}. {advice}")
 
 

@@ -167,6 +167,7 @@ def _failed(archive: LogArchive, error: PilotextError) -> float:
     transact(lambda: rows.update(tries=tries, finding=why, changed=now()))
     if isinstance(error, ExistsError):  # nothing changes that but somebody's decision
         transact(lambda: advance(ARCHIVE, rows, "manual", Reason(_WHO, why), tries=0))
-    elif tries >= MOST_TRIES:
+        return 0.0
+    if tries >= MOST_TRIES:
         transact(lambda: advance(ARCHIVE, rows, "manual", Reason(_WHO, f"tried {tries} times: {why}"), tries=0))
     return wait_after(tries, FIRST_WAIT_S)

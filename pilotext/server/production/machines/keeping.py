@@ -100,6 +100,7 @@ def _failed(product: Product, error: PilotextError) -> float:
     transact(lambda: mine.update(tries=tries, finding=why, changed=now()))
     if isinstance(error, (ExistsError, NamesTakenError)):  # nothing changes that but somebody's decision
         transact(lambda: advance(PRODUCT, mine, "manual", Reason(_WHO, why), tries=0))
-    elif tries >= MOST_TRIES:
+        return 0.0
+    if tries >= MOST_TRIES:
         transact(lambda: advance(PRODUCT, mine, "manual", Reason(_WHO, f"tried {tries} times: {why}"), tries=0))
     return wait_after(tries, FIRST_WAIT_S)

@@ -44,8 +44,8 @@ def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Subm
         if row.digest != plan.digest:
             raise RefusalError(
                 "conflict",
-                f"there is another task {task.name!r} already; give this one another name, and another software or"
-                " slot, or say `replaces` if it takes its place.",
+                f"there is another task {task.name!r} already; give this one another name, and say `replaces` in it if"
+                " it takes that one's place.",
             )
         return Submitted(row.pk, row.name, False, row.jobs.filter(product="").count(), plan.warnings)
     if task.parent is not None:
