@@ -26,7 +26,7 @@ def task_document(name: str, jobs: int) -> dict[str, Any]:
         "name": name,
         "type": "mass production",
         "files": {"these": [raw(number) for number in range(jobs)]},
-        "parameters": {**PARAMETERS, "soft": name},
+        "parameters": {**PARAMETERS, "production": name, "soft": name},
         "staging": False,
         "merges": [],
     }

@@ -143,6 +143,10 @@ class TaskRow(Record, frozen=True):
     created: float
     changed: float
     note: str = ""
+    replaces: str = ""
+    """The task whose published names it took over."""
+    replaced_by: str = ""
+    """The task that took over its names: it publishes and removes nothing any more."""
 
 
 class TaskList(Record, frozen=True):

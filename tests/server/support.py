@@ -30,7 +30,7 @@ def raw(run: int, chunk: int) -> str:
 def task_document(files: Sequence[str] = (raw(1, 11),), **fields: Any) -> dict[str, Any]:
     """A task as its document: a mass production of these files, all on disk, without merges.
 
-    Tasks of other names than `t1` have a software of their own, so that they publish under other names.
+    Tasks of other names than `t1` are productions of their own, which publish under other names.
     """
     name = fields.get("name", "t1")
     return {
@@ -38,7 +38,7 @@ def task_document(files: Sequence[str] = (raw(1, 11),), **fields: Any) -> dict[s
         "name": "t1",
         "type": "mass production",
         "files": {"these": list(files)},
-        "parameters": PARAMETERS if name == "t1" else {**PARAMETERS, "soft": f"soft of {name}"},
+        "parameters": PARAMETERS if name == "t1" else {**PARAMETERS, "production": name, "soft": f"{name}_soft"},
         "staging": False,
         "merges": [],
         **fields,

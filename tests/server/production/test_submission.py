@@ -268,8 +268,8 @@ def test_the_names_that_a_task_owns_are_those_that_its_jobs_publish(
     parameters: dict[str, str], run: int, chunk: int, kind: str
 ) -> None:
     """Forms print names fast; whatever they print is what the whole job says that a worker gets."""
-    values = {**PARAMETERS, "prodslt": run % 3, **parameters}
-    values["path"] = f"{values['path'].rstrip('/')}/"
+    path = parameters.get("path", "generalprod").rstrip("/")
+    values = {**PARAMETERS, "prodslt": run % 3, **parameters, "path": f"{path}/"}
     file = f"root://h//mcr{chunk:05d}-{run}_run000.tgeant" if kind == "MC reconstruction" else raw(run, chunk)
     made = planned(file, type=kind, merges=None, parameters=values)
     job = next(preview(made, COMPASS))

@@ -61,7 +61,7 @@ def site_warnings(experiment: Experiment, task: TaskFile) -> tuple[str, ...]:
     heard = set(_heard(sites, now() - experiment.retry.heard_s))
     closed = [f"the site {row.name} is closed: {row.closed}" for row in sites.exclude(closed="").order_by("name")]
     if not wanted:
-        silent = [] if heard else [f"at no site of {experiment.name}"]
+        silent = [] if heard else [f"at any site of {experiment.name}"]
     else:
         silent = [f"at {name}" for name in sites.order_by("name").values_list("name", flat=True) if name not in heard]
     nobody = [f"no agent or pilot was heard of {where} in the last {minutes:g} minutes." for where in silent]
