@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pilotext.messages import DryRun
 from pilotext.server.database import transact
 from pilotext.server.production.decisions import move_task
 from pilotext.server.production.models import Agent, Job, PublishedFile, Site, Task
-from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.profiles import profile_of, remember_all
 from pilotext.server.production.submission.document import from_plain
 from pilotext.server.production.submission.dry_run import dry_run
 from pilotext.server.production.submission.plan import make_plan
+from pilotext.server.production.tokens import issue
+from pilotext.server.web import Application
+from tests.server.calls import Answered, request
 from tests.server.support import PARAMETERS, SITE, WHY, leased, raw, site, submit, task_document
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -93,3 +98,29 @@ def test_the_example_is_the_job_that_a_worker_would_get() -> None:
     given = leased().job
     assert (told.example.command, told.example.inputs) == (given.command, given.inputs)
     assert [output.destinations for output in told.example.outputs] == [each.destinations for each in given.outputs]
+
+
+def test_the_api_answers_a_dry_run_and_refuses_the_submission_for_the_same() -> None:
+    remember_all()
+    application, token = Application(), issue("m", "manager", None)
+    submit([raw(1, 11)])
+    document = {"task": {"task": task_document(name="t2", parameters=PARAMETERS)}}
+
+    def post(path: str) -> Answered:
+        return request(application, "POST", path, json.dumps(document).encode(), token=token)
+
+    told = post("/api/v1/tasks/dry-run")
+    assert (told.status, told.json["taken_count"], told.json["example"]["task"]) == (200, 5, "t2")
+    refused = post("/api/v1/tasks")
+    assert (refused.status, refused.json["error"]) == (409, "conflict")
+    assert "5 published names belong to other tasks" in refused.json["message"]
+    document["task"]["task"]["parameters"] = {**PARAMETERS, "production": "other", "soft": "other"}
+    assert post("/api/v1/tasks/dry-run").json["taken_count"] == 0
+    assert "no agent or pilot was heard of" in post("/api/v1/tasks").json["warnings"][0]
+
+
+def test_a_dry_run_is_for_managers() -> None:
+    remember_all()
+    body = json.dumps({"task": {"task": task_document()}}).encode()
+    token = issue("v", "viewer", None)
+    assert request(Application(), "POST", "/api/v1/tasks/dry-run", body, token=token).status == 403
