@@ -20,13 +20,13 @@ def raw(number: int) -> str:
 
 
 def task_document(name: str, jobs: int) -> dict[str, Any]:
-    """A task of raw files that are on disk already."""
+    """A task of raw files that are on disk already, with names of its own to publish under."""
     return {
         "experiment": "COMPASS",
         "name": name,
         "type": "mass production",
         "files": {"these": [raw(number) for number in range(jobs)]},
-        "parameters": PARAMETERS,
+        "parameters": {**PARAMETERS, "production": name, "soft": name},
         "staging": False,
         "merges": [],
     }

@@ -143,6 +143,10 @@ class TaskRow(Record, frozen=True):
     created: float
     changed: float
     note: str = ""
+    replaces: str = ""
+    """The task whose published names it took over."""
+    replaced_by: str = ""
+    """The task that took over its names: it publishes and removes nothing any more."""
 
 
 class TaskList(Record, frozen=True):
@@ -279,12 +283,58 @@ class TaskDocument(Record, frozen=True):
 
 
 class Submitted(Record, frozen=True):
-    """`created` is False when this very task was there already."""
+    """`created` is False when this very task was there already. `warnings` are what is perhaps not meant."""
 
     task: int
     name: str
     created: bool
     jobs: int
+    warnings: tuple[str, ...] = ()
+
+
+class RefusedInput(Record, frozen=True):
+    """An input that is no job, and why."""
+
+    file: str
+    why: str
+
+
+class PlannedFile(Record, frozen=True):
+    """A file that a task would publish: what it is, and its URL."""
+
+    what: str
+    url: str
+
+
+class TakenName(Record, frozen=True):
+    """A name that a task would publish under and that belongs to another one, and to that one's job if it is of one."""
+
+    url: str
+    task: str
+    job: int | None
+
+
+class DryRun(Record, frozen=True):
+    """What a submission would do: its jobs counted, all names counted, and one job whole, as a worker would get it.
+
+    `files` are those of the example: outputs, merged files, copies for good, archives of logs, at every destination.
+    `problems`, refused inputs and taken names would refuse the task; `warnings` would not. Lists may be cut: the
+    counts are whole.
+    """
+
+    jobs: int
+    runs: int
+    merges: tuple[str, ...]
+    staging: bool
+    names: int
+    refused: tuple[RefusedInput, ...]
+    refused_count: int
+    warnings: tuple[str, ...]
+    example: Job | None
+    files: tuple[PlannedFile, ...]
+    problems: tuple[str, ...] = ()
+    taken: tuple[TakenName, ...] = ()
+    taken_count: int = 0
 
 
 # -------------------------------------------------------------------------------------------------------------- access

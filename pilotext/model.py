@@ -139,6 +139,13 @@ class Input(Record, frozen=True):
     """Events that the catalogue promises."""
 
 
+class KnownFile(Record, frozen=True):
+    """A file by what tells it from others: bytes, and adler32 as 8 hexadecimal digits."""
+
+    size: int
+    adler32: str
+
+
 class Output(Record, frozen=True):
     """One file that the payload must leave behind.
 
@@ -153,6 +160,8 @@ class Output(Record, frozen=True):
     publish_as: str | None = msgspec.field(default=None, name="as")
     check: Literal["root", "raw", "none"] = "none"
     when_empty: Literal["fail", "placeholder"] = "fail"
+    replaces: tuple[KnownFile, ...] = ()
+    """Files that earlier attempts published under this name, by their reports. Any other file there stays."""
 
     @property
     def published_name(self) -> str:
@@ -267,6 +276,16 @@ class Job(Record, frozen=True):
     law: str | None = None
     limits: Limits = Limits()
     report: ReportTarget | None = None
+    unreported: bool | None = None
+    """Whether an earlier attempt may have published outputs without telling; any file of their names is replaced then.
+
+    If it is not said, that holds for every attempt but the first.
+    """
+
+    @property
+    def replaces_any(self) -> bool:
+        """Whether any file that has the name of an output may be one of an earlier attempt."""
+        return self.attempt > 1 if self.unreported is None else self.unreported
 
     @property
     def label(self) -> str:

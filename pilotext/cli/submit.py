@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import os
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -13,18 +15,24 @@ from pilotext.cli import connect
 from pilotext.cli.output import say, write
 from pilotext.cli.summary import table
 from pilotext.codes import Exit
-from pilotext.messages import Submitted, TaskDocument
-from pilotext.profile import load_experiment
+from pilotext.messages import DryRun, Submitted, TaskDocument
+from pilotext.model import Job
+from pilotext.profile import Experiment, load_experiment
+from pilotext.server.production.submission.describe import describe
 from pilotext.server.production.submission.document import read_task
 from pilotext.server.production.submission.listing import list_folder
-from pilotext.server.production.submission.plan import Refused, make_plan, preview
+from pilotext.server.production.submission.plan import Plan, make_plan, preview
 
 SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", type=Path, metavar="TASK.yaml", help="the task file")
-    parser.add_argument("--dry-run", action="store_true", help="print the jobs, with --json exactly; nothing is sent")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the jobs, one of them whole, and what would be refused; with --json all of them",
+    )
     parser.add_argument("--leave-out", action="store_true", help="submit without the inputs that are refused")
     connect.add_arguments(parser)
 
@@ -40,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
         write(msgspec.json.encode(done) + b"\n")
     else:
         say(f"task {done.task} {done.name}: {done.jobs} jobs{'' if done.created else ' (it was there already)'}")
+        for warning in done.warnings:
+            say(f"warning: {warning}")
     return Exit.SUCCESS
 
 
@@ -47,19 +57,53 @@ def _dry_run(options: argparse.Namespace) -> int:
     whole = read_task(options.task)
     experiment = load_experiment(whole.task.experiment)
     plan = make_plan(experiment, whole, list_folder)
-    if options.json:
-        jobs = [msgspec.to_builtins(job) for job in preview(plan, experiment)]
-        refused = msgspec.to_builtins(plan.refused)
-        write(json.dumps({"jobs": jobs, "refused": refused, "merges": plan.merges}).encode() + b"\n")
+    asked = bool(options.server or os.environ.get("PILOTEXT_SERVER"))
+    if asked:
+        document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
+        told = connect.connect(options).post("/api/v1/tasks/dry-run", document, DryRun)
     else:
-        rows = [(job.file.file, str(job.run), str(job.chunk), str(job.file.events or "-")) for job in plan.jobs]
-        say(table(("file", "run", "chunk", "events"), rows[:SHOWN]))
-        if len(rows) > SHOWN:
-            say(f"... and {len(rows) - SHOWN} more")
-        say(f"{len(rows)} jobs, {len(plan.runs)} runs, merges: {', '.join(plan.merges) or 'none'}")
-        say(_refused(plan.refused))
-    return Exit.USAGE if plan.refused and not options.leave_out else Exit.SUCCESS
+        told = describe(experiment, plan)
+    if options.json:
+        write(json.dumps(_as_json(experiment, plan, told)).encode() + b"\n")
+    else:
+        _show(plan, told, asked=asked)
+    refused = plan.refused and not options.leave_out
+    return Exit.USAGE if refused or told.problems or told.taken_count else Exit.SUCCESS
 
 
-def _refused(refused: Sequence[Refused]) -> str:
-    return "\n".join([f"{len(refused)} inputs refused", *(f"  {entry.file}: {entry.why}" for entry in refused)])
+def _as_json(experiment: Experiment, plan: Plan, told: DryRun) -> dict[str, object]:
+    """The dry run with every job and every refused input in it."""
+    jobs = [msgspec.to_builtins(job) for job in preview(plan, experiment)]
+    return {**msgspec.to_builtins(told), "jobs": jobs, "refused": msgspec.to_builtins(plan.refused)}
+
+
+def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
+    rows = [(job.file.file, str(job.run), str(job.chunk), str(job.file.events or "-")) for job in plan.jobs]
+    say(table(("file", "run", "chunk", "events"), rows[:SHOWN]))
+    if len(rows) > SHOWN:
+        say(f"... and {len(rows) - SHOWN} more")
+    if told.example is not None:
+        say("\none whole job, as a worker would get it:")
+        say("\n".join(_example(told.example, told)))
+    staging = "brought from tape" if told.staging else "on disk"
+    say(f"\n{told.jobs} jobs, {told.runs} runs, merges: {', '.join(told.merges) or 'none'}; inputs are {staging}")
+    say(f"{told.names} names to publish under" + ("" if asked else "; whose they are was not asked: no --server"))
+    say("\n".join([f"{told.refused_count} inputs refused", *(f"  {each.file}: {each.why}" for each in plan.refused)]))
+    if told.taken_count:
+        say(f"{told.taken_count} names belong to other tasks:")
+        say("\n".join(f"  {each.url}: {each.task}'s" for each in told.taken))
+    for problem in told.problems:
+        say(f"refused: {problem}")
+    for warning in told.warnings:
+        say(f"warning: {warning}")
+
+
+def _example(job: Job, told: DryRun) -> Iterator[str]:
+    if job.setup is not None:
+        yield f"  setup        {job.setup}"
+    for step in job.programs:
+        yield f"  command      {shlex.join(step.command)}"
+    for file in job.inputs:
+        yield from (f"  source       {source}" for source in file.sources)
+    for planned in told.files:
+        yield f"  {planned.what:<12} {planned.url}"

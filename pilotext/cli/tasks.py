@@ -74,6 +74,11 @@ def _show(rows: tuple[TaskRow, ...], options: argparse.Namespace) -> int:
     else:
         head = ("task", "name", "type", "state", "jobs", "merges")
         show(head, [(row.task, row.name, row.type, row.state, counts(row.jobs), counts(row.merges)) for row in rows])
+        for row in rows:
+            if row.replaced_by:
+                say(f"{row.name}: replaced by {row.replaced_by}, which owns its published names now")
+            if row.note:
+                say(f"{row.name}: {row.note}")
     return Exit.SUCCESS
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from pilotext.errors import UsageError
 from pilotext.profile.records import STORAGE_BREAKER, Experiment, JobType, unknown
-from pilotext.profile.templates import parts_of
+from pilotext.profile.templates import OpenScope, parts_of
 
 Found = Iterator[tuple[tuple[str | int, ...], str, str]]
 """The way to a value in the file, what is wrong with it, and how to mend it."""
@@ -20,6 +21,8 @@ def wrong(experiment: Experiment) -> Found:
     yield from _references(experiment)
     yield from _retry(experiment)
     yield from _breakers(experiment)
+    yield from _parameter_forms(experiment)
+    yield from _published(experiment)
     known = _known_names(experiment)
     for steps, template in _templates(experiment):
         try:
@@ -32,6 +35,59 @@ def wrong(experiment: Experiment) -> Found:
             if name not in known and name not in own:
                 error = unknown("nothing is called", name, sorted(known))
                 yield steps, error.message, error.advice
+
+
+def _parameter_forms(experiment: Experiment) -> Found:
+    for name, form in experiment.parameter_forms.items():
+        if name not in experiment.parameters:
+            error = unknown("there is no parameter", name, list(experiment.parameters))
+            yield ("parameter_forms", name), error.message, error.advice
+        try:
+            re.compile(form.matches)
+        except re.error as broken:
+            yield ("parameter_forms", name, "matches"), f"{form.matches!r} cannot be read: {broken}.", ""
+
+
+def _published(experiment: Experiment) -> Found:
+    """A published name has one owner: it is known before the job runs, and no other job's log can have it."""
+    rotating = {"job", "attempt", *experiment.rotate}
+    for name, job_type in experiment.job_types.items():
+        for index, output in enumerate(job_type.outputs):
+            for text in (output.publish_as or output.name, *output.to):
+                used = {part for _, part in _parts(experiment, job_type, text) if part is not None}
+                for part in sorted(used & rotating):
+                    advice = f"Leave {{{part}}} out: every attempt must publish under the same name."
+                    yield ("job_types", name, "outputs", index), f"the published name depends on {{{part}}}.", advice
+        if job_type.log is not None and not _is_of_one_attempt(_parts(experiment, job_type, job_type.log.name)):
+            advice = (
+                "End it with {job}, a text without digits, {attempt} and a text without digits; no digit before {job}."
+            )
+            yield ("job_types", name, "log", "name"), "the logs of two attempts could have the same name.", advice
+
+
+def _parts(experiment: Experiment, job_type: JobType, template: str) -> list[tuple[str, str | None]]:
+    """The template as (text before, name), resolved down to names that only a task or a job has a value for."""
+    known = {**experiment.names, **experiment.values, **job_type.values}
+    left = _known_names(experiment) - known.keys()
+    try:
+        whole = OpenScope(left, known).print(template)
+        return [(text, name) for text, name, _ in parts_of(whole)]
+    except UsageError:  # told where the templates are gone through
+        return [("-", "job"), ("-", "attempt")]
+
+
+def _is_of_one_attempt(parts: list[tuple[str, str | None]]) -> bool:
+    """Whether the last two numbers in every such name are those of job and attempt: then no other job has it."""
+    if parts and parts[-1][1] is None:
+        *parts, (suffix, _) = parts
+    else:
+        suffix = ""
+    if [name for _, name in parts[-2:]] != ["job", "attempt"]:
+        return False
+    before, between = parts[-2][0], parts[-1][0]
+    start = len(parts) == 2 and not before
+    digits = any(character.isdigit() for character in between + suffix)
+    return bool(between) and not digits and (start or (bool(before) and not before[-1].isdigit()))
 
 
 def _known_names(experiment: Experiment) -> set[str]:
@@ -124,6 +180,7 @@ def _of_type(job_type: JobType) -> Iterator[tuple[tuple[str | int, ...], str]]:
     if job_type.input is not None:
         for index, text in enumerate(job_type.input.sources):
             yield ("input", "sources", index), text
+        yield ("input", "folder"), job_type.input.folder or ""
     for index, output in enumerate(job_type.outputs):
         for text in (output.name, output.publish_as or "", *output.to):
             yield ("outputs", index), text

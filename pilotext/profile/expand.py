@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -51,11 +53,33 @@ def base_name(file: str) -> str:
 
 
 def check_task(experiment: Experiment, task: TaskFacts) -> None:
-    """Raise UsageError for a type or a parameter that the experiment does not know."""
+    """Raise UsageError for a type or a parameter that the experiment does not know, or a value of another form."""
     experiment.type(task.type)
-    for name in task.parameters:
+    for name, value in task.parameters.items():
         if name not in experiment.parameters:
             raise unknown(f"{experiment.name} has no parameter", name, list(experiment.parameters))
+        form = experiment.parameter_forms.get(name)
+        if form is not None and not re.fullmatch(form.matches, str(value)):
+            raise UsageError(f"the parameter `{name}` must {form.must}; it is {value!r}.")
+
+
+def differing_parameters(experiment: Experiment, task: TaskFacts, file: str) -> Iterator[str]:
+    """What the folder of an input says of parameters that the task says otherwise, in words."""
+    rule = experiment.type(task.type).input
+    if rule is None or rule.folder is None:
+        return
+    folder = file.partition("://")[2].partition("?")[0] if "://" in file else file
+    for name, value in _folder_values(rule.folder, folder.rpartition("/")[0] + "/").items():
+        given = task.parameters.get(name, experiment.parameters.get(name))
+        if given not in (None, "") and str(given) != str(value):
+            yield f"lie in a folder of {name} {value!r}, and the task says {name} {str(given)!r}."
+
+
+@functools.lru_cache(maxsize=1024)
+def _folder_values(form: str, folder: str) -> dict[str, Value]:
+    """What the end of a folder says; nothing when it is of another form."""
+    end = folder.split("/")[-len(form.split("/")) :]
+    return parse(form, "/".join(end)) or {}
 
 
 def parse_input(experiment: Experiment, job_type: str, file: str) -> dict[str, Value]:
@@ -107,6 +131,18 @@ def printed(experiment: Experiment, task: TaskFacts, template: str, *, run: int 
     return Scope(*layers).print(template)
 
 
+def shared_layers(experiment: Experiment, task: TaskFacts, job_type: JobType) -> tuple[Mapping[str, Value | None], ...]:
+    """The layers of names that are equal for all jobs of this type in a task."""
+    return (
+        experiment.names,
+        experiment.parameters,
+        experiment.values,
+        experiment.type(task.type).values,  # a merge goes where the jobs went whose files it merges
+        job_type.values,
+        task.parameters,
+    )
+
+
 def _scope(
     experiment: Experiment,
     task: TaskFacts,
@@ -116,13 +152,8 @@ def _scope(
 ) -> Scope:
     turn = facts.job + facts.attempt
     return Scope(
-        experiment.names,
-        experiment.parameters,
-        experiment.values,
-        experiment.type(task.type).values,  # a merge goes where the jobs went whose files it merges
-        job_type.values,
+        *shared_layers(experiment, task, job_type),
         {name: options[turn % len(options)] for name, options in experiment.rotate.items()},
-        task.parameters,
         {"experiment": experiment.name, "task": task.name, "job": facts.job, "attempt": facts.attempt},
         {"run": facts.run, "chunk": facts.chunk},
         more,

@@ -20,6 +20,13 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key that nobody reads is a typing mistake."""
 
 
+class ParameterForm(_Strict, frozen=True):
+    """What a value that a task gives must look like, whole: a regular expression, and the same in words."""
+
+    matches: str
+    must: str
+
+
 class Success(_Strict, frozen=True):
     """What a good job shows: its end marker (the rules look for it), and the law that its event counts fulfil."""
 
@@ -34,6 +41,8 @@ class InputFile(_Strict, frozen=True):
     sources: tuple[str, ...] = ("{file}",)
     tape: bool = False
     """It has to be brought to disk first, unless the site says that it need not."""
+    folder: str | None = None
+    """How its folder usually ends: what that says of the task's parameters is compared with what the task says."""
 
 
 class OutputFile(_Strict, frozen=True):
@@ -233,6 +242,8 @@ class Experiment(_Strict, frozen=True):
     """Forms of file names; each both parses and prints."""
     parameters: dict[str, str | int | float | None] = {}
     """What a task may say, and what holds when it does not; null must be said where it is used."""
+    parameter_forms: dict[str, ParameterForm] = {}
+    """What the values of parameters must look like, by the parameter's name."""
     values: dict[str, str] = {}
     """Texts made of other names: folders, programs, archives."""
     rotate: dict[str, tuple[str, ...]] = {}

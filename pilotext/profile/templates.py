@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from pilotext.decode import nearest
 from pilotext.errors import UsageError
@@ -82,6 +82,40 @@ class Scope:
             return self.print(value)
         finally:
             self._open.pop()
+
+
+class OpenScope(Scope):
+    """Names of which those in `left` stay open: what is printed is a format string with only these in it.
+
+    `print(template).format_map(values)` then is what a `Scope` with the same values in its last layer prints.
+    """
+
+    def __init__(self, left: Collection[str], *layers: Mapping[str, Value | None]) -> None:
+        super().__init__(*layers)
+        self._left = frozenset(left)
+
+    def _pieces(self, template: str) -> Iterator[str]:
+        for text, name, form in parts_of(template):
+            yield _escaped(text)
+            if name is not None:
+                yield self._number(name, form) if form else self.value(name)
+
+    def _number(self, name: str, form: str) -> str:
+        value = self.value(name)
+        if value.startswith("{") and value[1:-1] in self._left:
+            return f"{value[:-1]}:{form}}}"
+        return super()._number(name, form)
+
+    def _text(self, name: str) -> str:
+        if name in self._left:
+            return f"{{{name}}}"
+        value = self._values.get(name)
+        plain = value is not None and not (isinstance(value, str) and "{" in value)
+        return _escaped(str(value)) if plain else super()._text(name)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 @functools.lru_cache(maxsize=256)

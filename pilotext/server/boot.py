@@ -25,12 +25,17 @@ def database_name() -> str:
 
 
 def migrate() -> None:
-    """Bring the database's tables to this version, and what it knows of the experiments to that of their profiles."""
+    """Bring the database's tables to this version, and what it knows of the experiments to that of their profiles.
+
+    Tasks of a version that knew no owners of names get theirs.
+    """
     from django.core.management import call_command  # noqa: PLC0415  needs Django to be set up
 
     from pilotext.server.production.people import make_groups  # noqa: PLC0415
     from pilotext.server.production.profiles import remember_all  # noqa: PLC0415
+    from pilotext.server.production.unnamed import name_tasks  # noqa: PLC0415
 
     call_command("migrate", verbosity=0, interactive=False)
     remember_all()
+    name_tasks()
     make_groups()

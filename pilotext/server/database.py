@@ -96,6 +96,28 @@ def insert_many(
         cursor.executemany(f"INSERT INTO {table} ({quoted}) VALUES ({places})", [(*values, *row) for row in rows])  # noqa: S608  names of our own
 
 
+def insert_unless_there(model: type[Model], types: Mapping[str, str], columns: Sequence[Sequence[int | None]]) -> int:
+    """Insert the rows of these columns, but for those whose key is there already; returns how many were inserted.
+
+    `types` are the columns' names, the key first, with their types in PostgreSQL. Give the keys in their order: of two
+    that insert the same ones at once, the second waits for the first, and never each for the other.
+    """
+    table = connection.ops.quote_name(model._meta.db_table)
+    names = ", ".join(map(connection.ops.quote_name, types))
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            arrays = ", ".join(f"%s::{kind}[]" for kind in types.values())
+            cursor.execute(
+                f"INSERT INTO {table} ({names}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING",  # noqa: S608  names of our own
+                [list(column) for column in columns],
+            )
+        else:
+            places = ", ".join(["%s"] * len(types))
+            rows = list(zip(*columns, strict=True))
+            cursor.executemany(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608  names of our own
+        return int(cursor.rowcount)
+
+
 def spelled_out(words: Iterable[str]) -> list[RawSQL]:
     """Constants of our own as they stand in a statement: SQLite takes an index with a condition for nothing else."""
     constants = list(words)

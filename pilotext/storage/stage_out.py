@@ -36,6 +36,8 @@ class Upload(Record, frozen=True):
     path: Path
     destinations: tuple[str, ...]
     published_name: str
+    known: tuple[Copied, ...] = ()
+    """Earlier files of this name that may be replaced."""
 
     def target(self, destination: str) -> str:
         return join(destination, self.published_name) if is_folder(destination) else destination
@@ -53,10 +55,18 @@ class _Placed(Record, frozen=True):
 
 
 def stage_out(
-    uploads: Sequence[Upload], *, tag: str, mover: Mover, policy: Policy, earlier: Sequence[str] = ()
+    uploads: Sequence[Upload],
+    *,
+    tag: str,
+    mover: Mover,
+    policy: Policy,
+    earlier: Sequence[str] = (),
+    known_only: bool = False,
 ) -> tuple[Transfer, ...]:
-    """Publish every file, and say where; an earlier file of the same name is replaced.
+    """Publish every file, and say where.
 
+    An earlier file of the same name is replaced; with `known_only` just the same file, or one that the upload knows, by
+    size and adler32: any other one stays, and ExistsError is raised before anything is published.
     `tag` marks the temporary names as this attempt's, `earlier` are the tags of attempts before it. What one of them
     that was killed left at any destination is removed first, and what it had replaced is brought back.
     If any file cannot be published, what this call has published or uploaded is removed, and a StorageError is raised
@@ -68,11 +78,13 @@ def stage_out(
     stays however long one waits. The same tidying is tried, quickly, when the mover's tick raises.
     """
     _refuse_same_targets(uploads)
-    call = _Call(tag, mover, Retries(mover, policy))
+    call = _Call(tag, mover, Retries(mover, policy), known_only)
     targets = [upload.target(destination) for upload in uploads for destination in upload.destinations]
     uncleared = clear(targets, (*earlier, tag), mover)
     try:
         placed = [call.place(upload) for upload in uploads]
+        for each in placed:
+            call.check_place(each)
         # The last rename replaces in one step; what the others replace may be wanted back until then.
         published = [call.publish(each, keep_replaced=True) for each in placed[:-1]]
         published += [call.publish(each, keep_replaced=False) for each in placed[-1:]]
@@ -97,6 +109,7 @@ class _Call:
     tag: str
     mover: Mover
     retries: Retries
+    known_only: bool
     numbers: defaultdict[str, Iterator[int]] = field(default_factory=lambda: defaultdict(count))
     """Target → numbers for the temporary names of its tries."""
     parts: list[str] = field(default_factory=list)
@@ -135,6 +148,21 @@ class _Call:
         temporary = part_of(target, self.tag, next(self.numbers[target]))
         self.parts.append(temporary)
         return _upload(path, temporary, self.mover)
+
+    def check_place(self, placed: _Placed) -> None:
+        """Raise ExistsError when the file would be published over one that is not of this job."""
+        if not self.known_only:
+            return
+        look = partial(_there_if_any, placed.target, self.mover)
+        found = self.retries.run(look, placed.target)
+        if found is None or found == placed.copied or found in placed.upload.known:
+            return
+        which = f"a file of {found.size} bytes, adler32 {found.adler32}, is there already"
+        raise ExistsError(
+            placed.target,
+            f"{which}, which no attempt of this job has reported; it is not replaced.",
+            advice="Find out whose it is, and move it away or give this task other names.",
+        )
 
     def publish(self, placed: _Placed, *, keep_replaced: bool) -> Transfer:
         began, before = time.monotonic(), len(self.tries)
@@ -229,6 +257,13 @@ def _rename(placed: _Placed, mover: Mover) -> None:
         # An earlier try may have renamed it, and only its answer was lost.
         if _there(placed.target, mover) != placed.copied:
             raise
+
+
+def _there_if_any(url: str, mover: Mover) -> Copied | None:
+    try:
+        return _there(url, mover)
+    except NotFoundError:
+        return None
 
 
 def _there(url: str, mover: Mover) -> Copied:

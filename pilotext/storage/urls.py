@@ -6,10 +6,12 @@ file:///absolute/path                          also as file:/absolute/path and f
 
 from __future__ import annotations
 
+import posixpath
 import re
 from pathlib import Path
 
 XROOTD = frozenset(["root", "roots"])
+_XROOTD_PORT = 1094
 
 _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://|(?P<local>file):/", re.IGNORECASE)
 _FILE = re.compile(r"file:(?://(?:localhost)?)?(?P<path>/(?:[^/].*)?)", re.IGNORECASE | re.DOTALL)
@@ -70,6 +72,19 @@ def local_path(url: str) -> Path:
 def server_of(url: str) -> str:
     """What has to answer for a URL: `root://host:port`, or the scheme alone where it names no host."""
     return split_xrootd(url)[0] if scheme_of(url) in XROOTD else scheme_of(url)
+
+
+def canonical(url: str) -> str:
+    """One spelling for all URLs that name the same file: scheme, host, port and slashes; without the opaque part."""
+    plain, _ = _without_opaque(url)
+    scheme, _, rest = plain.partition("://")
+    scheme = scheme.lower()
+    if scheme in XROOTD:
+        host, slash, path = rest.partition("/")
+        host = host.rpartition("@")[2].lower().removesuffix(f":{_XROOTD_PORT}")
+        return f"root://{host}/{posixpath.normpath(slash + '/' + path.lstrip('/'))}"
+    host, _, path = rest.partition("/")
+    return f"{scheme}://{host}{posixpath.normpath('/' + path.lstrip('/'))}"
 
 
 def is_folder(url: str) -> bool:

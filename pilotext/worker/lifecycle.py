@@ -20,6 +20,7 @@ from pilotext.codes import Exit
 from pilotext.errors import StorageError, TransientError, UsageError
 from pilotext.model import Job, Phase, Report
 from pilotext.rules.schema import RuleSet
+from pilotext.storage.base import Copied
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in
 from pilotext.storage.stage_out import Upload, stage_out
@@ -217,13 +218,19 @@ def _stage_out(run: Run) -> bool:
             path=outputs.real_path(run.directory, output.name),
             destinations=output.destinations,
             published_name=output.published_name,
+            known=tuple(Copied(file.size, file.adler32) for file in output.replaces),
         )
         for output in run.job.outputs
         if output.destinations
     ]
     try:
         run.ledger.outputs = stage_out(
-            uploads, tag=run.job.label, mover=run.mover, policy=run.policy, earlier=run.job.earlier_labels
+            uploads,
+            tag=run.job.label,
+            mover=run.mover,
+            policy=run.policy,
+            earlier=run.job.earlier_labels,
+            known_only=not run.job.replaces_any,
         )
     except StorageError as error:
         run.ledger.tries = error.tries
@@ -243,11 +250,9 @@ def _deliver_logs(run: Run, final: Report) -> bool:
     room = run.job.log.max_bytes if run.switch.received is None else min(STOP_LOG_BYTES, run.job.log.max_bytes)
     try:
         path = make_archive(run.job, run.directory, final, run.ledger.redactor, room)
-        destinations = tuple(url for url in run.job.log.destinations if server_of(url) not in run.silent)
-        if run.job.log.destinations and not destinations:
-            raise TransientError(run.job.log.destinations[0], "not tried again, since the server was given up before.")
+        destinations = _answering(run, run.job.log.destinations)
         upload = Upload(name=path.name, path=path, destinations=destinations, published_name=path.name)
-        (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy)
+        (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy, known_only=True)
     except (StorageError, OSError, ToldToStop) as error:
         run.ledger.found(run.finding("log-not-delivered", str(error)))
         return False
@@ -255,6 +260,14 @@ def _deliver_logs(run: Run, final: Report) -> bool:
         run.ledger.found(run.finding("log-not-delivered", f"{type(error).__name__}: {error}"))
         return False
     return True
+
+
+def _answering(run: Run, destinations: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out the destinations on servers that a failed step has given up; raises TransientError if none is left."""
+    left = tuple(url for url in destinations if server_of(url) not in run.silent)
+    if destinations and not left:
+        raise TransientError(destinations[0], "not tried again, since the server was given up before.")
+    return left
 
 
 STEPS: tuple[tuple[Phase, Step], ...] = (

@@ -45,3 +45,46 @@ def test_what_is_refused_is_told_and_is_no_success(tmp_path: Path, capfd: pytest
     (tmp_path / "task.yaml").write_text(text)
     assert main(["submit", str(tmp_path / "task.yaml"), "--dry-run"]) == 64
     assert "1 inputs refused" in capfd.readouterr().out
+
+
+def test_a_dry_run_shows_one_whole_job_with_every_place(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", str(TASKS / "mass-production.yaml"), "--dry-run"]) == 0
+    told = capfd.readouterr().out
+    eos, tape = "root://eoscompass.cern.ch//eos/experiment/compass", "root://eosctacompass.cern.ch//castor/cern.ch"
+    for line in (
+        "command      /cvmfs/compass.cern.ch/generalprod/testcoral/dvcs2016P09t1_mu+/coral.exe",
+        "source       root://eosctacompass.cern.ch//castor/cern.ch/compass/data/2016/raw/W14/cdr13040-275772.raw",
+        f"mdst         {eos}/generalprod/testcoral/dvcs2016P09t1_mu+/mDST.chunks/mDST-275772-13040-0-7.root",
+        f"merged mdst  {eos}/generalprod/testcoral/dvcs2016P09t1_mu+/mDST/mDST-275772-0-7.root",
+        f"kept mdst    {tape}/compass/generalprod/testcoral/oracle_dst/dvcs2016P09t1_mu+/mDST/mDST-275772-0-7.root",
+        f"log archive  {tape}/user/n/na58dst1/prodlogs/2016/dvcs2016P09t1_logFiles.tar",
+    ):
+        assert line in told
+    assert "whose they are was not asked: no --server" in told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (", year: 2016", "", "year"),
+        ("generalprod/testcoral/", "generalprod/testcoral", "end with a slash"),
+        ("W14.csv", "other.csv", "the catalogue knows none of the task's 3 files"),
+    ],
+)
+def test_a_task_that_would_never_end_is_refused_by_its_dry_run(
+    old: str, new: str, words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = (TASKS / "mass-production.yaml").read_text()
+    (tmp_path / "task.yaml").write_text(text.replace("{list: W14.txt}", "{list: list}").replace(old, new))
+    (tmp_path / "list").write_text((TASKS / "W14.txt").read_text())
+    (tmp_path / "W14.csv").write_text((TASKS / "W14.csv").read_text())
+    (tmp_path / "other.csv").write_text("file,events\ncdr1-1.raw,5\n")
+    assert main(["submit", str(tmp_path / "task.yaml"), "--dry-run"]) == 64
+    assert words in capfd.readouterr().err
+
+
+def test_a_warning_is_told_and_refuses_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = (TASKS / "ddd-filtering.yaml").read_text().replace("year: 2016", "year: 2017")
+    (tmp_path / "task.yaml").write_text(text)
+    assert main(["submit", str(tmp_path / "task.yaml"), "--dry-run"]) == 0
+    assert "warning: 1 files lie in a folder of year '2016', and the task says year '2017'." in capfd.readouterr().out

@@ -120,7 +120,6 @@ def test_a_folder_of_a_storage_server_is_submitted(manager: Manager, tmp_path: P
         for name in ("cdr2-275772.raw", "cdr1-275772.raw", "README", "other/cdr3-275772.raw"):
             (folder / name).write_bytes(b"events")
         document = task_document(name="folder") | {"files": {"folder": [eos.url("/eos/compass/W14/")]}}
-        document["parameters"] |= {"tape_server": ""}
         path = tmp_path / "folder.yaml"
         path.write_text(yaml.safe_dump(document))
         told = json.loads(manager("submit", str(path), "--dry-run", "--json", status=64))

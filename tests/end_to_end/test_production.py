@@ -71,6 +71,7 @@ def write_task(folder: Path, storage: XrdServer, **fields: object) -> Path:
             "home": f"{software(folder)}/",
             "path": "gen/",
             "soft": "soft",
+            "year": 2016,
             "eos_server": root,
             "tape_server": root,
         },

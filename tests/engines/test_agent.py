@@ -53,7 +53,7 @@ def submit(server: ProductionServer, script: str, chunks: int = 1) -> None:
         "name": "t",
         "type": "DDD filtering",
         "files": {"folder": [f"file://{raw}/"]},
-        "parameters": {"production": "p", "home": f"{server.folder}/sw/", "path": "p/", "soft": "s",
+        "parameters": {"production": "p", "home": f"{server.folder}/sw/", "path": "p/", "soft": "s", "year": 2016,
                        "eos_server": f"file://{server.folder}"},
         "staging": False,
         "merges": [],

@@ -113,3 +113,56 @@ def test_a_retry_rule_that_can_never_apply_is_told(tmp_path: Path, rules: str) -
 def test_a_retry_rule_that_applies_at_times_is_not(tmp_path: Path) -> None:
     rules = "retry: {rules: [{cause: [memory], then: retry}, {cause: [memory, crash], then: fail}, {then: retry}]}"
     assert len(load_experiment("NA64", [profile(tmp_path, f"{NA64}{rules}\n")]).retry.rules) == 3
+
+
+PUBLISHING = """engine: 1
+experiment: NA64
+number: 64
+names: {raw: 'r{run:d}.raw', made: '%s', logs: '%s'}
+rotate: {server: [a, b]}
+job_types:
+  reco:
+    kind: reconstruction
+    input: {form: raw}
+    outputs: [{name: '{made}', to: ['%s']}]
+    log: {to: ['root://h//logs/'], name: '{logs}'}
+"""
+GOOD = ("{run}.root", "x-{job}-{attempt}.tgz", "root://h//out/")
+
+
+@pytest.mark.parametrize(
+    ("made", "logs", "to", "words"),
+    [
+        ("{run}-{attempt}.root", GOOD[1], GOOD[2], r"the published name depends on \{attempt\}"),
+        ("{run}-{job}.root", GOOD[1], GOOD[2], r"the published name depends on \{job\}"),
+        (GOOD[0], GOOD[1], "root://{server}//out/", r"the published name depends on \{server\}"),
+        (GOOD[0], "{run}.tgz", GOOD[2], "the logs of two attempts could have the same name"),
+        (GOOD[0], "x-{attempt}-{job}.tgz", GOOD[2], "the logs of two attempts"),
+        (GOOD[0], "x-{job}{attempt}.tgz", GOOD[2], "the logs of two attempts"),
+        (GOOD[0], "x{run}{job}-{attempt}.tgz", GOOD[2], "the logs of two attempts"),
+        (GOOD[0], "x-{job}-{attempt}.7z", GOOD[2], "the logs of two attempts"),
+        (GOOD[0], "x1{job}-{attempt}.tgz", GOOD[2], "the logs of two attempts"),
+    ],
+)
+def test_a_published_name_that_could_have_two_owners_is_refused(
+    made: str, logs: str, to: str, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RuleFilesError, match=words):
+        load_experiment("na64", [profile(tmp_path, PUBLISHING % (made, logs, to))])
+
+
+@pytest.mark.parametrize("logs", [GOOD[1], "{job}-{attempt}.tgz", "{run}-{job}.{attempt}", "x-{job:05d}-{attempt}.tgz"])
+def test_a_log_name_that_ends_with_job_and_attempt_is_good(logs: str, tmp_path: Path) -> None:
+    assert load_experiment("na64", [profile(tmp_path, PUBLISHING % (GOOD[0], logs, GOOD[2]))]).name == "NA64"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("parameters: {a: }\nparameter_forms: {b: {matches: x, must: be x}}", "there is no parameter 'b'"),
+        ("parameters: {a: }\nparameter_forms: {a: {matches: '(', must: be x}}", "cannot be read"),
+    ],
+)
+def test_a_form_of_a_parameter_that_means_nothing_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(RuleFilesError, match=words):
+        load_experiment("na64", [profile(tmp_path, f"{NA64}{text}\n")])

@@ -28,13 +28,17 @@ def raw(run: int, chunk: int) -> str:
 
 
 def task_document(files: Sequence[str] = (raw(1, 11),), **fields: Any) -> dict[str, Any]:
-    """A task as its document: a mass production of these files, all on disk, without merges."""
+    """A task as its document: a mass production of these files, all on disk, without merges.
+
+    Tasks of other names than `t1` are productions of their own, which publish under other names.
+    """
+    name = fields.get("name", "t1")
     return {
         "experiment": "COMPASS",
         "name": "t1",
         "type": "mass production",
         "files": {"these": list(files)},
-        "parameters": PARAMETERS,
+        "parameters": PARAMETERS if name == "t1" else {**PARAMETERS, "production": name, "soft": f"{name}_soft"},
         "staging": False,
         "merges": [],
         **fields,

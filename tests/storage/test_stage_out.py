@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -321,8 +322,11 @@ def test_an_earlier_result_of_the_same_content_survives_too(
     assert memory.files == {final: b"abc"}
 
 
+M = TypeVar("M", bound=MemoryStorage)
+
+
 @contextmanager
-def behind_memory(storage: MemoryStorage) -> Iterator[MemoryStorage]:
+def behind_memory(storage: M) -> Iterator[M]:
     """A storage of its own kind for memory:// URLs."""
     registry.register("memory", storage)
     try:
@@ -469,7 +473,7 @@ def test_the_same_call_succeeds_once_the_storage_is_back(outputs: dict[str, Path
     with behind_memory(Locking(breaks=2)) as locking:
         with pytest.raises(TransientError) as caught:
             stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=Policy(tries=2, first_wait_s=0))
-        assert (caught.value.retryable, caught.value.silent) == (True, {"memory"})
+        assert (caught.value.retryable, caught.value.silent) == (True, frozenset({"memory"}))
         locking.files[f"memory://eos/.{MDST}.{TAG}.2.part"] = b"what could not be removed"
         stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient)
     assert locking.files == {f"memory://eos/{name}": outputs[name].read_bytes() for name in (MDST, HIST)}
@@ -503,3 +507,49 @@ def test_a_server_that_was_given_up_for_one_file_is_the_last_for_the_next(
     assert [each.fault for each in first.tries[:2]] == ["unreachable", "unreachable"]
     assert [each.message for each in second.tries if "not looked for" not in each.message] == []
     assert stored(eos) == {MDST: CONTENT, HIST: b"abc"}
+
+
+# ------------------------------------------------------------------------------- what may be there, and what may not
+
+
+def test_a_file_that_nobody_knows_is_not_replaced_and_nothing_is_published(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    before = {f"memory://eos/{HIST}": b"of another production"}
+    memory.files.update(before)
+    uploads = [upload(outputs, MDST, "memory://eos/"), upload(outputs, HIST, "memory://eos/")]
+    with pytest.raises(ExistsError, match=r"21 bytes.*no attempt of this job has reported; it is not replaced"):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient, known_only=True)
+    assert memory.files == before
+
+
+@pytest.mark.parametrize("there", [b"abc", b"earlier"])
+def test_the_same_file_and_one_that_is_known_are_replaced(
+    there: bytes, memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    memory.files[f"memory://eos/{HIST}"] = there
+    known = (Copied(7, adler32(b"earlier")),)
+    one = Upload("trafdic.root", outputs[HIST], ("memory://eos/",), HIST, known)
+    stage_out([one], tag=TAG, mover=InProcessMover(), policy=impatient, known_only=True)
+    assert memory.files == {f"memory://eos/{HIST}": b"abc"}
+
+
+def test_a_known_file_of_the_same_size_with_another_checksum_stays(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy
+) -> None:
+    memory.files[f"memory://eos/{HIST}"] = b"foreign"
+    one = Upload("trafdic.root", outputs[HIST], ("memory://eos/",), HIST, (Copied(7, adler32(b"earlier")),))
+    with pytest.raises(ExistsError):
+        stage_out([one], tag=TAG, mover=InProcessMover(), policy=impatient, known_only=True)
+    assert memory.files == {f"memory://eos/{HIST}": b"foreign"}
+
+
+def test_over_a_real_server_a_file_that_nobody_knows_stays_too(
+    eos: XrdServer, outputs: dict[str, Path], mover: ChildMover, impatient: Policy
+) -> None:
+    folder = eos.url("/eos/compass/2016/")
+    stage_out([upload(outputs, MDST, folder)], tag=TAG, mover=mover, policy=impatient, known_only=True)
+    outputs[MDST].write_bytes(CONTENT + b"more")
+    with pytest.raises(ExistsError):
+        stage_out([upload(outputs, MDST, folder)], tag="other-1-1", mover=mover, policy=impatient, known_only=True)
+    assert stored(eos) == {MDST: CONTENT}

@@ -63,6 +63,8 @@ class CopyJob:
         self.source.write_bytes(self.content)
         self.sources = [f"file://{self.source}"]
         self.destinations = [f"file://{self.published}/"]
+        self.outputs: list[dict[str, Any]] = []
+        """If they are not the one file at the destinations."""
         self.catalogue: dict[str, Any] = {"size": len(self.content), "adler32": adler32(self.content)}
         self.limits: dict[str, float] = {"transfer_stall_s": 30, "transfer_tries": 2, "transfer_wait_s": 0.1}
 
@@ -79,7 +81,7 @@ class CopyJob:
         document = job_document(
             command=["/bin/cp", "in.bin", "out.bin"],
             inputs=[{"name": "in.bin", "sources": self.sources, **self.catalogue}],
-            outputs=[{"name": "out.bin", "destinations": self.destinations}],
+            outputs=self.outputs or [{"name": "out.bin", "destinations": self.destinations}],
             limits=self.limits,
             **self.fields,
         )

@@ -14,10 +14,11 @@ from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.machines.job import cancel_jobs, hold_tasks
 from pilotext.server.production.machines.resend import ENDED, hindrances, merge_with, resend_jobs
-from pilotext.server.production.models import Breaker, Job, Output, Product, Site, Task
+from pilotext.server.production.models import Breaker, Job, LogArchive, Output, Product, Site, Task
 from pilotext.server.production.models.common import now
+from pilotext.server.production.ownership import refuse_if_replaced, why_replaced
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import BREAKER, JOB, TASK
+from pilotext.server.production.states import ARCHIVE, BREAKER, JOB, TASK
 from pilotext.server.rows import insert_rows
 
 ACCEPTED_FROM = ("manual", "failed")
@@ -35,13 +36,19 @@ def move_task(task: int, word: str, reason: Reason) -> list[int]:
     if word not in TASK_WORDS:
         raise no_such_word(word, list(TASK_WORDS))
     rows = Task.objects.filter(pk=task)
-    if not rows.exists():
+    row = rows.select_for_update(of=("self",)).first()
+    if row is None:
         raise RefusalError("not-found", f"there is no task {task}.")
+    refuse_if_replaced(row)
     if word == "start":
         return advance(TASK, rows, ("ready",), "running", reason)
     if word == "resume":
         again = advance(TASK, rows, ("cancelled",), "draft", reason)
         return again or advance(TASK, rows, ("paused",), "running", reason)
+    if word == "archive" and row.state == "archiving":  # archives that somebody has looked into are tried again
+        held = LogArchive.objects.filter(task=task)
+        again = advance(ARCHIVE, held, ("manual",), "wanted", reason, finding="", busy_until=0.0)
+        return [task] if again else []
     to = {"pause": "paused", "cancel": "cancelled", "archive": "archiving"}[word]
     return advance(TASK, rows, TASK.sources(to, reason.actor), to, reason)
 
@@ -110,6 +117,8 @@ def _unacceptable(job: Job) -> str:
     """Why a job cannot count as finished: its run would be merged without its events, and nobody would know."""
     if job.task.state in ("archiving", "archived"):
         return f"its task {job.task.name} is {job.task.state}"
+    if why := why_replaced(job.task):
+        return why
     merged = job.run is not None and Product.objects.filter(task=job.task_id, run=job.run).exists()
     if not (merged or job.product) or _published(job):
         return ""

@@ -6,6 +6,7 @@ from pilotext.model import Input, Job, ReportTarget
 from pilotext.profile import records as profile
 from pilotext.profile.expand import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
 from pilotext.server.production import models
+from pilotext.server.production.earlier import with_earlier_files
 from pilotext.server.production.profiles import profile_of
 
 
@@ -16,7 +17,10 @@ def task_facts(task: models.Task) -> TaskFacts:
 def expand(
     task: models.Task, job: models.Job, attempt: int, report: ReportTarget | None = None, panda_id: int | None = None
 ) -> Job:
-    """The job of this row as its n-th attempt. Raises UsageError when the profile cannot make it (any more)."""
+    """The job of this row as its n-th attempt. Raises UsageError when the profile cannot make it (any more).
+
+    For a worker, which needs a `report` target, it says what may be replaced where it publishes.
+    """
     experiment = profile_of(task.experiment.name)
     facts = AttemptFacts(
         job=job.pk,
@@ -28,10 +32,12 @@ def expand(
         report=report,
         panda_id=panda_id,
     )
-    if not job.product:
+    if job.product:
+        made = _merge(experiment, task, job, facts)
+    else:
         file = FileFacts(job.file, job.size, job.adler32 or None, job.events)
-        return production_job(experiment, task_facts(task), file, facts)
-    return _merge(experiment, task, job, facts)
+        made = production_job(experiment, task_facts(task), file, facts)
+    return made if report is None else with_earlier_files(job, attempt, made)
 
 
 def _merge(experiment: profile.Experiment, task: models.Task, job: models.Job, facts: AttemptFacts) -> Job:

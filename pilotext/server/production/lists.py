@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from pilotext.decode import ready
 from pilotext.managing import JobFilter, JobQuery
@@ -24,7 +24,7 @@ ABOUT_JOBS = ("job", "note", "assigned")
 
 def tasks(*, state: str | None = None, name: str | None = None) -> Iterator[TaskRow]:
     """Tasks with their counts, the newest first."""
-    rows = Task.objects.select_related("experiment").order_by("-pk")
+    rows = _tasks().order_by("-pk")
     if state is not None:
         rows = rows.filter(state=state)
     if name is not None:
@@ -37,7 +37,7 @@ def tasks(*, state: str | None = None, name: str | None = None) -> Iterator[Task
 
 def task(task_id: int) -> TaskRow:
     """One task. Raises RefusalError if there is none."""
-    row = Task.objects.select_related("experiment").filter(pk=task_id).first()
+    row = _tasks().filter(pk=task_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no task {task_id}.")
     return _task_row(row, counts_of([row.pk])[row.pk])
@@ -94,6 +94,11 @@ def verdict_in(kept: Evidence) -> Verdict:
     return msgspec.json.decode(kept.report, type=ready(_Judged)).verdict
 
 
+def _tasks() -> QuerySet[Task]:
+    rows = Task.objects.select_related("experiment").defer("document")
+    return rows.annotate(earlier=F("replaces__name"), later=F("successor__name"))
+
+
 def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
     return TaskRow(
         task=row.pk,
@@ -106,6 +111,8 @@ def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
         created=row.created,
         changed=row.changed,
         note=row.note,
+        replaces=getattr(row, "earlier", None) or "",
+        replaced_by=getattr(row, "later", None) or "",
     )
 
 

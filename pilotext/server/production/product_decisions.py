@@ -7,6 +7,7 @@ from pilotext.profile.records import Merge
 from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.machines.job import hold_tasks, leave_out, reopen
 from pilotext.server.production.models import Job, Output, Product, Task
+from pilotext.server.production.ownership import refuse_if_replaced
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB, PRODUCT, TASK
@@ -30,6 +31,7 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
         raise RefusalError("not-found", f"there is no product {product_id}.")
     if product.task.state in ("archiving", "archived"):
         raise RefusalError("conflict", f"the files of {product.task.name} are being put away.")
+    refuse_if_replaced(product.task)
     mine = Product.objects.filter(pk=product.pk)
     if word == "merge-without":
         return _merge_without(product, reason)

@@ -63,7 +63,7 @@ TASK = Machine(
         # Nothing new is sent; results are still taken and acted on.
         "paused": {"running": _PERSON, "done": _CYCLE, "cancelled": _PERSON},
         "done": {"running": _PERSON, "archiving": _PERSON},  # running again when a job is resent
-        "archiving": {"archived": _CYCLE},
+        "archiving": {"archived": _CYCLE, "done": _CYCLE},  # done again where its archives have no name
         "archived": {},
         "cancelled": {"draft": _PERSON, "running": _PERSON},  # resumed as a whole, or when a job is resent
     },

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from pilotext.errors import ChecksumError, NotFoundError, OfflineError, SizeError, StorageError, TransientError
+from msgspec.structs import replace
+
+from pilotext.errors import (
+    ChecksumError,
+    ExistsError,
+    NotFoundError,
+    OfflineError,
+    SizeError,
+    StorageError,
+    TransientError,
+)
 from pilotext.model import Record
 from pilotext.server.production.claims import wait_after
 from pilotext.server.production.storage_breakers import GuardedMover, ServerAwayError
+from pilotext.storage.leftovers import part_of
 from pilotext.storage.retry import Policy, retried
 from pilotext.storage.transfer import ChildMover, Mover
 from pilotext.storage.urls import is_folder, join
 
 STALL_S = 300.0
 PATIENCE = Policy(tries=2, first_wait_s=5.0)
+PART_TAG = "pilotext-keeping"
+"""Marks the temporary name under which a file lies until it is whole where it is kept."""
 
 FIRST_WAIT_S = 60.0
 MAX_TRIES = 10
@@ -73,35 +87,48 @@ def is_there(file: File, mover: Mover) -> bool:
 
     Of a file that has gone to tape meanwhile, only the size is compared.
     """
+    return compared(file, mover) != "absent"
+
+
+def compared(file: File, mover: Mover) -> Literal["same", "same-size", "absent"]:
+    """How far this file is proven to be there. Raises ChecksumError for another one, StorageError."""
     try:
         found = mover.do("stat", url=file.url)
         if found.size != file.size:
             raise SizeError(file.url, f"it has {found.size} bytes where {file.size} are expected.")
-        if not found.offline and (adler32 := mover.do("checksum", url=file.url)) != file.adler32:
+        if found.offline:  # asking for its checksum could bring it back from tape
+            return "same-size"
+        if (adler32 := mover.do("checksum", url=file.url)) != file.adler32:
             raise ChecksumError(file.url, f"its adler32 is {adler32} where {file.adler32} is expected.")
     except NotFoundError:
-        return False
+        return "absent"
     except OfflineError:
-        return True
-    return True
+        return "same-size"
+    return "same"
 
 
-def keep(file: File, destinations: Sequence[str], name: str, mover: Mover) -> str:
+def keep(
+    file: File, destinations: Sequence[str], name: str, mover: Mover, *, earlier: Sequence[File] = (), kept: str = ""
+) -> str:
     """Bring a file to the first destination that takes it, verified there; returns its URL.
 
-    Raises StorageError; ServerAwayError where one of the destinations may take it later. Done again after any
-    interruption, it finds its own work and goes on from there.
+    Nothing is written over: another file that is there stays, and ExistsError is raised. `earlier` are files that the
+    same task has kept before; one of them, proven by size and checksum, makes place. `kept` is the URL where the file
+    was verified before, which may have gone to tape since. Done again after any interruption, it goes on from there.
+    Raises StorageError; ServerAwayError where one of the destinations may take it later.
     """
     away: ServerAwayError | None = None
     last: StorageError = NotFoundError(file.url, "there is no destination for this file.")
     for destination in destinations:
         target = File(place(destination, name), file.size, file.adler32)
         try:
-            if not _has(target, mover):
+            if not _is_kept(target, earlier, mover, known=target.url == kept):
                 retried(partial(_copy, file, target, mover), target.url, mover, PATIENCE, [])
         except ServerAwayError as error:
             away = error
             continue
+        except ExistsError:
+            raise
         except StorageError as error:
             last = error
             continue
@@ -110,27 +137,54 @@ def keep(file: File, destinations: Sequence[str], name: str, mover: Mover) -> st
 
 
 def put(path: Path, adler32: str, destinations: Sequence[str], name: str, mover: Mover) -> str:
-    """Bring a local file to the first destination that takes it, verified there; returns its URL."""
+    """Bring a local file to the first destination that takes it, verified there; returns its URL.
+
+    Another file that is there stays, and ExistsError is raised.
+    """
     size = path.stat().st_size
     return keep(File(f"file://{path}", size, adler32), destinations, name, mover)
 
 
 def remove(file: File, mover: Mover) -> bool:
-    """Remove exactly this file; False when none is there. Raises ChecksumError for another one, which stays."""
-    if not is_there(file, mover):
+    """Remove exactly this file; False when none is there. Raises ChecksumError for another one, which stays.
+
+    A file on tape stays too, since its checksum cannot be compared: OfflineError is raised.
+    """
+    found = compared(file, mover)
+    if found == "absent":
         return False
+    if found == "same-size":
+        raise OfflineError(file.url, "it is on tape, and its checksum cannot be compared; it is not removed.")
     mover.do("remove", url=file.url)
     return True
 
 
-def _has(target: File, mover: Mover) -> bool:
+def _is_kept(target: File, earlier: Sequence[File], mover: Mover, *, known: bool) -> bool:
+    """Whether the file is there already; if none is, or has made place, it can be written. Raises ExistsError."""
     try:
-        return is_there(target, mover)
-    except ChecksumError:  # what a copy that was broken off, or an earlier merge, has left
+        found = compared(target, mover)
+    except ChecksumError as error:
+        for each in earlier:
+            if each.url == target.url and _made_place(each, mover):
+                return False
+        why = f"another file is there, which this task has not kept: {error.reason}"
+        raise ExistsError(target.url, why, advice="Move it away, or give this task other names.") from error
+    if found == "same-size" and not known:
+        why = "a file of the same size is on tape there, and its checksum cannot be compared."
+        raise ExistsError(target.url, why, advice="Have it recalled, or move it away.")
+    return found != "absent"
+
+
+def _made_place(file: File, mover: Mover) -> bool:
+    try:
+        return remove(file, mover)
+    except (ChecksumError, OfflineError):
         return False
 
 
 def _copy(source: File, target: File, mover: Mover) -> None:
+    if is_there(target, mover):  # an earlier try has renamed it, and only its answer was lost
+        return
     if source.url.startswith("file://"):
         _put(Path(source.url.removeprefix("file://")), target, mover)
         return
@@ -143,6 +197,13 @@ def _copy(source: File, target: File, mover: Mover) -> None:
 
 
 def _put(path: Path, target: File, mover: Mover) -> None:
-    mover.do("put", path=path, url=target.url)
+    part = replace(target, url=part_of(target.url, PART_TAG))
+    mover.do("put", path=path, url=part.url)
+    if not is_there(part, mover):
+        raise NotFoundError(part.url, "the file is not there after it was written.")
+    with suppress(NotFoundError):
+        mover.do("stat", url=target.url)
+        raise ExistsError(target.url, "another file came there while this one was copied.")
+    mover.do("move", source=part.url, target=target.url)
     if not is_there(target, mover):
         raise NotFoundError(target.url, "the file is not there after it was written.")

@@ -43,7 +43,7 @@ def as_a_pilot_starts_it(lease: Lease, folder: Path) -> list[str]:
 @pytest.mark.parametrize("name", ["t1", "mass production", HOSTILE.replace("/", "")])
 def test_a_pilot_starts_one_program_with_one_option_whatever_the_task_is_called(name: str, tmp_path: Path) -> None:
     """Known problem 3 of the legacy system: the job's type was started as a program."""
-    submit(name=name, parameters={**PARAMETERS, "path": HOSTILE})
+    submit(name=name, parameters={**PARAMETERS, "path": f"{HOSTILE}/"})
     option, address = as_a_pilot_starts_it(leased(), tmp_path)
     assert option == "--job-url"
     assert address.partition("?")[2].startswith("ticket=")

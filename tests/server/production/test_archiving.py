@@ -17,6 +17,7 @@ from pilotext.server.production.machines import cleaning
 from pilotext.server.production.machines.job import reopen
 from pilotext.server.production.models import Job, LogArchive, Output, Product, Task
 from pilotext.storage.base import hex8
+from pilotext.storage.leftovers import part_of
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do, do_all, product, storage, submit_runs
 from tests.server.support import WHY, fail, leased
@@ -24,6 +25,7 @@ from tests.server.support import WHY, fail, leased
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
 KEPT = "memory://tape//castor/cern.ch/compass/generalprod/oracle_dst/soft/mDST/mDST-1-0-7.root"
+PART = part_of(KEPT, storing.PART_TAG)
 LOGS = "memory://tape//castor/cern.ch/user/n/na58dst1/prodlogs/2016/prod_logFiles.tar"
 
 
@@ -189,7 +191,7 @@ def test_a_copy_that_fails_is_tried_again_and_its_tries_are_counted(storage: Mem
     cycle()
     do_all(storage)
     for _ in range(4):
-        storage.fail_next("put", DeniedError(KEPT, "no"))
+        storage.fail_next("put", DeniedError(PART, "no"))
     cycle(4)
     assert (product().state, product().tries) == ("copying", 4)
     cycle()
@@ -203,7 +205,7 @@ def test_a_copy_that_never_works_waits_for_a_decision(storage: MemoryStorage) ->
     cycle()
     do_all(storage)
     for _ in range(storing.MAX_TRIES):
-        storage.fail_next("put", DeniedError(KEPT, "no"))
+        storage.fail_next("put", DeniedError(PART, "no"))
     cycle(storing.MAX_TRIES)
     assert product().state == "manual"
     assert KEPT in product().finding
@@ -215,14 +217,16 @@ def test_a_copy_that_was_broken_off_is_made_anew_and_a_whole_one_is_not(storage:
     do_all(storage)
     cycle()
     do_all(storage)
-    storage.files[KEPT] = b"the first half"
+    storage.files[PART] = b"the first half"
     cycle()
     assert product().state == "kept"
-    assert storage.calls.count(("put", KEPT)) == 1
+    assert storage.calls.count(("put", PART)) == 1
+    assert PART not in storage.files
     Product.objects.update(state="copying")  # the cycle died before it could say so
     cycle()
     assert product().state == "kept"
-    assert storage.calls.count(("put", KEPT)) == 1
+    assert storage.calls.count(("put", PART)) == 1
+    assert PART not in storage.files
 
 
 @pytest.mark.fault("keeping", "the storage is away while chunk files are removed")

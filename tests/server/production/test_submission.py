@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pilotext.errors import UsageError
 from pilotext.profile import load_experiment
@@ -10,9 +12,10 @@ from pilotext.server.production.models import Event, Job, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.submission.document import WholeTask, from_plain, read_task
 from pilotext.server.production.submission.listing import list_folder
+from pilotext.server.production.submission.naming import key_of, values_of
 from pilotext.server.production.submission.plan import Plan, make_plan, preview
 from pilotext.worker.jobcheck import check
-from tests.server.support import raw, submit, task_document
+from tests.server.support import PARAMETERS, raw, submit, task_document
 
 COMPASS = load_experiment("COMPASS")
 
@@ -151,3 +154,137 @@ def test_a_task_without_jobs_is_refused_and_leaves_nothing() -> None:
 def test_a_task_that_shall_wait_is_not_given_out() -> None:
     submit(start=False)
     assert Task.objects.get().state == "ready"
+
+
+# --------------------------------------------------------------------- every value that a later step needs is there
+
+RUN = raw(1, 11)
+
+
+def without(*names: str, **more: object) -> dict[str, object]:
+    return {name: value for name, value in {**PARAMETERS, **more}.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        # The logs go to a folder of the year: without it the task ran, merged, and was never archived.
+        ({"parameters": without("year")}, "Give `year` among the task's parameters"),
+        ({"parameters": without("year"), "merges": []}, "Give `year` among the task's parameters"),
+        ({"parameters": {**PARAMETERS, "path": "generalprod"}}, "`path` must be empty or end with a slash; it is"),
+        ({"parameters": {**PARAMETERS, "year": 16}}, "`year` must be a year of four digits"),
+        ({"parameters": {**PARAMETERS, "eos_server": "root://eos.cern.ch"}}, "cannot be published at: .* double slash"),
+        ({"parameters": {**PARAMETERS, "tape_server": "cta://eos.cern.ch/"}}, "nothing serves the scheme `cta`"),
+    ],
+)
+def test_what_a_later_step_would_lack_is_told_at_submission(fields: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        planned(RUN, **{"merges": None, **fields})
+
+
+def test_every_value_that_the_shipped_profiles_ask_for_is_missed_before_a_job_runs() -> None:
+    """Whatever parameter is left out, a task is refused, or nothing that it publishes needs it."""
+    needed = {"production", "path", "soft", "year"}
+    for name in COMPASS.parameters:
+        parameters = without(name)
+        if name in needed:
+            with pytest.raises(UsageError, match=f"`{name}`"):
+                planned(RUN, merges=None, parameters=parameters)
+        else:
+            assert planned(RUN, merges=None, parameters=parameters).jobs
+
+
+def with_catalogue(*entries: dict[str, object], files: tuple[str, ...] = (RUN,), **fields: object) -> Plan:
+    return plan(from_plain({"task": {**task_document(files), **fields}, "catalogue": list(entries)}))
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"adler32": "xyz"}, "'xyz', which is no adler32"),
+        ({"adler32": "0a0b0c0"}, "that has 8 hexadecimal digits"),
+        ({"size": 0}, "has 0 bytes"),
+        ({"events": -1}, "has -1 events"),
+    ],
+)
+def test_a_catalogue_entry_that_cannot_be_true_refuses_its_file(entry: dict[str, object], why: str) -> None:
+    made = with_catalogue({"file": RUN, **entry})
+    assert made.jobs == ()
+    assert why in made.refused[0].why
+
+
+def test_a_good_entry_is_taken_with_its_checksum_in_small_letters() -> None:
+    made = with_catalogue({"file": RUN, "adler32": "0A0B0C0D", "size": 5, "events": 1})
+    assert (made.jobs[0].file.adler32, made.refused) == ("0a0b0c0d", ())
+
+
+def test_a_catalogue_that_knows_none_of_the_files_is_refused_and_one_that_lacks_some_is_told() -> None:
+    with pytest.raises(UsageError, match=r"the catalogue knows none of the task's 1 files.* 'cdr5-5.raw'"):
+        with_catalogue({"file": raw(5, 5)})
+    made = with_catalogue({"file": RUN}, files=(RUN, raw(1, 12)))
+    assert made.warnings == (f"the catalogue does not know 1 of the files, such as {raw(1, 12)}.",)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"year": 2017}, "2 files lie in a folder of year '2016', and the task says year '2017'."),
+        ({"period": "W15"}, "2 files lie in a folder of period 'W14', and the task says period 'W15'."),
+    ],
+)
+def test_a_year_or_period_that_does_not_fit_the_files_is_told(parameters: dict[str, object], words: str) -> None:
+    files = (raw(1, 1), f"root://eosctacompass.cern.ch/{raw(1, 2)}")
+    assert planned(*files, parameters={**PARAMETERS, **parameters}).warnings == (words,)
+    assert planned(*files, parameters={**PARAMETERS, "period": "W14"}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "file", ["castor/2016/cdr1-1.raw", "root://host/x/cdr1-1.raw", "/a{b}/cdr1-1.raw", "/\n/cdr1-1.raw"]
+)
+def test_an_input_that_no_worker_could_ask_for_is_refused(file: str) -> None:
+    made = planned(file)
+    assert (made.jobs, len(made.refused)) == ((), 1)
+
+
+def test_two_inputs_whose_outputs_would_have_one_name_are_not_both_taken() -> None:
+    raws = [f"root://h//na62/na62raw_15-0{number}-008252-0001.dat" for number in (1, 2)]
+    task = {"experiment": "NA62", "name": "n", "type": "reconstruction", "files": {"these": raws}}
+    na62 = load_experiment("NA62")
+    made = make_plan(na62, from_plain({"task": {**task, "parameters": {"revision": "v1"}}}), list_folder)
+    assert len(made.jobs) == 1
+    assert "na62reco_008252-15-0001.root, as that of another file of this task" in made.refused[0].why
+
+
+TEXTS = st.text(st.sampled_from("ab01-._ +é"), min_size=1, max_size=8)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["production", "soft", "path", "template"]), TEXTS),
+    st.integers(0, 10**6),
+    st.integers(0, 10**6),
+    st.sampled_from(["mass production", "test production", "MC reconstruction", "DDD filtering"]),
+)
+def test_the_names_that_a_task_owns_are_those_that_its_jobs_publish(
+    parameters: dict[str, str], run: int, chunk: int, kind: str
+) -> None:
+    """Forms print names fast; whatever they print is what the whole job says that a worker gets."""
+    path = parameters.get("path", "generalprod").rstrip("/")
+    values = {**PARAMETERS, "prodslt": run % 3, **parameters, "path": f"{path}/"}
+    file = f"root://h//mcr{chunk:05d}-{run}_run000.tgeant" if kind == "MC reconstruction" else raw(run, chunk)
+    made = planned(file, type=kind, merges=None, parameters=values)
+    job = next(preview(made, COMPASS))
+    urls = [f"{to}{output.published_name}" for output in job.outputs for to in output.destinations]
+    assert made.names.forms.print(values_of(COMPASS, kind, made.jobs[0].file)) == urls
+    assert list(made.names.of_job(0)) == [key_of(url) for url in urls]
+
+
+@given(st.sampled_from(["root", "roots", "ROOT"]), st.sampled_from(["h.cern.ch", "H.CERN.ch", "me@h.cern.ch"]),
+       st.sampled_from(["", ":1094"]), st.lists(st.sampled_from(["a", "b", ".", "", "c/../c"]), max_size=4),
+       st.sampled_from(["", "?svcClass=x"]))  # fmt: skip
+def test_all_spellings_of_a_name_have_one_key(scheme: str, host: str, port: str, folders: list[str], more: str) -> None:
+    plain = "/".join(part for part in [*(f for f in folders if f in ("a", "b")), "name"])
+    whole = [part if part in ("a", "b") else "." if part == "c/../c" else part for part in folders]
+    url = f"{scheme}://{host}{port}//{'/'.join([*whole, 'name'])}{more}"
+    assert key_of(url) == key_of(f"root://h.cern.ch//{plain}")
+    assert key_of(url) != key_of(f"root://h.cern.ch:1095//{plain}")
+    assert key_of(url) != key_of(f"root://h.cern.ch//{plain}x")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from pilotext.errors import StorageError, UsageError
 from pilotext.managing import JobQuery
-from pilotext.messages import JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskRow
+from pilotext.messages import DryRun, JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskRow
 from pilotext.model import Record
+from pilotext.profile.records import Experiment
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
 from pilotext.server.production import decisions, lists
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.submission.document import from_plain
+from pilotext.server.production.submission.document import WholeTask, from_plain
+from pilotext.server.production.submission.dry_run import dry_run, site_warnings
 from pilotext.server.production.submission.listing import list_folder
-from pilotext.server.production.submission.plan import make_plan
+from pilotext.server.production.submission.plan import Plan, make_plan
 from pilotext.server.production.submission.store import store
 
 
@@ -43,16 +47,27 @@ def job(call: Call) -> JobPage:
 
 def submit(call: Call) -> Submitted:
     document: TaskDocument = call.body
-    try:
-        whole = from_plain(document.task)
-        experiment = profile_of(whole.task.experiment)
-        plan = make_plan(experiment, whole, list_folder)
-    except (UsageError, StorageError) as error:
-        raise RefusalError("invalid", str(error)) from None
+    experiment, whole, plan = _planned(document)
     if plan.refused and not document.leave_out:
         first = "; ".join(f"{entry.file}: {entry.why}" for entry in plan.refused[:5])
         raise RefusalError("invalid", f"{len(plan.refused)} inputs are refused: {first}")
-    return store(experiment, whole.task, plan, call.caller.label)
+    done = store(experiment, whole.task, plan, call.caller.label)
+    return replace(done, warnings=(*done.warnings, *site_warnings(experiment, whole.task)))
+
+
+def submit_dry(call: Call) -> DryRun:
+    document: TaskDocument = call.body
+    experiment, whole, plan = _planned(document)
+    return dry_run(experiment, whole.task, plan)
+
+
+def _planned(document: TaskDocument) -> tuple[Experiment, WholeTask, Plan]:
+    try:
+        whole = from_plain(document.task)
+        experiment = profile_of(whole.task.experiment)
+        return experiment, whole, make_plan(experiment, whole, list_folder)
+    except (UsageError, StorageError) as error:
+        raise RefusalError("invalid", str(error)) from None
 
 
 def move_task(call: Call) -> Moved:
@@ -71,6 +86,16 @@ ENDPOINTS = (
     Endpoint("GET", "/api/v1/tasks", "viewer", TaskList, tasks, "Tasks with their counts.", query=TaskFilter),
     Endpoint("GET", "/api/v1/tasks/{task}", "viewer", TaskRow, task, "One task."),
     Endpoint("POST", "/api/v1/tasks", "manager", Submitted, submit, "Submit a task.", TaskDocument, limit=64 * MEGA),
+    Endpoint(
+        "POST",
+        "/api/v1/tasks/dry-run",
+        "manager",
+        DryRun,
+        submit_dry,
+        "What a submission would do or be refused for; nothing is stored.",
+        TaskDocument,
+        limit=64 * MEGA,
+    ),
     Endpoint("POST", "/api/v1/tasks/{task}/move", "manager", Moved, move_task, "Start, pause, cancel… a task.", Move),
     Endpoint("GET", "/api/v1/jobs", "viewer", JobList, jobs, "A page of jobs.", query=JobQuery),
     Endpoint("GET", "/api/v1/jobs/{job}", "viewer", JobPage, job, "A job with its attempts and its history."),

@@ -11,7 +11,7 @@ from pathlib import Path
 from django.db.models import Exists, OuterRef
 
 from pilotext.decode import from_json
-from pilotext.errors import NotFoundError, PilotextError
+from pilotext.errors import ExistsError, NotFoundError, PilotextError, UsageError
 from pilotext.model import Report
 from pilotext.profile import Experiment
 from pilotext.profile.expand import printed
@@ -23,8 +23,9 @@ from pilotext.server.production.claims import claims
 from pilotext.server.production.expanded import expand, task_facts
 from pilotext.server.production.models import Attempt, Evidence, Job, LogArchive, Task
 from pilotext.server.production.models.common import now
+from pilotext.server.production.ownership import NamesTakenError, claim_urls
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ARCHIVE
+from pilotext.server.production.states import ARCHIVE, TASK
 from pilotext.server.production.storage_breakers import ServerAwayError
 from pilotext.storage.base import adler32_of
 from pilotext.storage.transfer import Mover
@@ -38,7 +39,17 @@ def plan_archives() -> int:
     """Tasks that are put away get an archive for each run and one of all, as far as the profile asks for them."""
     mine = LogArchive.objects.filter(task=OuterRef("pk"))
     new = Task.objects.filter(~Exists(mine), state="archiving").select_related("experiment")
-    return each_apart(new, lambda task: transact(partial(_plan, task)))
+    return each_apart(new, _plan_or_refuse)
+
+
+def _plan_or_refuse(task: Task) -> int:
+    """A task whose archives have no name, or another task's, is done again, and its history says why."""
+    try:
+        return transact(partial(_plan, task))
+    except (UsageError, NamesTakenError) as error:
+        rows, why = Task.objects.filter(pk=task.pk), f"it cannot be archived: {error}"
+        reason = Reason(_WHO, why, "cycle")
+        return len(transact(lambda: advance(TASK, rows, ("archiving",), "done", reason, note=why)))
 
 
 def _plan(task: Task) -> int:
@@ -52,6 +63,7 @@ def _plan(task: Task) -> int:
         LogArchive(task=task, run=run, name=printed(experiment, facts, experiment.logs.run, run=run)) for run in runs
     ]
     rows.append(LogArchive(task=task, name=printed(experiment, facts, experiment.logs.production)))
+    claim_urls(task, (storing.place(to, row.name) for row in rows for to in _destinations(experiment, row)))
     LogArchive.objects.bulk_create(rows)
     made = LogArchive.objects.filter(task=task).values_list("pk", flat=True)
     record(ARCHIVE.name, "wanted", Reason(_WHO, "its task is put away", "cycle"), [(pk, "", task.pk) for pk in made])
@@ -154,11 +166,8 @@ def _failed(archive: LogArchive, error: PilotextError) -> float:
     rows = LogArchive.objects.filter(pk=archive.pk)
     tries = archive.tries + 1
     transact(lambda: rows.update(tries=tries, finding=why, changed=now()))
-    wait_s = storing.next_try(error, tries)
-    if wait_s is None:
-        transact(
-            lambda: advance(
-                ARCHIVE, rows, ("wanted",), "manual", Reason(_WHO, f"tried {tries} times: {why}", "cycle"), tries=0
-            )
-        )
+    wait_s = None if isinstance(error, ExistsError) else storing.next_try(error, tries)
+    if wait_s is None:  # of a file that is there, nothing changes anything but somebody's decision
+        reason = Reason(_WHO, f"tried {tries} times: {why}", "cycle")
+        transact(lambda: advance(ARCHIVE, rows, ("wanted",), "manual", reason, tries=0))
     return wait_s or 0.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from django.db.models import Exists, OuterRef, Q
 
-from pilotext.errors import ChecksumError, NotFoundError, PilotextError
+from pilotext.errors import ChecksumError, NotFoundError, OfflineError, PilotextError
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance
@@ -17,6 +17,7 @@ from pilotext.server.production.claims import claims, wait_after
 from pilotext.server.production.machines.keeping import merged_outputs
 from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.models.common import now
+from pilotext.server.production.ownership import not_owned
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ARCHIVE, PRODUCT, TASK
 from pilotext.server.production.storage_breakers import ServerAwayError
@@ -60,7 +61,7 @@ def clean_logs() -> int:
             with storing.moving(archive.task.experiment_id, claim.renew) as mover:
                 whole_one = archive.task.log_archives.get(run__isnull=True)
                 _verify(storing.File(whole_one.url, whole_one.size, whole_one.adler32), mover)
-                count, strange = _remove((storing.File(*each) for each in archive.members), mover)
+                count, strange = _remove(archive.task, (storing.File(*each) for each in archive.members), mover)
             reason = Reason(_WHO, f"{count} log files removed{_but(strange)}", "cycle")
             done += len(transact(lambda rows=rows, reason=reason: advance(ARCHIVE, rows, ("kept",), "cleaned", reason)))  # type: ignore[misc]
         except ServerAwayError as error:
@@ -100,8 +101,8 @@ def _clean(product: Product, mover: Mover) -> int:
     chunks = Output.objects.filter(job__in=product.task.jobs.filter(**mine, product=""), kind=merge.of)
     earlier = Output.objects.filter(job__in=product.task.jobs.filter(**mine, product=product.merge), state="superseded")
     valid = {output.url for output in merged} | {output.kept for output in merged}
-    count, strange = _remove(_files(chunks.exclude(state="removed").order_by("-state"), ()), mover)
-    more, also = _remove(_files(earlier, valid), mover)
+    count, strange = _remove(product.task, _files(chunks.exclude(state="removed").order_by("-state"), ()), mover)
+    more, also = _remove(product.task, _files(earlier, valid), mover)
     rows = Output.objects.filter(Q(pk__in=chunks) | Q(pk__in=earlier)).exclude(state="removed")
     reason = Reason(
         _WHO, f"{count} chunk files and {more} files of earlier merges removed{_but([*strange, *also])}", "cycle"
@@ -133,13 +134,20 @@ def _verify(file: storing.File, mover: Mover) -> None:
         raise NotFoundError(file.url, "what should be kept for good is not there; nothing is removed.")
 
 
-def _remove(files: Iterable[storing.File], mover: Mover) -> tuple[int, list[str]]:
-    """Remove files; returns how many there were, and the URLs where another file stands, which stays."""
-    count, strange = 0, []
-    for file in files:
+def _remove(task: Task, files: Iterable[storing.File], mover: Mover) -> tuple[int, list[str]]:
+    """Remove files; returns how many there were, and the URLs where another file stands, which stays.
+
+    A file whose name belongs to another task is not this one's, however equal the two are.
+    """
+    asked = list(files)
+    others = not_owned(task, (file.url for file in asked))
+    count, strange = 0, list(others)
+    for file in asked:
+        if file.url in others:
+            continue
         try:
             count += storing.remove(file, mover)
-        except ChecksumError:
+        except (ChecksumError, OfflineError):
             strange.append(file.url)
     return count, strange
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from pilotext.errors import ChecksumError, NotFoundError, PilotextError, StorageError
+from pilotext.errors import ChecksumError, ExistsError, NotFoundError, PilotextError, StorageError
 from pilotext.profile.expand import printed
 from pilotext.server.database import transact
 from pilotext.server.production import storing
@@ -14,6 +14,7 @@ from pilotext.server.production.expanded import task_facts
 from pilotext.server.production.machines.job import reopen
 from pilotext.server.production.models import Output, Product
 from pilotext.server.production.models.common import now
+from pilotext.server.production.ownership import NamesTakenError, claim_urls
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import PRODUCT
 from pilotext.server.production.storage_breakers import ServerAwayError
@@ -30,9 +31,12 @@ _WHO = "keeping"
 
 
 def keep_products() -> int:
-    """Products that passed their check are copied to where they are kept, one at a time."""
+    """Products that passed their check are copied to where they are kept, one at a time.
+
+    Nothing is written over there: another file stays, and the product waits for a decision.
+    """
     done = 0
-    for claim in claims(Product.objects.filter(state__in=BEFORE), 1):
+    for claim in claims(Product.objects.filter(state__in=BEFORE, task__successor=None), 1):
         product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
         wait_s = 0.0
         try:
@@ -68,10 +72,21 @@ def _keep(product: Product, mover: Mover) -> int:
         file = storing.File(output.url, output.size, output.adler32)
         if not storing.is_there(file, mover):
             raise NotFoundError(output.url, "the merged file is not there any more.")
-        url = storing.keep(file, tape, output.name, mover) if tape else output.url
+        url = _keep_one(product, output, tape, mover) if tape else output.url
         Output.objects.filter(pk=output.pk, state="valid").update(kept=url)
     why = f"{len(outputs)} merged files verified{f' at {tape[0]}' if tape else ' where they were made'}"
     return len(transact(lambda: advance(PRODUCT, mine, BEFORE, "kept", Reason(_WHO, why, "cycle"), tries=0)))
+
+
+def _keep_one(product: Product, output: Output, tape: list[str], mover: Mover) -> str:
+    """Copy a merged file to where it is kept; what the task has kept there of an earlier round makes place."""
+    own = [storing.place(each, output.name) for each in tape]
+    transact(lambda: claim_urls(product.task, own))
+    mine = Output.objects.filter(job__task=product.task, job__product=product.merge, job__run=product.run)
+    same = mine.filter(name=output.name).exclude(pk=output.pk)
+    earlier = [storing.File(url, each.size, each.adler32) for each in same for url in own]
+    file = storing.File(output.url, output.size, output.adler32)
+    return storing.keep(file, tape, output.name, mover, earlier=earlier, kept=output.kept)
 
 
 def _failed(product: Product, error: PilotextError) -> float:
@@ -85,11 +100,9 @@ def _failed(product: Product, error: PilotextError) -> float:
         return 0.0
     tries = product.tries + 1
     transact(lambda: mine.update(tries=tries, finding=why, changed=now()))
-    wait_s = storing.next_try(error, tries)
+    undecided = isinstance(error, (ExistsError, NamesTakenError))  # nothing changes that but somebody's decision
+    wait_s = None if undecided else storing.next_try(error, tries)
     if wait_s is None:
-        transact(
-            lambda: advance(
-                PRODUCT, mine, BEFORE, "manual", Reason(_WHO, f"tried {tries} times: {why}", "cycle"), tries=0
-            )
-        )
+        reason = Reason(_WHO, f"tried {tries} times: {why}", "cycle")
+        transact(lambda: advance(PRODUCT, mine, BEFORE, "manual", reason, tries=0))
     return wait_s or 0.0

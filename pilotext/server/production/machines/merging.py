@@ -10,6 +10,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
 from pilotext.profile import records as profile
 from pilotext.profile.expand import merged_name
+from pilotext.profile.places import merged_places
 from pilotext.profile.records import Merge
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, record
@@ -18,9 +19,11 @@ from pilotext.server.production.expanded import task_facts
 from pilotext.server.production.machines.job import cancel_jobs
 from pilotext.server.production.models import Attempt, Experiment, Job, MergeGroup, Output, Product, Site
 from pilotext.server.production.models.common import now
+from pilotext.server.production.ownership import NamesTakenError, claim_urls
 from pilotext.server.production.packing import Piece, pack
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT, GROUP, JOB, PRODUCT
+from pilotext.server.production.submission.naming import url_of
 
 AT_ONCE = 500
 
@@ -94,7 +97,9 @@ def _start(pk: int) -> int:
         return len(_to_manual(mine, f"{why}: resend them, or merge without them"))
     experiment = profile_of(product.task.experiment.name)
     rule = experiment.merges[product.merge]
-    groups = pack([Piece(each.pk, each.size) for each in run.wanted], limit=rule.limit, files=rule.files)
+    groups = _packed(rule, run)
+    if why := _taken(experiment, product, len(groups)):
+        return len(_to_manual(mine, why))
     _make_groups(experiment, product, rule, groups)
     why = f"round {product.round}: {len(run.wanted)} files into {len(groups)}"
     if run.missing:
@@ -117,6 +122,25 @@ def _run(product: Product) -> _Run:
     wanted = tuple(output for output in ordered if not (rule.leave_out_empty and output.placeholder))
     missing = tuple(sorted(jobs.keys() - {output.job_id for output in ordered}))
     return _Run(wanted, len(ordered) - len(wanted), missing, len(jobs))
+
+
+def _packed(rule: Merge, run: _Run) -> list[list[Piece]]:
+    return pack([Piece(each.pk, each.size) for each in run.wanted], limit=rule.limit, files=rule.files)
+
+
+def _taken(experiment: profile.Experiment, product: Product, number: int) -> str:
+    """Give the names of so many merged files to the task; which of them are another task's, in words, if any are."""
+    facts = task_facts(product.task)
+    places = (
+        place
+        for each in range(number)
+        for place in merged_places(experiment, facts, product.merge, run=product.run, number=each)
+    )
+    try:
+        claim_urls(product.task, map(url_of, places))
+    except NamesTakenError as error:
+        return str(error)
+    return ""
 
 
 def _may_begin(product: Product) -> bool:
@@ -179,11 +203,18 @@ def _take_up_again() -> int:
         advance(PRODUCT, at_work, ("manual",), "merging", Reason(_WHO, "its merge job goes on", "cycle"), finding="")
     )
     held = Product.objects.filter(~Exists(mine), state="manual").select_related("task__experiment")
-    again = [each.pk for each in held if _is_known(each) and {*_run(each).missing} <= {*each.left_out}]
+    again = [each.pk for each in held if _is_known(each) and _may_go_on(each)]
     reason = Reason(_WHO, "its chunks are there now", "cycle")
     return done + len(
         advance(PRODUCT, Product.objects.filter(pk__in=again), ("manual",), "waiting", reason, finding="")
     )
+
+
+def _may_go_on(product: Product) -> bool:
+    run, experiment = _run(product), profile_of(product.task.experiment.name)
+    if not {*run.missing} <= {*product.left_out}:
+        return False
+    return not _taken(experiment, product, len(_packed(experiment.merges[product.merge], run)))
 
 
 def _is_known(product: Product) -> bool:

@@ -22,6 +22,9 @@ def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
         "pk", "task__state", "task__name"
     ):
         found[pk] = f"its task {task} is {state}"
+    replaced = jobs.filter(task__successor__isnull=False)
+    for pk, task, other in replaced.values_list("pk", "task__name", "task__successor__name"):
+        found[pk] = f"its task {task} was replaced by {other}, which owns its published names now"
     # The task would run again, and with it whatever the cycle has not cancelled so far.
     left = Job.objects.filter(task=OuterRef("task"), state__in=JOB.sources("cancelled", "cycle"))
     ending = jobs.filter(Exists(left), task__state="cancelled")

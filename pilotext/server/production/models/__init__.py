@@ -9,6 +9,7 @@ from pilotext.server.production.models.audit import Event
 from pilotext.server.production.models.breaker import Breaker
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
 from pilotext.server.production.models.people import Agent, Token
+from pilotext.server.production.models.published import PublishedFile
 from pilotext.server.production.models.task import Experiment, Job, Site, Task
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "MergeGroup",
     "Output",
     "Product",
+    "PublishedFile",
     "Signature",
     "Site",
     "StagedFile",

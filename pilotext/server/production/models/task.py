@@ -40,6 +40,10 @@ class Task(models.Model):
     type = models.TextField()
     state = models.TextField(default="draft")
     parent = models.ForeignKey("self", models.PROTECT, null=True, related_name="children")
+    replaces = models.OneToOneField("self", models.PROTECT, null=True, related_name="successor")
+    """The task whose names it took over. That one has ended, and publishes and removes nothing any more."""
+    names = models.IntegerField(null=True)
+    """How many published names it was given at its submission; None: it is of a time when names had no owners."""
     parameters = models.JSONField(default=dict)
     environment = models.JSONField(default=dict)
     sites = models.JSONField(default=list)

@@ -51,6 +51,8 @@ class TaskFile(_Strict, frozen=True):
     staging: bool | None = None
     """False: the inputs are on disk, although the job type's usually are on tape."""
     parent: str | None = None
+    replaces: Name | None = None
+    """The task whose names this one takes over: that one has ended, and publishes and removes nothing any more."""
     start: bool = True
     """False: the task waits for somebody to start it."""
 

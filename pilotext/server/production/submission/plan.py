@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
@@ -15,13 +17,28 @@ from pilotext.profile.expand import (
     TaskFacts,
     base_name,
     check_task,
+    differing_parameters,
     parse_input,
     production_job,
 )
+from pilotext.profile.places import Place, source_forms
 from pilotext.profile.records import Experiment, unknown
+from pilotext.profile.templates import Value
 from pilotext.server.production.submission.document import WholeTask
+from pilotext.server.production.submission.naming import (
+    JobNames,
+    NameForms,
+    check_urls,
+    double,
+    shared_places,
+    url_of,
+    values_of,
+)
+from pilotext.storage.registry import why_unusable
 
 Lister = Callable[[str], Sequence[str]]
+
+_ADLER32 = re.compile(r"[0-9a-fA-F]{8}")
 
 
 class Planned(Record, frozen=True):
@@ -40,7 +57,10 @@ class Refused(Record, frozen=True):
 
 
 class Plan(Record, frozen=True):
-    """All of a task: `merges` are the products of each of its runs, `staging` whether inputs come from tape."""
+    """All of a task: `merges` are the products of each of its runs, `staging` whether inputs come from tape.
+
+    `names` are those of the outputs of its jobs, in their order, `places` the others that it will publish.
+    """
 
     facts: TaskFacts
     jobs: tuple[Planned, ...]
@@ -48,6 +68,9 @@ class Plan(Record, frozen=True):
     merges: tuple[str, ...]
     staging: bool
     digest: str
+    names: JobNames
+    places: tuple[Place, ...]
+    warnings: tuple[str, ...]
 
     @property
     def runs(self) -> tuple[int, ...]:
@@ -69,8 +92,13 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
             raise unknown(f"{task.type!r} has no merge", name, list(job_type.merges))
     if job_type.input is None:
         raise UsageError(f"{task.type!r} reads no files; nothing can be submitted for it.")
-    jobs, refused = _sorted_out(experiment, whole, facts, lister)
-    return Plan(facts, jobs, refused, merges, _staging(experiment, whole), _digest(whole, jobs))
+    sorted_out = _SortedOut(experiment, whole, facts, lister)
+    jobs, names = tuple(sorted_out.jobs.values()), sorted_out.names
+    places = _places(experiment, facts, jobs, merges)
+    digest = _digest(whole, jobs)
+    staging = _staging(experiment, whole)
+    warnings = tuple(sorted_out.warnings())
+    return Plan(facts, jobs, tuple(sorted_out.refused), merges, staging, digest, names, places, warnings)
 
 
 def preview(plan: Plan, experiment: Experiment) -> Iterator[Job]:
@@ -83,36 +111,94 @@ def _attempt(facts: TaskFacts, job: Planned, number: int) -> AttemptFacts:
     return AttemptFacts(number, 1, facts.type, run=job.run, chunk=job.chunk)
 
 
-def _sorted_out(
-    experiment: Experiment, whole: WholeTask, facts: TaskFacts, lister: Lister
-) -> tuple[tuple[Planned, ...], tuple[Refused, ...]]:
-    known = {base_name(entry.file): entry for entry in whole.catalogue}
-    jobs: dict[tuple[int | None, int | None, str], Planned] = {}
-    refused: list[Refused] = []
-    for file in _files(experiment, whole, lister):
-        entry = known.get(base_name(file), FileFacts(file))
-        try:
-            job = _planned(experiment, facts, msgspec.structs.replace(entry, file=file))
-        except UsageError as error:
-            refused.append(Refused(file, str(error)))
-            continue
-        key = (job.run, job.chunk, base_name(file))
-        if key in jobs:
-            refused.append(Refused(file, f"it is {jobs[key].file.file} a second time."))
-        else:
-            jobs[key] = job
-    if jobs:  # what is wrong with the task itself shows with any file
-        first = next(iter(jobs.values()))
-        production_job(experiment, facts, first.file, _attempt(facts, first, 1))
-    return tuple(jobs.values()), tuple(refused)
+class _SortedOut:
+    """The inputs of a task, each a job or refused. Raises UsageError for what is wrong with the task as a whole."""
+
+    def __init__(self, experiment: Experiment, whole: WholeTask, facts: TaskFacts, lister: Lister) -> None:
+        self._experiment = experiment
+        self._facts = facts
+        self._sources = NameForms(source_forms(experiment, facts))
+        self._known = {base_name(entry.file): entry for entry in whole.catalogue}
+        self._unknown: list[str] = []
+        self._differing: Counter[str] = Counter()
+        self._folders: dict[str, tuple[str, ...]] = {}
+        self.jobs: dict[tuple[int | None, int | None, str], Planned] = {}
+        self.refused: list[Refused] = []
+        self.names = JobNames(NameForms.of(experiment, facts))
+        for file in _files(experiment, whole, lister):
+            try:
+                self._take(file)
+            except UsageError as error:
+                self.refused.append(Refused(file, str(error)))
+        if self._known and len(self._unknown) == len(self.jobs) > 0:
+            advice = f"It knows for example {next(iter(self._known))!r}."
+            raise UsageError(f"the catalogue knows none of the task's {len(self.jobs)} files.", advice=advice)
+        if self.jobs:  # what is wrong with the task itself shows with any file
+            first = next(iter(self.jobs.values()))
+            production_job(experiment, facts, first.file, _attempt(facts, first, 1))
+            values = values_of(experiment, facts.type, first.file)
+            check_urls(self.names.forms.print(values))
+
+    def warnings(self) -> Iterator[str]:
+        """What is perhaps not meant, in words."""
+        if self._known and self._unknown:
+            yield f"the catalogue does not know {len(self._unknown)} of the files, such as {self._unknown[0]}."
+        for words, count in self._differing.most_common(10):
+            yield f"{count} files {words}"
+
+    def _take(self, file: str) -> None:
+        name = base_name(file)
+        entry = self._known.get(name)
+        facts = msgspec.structs.replace(_usable(entry or FileFacts(file)), file=file)
+        values = values_of(self._experiment, self._facts.type, facts)
+        run, chunk = values.get("run"), values.get("chunk")
+        job = Planned(facts, int(run) if run is not None else None, int(chunk) if chunk is not None else None)
+        self._check_sources(file, values)
+        key = (job.run, job.chunk, name)
+        if key in self.jobs:
+            raise UsageError(f"it is {self.jobs[key].file.file} a second time.")
+        if taken := self.names.add(values):
+            raise UsageError(f"its output would be {taken}, as that of another file of this task.")
+        self.jobs[key] = job
+        if self._known and entry is None:
+            self._unknown.append(file)
+        for words in self._folders[file.rpartition("/")[0]]:
+            self._differing[words] += 1
+
+    def _check_sources(self, file: str, values: dict[str, Value]) -> None:
+        """Each folder once, with its first file: the names of the others have the form of the job type."""
+        folder = file.rpartition("/")[0]
+        if folder in self._folders and file.isprintable() and "?" not in file:
+            return
+        for source in (file,) if "://" in file else self._sources.print(values):
+            if problem := why_unusable(source):
+                raise UsageError(f"it cannot be had at {source!r}: {problem}")
+        self._folders[folder] = tuple(differing_parameters(self._experiment, self._facts, file))
 
 
-def _planned(experiment: Experiment, facts: TaskFacts, file: FileFacts) -> Planned:
-    values = parse_input(experiment, facts.type, file.file)
-    if file.events is not None and file.events <= 0:
-        raise UsageError(f"the catalogue says that it has {file.events} events.")
-    run, chunk = values.get("run"), values.get("chunk")
-    return Planned(file, int(run) if run is not None else None, int(chunk) if chunk is not None else None)
+def _usable(entry: FileFacts) -> FileFacts:
+    """What a catalogue says of a file, checked. Raises UsageError."""
+    if entry.events is not None and entry.events <= 0:
+        raise UsageError(f"the catalogue says that it has {entry.events} events.")
+    if entry.size is not None and entry.size <= 0:
+        raise UsageError(f"the catalogue says that it has {entry.size} bytes.")
+    if not entry.adler32:
+        return entry
+    if not _ADLER32.fullmatch(entry.adler32):
+        raise UsageError(f"the catalogue says {entry.adler32!r}, which is no adler32: that has 8 hexadecimal digits.")
+    return msgspec.structs.replace(entry, adler32=entry.adler32.lower())
+
+
+def _places(
+    experiment: Experiment, facts: TaskFacts, jobs: Sequence[Planned], merges: Sequence[str]
+) -> tuple[Place, ...]:
+    """What is published beside the outputs of jobs. Raises UsageError when it has no name, or one for two files."""
+    runs = sorted({job.run for job in jobs if job.run is not None})
+    places = shared_places(experiment, facts, runs, merges)
+    check_urls(dict.fromkeys(place.destination for place in places))
+    for one, other in double(places):
+        raise UsageError(f"{one.what} and {other.what} would both be published at {url_of(one)}.")
+    return tuple(places)
 
 
 def _files(experiment: Experiment, whole: WholeTask, lister: Lister) -> Iterator[str]:
@@ -141,5 +227,6 @@ def _staging(experiment: Experiment, whole: WholeTask) -> bool:
 def _digest(whole: WholeTask, jobs: Sequence[Planned]) -> str:
     """Equal for the same task; whether it starts at once does not make it another one."""
     same = msgspec.structs.replace(whole.task, start=True)
-    encoder = msgspec.json.Encoder(order="deterministic")
-    return hashlib.sha256(encoder.encode([same, [job.file for job in jobs]])).hexdigest()
+    text = msgspec.json.Encoder(order="deterministic").encode([same, [job.file for job in jobs]])
+    # Tasks that were stored before there was this field are the same still.
+    return hashlib.sha256(text.replace(b',"replaces":null', b"", 1)).hexdigest()

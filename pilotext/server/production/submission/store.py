@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -13,17 +14,21 @@ from pilotext.server.database import insert_many, transact
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.models import Job, Product, Task
 from pilotext.server.production.models.common import now
+from pilotext.server.production.ownership import claim
 from pilotext.server.production.profiles import remember
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import TASK
 from pilotext.server.production.submission.document import TaskFile
+from pilotext.server.production.submission.naming import key_of, url_of
 from pilotext.server.production.submission.plan import Plan
+from pilotext.server.production.submission.succession import all_keys, take_over, taken_names
 
 
 def store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submitted:
     """Make the task of a plan. The same task is made once however often it is asked for.
 
-    Raises RefusalError for another task of the same name, and for one without jobs.
+    Raises RefusalError for another task of the same name, for one without jobs, and for one whose published names
+    belong to other tasks.
     """
     if not plan.jobs:
         raise RefusalError("invalid", "the task has no jobs: no input was found, or every one was refused.")
@@ -37,14 +42,19 @@ def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Subm
     )
     if not created:
         if row.digest != plan.digest:
-            raise RefusalError("conflict", f"there is another task {task.name!r} already; give this one another name.")
-        return Submitted(row.pk, row.name, False, row.jobs.filter(product="").count())
+            raise RefusalError(
+                "conflict",
+                f"there is another task {task.name!r} already; give this one another name, and say `replaces` in it if"
+                " it takes that one's place.",
+            )
+        return Submitted(row.pk, row.name, False, row.jobs.filter(product="").count(), plan.warnings)
     if task.parent is not None:
         parent = Task.objects.filter(experiment=owner, name=task.parent).first()
         if parent is None:
             raise RefusalError("invalid", f"there is no task {task.parent!r}, which should be the parent.")
         Task.objects.filter(pk=row.pk).update(parent=parent)
     _insert(experiment, row, plan)
+    _claim(experiment, row, plan, Reason(who, f"replaced by {row.name}", "person"), task.replaces)
     record(TASK.name, "draft", Reason(who, "submitted", "person"), [(row.pk, "", row.pk)])
     mine = Task.objects.filter(pk=row.pk)
     advance(
@@ -56,7 +66,22 @@ def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Subm
     )
     if task.start:
         advance(TASK, mine, ("ready",), "running", Reason(who, "started with its submission", "person"))
-    return Submitted(row.pk, row.name, True, len(plan.jobs))
+    return Submitted(row.pk, row.name, True, len(plan.jobs), plan.warnings)
+
+
+def _claim(experiment: Experiment, row: Task, plan: Plan, reason: Reason, replaces: str | None) -> None:
+    """Every name that the task will publish is its own from now on. Raises RefusalError."""
+    keys = all_keys(plan)
+    if replaces is not None:
+        take_over(row, replaces, keys, reason)
+    number = dict(row.jobs.values_list("file", "pk"))
+    of_jobs = ((key, number[job.file.file]) for index, job in enumerate(plan.jobs) for key in plan.names.of_job(index))
+    of_task = ((key_of(url_of(place)), None) for place in plan.places)
+    if claim(row.pk, chain(of_jobs, of_task)) != len(keys):
+        taken = taken_names(experiment, plan, {row.name})
+        assert taken is not None, "what could not be claimed has another owner"
+        raise taken
+    Task.objects.filter(pk=row.pk).update(names=len(keys))
 
 
 def _fields(experiment: Experiment, task: TaskFile, plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""Files that a job may replace where it publishes: those that its own records know, and no others."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+from django.db.models import Q, QuerySet
+
+from pilotext import model
+from pilotext.decode import ready
+from pilotext.model import KnownFile, Transfer
+from pilotext.server.production.models import Attempt, Evidence, Job, Output, Task
+
+MAX_PREDECESSORS = 20
+"""Tasks of which each replaced the one before, as far back as files are looked for."""
+
+_PUBLISHING = ("stage-out", "report")
+"""An attempt that ended badly in these phases may have left files where it published them."""
+
+
+class _Told(msgspec.Struct):
+    """What is read of a kept report."""
+
+    outputs: tuple[Transfer, ...] = ()
+
+
+def with_earlier_files(job: Job, number: int, expanded: model.Job) -> model.Job:
+    """The job with what its n-th attempt may replace: files of its earlier attempts, of merges of the same run before.
+
+    The same for the tasks that its task replaced. No query is needed for the first attempt of most jobs.
+    """
+    if number == 1 and not job.product and job.task.replaces_id is None:
+        return msgspec.structs.replace(expanded, unreported=False)
+    jobs = _same_jobs(job)
+    tries = Attempt.objects.filter(job__in=jobs).exclude(job=job.pk, number__gte=number)
+    known = _known(jobs, tries)
+    outputs = tuple(
+        msgspec.structs.replace(output, replaces=tuple(sorted(known[output.published_name], key=_order)))
+        for output in expanded.outputs
+    )
+    return msgspec.structs.replace(expanded, outputs=outputs, unreported=_unreported(tries))
+
+
+def _same_jobs(job: Job) -> list[int]:
+    """The jobs that publish under the same names: rounds of a merge, the same input in tasks that were replaced."""
+    tasks = [job.task_id, *_predecessors(job.task)]
+    if not job.product:
+        same = Job.objects.filter(task__in=tasks, product="", run=job.run, chunk=job.chunk)
+        return [job.pk, *same.exclude(task=job.task_id).values_list("pk", flat=True)]
+    same = Job.objects.filter(task__in=tasks, product=job.product, run=job.run)
+    return list(same.values_list("pk", flat=True))
+
+
+def _predecessors(task: Task) -> Iterator[int]:
+    earlier = task.replaces_id
+    for _ in range(MAX_PREDECESSORS):
+        if earlier is None:
+            return
+        yield earlier
+        earlier = Task.objects.filter(pk=earlier).values_list("replaces", flat=True).first()
+
+
+def _known(jobs: list[int], tries: QuerySet[Attempt]) -> dict[str, set[KnownFile]]:
+    """What was published under each name, as far as reports tell, also those that came too late to count."""
+    known: defaultdict[str, set[KnownFile]] = defaultdict(set)
+    for name, size, adler32 in Output.objects.filter(job__in=jobs).values_list("name", "size", "adler32"):
+        known[name].add(KnownFile(size, adler32))
+    unused = Evidence.objects.filter(attempt__in=tries.filter(outputs=None)).values_list("report", flat=True)
+    for text in unused.iterator(chunk_size=10):
+        for file in msgspec.json.decode(text, type=ready(_Told)).outputs:
+            if file.url:
+                known[file.url.partition("?")[0].rpartition("/")[2]].add(KnownFile(file.size, file.adler32))
+    return known
+
+
+def _unreported(tries: QuerySet[Attempt]) -> bool:
+    """Whether one of these attempts may have published without a report of it."""
+    silent = Q(evidence=None) | Q(phase__in=_PUBLISHING) & ~Q(verdict="success")
+    return tries.filter(silent).exists()
+
+
+def _order(file: KnownFile) -> tuple[int, str]:
+    return file.size, file.adler32

@@ -1,0 +1,109 @@
+"""Tasks that publish what another one has published: refused with the list, or an explicit successor."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from pilotext.profile.records import Experiment
+from pilotext.server.production.advance import Reason, record
+from pilotext.server.production.claims import CLAIM_S
+from pilotext.server.production.models import Attempt, Output, Product, PublishedFile, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.ownership import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.submission.naming import key_of, url_of, values_of
+from pilotext.server.production.submission.plan import Plan
+
+ENDED = ("done", "archived", "cancelled")
+"""States of a task whose names another one may take over."""
+
+OPEN_JOB = ("defined", "staging", "ready", "sent", "running")
+
+MAX_LISTED = 20
+
+
+def all_keys(plan: Plan) -> list[int]:
+    """The keys of all names that a task of this plan will publish."""
+    return [*plan.names.keys, *(key_of(url_of(place)) for place in plan.places)]
+
+
+def taken_names(experiment: Experiment, plan: Plan, free: Collection[str]) -> NamesTakenError | None:
+    """The names of a plan that belong to other tasks of than those in `free`; None when there are none."""
+    taken = [each for each in owners(all_keys(plan)) if each.task not in free]
+    if not taken:
+        return None
+    return NamesTakenError(list(_with_urls(experiment, plan, taken[:MAX_LISTED])), len(taken))
+
+
+def _with_urls(experiment: Experiment, plan: Plan, taken: list[Owned]) -> Iterator[tuple[str, Owned]]:
+    wanted = {each.key: each for each in taken}
+    for index, job in enumerate(plan.jobs):
+        if wanted.keys().isdisjoint(plan.names.of_job(index)):
+            continue
+        for url in plan.names.forms.print(values_of(experiment, plan.facts.type, job.file)):
+            if (owned := wanted.get(key_of(url))) is not None:
+                yield url, owned
+    for place in plan.places:
+        if (owned := wanted.get(key_of(url_of(place)))) is not None:
+            yield url_of(place), owned
+
+
+def why_not_replaceable(task: Task) -> str:
+    """Why another task cannot take over the names of this one now, as a sentence; empty when it can."""
+    if why := why_replaced(task):
+        return f"{why}; replace that one."
+    if task.state not in ENDED:
+        return f"the task {task.name} is {task.state}; only one that is {_or(ENDED)} can be replaced."
+    if task.jobs.filter(state__in=OPEN_JOB).exists():
+        return f"the jobs of {task.name} are just being cancelled; ask again in a moment."
+    if busy := Attempt.objects.filter(task=task, state__in=ACTIVE_ATTEMPT).count():
+        return f"{busy} attempts of {task.name} have not ended yet; ask again when they have."
+    products = Product.objects.select_for_update().filter(task=task)  # nobody begins to copy one meanwhile
+    copied = [each.busy_until - now() for each in products if each.state in ("checked", "copying")]
+    if any(0 < left <= CLAIM_S for left in copied):  # one that is waited with for longer is not at work
+        return f"a merged file of {task.name} is being copied to where it is kept; ask again in a few minutes."
+    return ""
+
+
+def _or(words: tuple[str, ...]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def predecessor_of(task: Task, name: str) -> Task:
+    """The task that `task` is to replace, which nobody else changes meanwhile. Raises RefusalError."""
+    rows = Task.objects.select_for_update(of=("self",)).filter(experiment=task.experiment_id, name=name)
+    earlier = rows.exclude(pk=task.pk).first()
+    if earlier is None:
+        raise RefusalError("invalid", f"there is no task {name!r} to replace.")
+    if why := why_not_replaceable(earlier):
+        raise RefusalError("conflict", why)
+    return earlier
+
+
+def take_over(task: Task, name: str, keys: list[int], reason: Reason) -> None:
+    """Names that another task owns as well are this task's from now on; in a transaction. Raises RefusalError.
+
+    The other one publishes, merges, keeps and removes nothing any more, and its records say that its files there are
+    superseded.
+    """
+    earlier = predecessor_of(task, name)
+    count = 0
+    for some in in_parts(sorted(keys)):
+        count += PublishedFile.objects.filter(task=earlier.pk, pk__in=some).delete()[0]
+    if count == 0:
+        raise RefusalError("invalid", f"the task {name} owns none of these names: leave `replaces` out.")
+    Task.objects.filter(pk=task.pk).update(replaces=earlier)
+    superseded = _supersede(earlier, set(keys))
+    why = f"{count} names, {superseded} files"
+    told = Reason(reason.who, f"{reason.why}: {why}", reason.actor)
+    record("names", f"passed to {task.name}", told, [(earlier.pk, "owned", earlier.pk)])
+    record("names", f"taken over from {name}", told, [(task.pk, "", task.pk)])
+
+
+def _supersede(task: Task, keys: set[int]) -> int:
+    valid = Output.objects.filter(job__task=task, state="valid").values_list("pk", "url", "kept")
+    passed = [pk for pk, url, kept in valid.iterator() if key_of(url) in keys or (kept and key_of(kept) in keys)]
+    for begin in range(0, len(passed), AT_ONCE):
+        Output.objects.filter(pk__in=passed[begin : begin + AT_ONCE]).update(state="superseded")
+    return len(passed)
