@@ -29,7 +29,14 @@ class Caller:
     site: int | None = None
 
 
-ANYONE = Caller("anyone", "anyone")
+ANYBODY = Caller("anyone", "anyone")
+
+
+def number_of(text: str) -> int:
+    """Return the id that a segment of a path holds. Raises RefusalError for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise RefusalError("not-found", f"{text[:40]!r} is no number of anything.")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,8 @@ class Call:
     caller: Caller
 
     def number(self, name: str) -> int:
-        """A number of the path."""
-        text = self.path[name]
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise RefusalError("not-found", f"{text[:40]!r} is no number of anything.")
-        return int(text)
+        """Return a number of the path."""
+        return number_of(self.path[name])
 
 
 @dataclass(frozen=True)
