@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pilotext.server.front.address import trusted_networks
+from pilotext.server.front.address import trusted_of
 from pilotext.server.front.gate import Gate
 from pilotext.server.wsgi import application
 
@@ -14,5 +14,5 @@ app = Gate(
     application,
     application,
     threads=int(os.environ.get("PILOTEXT_THREADS", THREADS)),
-    trusted=trusted_networks(os.environ.get("PILOTEXT_TRUSTED_PROXIES", "")),
+    trusted=trusted_of(os.environ),
 )

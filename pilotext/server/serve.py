@@ -63,7 +63,7 @@ def serve_web(host: str, port: int, threads: int, tls: tuple[Path, Path] | None 
 
 def _max_connections() -> int:
     """Return how many connections may be open at once, after raising the limit of open files as far as allowed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     most = MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, hard - OTHER_FILES)
     return max(64, most)

@@ -28,6 +28,11 @@ class Caller:
     role: str
     site: int | None = None
 
+    @property
+    def who(self) -> str:
+        """Return the name that the audit trail has for it; no kind of caller can have a name of another kind."""
+        return f"{'pilot' if self.role == 'agent' else 'person'}:{self.label}"
+
 
 ANYBODY = Caller("anyone", "anyone")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pilotext.errors import UsageError
 
@@ -15,6 +15,16 @@ MAX_HOPS = 20
 
 _IPV6_SITE_BITS = 64
 """One client usually has a whole network of this size: its addresses share their limits."""
+
+
+def trusted_of(environment: Mapping[str, str]) -> tuple[Network, ...]:
+    """Return the proxies that the environment of the server names. Raises UsageError."""
+    if environment.get("PILOTEXT_BEHIND_PROXY"):
+        raise UsageError(
+            "PILOTEXT_BEHIND_PROXY has no meaning any more.",
+            advice="Name the proxies that are to be believed in PILOTEXT_TRUSTED_PROXIES: 10.0.0.1, 10.1.0.0/16.",
+        )
+    return trusted_networks(environment.get("PILOTEXT_TRUSTED_PROXIES", ""))
 
 
 def trusted_networks(text: str) -> tuple[Network, ...]:

@@ -113,8 +113,8 @@ class Gate:
             return
         except Exception:  # the boundary
             log.exception("%s %s failed", scope.method, scope.path)
-            error = RefusalError("internal", "this is a mistake of the server; its log has the details.")
-            _send(exchange, self._guard.refusal(scope.path, error))
+            mistake = RefusalError("internal", "this is a mistake of the server; its log has the details.")
+            _send(exchange, self._guard.refusal(scope.path, mistake))
 
     async def _serve(self, scope: Scope, exchange: Exchange) -> None:
         if scope.path == "/health" and scope.method in ("GET", "HEAD"):

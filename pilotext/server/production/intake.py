@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
 from django.db.models import F
 from msgspec.structs import replace
 
@@ -27,6 +28,7 @@ from pilotext.server.production.legible import read_report
 from pilotext.server.production.models import Attempt, Evidence, Output, Signature
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.report_bounds import MAX_KEPT_BYTES, fitted
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.rows import ById, insert, insert_rows
 
@@ -49,10 +51,14 @@ _EVIDENCE = ById(Evidence.objects.all)
 
 def take_report(attempt_id: int, token: str, body: bytes) -> ReportAnswer:
     """Take the final report of an attempt. Raises RefusalError for one that is not its own or not final."""
+    attempt_of(attempt_id, token)  # before anything of it is decoded
     try:
         report, text = read_report(body)
     except FieldError as error:
         raise RefusalError("invalid", str(error)) from None
+    if len(body) > MAX_KEPT_BYTES:
+        report = fitted(report)
+        text = msgspec.json.encode(report).decode()
     return transact(lambda: _take(attempt_id, token, text, report))
 
 

@@ -13,7 +13,7 @@ from pilotext.server.production.advance import Reason
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.submission.document import from_plain
-from pilotext.server.production.submission.listing import list_folder
+from pilotext.server.production.submission.listing import lister_for_others
 from pilotext.server.production.submission.plan import make_plan
 from pilotext.server.production.submission.store import store
 
@@ -46,24 +46,24 @@ def submit(call: Call) -> Submitted:
     try:
         whole = from_plain(document.task)
         experiment = profile_of(whole.task.experiment)
-        plan = make_plan(experiment, whole, list_folder)
+        plan = make_plan(experiment, whole, lister_for_others())
     except (UsageError, StorageError) as error:
         raise RefusalError("invalid", str(error)) from None
     if plan.refused and not document.leave_out:
         first = "; ".join(f"{entry.file}: {entry.why}" for entry in plan.refused[:5])
         raise RefusalError("invalid", f"{len(plan.refused)} inputs are refused: {first}")
-    return store(experiment, whole.task, plan, call.caller.label)
+    return store(experiment, whole.task, plan, call.caller.who)
 
 
 def move_task(call: Call) -> Moved:
     asked: Move = call.body
-    reason = Reason(call.caller.label, asked.why)
+    reason = Reason(call.caller.who, asked.why)
     return Moved(tuple(transact(lambda: decisions.move_task(call.number("task"), asked.to, reason))))
 
 
 def move_job(call: Call) -> Moved:
     asked: Move = call.body
-    reason = Reason(call.caller.label, asked.why)
+    reason = Reason(call.caller.who, asked.why)
     return Moved(tuple(transact(lambda: decisions.move_job(call.number("job"), asked.to, reason))))
 
 

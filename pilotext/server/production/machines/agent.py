@@ -14,6 +14,11 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT
 GONE_AFTER_S = 900.0
 
 
+def signature_of(name: str) -> str:
+    """Return the name that the audit trail has for an agent; a person of the same name has another one."""
+    return f"agent:{name}"
+
+
 def forget_agents() -> int:
     """Agents that were silent for a quarter of an hour, and whose attempts are silent too, are gone."""
     busy = Attempt.objects.filter(agent=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
@@ -37,11 +42,13 @@ def register(said: AgentHello, site: Site, token: str) -> int:
         record(
             AGENT.name,
             agent.state,
-            Reason(said.name, f"by token {token}: {', '.join(changed)}"),
+            Reason(signature_of(said.name), f"by token {token}: {', '.join(changed)}"),
             [(agent.pk, was, None)],
         )
     if agent.state != said.state:
-        advance(AGENT, Agent.objects.filter(pk=agent.pk), said.state, Reason(said.name, "it says so itself"))
+        advance(
+            AGENT, Agent.objects.filter(pk=agent.pk), said.state, Reason(signature_of(said.name), "it says so itself")
+        )
     return agent.pk
 
 
@@ -50,5 +57,5 @@ def come_back(agent: Agent) -> str:
     told = Event.objects.filter(subject=AGENT.name, subject_id=agent.pk, after="gone").order_by("-pk")
     before = told.values_list("before", flat=True).first()
     to = "draining" if before == "draining" else "active"
-    advance(AGENT, Agent.objects.filter(pk=agent.pk), to, Reason(agent.name, "it asks for jobs again"))
+    advance(AGENT, Agent.objects.filter(pk=agent.pk), to, Reason(signature_of(agent.name), "it asks for jobs again"))
     return to
