@@ -18,6 +18,7 @@ from tests.support.success import success_of
 
 SITES = ("CERN_COMPASS_PROD", "FRONTERA_COMPASS_MCORE")
 PROCESSES = 2
+MAX_SLOTS = 10_000
 CALLERS = 48
 """Threads of a process that send heartbeats: as many requests as may wait for an answer at once."""
 
@@ -153,7 +154,9 @@ def _live(connection: Connection, lease: LeasedJob, done: Done) -> None:
 
 
 def _hello(connection: Connection, name: str, site: str = SITES[0]) -> int:
-    said = connection.post("/api/v1/agents", AgentHello(name=name, site=site, slots=1))
+    said = connection.post(
+        "/api/v1/agents", AgentHello(name=name, site=site, slots=MAX_SLOTS if name.startswith("holder") else 1)
+    )
     return msgspec.json.decode(said, type=AgentWelcome).agent
 
 

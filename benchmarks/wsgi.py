@@ -20,11 +20,13 @@ def carriers(port: int) -> dict[str, list[str]]:
     python, here = [sys.executable, "-P", "-m"], f"127.0.0.1:{port}"
     known = {
         "granian": [*COMMAND, "server", "web", "--listen", here, "--threads", str(THREADS)],
+        "granian, WSGI": [*python, "granian", "--interface=wsgi", f"--blocking-threads={THREADS}", "--host=127.0.0.1",
+                          f"--port={port}", "--log-level=warning", _APPLICATION],
         "gunicorn": [*python, "gunicorn", "--worker-class=gthread", f"--threads={THREADS}", f"--bind={here}",
                      "--keep-alive=60", "--log-level=warning", _APPLICATION],
         "waitress": [*python, "waitress", f"--threads={THREADS}", f"--listen={here}", _APPLICATION],
     }  # fmt: skip
-    return {name: words for name, words in known.items() if find_spec(name)}
+    return {name: words for name, words in known.items() if find_spec(name.partition(",")[0])}
 
 
 @contextmanager

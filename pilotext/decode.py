@@ -16,6 +16,9 @@ from pilotext.secretshapes import is_secret_name
 
 T = TypeVar("T")
 
+MAX_EXPLAINED_BYTES = 1024 * 1024
+"""Of a larger document, an error does not quote the wrong value: it would all have to be built in memory for that."""
+
 _ready: set[Any] = set()
 _looking = threading.Lock()
 _PLAIN = Redactor()
@@ -30,10 +33,13 @@ def from_json(data: bytes | str, kind: type[T], *, where: str = "") -> T:
     Raises FieldError with the path of the first wrong field; `where` names the document in it.
     """
     try:
-        plain = msgspec.json.decode(data)
+        return msgspec.json.decode(data, type=ready(kind))  # builds nothing but what the record has fields for
+    except msgspec.ValidationError as error:
+        if len(data) > MAX_EXPLAINED_BYTES:
+            raise _field_error(str(error), None, kind, where) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FieldError("", f"this is not a JSON document: {error}", where=where) from None
-    return from_plain(plain, kind, where=where)
+    return from_plain(msgspec.json.decode(data), kind, where=where)
 
 
 def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:

@@ -27,6 +27,8 @@ class Problem(Record, frozen=True):
         "invalid",
         "too-large",
         "too-many",
+        "too-slow",
+        "busy",
         "internal",
     ]
     message: str

@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from pilotext.cli.output import say
 from pilotext.codes import Exit
 from pilotext.errors import UsageError
 
-THREADS = 64
+THREADS = {"sqlite": 64, "postgresql": 32}
+"""Of a web process, by database; each may hold one connection to it, and PostgreSQL has 100 of them by default."""
+
 ROLES = ("viewer", "expert", "manager", "agent")
 
 
@@ -30,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--database", metavar="URL", help="sqlite:///FILE or postgresql://… (default: DATABASE_URL)")
     parser.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="(default: 127.0.0.1:8080)")
     parser.add_argument("--public-url", metavar="URL", help="where agents reach the server (default: http://HOST:PORT)")
-    parser.add_argument("--threads", type=int, default=THREADS, metavar="N", help=f"of web (default: {THREADS})")
+    parser.add_argument("--threads", type=int, metavar="N", help="of web (default: 64, with PostgreSQL 32)")
     parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="serve HTTPS with this certificate chain")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="and its key")
     parser.add_argument("--role", choices=(*ROLES, "none"), default="viewer", help="of token or user (default: viewer)")
@@ -50,10 +53,14 @@ def run(options: argparse.Namespace) -> int:
         os.environ["PILOTEXT_PUBLIC_URL"] = options.public_url
     try:
         from pilotext.server import boot, logs, serve  # noqa: PLC0415  Django is not for the other verbs
+        from pilotext.server.front.address import trusted_of  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"the server needs {error.name}.", advice="Install pilotext[server].") from None
     logs.set_up(os.environ.get("PILOTEXT_LOG_LEVEL", "INFO"))
-    boot.boot(options.database)
+    boot.boot(_without_password(options.database))
+    boot.keep_private()
+    trusted_of(os.environ)  # a mistake in it is told at once
+    threads = options.threads or THREADS[boot.database_vendor()]
     if options.part in ("all", "migrate"):
         with _database_told():
             boot.migrate()
@@ -61,10 +68,12 @@ def run(options: argparse.Namespace) -> int:
     if options.part == "all":
         say(f"serving {os.environ['PILOTEXT_PUBLIC_URL']}; `pilotext server token` makes tokens", stream=2)
         files = () if tls is None else ("--tls-certificate", str(tls[0]), "--tls-key", str(tls[1]))
-        web = ("web", "--listen", options.listen, "--threads", str(options.threads), *files)
+        web = ("web", "--listen", options.listen, "--threads", str(threads), *files)
         serve.serve_all([web, ("cycle",)])
     elif options.part == "web":
-        serve.serve_web(host, port, options.threads, tls)
+        with _database_told():
+            boot.check_connections(threads)
+        serve.serve_web(host, port, threads, tls)
     elif options.part == "cycle":
         serve.serve_cycle()
     elif options.part in ("token", "revoke", "user"):
@@ -86,6 +95,25 @@ def _database_told() -> Iterator[None]:
         said = str(error).strip().partition("\n")[0]
         advice = "Is it the right --database or DATABASE_URL? `pilotext server migrate` makes its tables."
         raise UsageError(f"the database {boot.database_name()} cannot be used: {said}.", advice=advice) from None
+
+
+def _holds_password(database: str) -> bool:
+    parts = urlsplit(database)
+    return bool(parts.password) or "password" in dict(parse_qsl(parts.query))
+
+
+def _without_password(database: str | None) -> str | None:
+    """Raise UsageError for a password on the command line, which every user of the machine can read."""
+    try:
+        secret = database is not None and _holds_password(database)
+    except ValueError:
+        secret = False  # what is wrong with it is said where it is read
+    if secret:
+        raise UsageError(
+            "--database holds a password, and every user of this machine can read a command line.",
+            advice="Give the URL in DATABASE_URL, or the password in ~/.pgpass or PGPASSWORD.",
+        )
+    return database
 
 
 def _tls(options: argparse.Namespace) -> tuple[Path, Path] | None:

@@ -27,7 +27,7 @@ class ServerError(PilotextError):
 
     @property
     def worth_another_try(self) -> bool:
-        return self.status in {0, 429} or self.status >= 500
+        return self.status in {0, 408, 429} or self.status >= 500
 
 
 class Client:

@@ -6,6 +6,8 @@ import os
 
 import django
 
+PRIVATE_UMASK = 0o077
+
 
 def boot(database: str | None = None) -> None:
     """Set up Django, with this database if one is given, else that of the environment."""
@@ -13,6 +15,30 @@ def boot(database: str | None = None) -> None:
         os.environ["DATABASE_URL"] = database
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pilotext.server.settings")
     django.setup()
+
+
+def keep_private() -> None:
+    """Let nobody but the owner of this process read the database file, and what this process makes from now on."""
+    from django.db import connection  # noqa: PLC0415  needs Django to be set up
+
+    from pilotext.server.database import make_private  # noqa: PLC0415
+
+    os.umask(PRIVATE_UMASK)
+    make_private(connection.settings_dict)
+
+
+def check_connections(threads: int) -> None:
+    """Raise UsageError if the database has not enough connections left for a web process with so many threads."""
+    from pilotext.server import database  # noqa: PLC0415  needs Django to be set up
+
+    database.check_connections(threads)
+
+
+def database_vendor() -> str:
+    """Return `sqlite` or `postgresql`."""
+    from django.db import connection  # noqa: PLC0415  needs Django to be set up
+
+    return connection.vendor
 
 
 def database_name() -> str:
@@ -30,12 +56,15 @@ def migrate() -> None:
     Tasks of a version that knew no owners of names get theirs.
     """
     from django.core.management import call_command  # noqa: PLC0415  needs Django to be set up
+    from django.db import connection  # noqa: PLC0415
 
+    from pilotext.server.database import one_migration  # noqa: PLC0415
     from pilotext.server.production.people import make_groups  # noqa: PLC0415
     from pilotext.server.production.profiles import remember_all  # noqa: PLC0415
     from pilotext.server.production.unnamed import name_tasks  # noqa: PLC0415
 
-    call_command("migrate", verbosity=0, interactive=False)
-    remember_all()
-    name_tasks()
-    make_groups()
+    with one_migration(connection.settings_dict):
+        call_command("migrate", verbosity=0, interactive=False)
+        remember_all()
+        name_tasks()
+        make_groups()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,6 +34,19 @@ _SQLITE_SETUP = (
 )
 _BUSY_TIMEOUT_S = 30.0
 
+SPARE_CONNECTIONS = 2
+"""Of a web process, beside one for each thread: for `/health`, and at its start."""
+
+_MIGRATION_LOCK = 5_812_410_058
+"""Number of the advisory lock of PostgreSQL; any number that nobody else uses."""
+
+
+_POSTGRES_OPTIONS = {
+    "connect_timeout": "10",
+    "tcp_user_timeout": "30000",  # milliseconds; a server that is away holds no thread for long
+    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=300s",
+}
+
 
 def database_settings(url: str) -> dict[str, Any]:
     """Django's settings for `sqlite:///FILE` (relative), `sqlite:////FILE`, or `postgresql://…` as libpq takes it.
@@ -42,7 +57,7 @@ def database_settings(url: str) -> dict[str, Any]:
     if parts.scheme == "sqlite":
         return _sqlite(unquote(parts.path.removeprefix("/")))
     if parts.scheme in ("postgresql", "postgres"):
-        options = dict(parse_qsl(parts.query))
+        options = {**_POSTGRES_OPTIONS, **dict(parse_qsl(parts.query))}
         return {
             "ENGINE": "django.db.backends.postgresql",
             "NAME": unquote(parts.path.removeprefix("/")),
@@ -70,6 +85,62 @@ def _sqlite(path: str) -> dict[str, Any]:
             "init_command": _SQLITE_SETUP,
         },
     }
+
+
+def check_connections(threads: int) -> None:
+    """Raise UsageError if PostgreSQL has not enough connections left for a web process with so many threads."""
+    if connection.vendor != "postgresql":
+        return
+    wanted = threads + SPARE_CONNECTIONS
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,"
+            " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')"
+        )
+        allowed, used = cursor.fetchone()
+    connection.close()
+    if allowed - used + 1 < wanted:  # one of those is this one
+        raise UsageError(
+            f"PostgreSQL allows {allowed} connections, {used - 1} are in use; this process may need {wanted}.",
+            advice="Lower --threads (each may hold one connection), or raise max_connections in postgresql.conf.",
+        )
+
+
+def make_private(settings: Mapping[str, Any]) -> None:
+    """Make an SQLite database, with its write-ahead log, a file that its owner alone can read.
+
+    Raises UsageError for a file of somebody else.
+    """
+    if settings["ENGINE"] != "django.db.backends.sqlite3":
+        return
+    path = Path(settings["NAME"])
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        for each in (path, *(path.with_name(path.name + ending) for ending in ("-wal", "-shm"))):
+            if each.exists() and each.stat().st_mode & 0o077:
+                each.chmod(0o600)
+    except OSError as error:
+        raise UsageError(
+            f"the database file {path} cannot be used: {error.strerror}.",
+            advice="Its folder has to exist, and the user of the server has to own it.",
+        ) from None
+
+
+@contextmanager
+def one_migration(settings: Mapping[str, Any]) -> Iterator[None]:
+    """Wait until no other process migrates this database, and keep others waiting meanwhile."""
+    if settings["ENGINE"] == "django.db.backends.sqlite3":
+        path = Path(settings["NAME"])
+        with path.with_name(f"{path.name}-migration").open("a") as file:  # SQLite itself locks the database file
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATION_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
 
 
 def url_from_environment() -> str:

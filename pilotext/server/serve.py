@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +21,15 @@ AGAIN_AFTER_S = 1.0
 
 STOP_WITHIN_S = 20.0
 
+HEADERS_WITHIN_MS = 15_000
+"""A connection that has sent no whole head of a request for so long is closed, also one that is kept for the next."""
+
+MAX_HEADERS_BYTES = 64 * 1024
+MAX_CONNECTIONS = 16_384
+BACKLOG = 4096
+OTHER_FILES = 512
+"""Open files of a web process that are no connections of clients."""
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -27,22 +37,36 @@ _libc = ctypes.CDLL(None)
 def serve_web(host: str, port: int, threads: int, tls: tuple[Path, Path] | None = None) -> None:
     """Answer requests until SIGTERM or SIGINT; what has begun is answered before. `tls`: certificate, key."""
     from granian import Granian  # noqa: PLC0415  only this process needs it
-    from granian.constants import Interfaces, SSLProtocols  # noqa: PLC0415
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols  # noqa: PLC0415
+    from granian.http import HTTP1Settings  # noqa: PLC0415
 
+    os.environ["PILOTEXT_THREADS"] = str(threads)  # its worker process reads it
     Granian(
-        target="pilotext.server.wsgi:application",
+        target="pilotext.server.rsgi:app",
         address=host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
+        http=HTTPModes.http1,  # what agents, pilots and curl speak; HTTP/2 has limits of its own to be attacked
+        http1_settings=HTTP1Settings(header_read_timeout=HEADERS_WITHIN_MS, max_buffer_size=MAX_HEADERS_BYTES),
+        websockets=False,
+        backlog=BACKLOG,
+        backpressure=_max_connections(),
         ssl_cert=tls[0] if tls else None,
         ssl_key=tls[1] if tls else None,
         ssl_protocol_min=SSLProtocols.tls12,  # the curl of old nodes, which pilots use, knows no newer one
         workers=1,  # the database is the bottleneck; with SQLite, further writers only wait for each other
-        blocking_threads=threads,
         respawn_failed_workers=True,
         workers_kill_timeout=int(STOP_WITHIN_S / 2),
         log_level=os.environ.get("PILOTEXT_LOG_LEVEL", "warning").lower(),  # type: ignore[arg-type]  # Granian takes text
     ).serve()
+
+
+def _max_connections() -> int:
+    """Return how many connections may be open at once, after raising the limit of open files as far as allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, hard - OTHER_FILES)
+    return max(64, most)
 
 
 def serve_cycle() -> None:

@@ -4,7 +4,8 @@ DATABASE_URL           sqlite:///FILE or postgresql://…   (default: pilotext.s
 PILOTEXT_SECRET_KEY    signs sessions of the pages; without it, everybody is logged out by a restart
 PILOTEXT_PUBLIC_URL    where agents and workers reach this server   (default: http://127.0.0.1:8080)
 PILOTEXT_HOSTS         host names that the pages answer to, separated by commas (default: localhost)
-PILOTEXT_BEHIND_PROXY  1: a proxy of ours says in X-Forwarded-For where requests come from
+PILOTEXT_TRUSTED_PROXIES  addresses and networks of proxies whose X-Forwarded-For is believed (default: none)
+PILOTEXT_LISTABLE_FOLDERS  folders of the server's own disk, separated by colons, that tasks may list (default: none)
 PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 3600)
 PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
 PILOTEXT_REPORT_GRACE_S  seconds that a report may come after its pilot's last word (default: 60)

@@ -32,7 +32,7 @@ def test_tables_are_made_and_then_there_are_tokens(tmp_path: Path) -> None:
         ("token", "--label", "maria"),
         ("revoke", "--label", "maria"),
         ("user", "--user", "maria"),
-        ("migrate", "--database", "postgresql://nobody:swordfish@127.0.0.1:1/none"),
+        ("migrate", "--database", "postgresql://nobody@127.0.0.1:1/none"),
     ],
 )
 def test_a_database_that_is_not_there_is_told_and_no_bug(tmp_path: Path, words: tuple[str, ...]) -> None:

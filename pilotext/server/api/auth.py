@@ -6,14 +6,13 @@ there without being looked up. Those that were good before are looked at as alwa
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-from pilotext.server.api.endpoint import ANYONE, Caller, Role
+from pilotext.server.api.endpoint import ANYBODY, Caller, Role
 from pilotext.server.api.limits import Limiter, Recent
-from pilotext.server.production.models import Token
+from pilotext.server.production.models import Attempt, Token
 from pilotext.server.production.models.common import now
 from pilotext.server.production.people import role_of
 from pilotext.server.production.refusal import RefusalError
@@ -26,7 +25,10 @@ WRONG = Limiter(per_s=0.5, burst=20)
 """Wrong tokens and passwords from one address."""
 
 PEOPLE = Limiter(per_s=200, burst=1000)
-"""Requests with one token, or without any from one address; agents and attempts are bounded by their leases."""
+"""Requests with one token; agents and attempts are bounded by their leases."""
+
+ANYONE = Limiter(per_s=100, burst=400)
+"""Requests that need no token, from one address."""
 
 _MOST = 10_000
 _MAY = {
@@ -35,7 +37,6 @@ _MAY = {
     "manager": frozenset({"viewer", "expert", "manager"}),
     "agent": frozenset({"agent"}),
 }
-_BEHIND_PROXY = os.environ.get("PILOTEXT_BEHIND_PROXY", "") == "1"
 
 _known: dict[str, tuple[float, Caller]] = {}
 _lock = threading.Lock()
@@ -49,26 +50,42 @@ def bearer(header: str) -> str:
 
 
 def address_of(environ: Mapping[str, Any]) -> str:
-    """Where a request comes from; behind a proxy of ours, what that says (the last entry is its own)."""
-    if _BEHIND_PROXY:
-        return str(environ.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
+    """Return the address that a request comes from; the front has looked through the proxies that are trusted."""
     return str(environ.get("REMOTE_ADDR", ""))
 
 
-def admit(role: Role, token: str, address: str) -> Caller:
-    """The caller. Raises RefusalError when the token is not good for this role, or its owner asks too often.
+def screen(role: Role, token: str, address: str) -> bool:
+    """Return whether the token was found good before; asks no database.
 
-    The token of an attempt, or its ticket, is looked at where the attempt is read.
+    Raises RefusalError without a token where one is needed, and when the address, or whoever has no token, asks too
+    often. A request that cannot prove itself is charged to its address, here or where it is found out.
     """
     if role == "anyone":
-        _not_too_often(address)
-        return ANYONE
-    if not token:
-        raise RefusalError("unauthorized", "a token is needed: Authorization: Bearer TOKEN.")
-    kept = fingerprint(token)
-    if kept not in _good and not WRONG.has_left(address):
+        if not ANYONE.spend(address):
+            raise RefusalError("too-many", f"more than {ANYONE.per_s:g} requests a second; ask less often.")
+        return False
+    proved = bool(token) and fingerprint(token) in _good
+    if not proved and not WRONG.has_left(address):
         raise RefusalError("too-many", "there were too many wrong tokens from this address; try again later.")
+    if not token:
+        WRONG.spend(address)
+        raise RefusalError("unauthorized", "a token is needed: Authorization: Bearer TOKEN.")
+    return proved
+
+
+def admit(role: Role, token: str, address: str, attempt: int | None = None) -> Caller:
+    """Return the caller. Raises RefusalError when the token is not good for this role, or its owner asks too often.
+
+    The token of an attempt, or its ticket, must be that of `attempt` if it was never found good before; whether it is
+    still is decided where the attempt is read.
+    """
+    if role == "anyone":
+        return ANYBODY
+    proved_before = screen(role, token, address)
+    kept = fingerprint(token)
     if role in ("attempt", "ticket"):
+        if not proved_before:
+            _prove_attempt(role, attempt, kept, address)
         return Caller(role, role)
     caller = _caller(kept, address)
     if caller.role != "agent":
@@ -94,13 +111,22 @@ def forget() -> None:
     with _lock:
         _known.clear()
     _good.clear()
-    WRONG.forget()
-    PEOPLE.forget()
+    for limiter in (WRONG, PEOPLE, ANYONE):
+        limiter.forget()
 
 
 def _not_too_often(key: str) -> None:
     if not PEOPLE.spend(key):
         raise RefusalError("too-many", f"more than {PEOPLE.per_s:g} requests a second; ask less often.")
+
+
+def _prove_attempt(role: Role, attempt: int | None, kept: str, address: str) -> None:
+    rows = Attempt.objects.filter(token=kept) if role == "attempt" else Attempt.objects.filter(ticket=kept)
+    if attempt is None or not rows.filter(pk=attempt).exists():
+        WRONG.spend(address)
+        what = "token" if role == "attempt" else "ticket"
+        raise RefusalError("forbidden", f"this {what} does not belong to that attempt.")
+    _good.add(kept)
 
 
 def _caller(kept: str, address: str) -> Caller:

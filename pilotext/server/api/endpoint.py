@@ -28,8 +28,20 @@ class Caller:
     role: str
     site: int | None = None
 
+    @property
+    def who(self) -> str:
+        """Return the name that the audit trail has for it; no kind of caller can have a name of another kind."""
+        return f"{'pilot' if self.role == 'agent' else 'person'}:{self.label}"
 
-ANYONE = Caller("anyone", "anyone")
+
+ANYBODY = Caller("anyone", "anyone")
+
+
+def number_of(text: str) -> int:
+    """Return the id that a segment of a path holds. Raises RefusalError for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise RefusalError("not-found", f"{text[:40]!r} is no number of anything.")
+    return int(text)
 
 
 @dataclass(frozen=True)
@@ -44,11 +56,8 @@ class Call:
     caller: Caller
 
     def number(self, name: str) -> int:
-        """A number of the path."""
-        text = self.path[name]
-        if not (text.isascii() and text.isdigit() and len(text) < 19):
-            raise RefusalError("not-found", f"{text[:40]!r} is no number of anything.")
-        return int(text)
+        """Return a number of the path."""
+        return number_of(self.path[name])
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
+from wsgiref.types import StartResponse
 
+from django.db import close_old_connections
 from django.db.models import Count
 
 from pilotext.server.production.models import Agent, Attempt, Job, Site
 from pilotext.server.production.states import ACTIVE_ATTEMPT
+
+FRESH_S = 5.0
+"""So old the counts of the database may be."""
 
 _requests: Counter[tuple[str, str]] = Counter()
 _seconds: Counter[str] = Counter()
@@ -23,9 +30,31 @@ def count(path: str, status: str, seconds: float) -> None:
         _seconds[path] += seconds  # type: ignore[assignment]  # a Counter adds numbers of any kind
 
 
-def render() -> str:
-    """All metrics in Prometheus' text format."""
-    return "\n".join([*_of_requests(), *_of_database(), ""])
+class Page:
+    """WSGI application of all metrics in Prometheus' text format; the database is asked once for many who ask."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counted: list[str] = []
+        self._counted_s = -FRESH_S
+
+    def __call__(self, _environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        body = "\n".join([*_of_requests(), *self._of_database(), ""]).encode()
+        kind = "text/plain; version=0.0.4; charset=utf-8"
+        start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body]
+
+    def _of_database(self) -> list[str]:
+        """Return the counts of the database. Whoever comes while they are made is given the last ones."""
+        if time.monotonic() - self._counted_s < FRESH_S or not self._lock.acquire(blocking=not self._counted):
+            return self._counted
+        try:
+            close_old_connections()
+            self._counted, self._counted_s = list(_of_database()), time.monotonic()
+            close_old_connections()
+        finally:
+            self._lock.release()
+        return self._counted
 
 
 def _of_requests() -> Iterator[str]:

@@ -19,7 +19,8 @@ _REFUSALS = {
     "404": "not there",
     "405": "wrong method",
 }
-_REFUSALS |= {"409": "not in this state", "413": "too large", "422": "not understood", "429": "too many"}
+_REFUSALS |= {"408": "the body came too slowly", "409": "not in this state", "413": "too large"}
+_REFUSALS |= {"422": "not understood", "429": "too many", "503": "too busy, or the database does not answer"}
 
 
 def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:

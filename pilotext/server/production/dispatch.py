@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from django.conf import settings
+from django.db import connection
 
 from pilotext.errors import UsageError
 from pilotext.model import Job, ReportTarget
@@ -34,6 +35,12 @@ MOST_AHEAD = 1000
 """Lists in memory, before those that are too old to be used are thrown away."""
 PLENTY = 2000
 """More places than all processes together give away in the moment that they trust an earlier count."""
+
+
+MAX_SILENT_S = 600.0
+"""Two heartbeats of an attempt."""
+
+_HELD = "SELECT count(*) FROM production_attempt WHERE agent_id = %s AND state IN ('leased', 'running') AND seen > %s"
 
 
 @dataclass(frozen=True)
@@ -155,12 +162,28 @@ def _look_ahead(site: models.Site, node: str, at: float) -> _Ahead:
 
 
 class SiteFullError(Exception):
-    """The site has as many attempts as it may have."""
+    """The site, or the agent, has as many attempts as it may have."""
+
+
+def _held_by(agent: models.Agent, at: float) -> int:
+    """Return how many attempts an agent has. Of two requests of it at once, the second sees the first one's lease.
+
+    Attempts that are silent do not count: they may be those of an agent that was killed and is started anew.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # SQLite has one writer at a time
+            cursor.execute("SELECT 1 FROM production_agent WHERE id = %s FOR UPDATE", [agent.pk])
+        silent_s = min(settings.LEASE_S / 2, MAX_SILENT_S)
+        cursor.execute(_HELD, [agent.pk, at - silent_s])
+        held: int = cursor.fetchone()[0]
+    return held
 
 
 def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -> Lease | None:
     at = now()
     _check_room(asker.site)
+    if asker.agent is not None and _held_by(asker.agent, at) >= asker.agent.slots:
+        raise SiteFullError
     job = _JOB.get(job_id)
     if job is None or job.not_before > at or job.state != "ready" or job.task.state != "running":
         return None

@@ -6,6 +6,7 @@ given the job. A later one is kept as evidence, and changes nothing. Whatever th
 
 from __future__ import annotations
 
+import msgspec
 from msgspec.structs import replace
 
 from pilotext.decode import from_json
@@ -21,6 +22,7 @@ from pilotext.server.production.leases import attempt_of
 from pilotext.server.production.legible import read_report
 from pilotext.server.production.models import Attempt, Evidence
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.report_bounds import MAX_KEPT_BYTES, fitted
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
 from pilotext.server.rows import ById, insert
 
@@ -33,10 +35,14 @@ _EVIDENCE = ById(Evidence.objects.all)
 
 def take_report(attempt_id: int, token: str, body: bytes) -> ReportAnswer:
     """Take the final report of an attempt. Raises RefusalError for one that is not its own or not final."""
+    attempt_of(attempt_id, token)  # before anything of it is decoded
     try:
         report, text = read_report(body)
     except FieldError as error:
         raise RefusalError("invalid", str(error)) from None
+    if len(body) > MAX_KEPT_BYTES:
+        report = fitted(report)
+        text = msgspec.json.encode(report).decode()
     return transact(lambda: _take(attempt_id, token, text, report))
 
 

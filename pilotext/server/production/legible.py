@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from pilotext.decode import from_plain
+from pilotext.decode import from_json, from_plain
 from pilotext.errors import FieldError
 from pilotext.model import Report
 from pilotext.redact import LONGEST_TEXT, shortened
@@ -36,7 +36,7 @@ def read_report(body: bytes) -> tuple[Report, str]:
     """
     if not (_STRANGE.search(body) or _LONG.search(body)):
         try:
-            return from_plain(msgspec.json.decode(body), Report), body.decode()
+            return from_json(body, Report), body.decode()
         except (FieldError, RecursionError, ValueError):
             pass  # the closer look says what is wrong with it, if it cannot be mended
     plain = _leniently(body, LONGEST_TEXT)

@@ -32,6 +32,8 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT
 HOUR_S, DAY_S = 3600.0, 86400.0
 ERROR_FIELDS = {"code": "code", "cause": "cause", "site": "site__name", "task": "task__name", "day": "day"}
 MOST_ERRORS = 1000
+SIGNED_BY = ("person", "agent", "pilot")
+"""Kinds of names in the audit trail, before the colon; parts of the server have none, and lines of old versions."""
 
 
 def runs(task: str, *, run: int | None, state: str | None, after: int, limit: int) -> RunList:
@@ -183,7 +185,7 @@ def events(*, task: int | None, who: str | None, before: int | None, limit: int)
     if task is not None:
         rows = rows.filter(task=task)
     if who is not None:
-        rows = rows.filter(who=who)
+        rows = rows.filter(who__in=[who] if ":" in who else [who, *(f"{kind}:{who}" for kind in SIGNED_BY)])
     if before is not None:
         rows = rows.filter(pk__lt=before)
     found = list(rows[: limit + 1])

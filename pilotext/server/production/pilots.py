@@ -64,5 +64,9 @@ def _hear_last(attempt_id: int, pilot: str, said: PilotSaid) -> None:
     words = f"the pilot says {said.state} {said.pilot_code or ''}".rstrip()
     why = f"{words}; {'its report is here' if reported else 'its report is waited for'}"
     record(
-        ATTEMPT.name, attempt.state, Reason(pilot, why, "attempt"), [(attempt.pk, attempt.state, attempt.task_id)], at
+        ATTEMPT.name,
+        attempt.state,
+        Reason(f"pilot:{pilot}", why, "attempt"),
+        [(attempt.pk, attempt.state, attempt.task_id)],
+        at,
     )

@@ -6,7 +6,19 @@ from typing import Literal
 
 from pilotext.errors import PilotextError
 
-Kind = Literal["not-found", "not-allowed", "unauthorized", "forbidden", "conflict", "invalid", "too-large", "too-many"]
+Kind = Literal[
+    "not-found",
+    "not-allowed",
+    "unauthorized",
+    "forbidden",
+    "conflict",
+    "invalid",
+    "too-large",
+    "too-many",
+    "too-slow",
+    "busy",
+    "internal",
+]
 
 
 class RefusalError(PilotextError):

@@ -39,7 +39,7 @@ def hand_over(lease: Lease, pilot: str) -> str:
 def _hand_over(attempt_id: int, mine: dict[str, str]) -> None:
     rows = Attempt.objects.filter(pk=attempt_id)
     rows.update(**mine)
-    reason = Reason(mine["pilot"], "given to a pilot, with a ticket for its job", "attempt")
+    reason = Reason(f"pilot:{mine['pilot']}", "given to a pilot, with a ticket for its job", "attempt")
     record(ATTEMPT.name, "leased", reason, rows.values_list("pk", "state", "task_id"))
 
 
@@ -66,6 +66,6 @@ def _fetch(attempt_id: int, ticket: str) -> Job:
     except UsageError as error:
         raise RefusalError("conflict", str(error)) from None
     Attempt.objects.filter(pk=attempt.pk).update(token=fingerprint(token), fetched=attempt.fetched or at)
-    reason = Reason(attempt.pilot, "its job was fetched" + (" again" if attempt.fetched else ""), "attempt")
+    reason = Reason(f"pilot:{attempt.pilot}", "its job was fetched" + (" again" if attempt.fetched else ""), "attempt")
     record(ATTEMPT.name, attempt.state, reason, [(attempt.pk, attempt.state, attempt.task_id)], at)
     return job

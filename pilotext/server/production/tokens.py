@@ -51,6 +51,8 @@ def issue(
     owner = User.objects.filter(username=user).first() if user else None
     if user and owner is None:
         raise UsageError(f"there is no user {user!r}.", advice="Make one with `pilotext server user`.")
+    if role != "agent" and label != user and User.objects.filter(username=label).exists():
+        raise UsageError(f"{label!r} is the name of a user.", advice="A token signs by its label; choose another one.")
     token = make_token()
     expires = None if good_for_s is None else now() + good_for_s
     row = models.Token(token=fingerprint(token), label=label, role=role, site=where, user=owner, expires=expires)

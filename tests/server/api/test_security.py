@@ -266,7 +266,7 @@ def test_a_manager_makes_and_revokes_tokens_and_the_trail_tells_it(application: 
     auth.forget()
     assert request(application, "POST", "/api/v1/agents", hello, token=made).status == 401
     told = Event.objects.filter(subject="token", subject_id=number).values_list("who", "before", "after")
-    assert list(told) == [("boss", "", "agent"), ("boss", "agent", "revoked")]
+    assert list(told) == [("person:boss", "", "agent"), ("person:boss", "agent", "revoked")]
 
 
 def test_what_is_kept_of_a_token_does_not_open_anything(application: Application) -> None:

@@ -147,7 +147,12 @@ def test_an_agent_that_comes_and_one_that_changes_are_told() -> None:
     remember_all()
     hello = AgentHello("a1", SITE, host="wn1", slots=4, version="1")
     transact(lambda: register(hello, site(), "cern-agents"))
-    assert told("agent") == ("a1", "", "active", f"by token cern-agents: site {SITE}, host wn1, slots 4, version 1")
+    assert told("agent") == (
+        "agent:a1",
+        "",
+        "active",
+        f"by token cern-agents: site {SITE}, host wn1, slots 4, version 1",
+    )
     lines = Event.objects.count()
     transact(lambda: register(hello, site(), "cern-agents"))
     assert Event.objects.count() == lines, "the same again is no change"
@@ -162,7 +167,7 @@ def test_a_pilot_that_is_given_an_attempt_is_told() -> None:
     submit()
     hand_over(leased(), "cern-pilots")
     who, _, after, why = told("attempt")
-    assert (who, after) == ("cern-pilots", "leased")
+    assert (who, after) == ("pilot:cern-pilots", "leased")
     assert "ticket" in why
 
 

@@ -102,4 +102,7 @@ STATUS_CODE = {
     "conflict": 30,
     "too-large": 30,
     "too-many": 30,
+    "too-slow": 30,
+    "busy": 30,
+    "internal": 30,
 }

@@ -27,7 +27,7 @@ def tokens(_call: Call) -> TokenList:
 
 def make_token(call: Call) -> Made:
     asked: NewToken = call.body
-    by = Reason(call.caller.label, "asked for", "person")
+    by = Reason(call.caller.who, "asked for", "person")
     try:
         return Made(issue(asked.label, asked.role, asked.site, good_for_s=asked.days * 86400.0, by=by))
     except UsageError as error:
@@ -39,7 +39,7 @@ def revoke_token(call: Call) -> Revoked:
     number = call.number("token")
     if not Token.objects.filter(pk=number).exists():
         raise RefusalError("not-found", f"there is no token {number}.")
-    return Revoked(tuple(revoke(Token.objects.filter(pk=number), Reason(call.caller.label, asked.why, "person"))))
+    return Revoked(tuple(revoke(Token.objects.filter(pk=number), Reason(call.caller.who, asked.why, "person"))))
 
 
 ENDPOINTS = (

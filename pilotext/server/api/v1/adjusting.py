@@ -18,23 +18,23 @@ MOST = 1000
 
 def change_task(call: Call) -> Moved:
     asked: TaskSettings = call.body
-    reason = Reason(call.caller.label, asked.why, "person")
+    reason = Reason(call.caller.who, asked.why, "person")
     return Moved(tuple(transact(lambda: adjust.change_task(call.number("task"), asked, reason))))
 
 
 def limit_site(call: Call) -> Moved:
     asked: SiteLimit = call.body
-    return Moved(tuple(transact(lambda: adjust.limit_site(asked, Reason(call.caller.label, asked.why, "person")))))
+    return Moved(tuple(transact(lambda: adjust.limit_site(asked, Reason(call.caller.who, asked.why, "person")))))
 
 
 def hold(call: Call) -> Moved:
     asked: Hold = call.body
-    return Moved(tuple(transact(lambda: adjust.hold(asked, Reason(call.caller.label, asked.why, "person")))))
+    return Moved(tuple(transact(lambda: adjust.hold(asked, Reason(call.caller.who, asked.why, "person")))))
 
 
 def move_agent(call: Call) -> Moved:
     asked: AgentMove = call.body
-    reason = Reason(call.caller.label, asked.why, "person")
+    reason = Reason(call.caller.who, asked.why, "person")
     return Moved(tuple(transact(lambda: adjust.drain_agent(call.number("agent"), reason))))
 
 

@@ -13,6 +13,7 @@ from pilotext.messages import (
     ReportAnswer,
 )
 from pilotext.model import Job, Record, Report
+from pilotext.server.api import auth
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch import Asker, Dispatcher
@@ -71,6 +72,7 @@ def get_job(call: Call) -> JobAnswer:
     lease = (request.again and dispatcher.give_again(asker)) or dispatcher.give(asker)
     if lease is None:
         return JobAnswer(ask_again_s=ASK_AGAIN_S)
+    auth.proved(lease.token)
     return JobAnswer(LeasedJob(lease.attempt, lease.token, lease.job, lease.until, lease.lease_s, HEARTBEAT_S))
 
 

@@ -17,7 +17,7 @@ from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.submission.document import WholeTask, from_plain
 from pilotext.server.production.submission.dry_run import dry_run, site_warnings
-from pilotext.server.production.submission.listing import list_folder
+from pilotext.server.production.submission.listing import lister_for_others
 from pilotext.server.production.submission.plan import Plan, make_plan
 from pilotext.server.production.submission.store import store
 
@@ -51,7 +51,7 @@ def submit(call: Call) -> Submitted:
     if plan.refused and not document.leave_out:
         first = "; ".join(f"{entry.file}: {entry.why}" for entry in plan.refused[:5])
         raise RefusalError("invalid", f"{len(plan.refused)} inputs are refused: {first}")
-    done = store(experiment, whole.task, plan, call.caller.label)
+    done = store(experiment, whole.task, plan, call.caller.who)
     return replace(done, warnings=(*done.warnings, *site_warnings(experiment, whole.task)))
 
 
@@ -65,20 +65,20 @@ def _planned(document: TaskDocument) -> tuple[Experiment, WholeTask, Plan]:
     try:
         whole = from_plain(document.task)
         experiment = profile_of(whole.task.experiment)
-        return experiment, whole, make_plan(experiment, whole, list_folder)
+        return experiment, whole, make_plan(experiment, whole, lister_for_others())
     except (UsageError, StorageError) as error:
         raise RefusalError("invalid", str(error)) from None
 
 
 def move_task(call: Call) -> Moved:
     asked: Move = call.body
-    reason = Reason(call.caller.label, asked.why, "person")
+    reason = Reason(call.caller.who, asked.why, "person")
     return Moved(tuple(transact(lambda: decisions.move_task(call.number("task"), asked.to, reason))))
 
 
 def move_job(call: Call) -> Moved:
     asked: Move = call.body
-    reason = Reason(call.caller.label, asked.why, "person")
+    reason = Reason(call.caller.who, asked.why, "person")
     return Moved(tuple(transact(lambda: decisions.move_job(call.number("job"), asked.to, reason))))
 
 

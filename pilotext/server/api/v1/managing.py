@@ -76,21 +76,21 @@ def move_jobs(call: Call) -> managing.ManyMoved:
     asked: managing.ManyMoves = call.body
     if asked.jobs == managing.JobFilter():
         raise RefusalError("invalid", "all jobs of all tasks are too many; name a task, a run, a state, or a code.")
-    reason = Reason(call.caller.label, asked.why, "person")
+    reason = Reason(call.caller.who, asked.why, "person")
     return transact(lambda: worklist.move_many(asked, reason))
 
 
 def note_job(call: Call) -> Moved:
     said: managing.Noted = call.body
     job = call.number("job")
-    transact(lambda: decisions.note(job, Reason(call.caller.label, said.why, "person")))
+    transact(lambda: decisions.note(job, Reason(call.caller.who, said.why, "person")))
     return Moved((job,))
 
 
 def assign_job(call: Call) -> Moved:
     said: managing.Assign = call.body
     job = call.number("job")
-    transact(lambda: decisions.assign(job, said.to, Reason(call.caller.label, said.why, "person")))
+    transact(lambda: decisions.assign(job, said.to, Reason(call.caller.who, said.why, "person")))
     return Moved((job,))
 
 
@@ -98,7 +98,7 @@ def rejudge_jobs(call: Call) -> managing.ManyRejudged:
     asked: managing.Rejudge = call.body
     if asked.act and not asked.why:
         raise RefusalError("invalid", "a decision needs a reason: `why`.")
-    return rejudge.rejudge(asked, call.caller.label)
+    return rejudge.rejudge(asked, call.caller.who)
 
 
 def runs(call: Call) -> managing.RunList:
@@ -130,13 +130,13 @@ def sites(_: Call) -> managing.SiteList:
 
 def move_site(call: Call) -> Moved:
     asked: SiteMove = call.body
-    reason = Reason(call.caller.label, asked.why, "person")
+    reason = Reason(call.caller.who, asked.why, "person")
     return Moved(tuple(transact(lambda: decisions.move_site(asked.site, asked.to, reason))))
 
 
 def move_breaker(call: Call) -> Moved:
     asked: Move = call.body
-    reason = Reason(call.caller.label, asked.why, "person")
+    reason = Reason(call.caller.who, asked.why, "person")
     return Moved(tuple(transact(lambda: decisions.move_breaker(call.number("breaker"), asked.to, reason))))
 
 

@@ -37,7 +37,7 @@ def product(call: Call) -> ProductRow:
 
 def move(call: Call) -> Moved:
     asked: Move = call.body
-    reason = Reason(call.caller.label, asked.why, "person")
+    reason = Reason(call.caller.who, asked.why, "person")
     return Moved(tuple(transact(lambda: move_product(call.number("product"), asked.to, reason))))
 
 

@@ -14,6 +14,11 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT
 GONE_AFTER_S = 900.0
 
 
+def signature_of(name: str) -> str:
+    """Return the name that the audit trail has for an agent; a person of the same name has another one."""
+    return f"agent:{name}"
+
+
 def forget_agents() -> int:
     """Agents that were silent for a quarter of an hour, and whose attempts are silent too, are gone."""
     busy = Attempt.objects.filter(agent=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
@@ -41,11 +46,11 @@ def register(said: AgentHello, site: Site, token: str) -> int:
         record(
             AGENT.name,
             agent.state,
-            Reason(said.name, f"by token {token}: {', '.join(changed)}", "attempt"),
+            Reason(signature_of(said.name), f"by token {token}: {', '.join(changed)}", "attempt"),
             [(agent.pk, was, None)],
         )
     if agent.state != said.state:
-        reason = Reason(said.name, "it says so itself", "attempt")
+        reason = Reason(signature_of(said.name), "it says so itself", "attempt")
         mine = Agent.objects.filter(pk=agent.pk)
         advance(AGENT, mine, AGENT.sources(said.state, reason.actor), said.state, reason)
     return agent.pk
@@ -56,7 +61,6 @@ def come_back(agent: Agent) -> str:
     told = Event.objects.filter(subject=AGENT.name, subject_id=agent.pk, after="gone").order_by("-pk")
     before = told.values_list("before", flat=True).first()
     to = "draining" if before == "draining" else "active"
-    advance(
-        AGENT, Agent.objects.filter(pk=agent.pk), ("gone",), to, Reason(agent.name, "it asks for jobs again", "attempt")
-    )
+    reason = Reason(signature_of(agent.name), "it asks for jobs again", "attempt")
+    advance(AGENT, Agent.objects.filter(pk=agent.pk), ("gone",), to, reason)
     return to

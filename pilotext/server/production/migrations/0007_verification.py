@@ -8,7 +8,7 @@ import pilotext.server.production.models.common
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("production", "0003_published_names"),
+        ("production", "0005_agent_slots"),
     ]
 
     operations = [

@@ -39,7 +39,7 @@ class Attempt(models.Model):
     state = models.TextField(default="leased")
     token = models.TextField(unique=True)
     """SHA-256 of the token, hexadecimal; the token itself is nowhere."""
-    agent = models.ForeignKey(Agent, models.SET_NULL, null=True, related_name="tries")
+    agent = models.ForeignKey(Agent, models.SET_NULL, null=True, related_name="tries", db_index=False)
     key = models.TextField(default="")
     """The agent's word for the request that it answers, which is known again when the answer was lost."""
     site = models.ForeignKey(Site, models.PROTECT, related_name="tries")
@@ -83,6 +83,7 @@ class Attempt(models.Model):
             # With the state first, and not of the active ones only: SQLite would not take that for a list of states.
             models.Index(fields=["state", "lease_until"], name="attempt_lease"),
             models.Index(fields=["state", "site", "task"], name="attempt_active_at"),
+            models.Index(fields=["agent", "state"], name="attempt_of_agent"),
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["ended"], name="attempt_by_end"),
             # Counting errors and watching for breakers read this one alone; most attempts are not in it.

@@ -1,0 +1,18 @@
+"""Target of Granian in its worker process."""
+
+from __future__ import annotations
+
+import os
+
+from pilotext.server.front.address import trusted_of
+from pilotext.server.front.gate import Gate
+from pilotext.server.wsgi import application
+
+THREADS = 64
+
+app = Gate(
+    application,
+    application,
+    threads=int(os.environ.get("PILOTEXT_THREADS", THREADS)),
+    trusted=trusted_of(os.environ),
+)
