@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 
 from pilotext.cli import connect
-from pilotext.cli.output import say, write
+from pilotext.cli.output import say, write_json
 from pilotext.cli.summary import table
 from pilotext.codes import Exit
 from pilotext.messages import Submitted, TaskDocument
 from pilotext.profile import load_experiment
+from pilotext.sanitize import one_line
 from pilotext.server.production.submission.document import read_task
 from pilotext.server.production.submission.listing import list_folder
 from pilotext.server.production.submission.plan import Refused, make_plan, preview
@@ -37,9 +38,9 @@ def run(options: argparse.Namespace) -> int:
     document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
     done = connect.connect(options).post("/api/v1/tasks", document, Submitted)
     if options.json:
-        write(msgspec.json.encode(done) + b"\n")
+        write_json(msgspec.json.encode(done))
     else:
-        say(f"task {done.task} {done.name}: {done.jobs} jobs{'' if done.created else ' (it was there already)'}")
+        say(one_line(f"task {done.task} {done.name}: {done.jobs} jobs{'' if done.created else ' (it was there already)'}"))
     return Exit.SUCCESS
 
 
@@ -50,7 +51,7 @@ def _dry_run(options: argparse.Namespace) -> int:
     if options.json:
         jobs = [msgspec.to_builtins(job) for job in preview(plan, experiment)]
         refused = msgspec.to_builtins(plan.refused)
-        write(json.dumps({"jobs": jobs, "refused": refused, "merges": plan.merges}).encode() + b"\n")
+        write_json(json.dumps({"jobs": jobs, "refused": refused, "merges": plan.merges}).encode())
     else:
         rows = [(job.file.file, str(job.run), str(job.chunk), str(job.file.events or "-")) for job in plan.jobs]
         say(table(("file", "run", "chunk", "events"), rows[:SHOWN]))
@@ -62,4 +63,4 @@ def _dry_run(options: argparse.Namespace) -> int:
 
 
 def _refused(refused: Sequence[Refused]) -> str:
-    return "\n".join([f"{len(refused)} inputs refused", *(f"  {entry.file}: {entry.why}" for entry in refused)])
+    return "\n".join([f"{len(refused)} inputs refused", *(one_line(f"  {entry.file}: {entry.why}") for entry in refused)])
