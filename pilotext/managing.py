@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pilotext.messages import EventRow
-from pilotext.model import Evidence, Record
+from pilotext.messages import EventRow, JobRow
+from pilotext.model import Cause, Evidence, Record
 
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
@@ -19,6 +19,10 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Time = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 JobState = Literal["defined", "staging", "ready", "sent", "running", "finished", "manual", "failed", "cancelled"]
+TaskState = Literal["draft", "ready", "running", "paused", "done", "archiving", "archived", "cancelled"]
+ProductState = Literal["waiting", "merging", "merged", "checked", "copying", "kept", "cleaned", "manual"]
+JobCause = Cause | Literal["lost", ""]
+"""The cause of a job's last failure; `lost` is an attempt that was heard of no more, empty is none."""
 
 
 class JobFilter(Record, frozen=True):
@@ -28,7 +32,7 @@ class JobFilter(Record, frozen=True):
     state: JobState | None = None
     run: Number | None = None
     code: str | None = None
-    cause: str | None = None
+    cause: JobCause | None = None
     product: str | None = None
     signature: str | None = None
     assigned: str | None = None
@@ -42,13 +46,19 @@ class JobQuery(JobFilter, frozen=True):
 
 
 class ManyMoves(Record, frozen=True):
-    """A decision on all jobs of a choice, some at a time: send it again with `after` = `next` until that is None."""
+    """A decision on all jobs of a choice, some at a time: send it again with `after` = `next` until that is None.
+
+    The choice names a task, or `all_tasks` says that every task is meant. With `dry_run` nothing is moved, and the
+    answer has the `preview`.
+    """
 
     to: str
     why: Why
     jobs: JobFilter
     after: Id = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=2000)] = 500
+    all_tasks: bool = False
+    dry_run: bool = False
 
 
 class Hindered(Record, frozen=True):
@@ -58,6 +68,23 @@ class Hindered(Record, frozen=True):
     why: str
 
 
+class ChosenCount(Record, frozen=True):
+    """So many jobs of a choice are in this state of this task; `moves` says whether the decision moves them."""
+
+    task: str
+    state: JobState
+    jobs: int
+    moves: bool
+
+
+class Preview(Record, frozen=True):
+    """What a decision on many jobs would do: `jobs` would be moved, `first` are the first of them."""
+
+    jobs: int
+    counts: tuple[ChosenCount, ...]
+    first: tuple[JobRow, ...]
+
+
 class ManyMoved(Record, frozen=True):
     """What was moved, what could not be, and how many jobs of the choice are still ahead."""
 
@@ -65,6 +92,7 @@ class ManyMoved(Record, frozen=True):
     hindered: tuple[Hindered, ...]
     next: int | None
     left: int
+    preview: Preview | None = None
 
 
 class Noted(Record, frozen=True):
@@ -208,7 +236,9 @@ class EventList(Record, frozen=True):
 class Rejudge(Record, frozen=True):
     """Apply the rules of today to kept reports of failed attempts of a choice of jobs, some at a time.
 
-    `act` writes the new verdicts down, and decides anew on jobs in manual check whose last attempt has another one.
+    `act` writes the new verdicts down, and decides anew on jobs in manual check whose last attempt has another one; the
+    choice then names a task, or `only` the jobs, or `all_tasks` says that every task is meant. Without `act` it is the
+    preview of that.
     """
 
     jobs: JobFilter
@@ -216,6 +246,9 @@ class Rejudge(Record, frozen=True):
     why: Text = ""
     after: Id = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 25
+    all_tasks: bool = False
+    only: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)] = ()
+    """Numbers of jobs; empty: all of the choice."""
 
 
 class Rejudged(Record, frozen=True):

@@ -40,7 +40,11 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(msgspec.json.encode(done))
     else:
-        say(one_line(f"task {done.task} {done.name}: {done.jobs} jobs{'' if done.created else ' (it was there already)'}"))
+        say(
+            one_line(
+                f"task {done.task} {done.name}: {done.jobs} jobs{'' if done.created else ' (it was there already)'}"
+            )
+        )
     return Exit.SUCCESS
 
 
@@ -63,4 +67,6 @@ def _dry_run(options: argparse.Namespace) -> int:
 
 
 def _refused(refused: Sequence[Refused]) -> str:
-    return "\n".join([f"{len(refused)} inputs refused", *(one_line(f"  {entry.file}: {entry.why}") for entry in refused)])
+    return "\n".join(
+        [f"{len(refused)} inputs refused", *(one_line(f"  {entry.file}: {entry.why}") for entry in refused)]
+    )

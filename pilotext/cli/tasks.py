@@ -107,7 +107,9 @@ def _wait(client: Client, options: argparse.Namespace) -> int:
 
 
 def _find(client: Client, name: str | None) -> TaskRow:
-    found = client.get("/api/v1/tasks", TaskList, {"name": name}).tasks if name else ()
-    if len(found) != 1:
-        raise UsageError(f"there {'is no task' if not found else 'are several tasks'} called {name!r}.")
+    if not name:
+        raise UsageError("which task?", advice="Give its name.")
+    found = client.get("/api/v1/tasks", TaskList, {"name": name}).tasks
+    if len(found) > 1:
+        raise UsageError(f"there are several tasks called {name!r}, of different experiments.")
     return found[0]

@@ -14,6 +14,7 @@ from pilotext.model import Verdict
 from pilotext.server.database import spelled_out
 from pilotext.server.production.counts import TaskCounts, counts_of
 from pilotext.server.production.models import Attempt, Event, Evidence, Job, Task
+from pilotext.server.production.named import refuse_unknown, tasks_named
 from pilotext.server.production.refusal import RefusalError
 
 NOTHING = spelled_out([""])[0]
@@ -28,7 +29,7 @@ def tasks(*, state: str | None = None, name: str | None = None) -> Iterator[Task
     if state is not None:
         rows = rows.filter(state=state)
     if name is not None:
-        rows = rows.filter(name=name)
+        rows = rows.filter(pk__in=[row.pk for row in tasks_named(name)])
     found = list(rows[:MOST_TASKS])
     counts = counts_of(row.pk for row in found)
     for row in found:
@@ -47,12 +48,17 @@ def jobs(asked: JobQuery) -> JobList:
     """A page of jobs in the order of their ids."""
     rows = chosen(asked).filter(pk__gt=asked.after).select_related("task").order_by("pk")
     found = list(rows[: asked.limit + 1])
+    if not found and not asked.after:
+        refuse_unknown(asked)
     page = found[: asked.limit]
-    return JobList(tuple(_job_row(row) for row in page), page[-1].pk if len(found) > asked.limit else None)
+    return JobList(tuple(job_row(row) for row in page), page[-1].pk if len(found) > asked.limit else None)
 
 
 def chosen(asked: JobFilter) -> QuerySet[Job]:
-    """The jobs of a choice."""
+    """The jobs of a choice. Raises RefusalError for a task that there is not.
+
+    Whoever finds nothing by it lets `refuse_unknown` look at its other names.
+    """
     rows = Job.objects.all()
     for name in ("state", "run", "code", "cause", "product", "assigned"):
         if (value := getattr(asked, name)) is not None:
@@ -60,7 +66,7 @@ def chosen(asked: JobFilter) -> QuerySet[Job]:
             if value and name in ("code", "cause", "product", "assigned"):
                 rows = rows.filter(**{f"{name}__gt": NOTHING})  # says nothing new, but in the words of the index
     if asked.task is not None:  # by number, which the indexes begin with
-        rows = rows.filter(task__in=list(Task.objects.filter(name=asked.task).values_list("pk", flat=True)))
+        rows = rows.filter(task__in=[row.pk for row in tasks_named(asked.task)])
     if asked.signature is not None:
         rows = rows.filter(pk__in=Attempt.objects.filter(signature__signature=asked.signature).values("job"))
     return rows
@@ -74,7 +80,7 @@ def job(job_id: int) -> JobPage:
     events = Event.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MOST_EVENTS]
     last = Evidence.objects.filter(attempt__job=row).order_by("-attempt__number").first()
     return JobPage(
-        _job_row(row),
+        job_row(row),
         tuple(_attempts(row)),
         tuple(event_row(event) for event in events),
         verdict_in(last) if last is not None else None,
@@ -112,7 +118,7 @@ def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
 _SAME = tuple(name for name in JobRow.__struct_fields__ if name not in ("job", "task"))
 
 
-def _job_row(row: Job) -> JobRow:
+def job_row(row: Job) -> JobRow:
     return JobRow(job=row.pk, task=row.task.name, **{name: getattr(row, name) for name in _SAME})
 
 

@@ -26,6 +26,14 @@ from pilotext.server.database import spelled_out
 from pilotext.server.production.lists import event_row
 from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Product, Signature, Site, Task
 from pilotext.server.production.models.common import now
+from pilotext.server.production.named import (
+    agent_named,
+    experiment_named,
+    refuse_unknown_code,
+    refuse_unknown_run,
+    site_named,
+    tasks_named,
+)
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT
 
@@ -36,9 +44,7 @@ MOST_ERRORS = 1000
 
 def runs(task: str, *, run: int | None, state: str | None, after: int, limit: int) -> RunList:
     """A page of the runs of a task; `state` is that of one of its products. Raises RefusalError for no such task."""
-    row = Task.objects.filter(name=task).first()
-    if row is None:
-        raise RefusalError("not-found", f"there is no task {task!r}.")
+    row = tasks_named(task)[0]
     jobs = Job.objects.filter(task=row, product="", run__gt=after)
     if run is not None:
         jobs = jobs.filter(run=run)
@@ -46,6 +52,8 @@ def runs(task: str, *, run: int | None, state: str | None, after: int, limit: in
         jobs = jobs.filter(run__in=Product.objects.filter(task=row, state=state).values("run"))
     numbers = jobs.values_list("run", flat=True).distinct().order_by("run")
     found = [number for number in numbers[: limit + 1] if number is not None]
+    if not found and not after and run is not None:
+        refuse_unknown_run(run, row)
     page = found[:limit]
     return RunList(tuple(_runs(row, page)), page[-1] if len(found) > limit else None)
 
@@ -72,12 +80,15 @@ def errors(
     fields = list(dict.fromkeys(by))
     rows = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since, ended__lt=until)
     if task is not None:
-        rows = rows.filter(task__in=list(Task.objects.filter(name=task).values_list("pk", flat=True)))
+        rows = rows.filter(task__in=[row.pk for row in tasks_named(task)])
     if site is not None:
-        rows = rows.filter(site__in=list(Site.objects.filter(name=site).values_list("pk", flat=True)))
+        rows = rows.filter(site__in=[site_named(site).pk])
     if code is not None:
         rows = rows.filter(code=code)
-    return ErrorList(tuple(_errors(rows, fields)))
+    found = tuple(_errors(rows, fields))
+    if not found and code is not None:
+        refuse_unknown_code(code)
+    return ErrorList(found)
 
 
 def _errors(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
@@ -108,7 +119,7 @@ def signatures(*, experiment: str | None, limit: int) -> SignatureList:
     """The unknown failures that came last."""
     rows = Signature.objects.select_related("experiment").order_by("-last")
     if experiment is not None:
-        rows = rows.filter(experiment__name=experiment)
+        rows = rows.filter(experiment=experiment_named(experiment))
     found = list(rows[:limit])
     tries = Attempt.objects.filter(signature__in=[row.pk for row in found]).values_list("signature")
     still = {pk: (number, job) for pk, number, job in tries.annotate(Count("pk"), Max("job"))}
@@ -153,11 +164,13 @@ def _breaker(row: Breaker) -> BreakerRow:
     return BreakerRow(breaker=row.pk, **same)
 
 
-def agents(*, site: str | None, state: str | None, after: int, limit: int) -> AgentList:
+def agents(*, name: str | None = None, site: str | None, state: str | None, after: int, limit: int) -> AgentList:
     """A page of agents in the order of their ids."""
     rows = Agent.objects.filter(pk__gt=after).select_related("site").order_by("pk")
+    if name is not None:
+        rows = rows.filter(pk=agent_named(name).pk)
     if site is not None:
-        rows = rows.filter(site__name=site)
+        rows = rows.filter(site=site_named(site))
     if state is not None:
         rows = rows.filter(state=state)
     found = list(rows[: limit + 1])
@@ -170,7 +183,7 @@ def agents(*, site: str | None, state: str | None, after: int, limit: int) -> Ag
             agent=row.pk,
             site=row.site.name,
             active=active.get(row.pk, 0),
-            **{name: getattr(row, name) for name in same},
+            **{field: getattr(row, field) for field in same},
         )
         for row in page
     )
@@ -181,6 +194,8 @@ def events(*, task: int | None, who: str | None, before: int | None, limit: int)
     """A page of the audit trail, the newest first; `before` is the number of the event where it goes on."""
     rows = Event.objects.order_by("-pk")
     if task is not None:
+        if not Task.objects.filter(pk=task).exists():
+            raise RefusalError("not-found", f"there is no task {task}.")
         rows = rows.filter(task=task)
     if who is not None:
         rows = rows.filter(who=who)

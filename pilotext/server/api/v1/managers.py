@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pilotext.errors import StorageError, UsageError
-from pilotext.managing import JobQuery
+from pilotext.managing import JobQuery, TaskState
 from pilotext.messages import JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskRow
 from pilotext.model import Record
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
@@ -19,7 +19,7 @@ from pilotext.server.production.submission.store import store
 
 
 class TaskFilter(Record, frozen=True):
-    state: str | None = None
+    state: TaskState | None = None
     name: str | None = None
 
 
