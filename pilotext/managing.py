@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pilotext.messages import EventRow, JobRow
+from pilotext.messages import EventRow, JobRow, ProductRow
 from pilotext.model import Cause, Evidence, Record
+from pilotext.waiting import Wait
 
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
@@ -139,14 +140,51 @@ class WorkList(Record, frozen=True):
     next: int | None
 
 
+class RunEvents(Record, frozen=True):
+    """Events of a run, over its chunks: those that the catalogue promises, those processed, skipped, and merged.
+
+    None is not known of any chunk; `unknown` counts finished chunks whose payload counted none.
+    """
+
+    catalogue: int | None
+    processed: int | None
+    skipped: int | None
+    merged: dict[str, int]
+    unknown: int
+
+
 class RunRow(Record, frozen=True):
-    """A run of a task: its production jobs by state, and what became of each product."""
+    """A run of a task: its production jobs by state, its events, and what became of each product."""
 
     task: str
     run: int
     jobs: dict[str, int]
     products: dict[str, str]
     findings: dict[str, str] = {}
+    events: RunEvents | None = None
+
+
+class ChunkEvents(Record, frozen=True):
+    """The events of a chunk that skipped some, or does not have those that the catalogue promises."""
+
+    job: int
+    chunk: int | None
+    catalogue: int | None
+    processed: int | None
+    skipped: int | None
+
+
+class RunPage(Record, frozen=True):
+    """Everything about a run of a task: its products with their files, and why each is not further.
+
+    The key of `waits` is the merge, empty for the chunks of a run of which nothing is merged. `chunks` are those whose
+    events are not as the catalogue promises, at most 100.
+    """
+
+    run: RunRow
+    products: tuple[ProductRow, ...]
+    waits: dict[str, tuple[Wait, ...]]
+    chunks: tuple[ChunkEvents, ...]
 
 
 class RunList(Record, frozen=True):

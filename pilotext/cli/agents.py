@@ -11,7 +11,7 @@ from pilotext.cli.tables import clock, pages, progress, show, write_json
 from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
-from pilotext.messages import AgentList, AgentRow, Moved
+from pilotext.messages import AgentList, AgentRow, Health, Moved
 from pilotext.sanitize import one_line
 
 MAX_SHOWN = 10
@@ -39,11 +39,37 @@ def run(options: argparse.Namespace) -> int:
         write_json(AgentList(tuple(found), None))
         return Exit.SUCCESS
     rows = [
-        (row.agent, row.name, row.site, row.host, row.state, f"{row.active}/{row.slots}", row.version, clock(row.seen))
+        (
+            row.agent,
+            row.name,
+            row.site,
+            row.host,
+            row.state,
+            f"{row.active}/{row.slots}",
+            row.version,
+            clock(row.seen),
+            _trouble(row),
+        )
         for row in found
     ]
-    show(("agent", "name", "site", "host", "state", "busy", "version", "seen"), rows)
+    show(("agent", "name", "site", "host", "state", "busy", "version", "seen", "trouble"), rows)
+    _tell_health(client)
     return Exit.SUCCESS
+
+
+def _trouble(row: AgentRow) -> str:
+    """Why an agent gets no jobs, or may have died."""
+    said = [f"silent since {clock(row.silent_since)}"] if row.silent_since is not None else []
+    said += [f"its token {row.token} ended {clock(row.token_ended)}"] if row.token_ended is not None else []
+    return "; ".join(said) or "-"
+
+
+def _tell_health(client: Client) -> None:
+    """Say what is not well with the server, such as a disk of its database that becomes full."""
+    found = client.get("/health", Health)
+    for name, part in found.parts.items():
+        if part.status != "ok" and name != "agents":  # they stand above
+            say(one_line(f"{part.status}: {name}: {part.what}"))
 
 
 def _found(client: Client, options: argparse.Namespace, state: str | None, most: int) -> list[AgentRow]:

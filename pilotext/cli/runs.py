@@ -9,12 +9,13 @@ from typing import Any
 
 from pilotext.cli import confirm, connect
 from pilotext.cli.output import say
+from pilotext.cli.run_page import run_page
 from pilotext.cli.tables import counts, pages, progress, show, write_json
 from pilotext.codes import Exit
 from pilotext.engines.client import Client, ServerError
 from pilotext.errors import UsageError
-from pilotext.managing import RunList, RunRow
-from pilotext.messages import Move, Moved, ProductList, ProductRow
+from pilotext.managing import RunEvents, RunList, RunPage, RunRow
+from pilotext.messages import Move, Moved, ProductList, ProductRow, TaskList
 from pilotext.sanitize import one_line
 
 WORDS = ("merge-without", "remerge", "accept")
@@ -50,6 +51,8 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--merge is not for the list.", advice=f"Write: pilotext runs show {task} --merge KIND.")
     if do == "list":
         return _list(client, task, options)
+    if do == "show" and options.run is not None and options.merge is None and options.state is None:
+        return _page(client, task, options)
     found = _products(client, task, options, options.limit if do == "show" else 1_000_000)
     if do == "show":
         return _show(found, options)
@@ -78,15 +81,27 @@ def _list(client: Client, task: str, options: argparse.Namespace) -> int:
     if options.json:
         write_json(RunList(tuple(found), None))
         return Exit.SUCCESS
-    show(("run", "jobs", "products", "findings"), [_cells(row) for row in found])
+    head = ("run", "jobs", "catalogue", "processed", "skipped", "merged", "products", "findings")
+    show(head, [_cells(row) for row in found])
     if len(found) == options.limit:
         say("... there may be more; see --limit")
     return Exit.SUCCESS
 
 
+def _page(client: Client, task: str, options: argparse.Namespace) -> int:
+    """One run with its events, its products and why they are not further."""
+    found = client.get("/api/v1/tasks", TaskList, {"name": task}).tasks
+    pages = [client.get(f"/api/v1/tasks/{row.task}/runs/{options.run}", RunPage) for row in found]
+    write_json(pages[0] if len(pages) == 1 else pages) if options.json else say("\n\n".join(map(run_page, pages)))
+    return Exit.SUCCESS
+
+
 def _cells(row: RunRow) -> tuple[object, ...]:
+    events = row.events or RunEvents(None, None, None, {}, 0)
+    merged = " ".join(f"{merge}:{number}" for merge, number in sorted(events.merged.items()))
+    numbers = (events.catalogue, events.processed, events.skipped, merged or "-")
     products = " ".join(f"{merge}:{state}" for merge, state in row.products.items())
-    return row.run, counts(row.jobs), products or "-", "; ".join(row.findings.values())
+    return row.run, counts(row.jobs), *numbers, products or "-", "; ".join(row.findings.values())
 
 
 def _products(client: Client, task: str, options: argparse.Namespace, most: int) -> list[ProductRow]:

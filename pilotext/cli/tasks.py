@@ -8,12 +8,13 @@ import time
 from pilotext.adjusting import TaskSettings
 from pilotext.cli import connect
 from pilotext.cli.output import say
+from pilotext.cli.run_page import task_page
 from pilotext.cli.tables import clock, counts, progress, show, write_json
 from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.managing import EventList
-from pilotext.messages import Move, Moved, TaskList, TaskRow
+from pilotext.messages import Move, Moved, TaskList, TaskPage, TaskRow
 
 WORDS = ("start", "pause", "resume", "cancel", "archive")
 ENDED = ("done", "archiving", "archived", "cancelled")
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         rows = client.get("/api/v1/tasks", TaskList, {"state": options.state, "name": options.name}).tasks
         return _show(rows, options)
     if options.do == "show":
-        return _show((_find(client, options.name),), options)
+        return _page(client, options)
     if options.do == "history":
         return _history(client, options)
     if options.do == "wait":
@@ -74,6 +75,12 @@ def _show(rows: tuple[TaskRow, ...], options: argparse.Namespace) -> int:
     else:
         head = ("task", "name", "type", "state", "jobs", "merges")
         show(head, [(row.task, row.name, row.type, row.state, counts(row.jobs), counts(row.merges)) for row in rows])
+    return Exit.SUCCESS
+
+
+def _page(client: Client, options: argparse.Namespace) -> int:
+    page = client.get(f"/api/v1/tasks/{_find(client, options.name).task}", TaskPage)
+    write_json(page) if options.json else say(task_page(page))
     return Exit.SUCCESS
 
 

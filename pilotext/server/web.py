@@ -7,29 +7,24 @@ from typing import Any
 from wsgiref.types import StartResponse
 
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import connection
 
-from pilotext import __version__
-from pilotext.model import Record
+from pilotext.messages import Health
 from pilotext.server.api import metrics, openapi
 from pilotext.server.api.door import Door, Environ
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.api.panda.door import PATHS as PANDA_PATHS
 from pilotext.server.api.panda.door import PandaDoor
 from pilotext.server.api.v1 import access, adjusting, agents, managers, managing, products
-
-
-class Health(Record, frozen=True):
-    """It answers, and its database does."""
-
-    status: str
-    version: str
+from pilotext.server.production.health import health as health_of_parts
+from pilotext.server.production.refusal import RefusalError
 
 
 def health(_call: Call) -> Health:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-    return Health("ok", __version__)
+    """How the server is. Raises RefusalError when its database does not answer: nothing works without it."""
+    found = health_of_parts()
+    if found.parts["database"].status == "failed":
+        raise RefusalError("unavailable", found.parts["database"].what)
+    return found
 
 
 def api_document(_call: Call) -> Any:
@@ -43,7 +38,14 @@ V1 = (
     *products.ENDPOINTS,
     *adjusting.ENDPOINTS,
     *access.ENDPOINTS,
-    Endpoint("GET", "/health", "anyone", Health, health, "Whether the server and its database answer."),
+    Endpoint(
+        "GET",
+        "/health",
+        "anyone",
+        Health,
+        health,
+        "How the server is, part by part.",
+    ),
 )
 DOCUMENT = Endpoint("GET", "/api/v1/openapi.json", "anyone", dict, api_document, "This document.")
 

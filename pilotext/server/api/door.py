@@ -33,6 +33,7 @@ STATUS = {
     "too-large": "413 Content Too Large",
     "invalid": "422 Unprocessable Content",
     "too-many": "429 Too Many Requests",
+    "unavailable": "503 Service Unavailable",
     "internal": "500 Internal Server Error",
 }
 _encode = msgspec.json.Encoder().encode

@@ -18,7 +18,13 @@ _REFUSALS = {
     "404": "not there",
     "405": "wrong method",
 }
-_REFUSALS |= {"409": "not in this state", "413": "too large", "422": "not understood", "429": "too many"}
+_REFUSALS |= {
+    "409": "not in this state",
+    "413": "too large",
+    "422": "not understood",
+    "429": "too many",
+    "503": "the database does not answer",
+}
 
 
 def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:

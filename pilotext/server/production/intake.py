@@ -166,12 +166,14 @@ def _succeeded(attempt: Attempt, report: Report) -> None:
     insert_rows(Output, list(outputs_of(attempt, report, expected)))
     counters = report.verdict.counters
     done = [count for name in ("events_processed", "events_skipped") if (count := _count(counters, name)) is not None]
+    skipped = _count(counters, "events_skipped")
     advance_one(
         JOB,
         attempt.job,
         "finished",
         Reason("intake", f"attempt {attempt.number} succeeded"),
         events_done=min(sum(done), MOST_EVENTS) if done else None,
+        events_skipped=min(skipped or 0, MOST_EVENTS) if done else None,
         code="",
         cause="",
         diag="",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from django.db.models import Count, F, Max, QuerySet
+from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.db.models.functions import Floor
 
 from pilotext.managing import (
     BreakerRow,
+    ChunkEvents,
     ErrorList,
     ErrorRow,
     EventList,
+    RunEvents,
     RunList,
+    RunPage,
     RunRow,
     SignatureList,
     SignatureRow,
@@ -23,8 +27,10 @@ from pilotext.managing import (
 )
 from pilotext.messages import AgentList, AgentRow
 from pilotext.server.database import spelled_out
+from pilotext.server.production import product_lists, waiting
 from pilotext.server.production.lists import event_row
-from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Product, Signature, Site, Task
+from pilotext.server.production.machines.agent import GONE_AFTER_S
+from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Product, Signature, Site, Task, Token
 from pilotext.server.production.models.common import now
 from pilotext.server.production.named import (
     agent_named,
@@ -40,6 +46,8 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT
 HOUR_S, DAY_S = 3600.0, 86400.0
 ERROR_FIELDS = {"code": "code", "cause": "cause", "site": "site__name", "task": "task__name", "day": "day"}
 MOST_ERRORS = 1000
+MAX_PRODUCTS = 100
+MAX_CHUNKS = 100
 
 
 def runs(task: str, *, run: int | None, state: str | None, after: int, limit: int) -> RunList:
@@ -58,6 +66,29 @@ def runs(task: str, *, run: int | None, state: str | None, after: int, limit: in
     return RunList(tuple(_runs(row, page)), page[-1] if len(found) > limit else None)
 
 
+def run(task: int, number: int) -> RunPage:
+    """A run of a task with why it is not further. Raises RefusalError when there is none."""
+    row = Task.objects.select_related("experiment").filter(pk=task).first()
+    if row is None:
+        raise RefusalError("not-found", f"there is no task {task}.")
+    if number >= 2**31:
+        raise RefusalError("not-found", f"there is no run {number}.")
+    refuse_unknown_run(number, row)
+    (found,) = _runs(row, [number])
+    products = product_lists.products(task=None, of_tasks=[row], run=number, limit=MAX_PRODUCTS).products
+    return RunPage(found, products, waiting.of_run(row, number), tuple(_odd_chunks(row, number)))
+
+
+def _odd_chunks(task: Task, number: int) -> Iterator[ChunkEvents]:
+    """Chunks that skipped events, or whose events are not as many as the catalogue promises."""
+    jobs = Job.objects.filter(task=task, run=number, product="", events_done__isnull=False)
+    odd = jobs.filter(Q(events_skipped__gt=0) | ~Q(events_done=F("events")) & Q(events__isnull=False))
+    for job in odd.order_by("chunk", "pk")[:MAX_CHUNKS]:
+        skipped = job.events_skipped
+        processed = None if job.events_done is None or skipped is None else job.events_done - skipped
+        yield ChunkEvents(job.pk, job.chunk, job.events, processed, skipped)
+
+
 def _runs(task: Task, numbers: list[int]) -> Iterator[RunRow]:
     jobs: defaultdict[int | None, dict[str, int]] = defaultdict(dict)
     counted = Job.objects.filter(task=task, run__in=numbers, product="").values_list("run", "state")
@@ -65,12 +96,33 @@ def _runs(task: Task, numbers: list[int]) -> Iterator[RunRow]:
         jobs[run][state] = number
     products: defaultdict[int, dict[str, str]] = defaultdict(dict)
     findings: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    merged: defaultdict[int, dict[str, int]] = defaultdict(dict)
     for product in Product.objects.filter(task=task, run__in=numbers).order_by("pk"):
         products[product.run][product.merge] = product.state
+        if product.events is not None:
+            merged[product.run][product.merge] = product.events
         if product.finding:
             findings[product.run][product.merge] = product.finding
+    events = _events(task, numbers, merged)
     for run in numbers:
-        yield RunRow(task.name, run, jobs[run], products[run], findings[run])
+        yield RunRow(task.name, run, jobs[run], products[run], findings[run], events[run])
+
+
+def _events(task: Task, numbers: list[int], merged: Mapping[int, dict[str, int]]) -> dict[int, RunEvents]:
+    """The events of these runs, summed up over their chunks."""
+    jobs = Job.objects.filter(task=task, run__in=numbers, product="").order_by().values_list("run")
+    known = Q(events_done__isnull=False, events_skipped__isnull=False)
+    summed = jobs.annotate(
+        promised=Sum("events"),
+        processed=Sum(F("events_done") - F("events_skipped"), filter=known),
+        skipped=Sum("events_skipped"),
+        unknown=Count("pk", filter=Q(state="finished") & ~known),
+    )
+    return {
+        run: RunEvents(catalogue, processed, skipped, merged.get(run, {}), unknown)
+        for run, catalogue, processed, skipped, unknown in summed
+        if run is not None
+    }
 
 
 def errors(
@@ -176,18 +228,37 @@ def agents(*, name: str | None = None, site: str | None, state: str | None, afte
     found = list(rows[: limit + 1])
     page = found[:limit]
     busy = Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT), agent__in=[row.pk for row in page])
-    active = dict(busy.values_list("agent").annotate(Count("pk")))
-    same = ("name", "host", "version", "state", "slots", "registered", "seen")
+    active = {
+        agent: (number, seen) for agent, number, seen in busy.values_list("agent").annotate(Count("pk"), Max("seen"))
+    }
+    same = ("name", "host", "version", "state", "slots", "registered", "seen", "token")
+    at, ended = now(), _ended_tokens({row.token for row in page} - {""})
     told = tuple(
         AgentRow(
             agent=row.pk,
             site=row.site.name,
-            active=active.get(row.pk, 0),
+            active=active.get(row.pk, (0, 0.0))[0],
+            silent_since=_silent_since(row, active.get(row.pk, (0, 0.0))[1], at),
+            token_ended=ended.get(row.token),
             **{field: getattr(row, field) for field in same},
         )
         for row in page
     )
     return AgentList(told, page[-1].pk if len(found) > limit else None)
+
+
+def _silent_since(row: Agent, attempts_seen: float, at: float) -> float | None:
+    """When an agent, or an attempt that it has, was heard of last; None where that was lately."""
+    last = max(row.seen, attempts_seen)
+    return last if at - last > GONE_AFTER_S else None
+
+
+def _ended_tokens(labels: Collection[str]) -> dict[str, float]:
+    """Of these labels of agents' tokens, those without a good token any more, and when the last one ended."""
+    at, ends = now(), defaultdict(list)
+    for row in Token.objects.filter(label__in=labels, role="agent"):
+        ends[row.label].append(min(row.revoked or math.inf, row.expires or math.inf))
+    return {label: max(points) for label, points in ends.items() if max(points) <= at}
 
 
 def events(*, task: int | None, who: str | None, before: int | None, limit: int) -> EventList:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from django.db.models import Count, F
 
 from pilotext.messages import MergedFile, ProductList, ProductRow
-from pilotext.server.production.models import Output, Product
+from pilotext.server.production.models import Output, Product, Task
 from pilotext.server.production.named import refuse_unknown_merge, refuse_unknown_run, tasks_named
 from pilotext.server.production.refusal import RefusalError
 
@@ -16,14 +16,15 @@ from pilotext.server.production.refusal import RefusalError
 def products(
     *,
     task: str | None = None,
+    of_tasks: Sequence[Task] | None = None,
     run: int | None = None,
     merge: str | None = None,
     state: str | None = None,
     after: int = 0,
     limit: int = 100,
 ) -> ProductList:
-    """A page of products in the order of their ids."""
-    tasks = None if task is None else tasks_named(task)
+    """A page of products in the order of their ids; the task is given by its name, or as its row."""
+    tasks = of_tasks if task is None else tasks_named(task)
     asked = {"task__in": tasks, "run": run, "merge": merge, "state": state}
     rows = Product.objects.filter(pk__gt=after).select_related("task").order_by("pk")
     found = list(rows.filter(**{name: value for name, value in asked.items() if value is not None})[: limit + 1])

@@ -6,7 +6,17 @@ from typing import Literal
 
 from pilotext.errors import PilotextError
 
-Kind = Literal["not-found", "not-allowed", "unauthorized", "forbidden", "conflict", "invalid", "too-large", "too-many"]
+Kind = Literal[
+    "not-found",
+    "not-allowed",
+    "unauthorized",
+    "forbidden",
+    "conflict",
+    "invalid",
+    "too-large",
+    "too-many",
+    "unavailable",
+]
 
 
 class RefusalError(PilotextError):

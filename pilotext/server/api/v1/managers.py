@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilotext.errors import StorageError, UsageError
 from pilotext.managing import JobQuery, TaskState
-from pilotext.messages import JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskRow
+from pilotext.messages import JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskPage
 from pilotext.model import Record
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
@@ -28,7 +28,7 @@ def tasks(call: Call) -> TaskList:
     return TaskList(tuple(lists.tasks(state=asked.state, name=asked.name)))
 
 
-def task(call: Call) -> TaskRow:
+def task(call: Call) -> TaskPage:
     return lists.task(call.number("task"))
 
 
@@ -69,7 +69,7 @@ def move_job(call: Call) -> Moved:
 
 ENDPOINTS = (
     Endpoint("GET", "/api/v1/tasks", "viewer", TaskList, tasks, "Tasks with their counts.", query=TaskFilter),
-    Endpoint("GET", "/api/v1/tasks/{task}", "viewer", TaskRow, task, "One task."),
+    Endpoint("GET", "/api/v1/tasks/{task}", "viewer", TaskPage, task, "One task, and why it is not further."),
     Endpoint("POST", "/api/v1/tasks", "manager", Submitted, submit, "Submit a task.", TaskDocument, limit=64 * MEGA),
     Endpoint("POST", "/api/v1/tasks/{task}/move", "manager", Moved, move_task, "Start, pause, cancel… a task.", Move),
     Endpoint("GET", "/api/v1/jobs", "viewer", JobList, jobs, "A page of jobs.", query=JobQuery),

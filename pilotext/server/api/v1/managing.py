@@ -120,6 +120,10 @@ def runs(call: Call) -> managing.RunList:
     return overview.runs(asked.task, run=asked.run, state=asked.state, after=asked.after, limit=asked.limit)
 
 
+def run(call: Call) -> managing.RunPage:
+    return overview.run(call.number("task"), call.number("run"))
+
+
 def errors(call: Call) -> managing.ErrorList:
     asked: ErrorQuery = call.body
     by = [word.strip() for word in asked.by.split(",") if word.strip()]
@@ -191,6 +195,14 @@ ENDPOINTS = (
         "POST", "/api/v1/jobs/{job}/assign", "expert", Moved, assign_job, "Say who looks into a job.", managing.Assign
     ),
     Endpoint("GET", "/api/v1/runs", "viewer", managing.RunList, runs, "The runs of a task.", query=RunQuery),
+    Endpoint(
+        "GET",
+        "/api/v1/tasks/{task}/runs/{run}",
+        "viewer",
+        managing.RunPage,
+        run,
+        "A run of a task: its events, its products, and why they are not further.",
+    ),
     Endpoint("GET", "/api/v1/errors", "viewer", managing.ErrorList, errors, "Failures, counted.", query=ErrorQuery),
     Endpoint(
         "GET",
