@@ -17,7 +17,7 @@ def run_page(page: RunPage) -> str:
         ("jobs", counts(run.jobs)),
         ("events", events_of(run.events) if run.events is not None else ""),
     ]
-    parts = ["\n".join([sentence(f"run {run.run} of {run.task}"), fields(rows)])]
+    parts = [f"{sentence(f'run {run.run} of {run.task}')}\n{fields(rows)}".rstrip()]
     if chunks := "\n".join(_chunks(page)):
         parts.append(chunks)
     parts += [_product(row, page) for row in page.products]
@@ -44,11 +44,13 @@ def _chunks(page: RunPage) -> Iterator[str]:
 
 def _product(row: ProductRow, page: RunPage) -> str:
     left_out = f", without job {', '.join(map(str, row.left_out))}" if row.left_out else ""
+    waits = page.waits.get(row.merge, ())
+    told = any(row.finding in wait.what for wait in waits)
     head = sentence(f"{row.merge}: {row.state}, round {row.round}{left_out}")
     rows: list[tuple[str, object]] = [
         ("since", clock(row.changed)),
         ("events", row.events),
-        ("finding", row.finding if row.state != "manual" else ""),
+        ("finding", "" if told else row.finding),
     ]
     lines = [head, fields(rows)]
     for file in row.files:
@@ -56,7 +58,7 @@ def _product(row: ProductRow, page: RunPage) -> str:
         lines.append(
             fields([("file", file.name), ("at", file.kept or file.url), ("size", size), ("of", f"{file.inputs} files")])
         )
-    lines += reasons(page.waits.get(row.merge, ()))
+    lines += reasons(waits)
     return "\n".join(line for line in lines if line)
 
 

@@ -15,6 +15,7 @@ from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.managing import EventList
 from pilotext.messages import Move, Moved, TaskList, TaskPage, TaskRow
+from pilotext.sanitize import one_line
 
 WORDS = ("start", "pause", "resume", "cancel", "archive")
 ENDED = ("done", "archiving", "archived", "cancelled")
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(moved)
     else:
-        say(f"{options.do}: {options.name}" if moved.moved else refused)
+        say(one_line(f"{options.do}: {options.name}" if moved.moved else refused))
     return Exit.SUCCESS if moved.moved else Exit.USAGE
 
 

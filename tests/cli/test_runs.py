@@ -8,8 +8,8 @@ import pytest
 from pilotext.cli import connect
 from pilotext.cli.main import main
 from pilotext.engines.client import ServerError
-from pilotext.managing import RunList
-from pilotext.messages import Move, Moved, ProductList, ProductRow
+from pilotext.managing import RunList, RunPage, RunRow
+from pilotext.messages import Move, Moved, ProductList, ProductRow, TaskList, TaskRow
 
 
 def product(number: int, run: int, merge: str, state: str = "manual") -> ProductRow:
@@ -24,9 +24,16 @@ class Server:
         self.moves: list[tuple[str, Move]] = []
         self.refused: dict[int, int] = {}
 
-    def get(self, path: str, kind: type, query: dict[str, Any]) -> Any:
+    def get(self, path: str, kind: type, query: dict[str, Any] | None = None) -> Any:
         if kind is RunList:
             return RunList((), None)
+        if kind is TaskList:
+            return TaskList((TaskRow(1, "t1", "COMPASS", "mass production", "running", {}, {}, 0.0, 0.0),))
+        if kind is RunPage:
+            run = int(path.rpartition("/")[2])
+            rows = tuple(row for row in self.products if row.run == run)
+            return RunPage(RunRow("t1", run, {}, {}), rows, {}, ())
+        query = query or {}
         wanted = {name: query[name] for name in ("run", "merge", "state") if query.get(name) is not None}
         rows = [row for row in self.products if all(getattr(row, name) == value for name, value in wanted.items())]
         return ProductList(tuple(rows), None)
