@@ -35,7 +35,7 @@ class Server:
             return RunPage(RunRow("t1", run, {}, {}), rows, {}, ())
         query = query or {}
         wanted = {name: query[name] for name in ("run", "merge", "state") if query.get(name) is not None}
-        rows = [row for row in self.products if all(getattr(row, name) == value for name, value in wanted.items())]
+        rows: Any = [row for row in self.products if all(getattr(row, name) == value for name, value in wanted.items())]
         return ProductList(tuple(rows), None)
 
     def post(self, path: str, body: Move, _kind: type) -> Moved:
