@@ -36,7 +36,7 @@ LISTS = {
     "jobs of a task to decide on": "/api/v1/jobs?task={name}&state=manual",
     "jobs of a run": "/api/v1/jobs?run=270000",
     "jobs of a code": "/api/v1/jobs?code=COMPASS-1241",
-    "a code that nobody has": "/api/v1/jobs?code=COMPASS-9999",
+    "a code that nobody has": "/api/v1/jobs?code=COMPASS-1246",
     "a job": "/api/v1/jobs/{job}",
     "metrics": "/metrics",
 }

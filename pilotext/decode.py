@@ -42,10 +42,13 @@ def from_json(data: bytes | str, kind: type[T], *, where: str = "") -> T:
     return from_plain(msgspec.json.decode(data), kind, where=where)
 
 
-def from_plain(data: Any, kind: type[T], *, where: str = "") -> T:
-    """Turn dictionaries and lists, as JSON and YAML give them, into a record of type `kind`."""
+def from_plain(data: Any, kind: type[T], *, where: str = "", strict: bool = True) -> T:
+    """Turn dictionaries and lists, as JSON and YAML give them, into a record of type `kind`.
+
+    Not strict, a text may stand for a number, as in the query of an address.
+    """
     try:
-        return msgspec.convert(data, ready(kind))
+        return msgspec.convert(data, ready(kind), strict=strict)
     except msgspec.ValidationError as error:
         raise _field_error(str(error), data, kind, where) from None
 

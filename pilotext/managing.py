@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pilotext.messages import EventRow
-from pilotext.model import Evidence, Record
+from pilotext.messages import EventRow, JobRow, ProductRow
+from pilotext.model import Cause, Evidence, Record
+from pilotext.waiting import Wait
 
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
@@ -21,6 +22,10 @@ Limit = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 JobState = Literal[
     "defined", "staging", "ready", "sent", "running", "verifying", "finished", "manual", "failed", "cancelled"
 ]
+TaskState = Literal["draft", "ready", "running", "paused", "done", "archiving", "archived", "cancelled"]
+ProductState = Literal["waiting", "merging", "merged", "checked", "copying", "kept", "cleaned", "manual"]
+JobCause = Cause | Literal["lost", ""]
+"""The cause of a job's last failure; `lost` is an attempt that was heard of no more, empty is none."""
 
 
 class JobFilter(Record, frozen=True):
@@ -30,7 +35,7 @@ class JobFilter(Record, frozen=True):
     state: JobState | None = None
     run: Number | None = None
     code: str | None = None
-    cause: str | None = None
+    cause: JobCause | None = None
     product: str | None = None
     signature: str | None = None
     assigned: str | None = None
@@ -44,13 +49,19 @@ class JobQuery(JobFilter, frozen=True):
 
 
 class ManyMoves(Record, frozen=True):
-    """A decision on all jobs of a choice, some at a time: send it again with `after` = `next` until that is None."""
+    """A decision on all jobs of a choice, some at a time: send it again with `after` = `next` until that is None.
+
+    The choice names a task, or `all_tasks` says that every task is meant. With `dry_run` nothing is moved, and the
+    answer has the `preview`.
+    """
 
     to: str
     why: Why
     jobs: JobFilter
     after: Id = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=2000)] = 500
+    all_tasks: bool = False
+    dry_run: bool = False
 
 
 class Hindered(Record, frozen=True):
@@ -60,6 +71,23 @@ class Hindered(Record, frozen=True):
     why: str
 
 
+class ChosenCount(Record, frozen=True):
+    """So many jobs of a choice are in this state of this task; `moves` says whether the decision moves them."""
+
+    task: str
+    state: JobState
+    jobs: int
+    moves: bool
+
+
+class Preview(Record, frozen=True):
+    """What a decision on many jobs would do: `jobs` would be moved, `first` are the first of them."""
+
+    jobs: int
+    counts: tuple[ChosenCount, ...]
+    first: tuple[JobRow, ...]
+
+
 class ManyMoved(Record, frozen=True):
     """What was moved, what could not be, and how many jobs of the choice are still ahead."""
 
@@ -67,6 +95,7 @@ class ManyMoved(Record, frozen=True):
     hindered: tuple[Hindered, ...]
     next: int | None
     left: int
+    preview: Preview | None = None
 
 
 class Noted(Record, frozen=True):
@@ -113,14 +142,51 @@ class WorkList(Record, frozen=True):
     next: int | None
 
 
+class RunEvents(Record, frozen=True):
+    """Events of a run, over its chunks: those that the catalogue promises, those processed, skipped, and merged.
+
+    None is not known of any chunk; `unknown` counts finished chunks whose payload counted none.
+    """
+
+    catalogue: int | None
+    processed: int | None
+    skipped: int | None
+    merged: dict[str, int]
+    unknown: int
+
+
 class RunRow(Record, frozen=True):
-    """A run of a task: its production jobs by state, and what became of each product."""
+    """A run of a task: its production jobs by state, its events, and what became of each product."""
 
     task: str
     run: int
     jobs: dict[str, int]
     products: dict[str, str]
     findings: dict[str, str] = {}
+    events: RunEvents | None = None
+
+
+class ChunkEvents(Record, frozen=True):
+    """The events of a chunk that skipped some, or does not have those that the catalogue promises."""
+
+    job: int
+    chunk: int | None
+    catalogue: int | None
+    processed: int | None
+    skipped: int | None
+
+
+class RunPage(Record, frozen=True):
+    """Everything about a run of a task: its products with their files, and why each is not further.
+
+    The key of `waits` is the merge, empty for the chunks of a run of which nothing is merged. `chunks` are those whose
+    events are not as the catalogue promises, at most 100.
+    """
+
+    run: RunRow
+    products: tuple[ProductRow, ...]
+    waits: dict[str, tuple[Wait, ...]]
+    chunks: tuple[ChunkEvents, ...]
 
 
 class RunList(Record, frozen=True):
@@ -211,7 +277,9 @@ class EventList(Record, frozen=True):
 class Rejudge(Record, frozen=True):
     """Apply the rules of today to kept reports of failed attempts of a choice of jobs, some at a time.
 
-    `act` writes the new verdicts down, and decides anew on jobs in manual check whose last attempt has another one.
+    `act` writes the new verdicts down, and decides anew on jobs in manual check whose last attempt has another one; the
+    choice then names a task, or `only` the jobs, or `all_tasks` says that every task is meant. Without `act` it is the
+    preview of that.
     """
 
     jobs: JobFilter
@@ -219,6 +287,9 @@ class Rejudge(Record, frozen=True):
     why: Text = ""
     after: Id = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 25
+    all_tasks: bool = False
+    only: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)] = ()
+    """Numbers of jobs; empty: all of the choice."""
 
 
 class Rejudged(Record, frozen=True):

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from pilotext.details import AttemptDetail, JobFacts, OutputRow
 from pilotext.model import Job, Record, Verdict
+from pilotext.waiting import Wait
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
@@ -29,6 +31,7 @@ class Problem(Record, frozen=True):
         "too-many",
         "too-slow",
         "busy",
+        "unavailable",
         "internal",
     ]
     message: str
@@ -115,6 +118,9 @@ class ReportAnswer(Record, frozen=True):
 
 
 class AgentRow(Record, frozen=True):
+    """An agent. `silent_since` is set when it should have been heard of and was not, `token_ended` when the token that
+    it came with was revoked or has expired: it gets no jobs then, whatever its state."""
+
     agent: int
     name: str
     site: str
@@ -125,6 +131,9 @@ class AgentRow(Record, frozen=True):
     active: int
     registered: float
     seen: float
+    silent_since: float | None = None
+    token: str = ""
+    token_ended: float | None = None
 
 
 class AgentList(Record, frozen=True):
@@ -203,6 +212,8 @@ class AttemptRow(Record, frozen=True):
     exit_status: int | None
     charged: bool
     decision: str
+    detail: AttemptDetail | None = None
+    """None without a report, and for all but the last attempts."""
 
 
 class EventRow(Record, frozen=True):
@@ -218,12 +229,32 @@ class EventRow(Record, frozen=True):
 
 
 class JobPage(Record, frozen=True):
-    """Everything about one job: all attempts, all that was done to it and noted; `verdict` is the last one."""
+    """Everything about one job: all attempts, all that was done to it and noted; `verdict` is the last one.
+
+    `waits` are the reasons why it is not further; empty for one that has ended.
+    """
 
     job: JobRow
     attempts: tuple[AttemptRow, ...]
     events: tuple[EventRow, ...]
     verdict: Verdict | None = None
+    facts: JobFacts | None = None
+    outputs: tuple[OutputRow, ...] = ()
+    waits: tuple[Wait, ...] = ()
+
+
+class TaskPage(Record, frozen=True):
+    """Everything about one task but its jobs: what it was given, and why it is not further."""
+
+    task: TaskRow
+    parameters: dict[str, str]
+    environment: dict[str, str]
+    sites: tuple[str, ...]
+    priority: int
+    share: float
+    max_attempts: int
+    staging: bool
+    waits: tuple[Wait, ...]
 
 
 class MergedFile(Record, frozen=True):
@@ -381,3 +412,23 @@ class Revoked(Record, frozen=True):
     """The tokens that are no good any more; empty when they were that already."""
 
     revoked: tuple[int, ...]
+
+
+# -------------------------------------------------------------------------------------------------------------- health
+
+PartStatus = Literal["ok", "warning", "failed"]
+
+
+class Part(Record, frozen=True):
+    """One part of the server: how it is, and why in words."""
+
+    status: PartStatus
+    what: str
+
+
+class Health(Record, frozen=True):
+    """How the server is: `status` is that of its worst part."""
+
+    status: PartStatus
+    version: str
+    parts: dict[str, Part]

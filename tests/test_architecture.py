@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pilotext"
 SHARED = {
     *("cache", "model", "codes", "errors", "decode", "yamlfile", "profile"),
     *("redact", "secretshapes", "jsonschema", "kinship", "directory_tree", "messages", "managing", "adjusting"),
+    *("sanitize", "waiting", "details"),
 }
 MAY_IMPORT = {
     "cli": {"rules", "classify", "worker", "storage", "formats", "server", "engines", "cli"},

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pilotext.classify import Case, classify_files
-from pilotext.cli.output import write
+from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError
 from pilotext.model import ExitStatus, Kind, Verdict
 from pilotext.profile import load_experiment
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     streams = streams_of(options)
     verdict = verdict_of(options, ruleset)
     if options.json:
-        write(msgspec.json.encode(verdict) + b"\n")
+        write_json(msgspec.json.encode(verdict))
     else:
         from pilotext.cli.verdict_page import page  # noqa: PLC0415
 

@@ -1,55 +1,112 @@
-"""One job for people: what its attempts came to, the evidence, what was done to it."""
+"""One job for people: why it waits, what its attempts came to, the evidence, what was done to it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pilotext.cli.summary import table
+from pilotext.cli.paragraphs import bytes_of, duration, fields, reasons, sentence
 from pilotext.cli.tables import clock
+from pilotext.details import JobFacts, OutputRow
 from pilotext.managing import WorkItem
-from pilotext.messages import JobPage
+from pilotext.messages import AttemptRow, EventRow, JobPage
 from pilotext.model import Evidence
+from pilotext.sanitize import one_line
 
 
 def page_of(page: JobPage) -> str:
-    """Everything about a job."""
-    tries = [
-        (str(each.number), each.state, each.site, each.node, each.code, each.cause, each.decision, each.diag)
-        for each in page.attempts
-    ]
-    moves = [(clock(each.at), each.who, _move(each.before, each.after), each.why) for each in page.events]
-    job = page.job
-    head = f"job {job.job} of {job.task}: {job.file}, {job.state}" + (f", {job.assigned}" if job.assigned else "")
-    parts = [head, table(("attempt", "state", "site", "node", "code", "cause", "decision", "diag"), tries)]
+    """Everything about a job, in lines of at most 80 columns but for names that are longer."""
+    parts = [_head(page), "\n".join(reasons(page.waits))]
+    parts += map(_attempt, page.attempts)
     if page.verdict is not None and page.verdict.verdict != "success":
         parts.append("\n".join(_evidence(page.verdict.evidence, page.verdict.remedy)))
-    return "\n\n".join([*parts, table(("at", "who", "move", "why"), moves)])
+    parts += map(_output, page.outputs)
+    parts.append("\n".join(map(_event, page.events)))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _head(page: JobPage) -> str:
+    job, facts = page.job, page.facts
+    head = sentence(f"job {job.job} of {job.task}: {job.file}, {job.state}")
+    rows: list[tuple[str, object]] = [
+        ("assigned", job.assigned),
+        ("what", f"{job.product or job.type}, run {job.run}, chunk {job.chunk}"),
+        ("tries", f"{job.attempts}, {job.charged} of them charged"),
+    ]
+    return "\n".join([head, fields([*rows, *(_facts(facts) if facts is not None else ())])])
+
+
+def _facts(facts: JobFacts) -> Iterator[tuple[str, object]]:
+    yield "task", facts.task_state
+    yield "priority", facts.priority
+    yield "memory", "" if facts.memory_mb is None else f"{facts.memory_mb:g} MB for its next attempt"
+    yield "input", " ".join(filter(None, [bytes_of(facts.size), facts.adler32 and f"adler32 {facts.adler32}"]))
+    counts = (
+        ("catalogue", facts.catalogue_events),
+        ("processed", facts.processed_events),
+        ("skipped", facts.skipped_events),
+    )
+    yield "events", ", ".join(f"{name} {number}" for name, number in counts if number is not None)
+    yield "parameters", ", ".join(f"{name}={value}" for name, value in sorted(facts.parameters.items()))
+
+
+def _attempt(row: AttemptRow) -> str:
+    where = f"{row.agent or 'nobody'} at {row.site} on {row.node or 'an unknown node'}"
+    lasted = duration(row.ended - row.leased) if row.ended is not None else ""
+    rows: list[tuple[str, object]] = [
+        ("given out", f"{clock(row.leased)}, ended {clock(row.ended)}{f', {lasted}' if lasted else ''}"),
+        ("verdict", " ".join(filter(None, [row.verdict, row.code, row.cause, row.action, row.rule]))),
+        ("diag", row.diag),
+        ("exit", row.exit_status),
+    ]
+    if (detail := row.detail) is not None:
+        used = f"wall {duration(detail.wall_s)}, CPU {duration(detail.cpu_s)}, memory {detail.peak_memory_mb:.4g} MB"
+        phases = ", ".join(
+            f"{phase.name} {phase.outcome}{f' {duration(phase.seconds)}' if phase.seconds is not None else ''}"
+            for phase in detail.phases
+        )
+        rows += [("payload", used), ("phases", phases), ("log", detail.log)]
+    rows.append(("decision", f"{row.decision}{', charged' if row.charged else ''}"))
+    return "\n".join([sentence(f"attempt {row.number}: {row.state}, {where}"), fields(rows)])
+
+
+def _output(row: OutputRow) -> str:
+    rows: list[tuple[str, object]] = [
+        ("at", row.url),
+        ("kept at", row.kept),
+        ("size", f"{row.size} bytes, adler32 {row.adler32}"),
+        ("events", row.events),
+    ]
+    return "\n".join([sentence(f"{row.kind} {row.name}: {row.state}, of attempt {row.attempt}"), fields(rows)])
+
+
+def _event(row: EventRow) -> str:
+    return sentence(f"{clock(row.at)} {row.who}: {row.subject} {_move(row.before, row.after)}: {row.why}")
 
 
 def work_of(item: WorkItem) -> str:
     """A job that waits for a decision."""
     tries = f"{item.attempts} attempts, the last at {item.site} on {item.node or 'an unknown node'}"
     lines = [
-        f"job {item.job} of {item.task}: {item.what} {item.run}-{item.chunk}, {item.file}",
-        f"  since {clock(item.since)}, {tries}",
-        f"  {item.code or '-'} {item.cause or '-'}: {item.diag}",
+        one_line(f"job {item.job} of {item.task}: {item.what} {item.run}-{item.chunk}, {item.file}"),
+        one_line(f"  since {clock(item.since)}, {tries}"),
+        one_line(f"  {item.code or '-'} {item.cause or '-'}: {item.diag}"),
         *(f"  {line}" for line in _evidence(item.evidence, item.remedy)),
     ]
     if item.decision:
-        lines.append(f"  decided: {item.decision}")
+        lines.append(one_line(f"  decided: {item.decision}"))
     if item.assigned or item.notes:
-        lines.append(f"  looked into by {item.assigned or 'nobody'}, {item.notes} notes")
+        lines.append(one_line(f"  looked into by {item.assigned or 'nobody'}, {item.notes} notes"))
     return "\n".join(lines)
 
 
 def _evidence(quotes: Iterable[Evidence], remedy: str) -> Iterator[str]:
     for quote in quotes:
         where = f"{quote.stream}:{quote.line}" if quote.line else quote.stream
-        yield from (f"    {line}" for line in quote.before)
-        yield from (f"{where}> {line}" for line in quote.text.split("\n"))
-        yield from (f"    {line}" for line in quote.after)
+        yield from (one_line(f"    {line}") for line in quote.before)
+        yield from (one_line(f"{where}> {line}") for line in quote.text.split("\n"))
+        yield from (one_line(f"    {line}") for line in quote.after)
     if remedy:
-        yield f"advice: {remedy}"
+        yield one_line(f"advice: {remedy}")
 
 
 def _move(before: str, after: str) -> str:

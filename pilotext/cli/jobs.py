@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from pilotext.cli import connect
+from pilotext.cli import confirm, connect
 from pilotext.cli.job_page import page_of, work_of
 from pilotext.cli.output import say
+from pilotext.cli.summary import table
 from pilotext.cli.tables import pages, progress, show, write_json
 from pilotext.codes import Exit
 from pilotext.decode import from_plain
 from pilotext.engines.client import Client, ServerError
 from pilotext.errors import FieldError, UsageError
 from pilotext.managing import Assign, JobFilter, ManyMoved, ManyMoves, ManyRejudged, Noted, Rejudge, Rejudged, WorkList
-from pilotext.messages import JobList, JobPage, Move, Moved
+from pilotext.messages import JobList, JobPage, JobRow, Move, Moved
+from pilotext.sanitize import one_line
 
 WORDS = ("resend", "accept", "fail", "cancel")
+LISTS = ("list", "manual")
 FILTERS = {
     "task": "of this task",
     "state": "in this state",
@@ -25,25 +28,31 @@ FILTERS = {
     "signature": "with this signature of an unknown failure",
     "assigned": "that this person looks into",
 }
+CHANGED = ("job", "attempt", "before", "now", "rule", "decision", "diag")
+MAX_SHOWN = 20
+"""Verdicts that are shown before they are written down."""
 CONFLICT = 409
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    choices = ("list", "manual", "show", *WORDS, "note", "assign", "rejudge")
+    choices = (*LISTS, "show", *WORDS, "note", "assign", "rejudge")
     parser.add_argument("do", nargs="?", choices=choices, default="list", help="(default: list)")
     parser.add_argument("job", nargs="*", type=int, help="numbers of jobs; without, decisions are on all of the choice")
     for name, text in FILTERS.items():
         parser.add_argument(f"--{name}", help=f"only jobs {text}")
     parser.add_argument("--run", type=int, help="only jobs of this run")
+    parser.add_argument("--all-tasks", action="store_true", help="a decision on many is on jobs of every task")
     parser.add_argument("--limit", type=int, default=100, help="list at most so many (default: 100)")
     parser.add_argument("--why", help="the reason of a decision, or the note; it stands in the audit trail")
     parser.add_argument("--to", default="", help="who looks into it, for assign")
     parser.add_argument("--act", action="store_true", help="rejudge: write the new verdicts down, and act on them")
+    confirm.add_arguments(parser)
     connect.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it; the exit status is 0 only when everything that was asked for was done."""
+    _refuse_what_is_not_heeded(options)
     client = connect.connect(options)
     if options.do == "list":
         return _list(client, options)
@@ -60,6 +69,21 @@ def run(options: argparse.Namespace) -> int:
     return _move(client, options) if options.job else _move_many(client, options)
 
 
+def _refuse_what_is_not_heeded(options: argparse.Namespace) -> None:
+    """Raise UsageError for words that this verb would pass over: nobody may think that they choose something."""
+    if options.job and options.do in LISTS:
+        raise UsageError(
+            f"{options.do} takes no numbers of jobs.", advice=f"Write: pilotext jobs show {options.job[0]}."
+        )
+    chosen = [*_choice(options), *(["all-tasks"] if options.all_tasks else [])]
+    if chosen and (options.job or options.do in ("show", "note", "assign")):
+        advice = "Give numbers of jobs, or a choice; not both."
+        raise UsageError(f"--{chosen[0]} is not heeded where jobs are named by number.", advice=advice)
+    for option, given, word in (("act", options.act, "rejudge"), ("to", options.to, "assign")):
+        if given and options.do != word:
+            raise UsageError(f"--{option} is for {word} only.")
+
+
 def _choice(options: argparse.Namespace) -> dict[str, object]:
     return {name: getattr(options, name) for name in (*FILTERS, "run") if getattr(options, name) is not None}
 
@@ -69,6 +93,15 @@ def _filter(options: argparse.Namespace) -> JobFilter:
         return from_plain(_choice(options), JobFilter)
     except FieldError as error:
         raise UsageError(f"no such choice of jobs: {error}") from None
+
+
+def _whose(options: argparse.Namespace) -> None:
+    """Raise UsageError for a decision on many that does not say whose jobs it means."""
+    if options.task is None and not options.all_tasks:
+        advice = "Give --task NAME, or --all-tasks for every task."
+        raise UsageError("of which task?", advice=advice)
+    if options.task is not None and options.all_tasks:
+        raise UsageError("--task and --all-tasks are both given.", advice="Give one of them.")
 
 
 def _list(client: Client, options: argparse.Namespace) -> int:
@@ -138,7 +171,7 @@ def _move(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         write_json({"moved": moved, "hindered": hindered})
     else:
-        say("\n".join([*(f"{options.do}: job {job}" for job in moved), *hindered.values()]))
+        say("\n".join([*(f"{options.do}: job {job}" for job in moved), *map(one_line, hindered.values())]))
     return Exit.SUCCESS if not hindered else Exit.USAGE
 
 
@@ -146,12 +179,19 @@ def _move_many(client: Client, options: argparse.Namespace) -> int:
     chosen = _filter(options)
     if chosen == JobFilter():
         raise UsageError("which jobs?", advice="Give their numbers, or a choice such as --task NAME --state manual.")
+    _whose(options)
+    asked = ManyMoves(options.do, options.why, chosen, all_tasks=options.all_tasks, dry_run=True)
+    would = client.post("/api/v1/jobs/move", asked, ManyMoved)
+    if would.left:
+        question = f"{options.do} these {would.left} jobs?"
+        confirm.confirm(_preview(options.do, would), would, question, options)
     moved: list[int] = []
     hindered: dict[int, str] = {}
     after: int | None = 0
     with progress(options.do) as tell:
         while after is not None:
-            done = client.post("/api/v1/jobs/move", ManyMoves(options.do, options.why, chosen, after), ManyMoved)
+            asked = ManyMoves(options.do, options.why, chosen, after, all_tasks=options.all_tasks)
+            done = client.post("/api/v1/jobs/move", asked, ManyMoved)
             moved += done.moved
             hindered |= {one.job: one.why for one in done.hindered}
             after = done.next
@@ -159,32 +199,76 @@ def _move_many(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         write_json({"moved": moved, "hindered": hindered})
     else:
-        say("\n".join([f"{options.do}: {len(moved)} jobs", *(f"job {job}: {why}" for job, why in hindered.items())]))
+        said = [f"{options.do}: {len(moved)} jobs", *(f"job {job}: {why}" for job, why in hindered.items())]
+        say("\n".join(map(one_line, said)))
     return Exit.SUCCESS if moved and not hindered else Exit.USAGE
+
+
+def _preview(word: str, would: ManyMoved) -> str:
+    """The lines that say what a decision on many will do."""
+    assert would.preview is not None, "it was asked for"
+    preview, why = would.preview, {one.job: one.why for one in would.hindered}
+    lines = [f"{word} would move {preview.jobs} jobs:"]
+    lines += [
+        f"  {each.jobs} {each.state} of {each.task}" + ("" if each.moves else ": stay as they are")
+        for each in preview.counts
+    ]
+    lines += [f"  {_short(row)}" + (f": {why[row.job]}" if row.job in why else "") for row in preview.first]
+    if preview.jobs > len(preview.first):
+        lines.append(f"  ... and {preview.jobs - len(preview.first)} more")
+    return "\n".join(map(one_line, lines))
+
+
+def _short(row: JobRow) -> str:
+    return (
+        f"job {row.job} of {row.task}: {row.product or row.type} {row.run}-{row.chunk}, {row.state} {row.code}".rstrip()
+    )
 
 
 def _rejudge(client: Client, options: argparse.Namespace) -> int:
     if options.act and not options.why:
         raise UsageError("a decision needs a reason.", advice="Give --why.")
+    if options.act and not options.job:
+        _whose(options)
+    found = _rejudged(client, options, act=False)
+    if options.act and found.changed:
+        question = f"write down these {len(found.changed)} verdicts, and act on them?"
+        if not options.job:
+            confirm.confirm(_verdicts(found.changed[:MAX_SHOWN]), found, question, options)
+        found = _rejudged(client, options, act=True)
+    if options.json:
+        write_json(found)
+        return Exit.SUCCESS
+    show(CHANGED, [_changed(row) for row in found.changed])
+    said = f"{found.looked_at} attempts looked at, {len(found.changed)} judged otherwise"
+    say(said + ("" if options.act else "; see --act"))
+    return Exit.SUCCESS
+
+
+def _verdicts(changed: tuple[Rejudged, ...]) -> str:
+    return table(CHANGED, [[str(cell) for cell in _changed(row)] for row in changed])
+
+
+def _changed(row: Rejudged) -> tuple[object, ...]:
+    return row.job, row.attempt, row.before, row.after, row.rule, row.decision, row.diag
+
+
+def _rejudged(client: Client, options: argparse.Namespace, *, act: bool) -> ManyRejudged:
+    """What the rules of today say of all of the choice, some at a time."""
     changed: list[Rejudged] = []
     looked_at, after = 0, 0
     with progress("rejudge") as tell:
         while True:
-            asked = Rejudge(_filter(options), options.act, options.why or "", after)
+            asked = Rejudge(
+                _filter(options), act, options.why or "", after, all_tasks=options.all_tasks, only=tuple(options.job)
+            )
             done = client.post("/api/v1/jobs/rejudge", asked, ManyRejudged)
             looked_at += done.looked_at
             changed += done.changed
             tell(looked_at, looked_at + done.left)
             if done.next is None:
-                break
+                return ManyRejudged(looked_at, tuple(changed), None, 0)
             after = done.next
-    if options.json:
-        write_json(ManyRejudged(looked_at, tuple(changed), None, 0))
-        return Exit.SUCCESS
-    head = ("job", "attempt", "before", "now", "rule", "decision", "diag")
-    show(head, [(row.job, row.attempt, row.before, row.after, row.rule, row.decision, row.diag) for row in changed])
-    say(f"{looked_at} attempts looked at, {len(changed)} judged otherwise" + ("" if options.act else "; see --act"))
-    return Exit.SUCCESS
 
 
 def _named(options: argparse.Namespace) -> list[int]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from pilotext import __version__
 from pilotext.cli.output import hidden, open_standard_streams, say
 from pilotext.codes import Exit
-from pilotext.errors import PilotextError, UsageError
+from pilotext.errors import PilotextError, RuleFilesError, UsageError
+from pilotext.sanitize import one_line
 from pilotext.worker.stop import release
 
 VERBS = {
@@ -51,7 +52,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         self.print_usage(sys.stderr)
-        self.exit(Exit.USAGE, f"{self.prog}: error: {message}\n")
+        self.exit(Exit.USAGE, f"{self.prog}: error: {one_line(message)}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except PilotextError as error:
-        say(f"pilotext: error: {error}", stream=2)
+        say(f"pilotext: error: {_sentences(error)}", stream=2)
         return Exit.USAGE if isinstance(error, UsageError) else Exit.INTERNAL
     except KeyboardInterrupt:
         say("pilotext: interrupted", stream=2)
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.STOPPED
     except Exception as error:  # noqa: BLE001  the boundary
-        say(f"pilotext: error: this is a bug in pilotext: {type(error).__name__}: {error}", stream=2)
+        say(f"pilotext: error: this is a bug in pilotext: {type(error).__name__}: {one_line(str(error))}", stream=2)
         say(f"pilotext: please report it with the file {_crash_file(words)}", stream=2)
         return Exit.INTERNAL
 
@@ -95,6 +96,13 @@ def _run(words: list[str]) -> int:
         release()
     status: int = options.function(options)
     return status
+
+
+def _sentences(error: PilotextError) -> str:
+    """An error as one line; of wrong rule files, a line for each problem."""
+    if isinstance(error, RuleFilesError):
+        return "\n".join(one_line(str(problem)) for problem in error.problems)
+    return one_line(str(error))
 
 
 def _crash_file(words: list[str]) -> Path:

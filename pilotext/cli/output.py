@@ -6,14 +6,13 @@ import contextlib
 import functools
 import os
 import re
-import sys
 from pathlib import Path
 
 from pilotext.errors import UsageError
 from pilotext.redact import Redactor
+from pilotext.sanitize import printable, printable_json
 from pilotext.worker.secrets import redactor_for
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 LONGEST_LINE = 2000
 
 # What the pilot looks for in the two streams of its payload, and takes for failures of its own kind (pilot3
@@ -64,13 +63,18 @@ def tell_pilot(sentence: str) -> None:
 
 def write_json(document: bytes) -> None:
     """Print a JSON document on stdout, the word that a pilot looks for there in another spelling of the same text."""
-    write(document.replace(b"CRITICAL", b"\\u0043RITICAL") + b"\n")
+    write(printable_json(document.rstrip(b"\n")).replace(b"CRITICAL", b"\\u0043RITICAL") + b"\n")
+
+
+def write_text(text: str) -> None:
+    """Print text as it is, but for what would steer a terminal: for what people or other programs asked for."""
+    write(printable(text).encode("utf-8", "backslashreplace"))
 
 
 def write_document(text: str, path: Path | None) -> None:
     """Put a document into a file, or on stdout. Raises UsageError where the file cannot be written."""
     if path is None:
-        sys.stdout.write(text)
+        write_text(text)
         return
     try:
         path.write_text(text, encoding="utf-8")
@@ -80,7 +84,7 @@ def write_document(text: str, path: Path | None) -> None:
 
 def plain(text: str) -> str:
     lines = (line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in hidden(text).split("\n"))
-    plain = _CONTROL.sub("?", "\n".join(lines)).encode("ascii", "backslashreplace").decode()
+    plain = printable("\n".join(lines)).encode("ascii", "backslashreplace").decode()
     return _MISREAD_PATTERN.sub(lambda found: _MISREAD[found[0]], plain)
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.cli.output import say, write, write_document
+from pilotext.cli.output import say, write_document, write_json
 from pilotext.codes import Exit
 from pilotext.errors import UsageError
 from pilotext.jsonschema import SCHEMAS, schema_text
+from pilotext.sanitize import one_line
 from pilotext.worker.delivery import OF_A_JOB, Flushed, flush
 from pilotext.worker.spool import Spool, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop
@@ -50,7 +51,7 @@ def _flush(options: argparse.Namespace) -> int:
             say(f"pilotext: {order}; the reports that were not sent are still in {folder}", stream=2)
             return Exit.STOPPED
     if options.json:
-        write(json.dumps(msgspec.to_builtins(flushed)).encode() + b"\n")
+        write_json(json.dumps(msgspec.to_builtins(flushed)).encode())
     else:
         say("\n".join(_lines(flushed)))
     return NOT_ALL_SENT if flushed.kept or flushed.aside else Exit.SUCCESS
@@ -58,9 +59,9 @@ def _flush(options: argparse.Namespace) -> int:
 
 def _lines(flushed: Flushed) -> Iterator[str]:
     for label in flushed.sent:
-        yield f"sent       {label}"
+        yield one_line(f"sent       {label}")
     for verb, reports in (("kept", flushed.kept), ("set aside", flushed.aside)):
         for told in reports:
-            yield f"{verb:<10} {told.label or told.name}: {told.reason}"
+            yield one_line(f"{verb:<10} {told.label or told.name}: {told.reason}")
     busy = f", {flushed.busy} being sent by others" if flushed.busy else ""
     yield f"{len(flushed.sent)} sent, {len(flushed.kept)} kept, {len(flushed.aside)} set aside{busy}"

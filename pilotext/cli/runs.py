@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pilotext.cli import connect
+from pilotext.cli import confirm, connect
 from pilotext.cli.output import say
+from pilotext.cli.run_page import run_page
 from pilotext.cli.tables import counts, pages, progress, show, write_json
 from pilotext.codes import Exit
 from pilotext.engines.client import Client, ServerError
 from pilotext.errors import UsageError
-from pilotext.managing import RunList, RunRow
-from pilotext.messages import Move, Moved, ProductList, ProductRow
+from pilotext.managing import RunEvents, RunList, RunPage, RunRow
+from pilotext.messages import Move, Moved, ProductList, ProductRow, TaskList
+from pilotext.sanitize import one_line
 
 WORDS = ("merge-without", "remerge", "accept")
 FROM = {"merge-without": ("manual", "waiting"), "accept": ("manual",)}
 """The states that a decision is for; the others are refused by the server, each with its reason."""
 CONFLICT = 409
+MAX_SHOWN = 10
+"""Products that are shown before a decision on many."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", help="only runs with a product in this state, such as manual")
     parser.add_argument("--limit", type=int, default=100, help="list at most so many (default: 100)")
     parser.add_argument("--why", help="the reason of a decision; it stands in the audit trail")
+    confirm.add_arguments(parser)
     connect.add_arguments(parser)
 
 
@@ -41,8 +47,12 @@ def run(options: argparse.Namespace) -> int:
     """List, show or decide; the exit status is 0 only when everything that was asked for was done."""
     do, task = _asked(options.words)
     client = connect.connect(options)
+    if do == "list" and options.merge is not None:
+        raise UsageError("--merge is not for the list.", advice=f"Write: pilotext runs show {task} --merge KIND.")
     if do == "list":
         return _list(client, task, options)
+    if do == "show" and options.run is not None and options.merge is None and options.state is None:
+        return _page(client, task, options)
     found = _products(client, task, options, options.limit if do == "show" else 1_000_000)
     if do == "show":
         return _show(found, options)
@@ -50,6 +60,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("a decision needs a reason.", advice="Give --why.")
     if options.run is None and options.state is None:
         raise UsageError("which runs?", advice="Give --run N, or --state manual for all that wait for a decision.")
+    if options.run is None and found:
+        question = f"{do} these {len(found)} products of {len({row.run for row in found})} runs?"
+        confirm.confirm(_preview(do, found), ProductList(tuple(found), None), question, options)
     return _decide(client, do, found, options)
 
 
@@ -68,15 +81,27 @@ def _list(client: Client, task: str, options: argparse.Namespace) -> int:
     if options.json:
         write_json(RunList(tuple(found), None))
         return Exit.SUCCESS
-    show(("run", "jobs", "products", "findings"), [_cells(row) for row in found])
+    head = ("run", "jobs", "catalogue", "processed", "skipped", "merged", "products", "findings")
+    show(head, [_cells(row) for row in found])
     if len(found) == options.limit:
         say("... there may be more; see --limit")
     return Exit.SUCCESS
 
 
+def _page(client: Client, task: str, options: argparse.Namespace) -> int:
+    """One run with its events, its products and why they are not further."""
+    found = client.get("/api/v1/tasks", TaskList, {"name": task}).tasks
+    pages = [client.get(f"/api/v1/tasks/{row.task}/runs/{options.run}", RunPage) for row in found]
+    write_json(pages[0] if len(pages) == 1 else pages) if options.json else say("\n\n".join(map(run_page, pages)))
+    return Exit.SUCCESS
+
+
 def _cells(row: RunRow) -> tuple[object, ...]:
+    events = row.events or RunEvents(None, None, None, {}, 0)
+    merged = " ".join(f"{merge}:{number}" for merge, number in sorted(events.merged.items()))
+    numbers = (events.catalogue, events.processed, events.skipped, merged or "-")
     products = " ".join(f"{merge}:{state}" for merge, state in row.products.items())
-    return row.run, counts(row.jobs), products or "-", "; ".join(row.findings.values())
+    return row.run, counts(row.jobs), *numbers, products or "-", "; ".join(row.findings.values())
 
 
 def _products(client: Client, task: str, options: argparse.Namespace, most: int) -> list[ProductRow]:
@@ -97,6 +122,15 @@ def _show(found: Sequence[ProductRow], options: argparse.Namespace) -> int:
         ]
     show(("run", "merge", "state", "round", "events", "left out", "file", "bytes", "where", "finding"), rows)
     return Exit.SUCCESS
+
+
+def _preview(word: str, found: Sequence[ProductRow]) -> str:
+    """The lines that say what a decision on many runs will do."""
+    lines = [f"{word} is for {counts(Counter(f'{row.merge} {row.state}' for row in found))}"]
+    lines += [f"  run {row.run} {row.merge}, {row.state}: {row.finding}" for row in found[:MAX_SHOWN]]
+    if len(found) > MAX_SHOWN:
+        lines.append(f"  ... and {len(found) - MAX_SHOWN} more")
+    return "\n".join(map(one_line, lines))
 
 
 def _decide(client: Client, do: str, found: Sequence[ProductRow], options: argparse.Namespace) -> int:
@@ -123,5 +157,5 @@ def _decide(client: Client, do: str, found: Sequence[ProductRow], options: argpa
     if options.json:
         write_json({"moved": moved, "hindered": hindered})
     else:
-        say("\n".join([f"{do}: {len(moved)} products", *hindered.values()]))
+        say("\n".join([f"{do}: {len(moved)} products", *map(one_line, hindered.values())]))
     return Exit.SUCCESS if moved and not hindered else Exit.USAGE

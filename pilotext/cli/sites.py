@@ -13,6 +13,7 @@ from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.managing import BreakerRow, SiteList
 from pilotext.messages import Move, Moved
+from pilotext.profile.records import unknown
 
 WORDS = ("close", "open", "limit", "hold")
 
@@ -70,7 +71,7 @@ def _limit(options: argparse.Namespace) -> SiteLimit:
 
 
 def _list(client: Client, options: argparse.Namespace) -> int:
-    found = client.get("/api/v1/sites", SiteList)
+    found = _only(client.get("/api/v1/sites", SiteList), options.site)
     if options.json:
         write_json(found)
         return Exit.SUCCESS
@@ -85,6 +86,15 @@ def _list(client: Client, options: argparse.Namespace) -> int:
         head = ("breaker", "rule", "about", "state", "since", "next try", "times", "why")
         show(head, [_cells(each) for each in breakers])
     return Exit.SUCCESS
+
+
+def _only(found: SiteList, site: str | None) -> SiteList:
+    """Only this site, if one is named. Raises UsageError when there is none of this name."""
+    if site is None:
+        return found
+    if not (rows := tuple(row for row in found.sites if row.site == site)):
+        raise unknown("there is no site", site, [row.site for row in found.sites])
+    return SiteList(rows, found.breakers)
 
 
 def _cells(row: BreakerRow) -> tuple[object, ...]:

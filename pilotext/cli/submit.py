@@ -12,12 +12,13 @@ from pathlib import Path
 import msgspec
 
 from pilotext.cli import connect
-from pilotext.cli.output import say, write
+from pilotext.cli.output import say, write_json
 from pilotext.cli.summary import table
 from pilotext.codes import Exit
 from pilotext.messages import DryRun, Submitted, TaskDocument
 from pilotext.model import Job
 from pilotext.profile import Experiment, load_experiment
+from pilotext.sanitize import one_line
 from pilotext.server.production.submission.describe import describe
 from pilotext.server.production.submission.document import read_task
 from pilotext.server.production.submission.listing import list_folder
@@ -45,11 +46,12 @@ def run(options: argparse.Namespace) -> int:
     document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
     done = connect.connect(options).post("/api/v1/tasks", document, Submitted)
     if options.json:
-        write(msgspec.json.encode(done) + b"\n")
+        write_json(msgspec.json.encode(done))
     else:
-        say(f"task {done.task} {done.name}: {done.jobs} jobs{'' if done.created else ' (it was there already)'}")
+        known = "" if done.created else " (it was there already)"
+        say(one_line(f"task {done.task} {done.name}: {done.jobs} jobs{known}"))
         for warning in done.warnings:
-            say(f"warning: {warning}")
+            say(one_line(f"warning: {warning}"))
     return Exit.SUCCESS
 
 
@@ -64,7 +66,7 @@ def _dry_run(options: argparse.Namespace) -> int:
     else:
         told = describe(experiment, plan)
     if options.json:
-        write(json.dumps(_as_json(experiment, plan, told)).encode() + b"\n")
+        write_json(json.dumps(_as_json(experiment, plan, told)).encode())
     else:
         _show(plan, told, asked=asked)
     refused = plan.refused and not options.leave_out
@@ -84,18 +86,22 @@ def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
         say(f"... and {len(rows) - SHOWN} more")
     if told.example is not None:
         say("\none whole job, as a worker would get it:")
-        say("\n".join(_example(told.example, told)))
+        say("\n".join(map(one_line, _example(told.example, told))))
     staging = "brought from tape" if told.staging else "on disk"
     say(f"\n{told.jobs} jobs, {told.runs} runs, merges: {', '.join(told.merges) or 'none'}; inputs are {staging}")
     say(f"{told.names} names to publish under" + ("" if asked else "; whose they are was not asked: no --server"))
-    say("\n".join([f"{told.refused_count} inputs refused", *(f"  {each.file}: {each.why}" for each in plan.refused)]))
+    say(
+        "\n".join(
+            [f"{told.refused_count} inputs refused", *(one_line(f"  {each.file}: {each.why}") for each in plan.refused)]
+        )
+    )
     if told.taken_count:
         say(f"{told.taken_count} names belong to other tasks:")
-        say("\n".join(f"  {each.url}: {each.task}'s" for each in told.taken))
+        say("\n".join(one_line(f"  {each.url}: {each.task}'s") for each in told.taken))
     for problem in told.problems:
-        say(f"refused: {problem}")
+        say(one_line(f"refused: {problem}"))
     for warning in told.warnings:
-        say(f"warning: {warning}")
+        say(one_line(f"warning: {warning}"))
 
 
 def _example(job: Job, told: DryRun) -> Iterator[str]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pilotext.model import Evidence, Report
+from pilotext.sanitize import one_line
 
 
 def render(report: Report) -> str:
     """The summary of a report, without a newline at its end."""
     parts = [
-        f"{report.job.type}, task {report.job.task}, job {report.job.job}, attempt {report.job.attempt}",
+        one_line(f"{report.job.type}, task {report.job.task}, job {report.job.job}, attempt {report.job.attempt}"),
         table(("phase", "outcome", "seconds"), _phase_rows(report)),
     ]
     if report.inputs or report.outputs or report.log:
         parts.append(table(("file", "bytes", "adler32", "where"), _file_rows(report)))
     if report.verdict.counters:
         numbers = (f"{name} {value}" for name, value in sorted(report.verdict.counters.items()))
-        parts.append("counters: " + ", ".join(numbers))
-    parts.append("\n".join(_verdict_lines(report)))
+        parts.append("counters: " + one_line(", ".join(numbers)))
+    parts.append("\n".join(map(one_line, _verdict_lines(report))))
     parts.append(table(("files", ""), report.files.items()))
     return "\n\n".join(parts)
 
@@ -58,7 +59,7 @@ def _where(evidence: Evidence) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns under their heads."""
-    table = [list(head), *(list(row) for row in rows)]
+    table = [list(head), *([one_line(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table

@@ -15,6 +15,7 @@ from pilotext.cli import output
 from pilotext.cli.output import plain, say, write
 from pilotext.cli.summary import table
 from pilotext.engines.client import Client
+from pilotext.sanitize import one_line
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ def show(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
     page = Table(*head, header_style="bold", box=None, pad_edge=False)
     for row in cells:
-        page.add_row(*(Text(plain(cell), style=_COLOUR.get(cell, "")) for cell in row))
+        page.add_row(*(Text(plain(one_line(cell)), style=_COLOUR.get(cell, "")) for cell in row))
     out = io.StringIO()
     Console(file=out, force_terminal=True, width=_width()).print(page)
     write(out.getvalue().encode())
@@ -72,10 +73,11 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda _done, _total: None
         return
     from rich.console import Console  # noqa: PLC0415  only for people
+    from rich.markup import escape  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(escape(one_line(what)), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

@@ -8,12 +8,14 @@ import time
 from pilotext.adjusting import TaskSettings
 from pilotext.cli import connect
 from pilotext.cli.output import say
+from pilotext.cli.run_page import task_page
 from pilotext.cli.tables import clock, counts, progress, show, write_json
 from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.managing import EventList
-from pilotext.messages import Move, Moved, TaskList, TaskRow
+from pilotext.messages import Move, Moved, TaskList, TaskPage, TaskRow
+from pilotext.sanitize import one_line
 
 WORDS = ("start", "pause", "resume", "cancel", "archive")
 ENDED = ("done", "archiving", "archived", "cancelled")
@@ -46,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         rows = client.get("/api/v1/tasks", TaskList, {"state": options.state, "name": options.name}).tasks
         return _show(rows, options)
     if options.do == "show":
-        return _show((_find(client, options.name),), options)
+        return _page(client, options)
     if options.do == "history":
         return _history(client, options)
     if options.do == "wait":
@@ -64,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(moved)
     else:
-        say(f"{options.do}: {options.name}" if moved.moved else refused)
+        say(one_line(f"{options.do}: {options.name}" if moved.moved else refused))
     return Exit.SUCCESS if moved.moved else Exit.USAGE
 
 
@@ -79,6 +81,12 @@ def _show(rows: tuple[TaskRow, ...], options: argparse.Namespace) -> int:
                 say(f"{row.name}: replaced by {row.replaced_by}, which owns its published names now")
             if row.note:
                 say(f"{row.name}: {row.note}")
+    return Exit.SUCCESS
+
+
+def _page(client: Client, options: argparse.Namespace) -> int:
+    page = client.get(f"/api/v1/tasks/{_find(client, options.name).task}", TaskPage)
+    write_json(page) if options.json else say(task_page(page))
     return Exit.SUCCESS
 
 
@@ -112,7 +120,9 @@ def _wait(client: Client, options: argparse.Namespace) -> int:
 
 
 def _find(client: Client, name: str | None) -> TaskRow:
-    found = client.get("/api/v1/tasks", TaskList, {"name": name}).tasks if name else ()
-    if len(found) != 1:
-        raise UsageError(f"there {'is no task' if not found else 'are several tasks'} called {name!r}.")
+    if not name:
+        raise UsageError("which task?", advice="Give its name.")
+    found = client.get("/api/v1/tasks", TaskList, {"name": name}).tasks
+    if len(found) > 1:
+        raise UsageError(f"there are several tasks called {name!r}, of different experiments.")
     return found[0]

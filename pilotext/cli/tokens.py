@@ -11,6 +11,7 @@ from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.messages import Made, NewToken, Revoke, Revoked, TokenList, TokenRow
+from pilotext.profile.records import unknown
 
 ROLES = ("viewer", "expert", "manager", "agent")
 
@@ -34,6 +35,8 @@ def run(options: argparse.Namespace) -> int:
         return _make(client, options)
     rows = client.get("/api/v1/tokens", TokenList).tokens
     if options.label:
+        if options.label not in (labels := {row.label for row in rows}):
+            raise unknown("there is no token with the label", options.label, sorted(labels))
         rows = tuple(row for row in rows if row.label == options.label)
     if options.do == "revoke":
         return _revoke(client, rows, options)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from io import StringIO
 from pathlib import Path
 
-from rich.console import Console
 from rich.text import Text
 
+from pilotext.cli.styled import rendered, styled
 from pilotext.model import Evidence, Match, Verdict
 
 COLOURS = {"success": "bold green", "failure": "bold red", "unknown": "bold yellow"}
@@ -18,11 +16,7 @@ WIDTH = 10
 
 def page(verdict: Verdict, files: Mapping[str, Path]) -> str:
     """A verdict as text, in colours if it is for a terminal; `files` says where each stream lies, to open evidence."""
-    text = StringIO()
-    console = Console(file=text, force_terminal=os.isatty(1), highlight=False, soft_wrap=True)
-    for line in _lines(verdict, files):
-        console.print(line)
-    return text.getvalue()
+    return rendered(_lines(verdict, files))
 
 
 def _lines(verdict: Verdict, files: Mapping[str, Path]) -> Iterable[Text]:
@@ -41,20 +35,20 @@ def _lines(verdict: Verdict, files: Mapping[str, Path]) -> Iterable[Text]:
         if value:
             yield _row(name, value)
     for evidence in verdict.evidence:
-        yield Text()
+        yield styled()
         yield from _quoted(evidence, files)
     yield from _others(verdict)
     if verdict.counters:
-        yield Text()
+        yield styled()
         yield _row("counters", ", ".join(f"{name} {value}" for name, value in sorted(verdict.counters.items())))
 
 
 def _quoted(evidence: Evidence, files: Mapping[str, Path]) -> Iterable[Text]:
     where = str(files.get(evidence.stream, evidence.stream))
-    yield Text(f"{where}:{evidence.line}" if evidence.line else where, "bold cyan")
-    yield from (Text(f"  | {line}", "dim") for line in evidence.before)
-    yield from (Text(f"  > {line}", "bold") for line in evidence.text.split("\n"))
-    yield from (Text(f"  | {line}", "dim") for line in evidence.after)
+    yield styled((f"{where}:{evidence.line}" if evidence.line else where, "bold cyan"))
+    yield from (styled((f"  | {line}", "dim")) for line in evidence.before)
+    yield from (styled((f"  > {line}", "bold")) for line in evidence.text.split("\n"))
+    yield from (styled((f"  | {line}", "dim")) for line in evidence.after)
 
 
 def _others(verdict: Verdict) -> Iterable[Text]:
@@ -66,7 +60,7 @@ def _others(verdict: Verdict) -> Iterable[Text]:
         ("unjudged", [rule for rule in reasons if rule not in matched and rule != verdict.rule]),
     ):
         if rules:
-            yield Text()
+            yield styled()
         for rule in rules:
             yield _row(name, _other(rule, matched.get(rule), reasons.get(rule, "")))
 
@@ -79,4 +73,4 @@ def _other(rule: str, match: Match | None, reason: str) -> str:
 
 
 def _row(name: str, value: str, style: str = "") -> Text:
-    return Text.assemble((f"{name:<{WIDTH}}", "dim"), (value, style))
+    return styled((f"{name:<{WIDTH}}", "dim"), (value, style))

@@ -30,6 +30,13 @@ class ServerError(PilotextError):
         return self.status in {0, 408, 429} or self.status >= 500
 
 
+class RequestRefusedError(ServerError, UsageError):
+    """The server cannot do what was asked: a name that there is not, a wrong value, a state that does not allow it."""
+
+
+_REFUSALS = (404, 409, 422)
+
+
 class Client:
     """One server, one token; not to be shared between threads."""
 
@@ -83,4 +90,5 @@ class Client:
             problem = from_json(answer.content, messages.Problem)
         except FieldError as error:
             raise ServerError(answer.status_code, f"{self.url} answers {answer.status_code}: {error}") from None
-        raise ServerError(answer.status_code, problem.message)
+        kind_of_error = RequestRefusedError if answer.status_code in _REFUSALS else ServerError
+        raise kind_of_error(answer.status_code, problem.message)

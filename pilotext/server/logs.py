@@ -8,6 +8,7 @@ import sys
 import time
 
 from pilotext.redact import Redactor
+from pilotext.sanitize import printable_json
 
 _SECRETS = Redactor()
 
@@ -22,7 +23,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = _SECRETS.text(self.formatException(record.exc_info))
-        return json.dumps(line, ensure_ascii=False)
+        return printable_json(json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace")).decode()
 
 
 def set_up(level: str = "INFO") -> None:

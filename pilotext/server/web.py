@@ -8,10 +8,9 @@ from typing import Any
 from wsgiref.types import StartResponse
 
 from django.core.handlers.wsgi import WSGIHandler
-from django.db import close_old_connections, connection
+from django.db import close_old_connections
 
-from pilotext import __version__
-from pilotext.model import Record
+from pilotext.messages import Health
 from pilotext.server.api import auth, metrics, openapi
 from pilotext.server.api.door import STATUS, Door, Environ, headers_of, problem_of
 from pilotext.server.api.endpoint import KILO, Call, Endpoint
@@ -20,29 +19,20 @@ from pilotext.server.api.panda.door import PandaDoor
 from pilotext.server.api.panda.door import policy_of as panda_policy_of
 from pilotext.server.api.panda.door import refused as panda_refused
 from pilotext.server.api.v1 import access, adjusting, agents, managers, managing, products
-from pilotext.server.database import transact
 from pilotext.server.front.guard import Policy, Response
+from pilotext.server.production.health import health as health_of_parts
 from pilotext.server.production.refusal import RefusalError
 
 MAX_FORM_BYTES = 64 * KILO
 """Of a form of the pages."""
 
 
-class Health(Record, frozen=True):
-    """The server answers, and its database can be written to."""
-
-    status: str
-    version: str
-
-
 def health(_call: Call) -> Health:
-    transact(_look)
-    return Health("ok", __version__)
-
-
-def _look() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
+    """How the server is. Raises RefusalError when its database does not answer: nothing works without it."""
+    found = health_of_parts()
+    if found.parts["database"].status == "failed":
+        raise RefusalError("unavailable", found.parts["database"].what)
+    return found
 
 
 def api_document(_call: Call) -> Any:
@@ -61,7 +51,14 @@ V1 = (
     *products.ENDPOINTS,
     *adjusting.ENDPOINTS,
     *access.ENDPOINTS,
-    Endpoint("GET", "/health", "anyone", Health, health, "Whether the server and its database answer."),
+    Endpoint(
+        "GET",
+        "/health",
+        "anyone",
+        Health,
+        health,
+        "How the server is, part by part.",
+    ),
 )
 DOCUMENT = Endpoint("GET", "/api/v1/openapi.json", "anyone", dict, api_document, "This document.")
 

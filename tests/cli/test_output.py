@@ -16,7 +16,7 @@ from pilotext.cli.output import say, tell_pilot, write, write_json
 
 def test_what_the_pilot_would_take_for_its_own_error_is_disguised(capfd: pytest.CaptureFixture[str]) -> None:
     say("CRITICAL: d\xe9j\xe0 vu \x07\x1b[31m\nsecond line")
-    assert capfd.readouterr().out == "C-R-I-T-I-C-A-L: d\\xe9j\\xe0 vu ??[31m\nsecond line\n"
+    assert capfd.readouterr().out == "C-R-I-T-I-C-A-L: d\\xe9j\\xe0 vu \\x07\\x1b[31m\nsecond line\n"
 
 
 def test_a_line_is_cut_before_it_floods_the_pilots_log(capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,8 @@ import pytest
 from pilotext.cli import connect
 from pilotext.cli.main import main
 from pilotext.engines.client import ServerError
-from pilotext.managing import RunList
-from pilotext.messages import Move, Moved, ProductList, ProductRow
+from pilotext.managing import RunList, RunPage, RunRow
+from pilotext.messages import Move, Moved, ProductList, ProductRow, TaskList, TaskRow
 
 
 def product(number: int, run: int, merge: str, state: str = "manual") -> ProductRow:
@@ -24,11 +24,18 @@ class Server:
         self.moves: list[tuple[str, Move]] = []
         self.refused: dict[int, int] = {}
 
-    def get(self, path: str, kind: type, query: dict[str, Any]) -> Any:
+    def get(self, path: str, kind: type, query: dict[str, Any] | None = None) -> Any:
         if kind is RunList:
             return RunList((), None)
+        if kind is TaskList:
+            return TaskList((TaskRow(1, "t1", "COMPASS", "mass production", "running", {}, {}, 0.0, 0.0),))
+        if kind is RunPage:
+            run = int(path.rpartition("/")[2])
+            of_run = tuple(row for row in self.products if row.run == run)
+            return RunPage(RunRow("t1", run, {}, {}), of_run, {}, ())
+        query = query or {}
         wanted = {name: query[name] for name in ("run", "merge", "state") if query.get(name) is not None}
-        rows = [row for row in self.products if all(getattr(row, name) == value for name, value in wanted.items())]
+        rows: Any = [row for row in self.products if all(getattr(row, name) == value for name, value in wanted.items())]
         return ProductList(tuple(rows), None)
 
     def post(self, path: str, body: Move, _kind: type) -> Moved:
@@ -49,7 +56,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def test_merge_without_is_asked_once_for_each_run(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless", "--json"]) == 0
+    assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless", "--json", "--yes"]) == 0
     assert [path for path, _ in server.moves] == ["/api/v1/products/1/move", "/api/v1/products/3/move"]
     assert {(move.to, move.why) for _, move in server.moves} == {("merge-without", "hopeless")}
     assert json.loads(capfd.readouterr().out) == {"moved": [1, 2, 3], "hindered": {}}
@@ -65,7 +72,7 @@ def test_what_the_server_refuses_is_told_and_the_others_go_on(
     server: Server, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server.refused[1] = 409
-    assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless"]) == 64
+    assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless", "--yes"]) == 64
     told = capfd.readouterr().out
     assert "merge-without: 1 products" in told
     assert "3 chunks of run 7 are still at work" in told
@@ -84,9 +91,20 @@ def test_nothing_to_decide_is_no_success(server: Server, capfd: pytest.CaptureFi
     assert "there is nothing to remerge" in capfd.readouterr().out
 
 
+def test_a_decision_on_many_runs_shows_them_and_does_nothing_without_a_yes(
+    server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless"]) == 64
+    said = capfd.readouterr()
+    assert "run 8 mdst, manual: 2 of 3 chunks are not there" in said.out
+    assert "merge-without these 3 products of 2 runs?" in said.err
+    assert server.moves == []
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["list", "t1", "--merge", "mdst"], "--merge is not for the list"),
         (["accept", "t1", "--run", "7"], "a decision needs a reason"),
         (["accept", "t1", "--why", "x"], "which runs?"),
         (["forget", "t1", "--why", "x"], "'forget t1' is not"),

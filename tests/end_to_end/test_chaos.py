@@ -21,7 +21,7 @@ import pytest
 
 from fixtures.servers.postgres import PostgresServer, serving_postgres
 from pilotext.engines.client import Client, ServerError
-from pilotext.messages import Submitted, TaskDocument, TaskRow
+from pilotext.messages import Submitted, TaskDocument, TaskPage, TaskRow
 from tests.server.conftest import use
 from tests.server.support import SITE, raw, task_document
 from tests.support.pilotext_server import ProductionServer
@@ -180,7 +180,7 @@ def wait_until_done(production: Production, task: int) -> None:
 def state_of(client: Client, task: int) -> TaskRow | None:
     """None while what was killed is being started again."""
     try:
-        return client.get(f"/api/v1/tasks/{task}", TaskRow)
+        return client.get(f"/api/v1/tasks/{task}", TaskPage).task
     except ServerError as error:
         assert error.worth_another_try, error
         return None

@@ -97,7 +97,13 @@ def test_a_managers_day(manager: Manager, tmp_path: Path) -> None:
     assert "asked the shift crew" in manager("jobs", "show", str(bad[0]))
 
     manager("jobs", "resend", str(bad[0]), "--why", "copied anew")
-    assert "1 jobs" in manager("jobs", "fail", "--task", "day", "--state", "manual", "--why", "hopeless")
+    chosen = ("jobs", "fail", "--task", "day", "--state", "manual", "--why", "hopeless")
+    shown = manager(*chosen, status=64)
+    assert "fail would move 1 jobs" in shown
+    assert f"job {bad[1]} of day" in shown
+    assert "Give --yes" in shown
+    assert [item["job"] for item in manager.json("jobs", "manual", "--task", "day")["items"]] == bad[1:]
+    assert "1 jobs" in manager(*chosen, "--yes")
     worker.end()
     (run,) = manager.json("runs", "day")["runs"]
     assert (run["run"], run["jobs"]) == (1, {"finished": 2, "failed": 1})
@@ -127,7 +133,7 @@ def test_a_folder_of_a_storage_server_is_submitted(manager: Manager, tmp_path: P
         assert [job["inputs"][0]["sources"] for job in told["jobs"]] == [
             [eos.url(f"/eos/compass/W14/cdr{chunk}-275772.raw")] for chunk in (1, 2)
         ]
-        assert "README" in manager("submit", str(path), status=70)
+        assert "README" in manager("submit", str(path), status=64)
         assert "2 jobs" in manager("submit", str(path), "--leave-out")
         assert len(manager.json("jobs", "--task", "folder")["jobs"]) == 2
         path.write_text(path.read_text().replace("W14/", "W15/"))
@@ -158,7 +164,9 @@ def test_a_held_run_is_merged_without_its_hopeless_chunk(manager: Manager, tmp_p
         worker.end()
     wait_for(lambda: manager.json("runs", "held", "--state", "manual")["runs"])
     assert "1 of 3 chunks are not there" in manager("runs", "held")
-    refused = manager("runs", "merge-without", "held", "--state", "manual", "--why", "x", role="viewer", status=70)
+    refused = manager(
+        "runs", "merge-without", "held", "--state", "manual", "--why", "x", "--yes", role="viewer", status=70
+    )
     assert "role expert" in refused
     why = ("--why", "its raw file is damaged on tape")
     assert "merge-without: 1 products" in manager("runs", "merge-without", "held", "--run", "5", *why)
@@ -258,22 +266,55 @@ def wait_for(true: Callable[[], object]) -> None:
     [
         (("jobs", "resend", "--why", "all"), 64, "which jobs?"),
         (("jobs", "resend", "1"), 64, "needs a reason"),
-        (("jobs", "show", "999999"), 70, "there is no job 999999"),
-        (("jobs", "resend", "--task", "nobody", "--why", "x"), 64, "resend: 0 jobs"),
+        (("jobs", "show", "999999"), 64, "there is no job 999999"),
+        (("jobs", "resend", "--task", "dya", "--why", "x"), 64, "there is no task 'dya'. Did you mean 'day'?"),
         (("jobs", "fail", "--state", "asleep", "--why", "x"), 64, "no such choice of jobs"),
-        (("runs", "accept", "nobody", "--run", "1", "--why", "x"), 70, "there is no task 'nobody'"),
+        (("runs", "accept", "nobody", "--run", "1", "--why", "x"), 64, "there is no task 'nobody'"),
         (("runs", "remerge", "day", "--why", "x"), 64, "which runs?"),
-        (("tasks", "set", "day", "--why", "x"), 70, "what shall be otherwise"),
+        (("tasks", "set", "day", "--why", "x"), 64, "what shall be otherwise"),
         (("sites", "limit", SITE, "--most", "many", "--why", "x"), 64, "this is no number"),
-        (("sites", "hold", "--rule", "broken site", "--why", "x"), 70, "give a site"),
+        (("sites", "hold", "--rule", "broken site", "--why", "x"), 64, "give a site"),
         (("agents", "drain", "--why", "x"), 64, "which agents?"),
         (("tokens", "make"), 64, "whose token?"),
         (("tokens", "revoke", "--why", "x"), 64, "which token?"),
-        (("runs", "nobody"), 70, "there is no task 'nobody'"),
-        (("tasks", "wait", "nobody"), 64, "no task called 'nobody'"),
-        (("errors", "--by", "moon"), 70, "nobody can 'count by moon'"),
+        (("runs", "nobody"), 64, "there is no task 'nobody'"),
+        (("tasks", "wait", "nobody"), 64, "there is no task 'nobody'"),
+        (("errors", "--by", "moon"), 64, "nobody can 'count by moon'"),
         (("errors", "--since", "then"), 64, "no point in time"),
-        (("sites", "close", "NOWHERE", "--why", "x"), 70, "there is no site"),
+        (("sites", "close", "NOWHERE", "--why", "x"), 64, "there is no site"),
+        (("sites", "list", "CERN_COMPAS_PROD"), 64, "Did you mean 'CERN_COMPASS_PROD'?"),
+        (("jobs", "--state", "maual"), 64, "Did you mean 'manual'?"),
+        (("jobs", "--code", "1241"), 64, "Did you mean 'COMPASS-1241'?"),
+        (("jobs", "--cause", "memry"), 64, "Did you mean 'memory'?"),
+        (("jobs", "--product", "mdts"), 64, "Did you mean 'mdst'?"),
+        (("jobs", "--assigned", "test-manger"), 64, "Did you mean 'test-manager'?"),
+        (("jobs", "--signature", "0000"), 64, "there is no signature"),
+        (("jobs", "--run", "77"), 64, "there is no run 77"),
+        (("jobs", "--task", "day", "--run", "7"), 64, "task day: there is no run '7'. Known are: 1."),
+        (("jobs", "list", "50"), 64, "takes no numbers"),
+        (("jobs", "resend", "50", "--task", "day", "--why", "x"), 64, "not heeded"),
+        (("jobs", "resend", "--code", "COMPASS-1241", "--why", "x"), 64, "of which task?"),
+        (("jobs", "rejudge", "--code", "COMPASS-1241", "--act", "--why", "x"), 64, "of which task?"),
+        (("jobs", "rejudge", "999999"), 64, "there is no job 999999"),
+        (("jobs", "manual", "--task", "dya"), 64, "Did you mean 'day'?"),
+        (("tasks", "--state", "runing"), 64, "Did you mean 'running'?"),
+        (("tasks", "list", "dya"), 64, "Did you mean 'day'?"),
+        (("tasks", "pause", "dya", "--why", "x"), 64, "Did you mean 'day'?"),
+        (("runs", "day", "--state", "maual"), 64, "Did you mean 'manual'?"),
+        (("runs", "day", "--run", "7"), 64, "there is no run"),
+        (("runs", "show", "day", "--merge", "mdts"), 64, "Did you mean 'mdst'?"),
+        (("errors", "--task", "dya"), 64, "Did you mean 'day'?"),
+        (("errors", "--site", "CERN_COMPAS_PROD"), 64, "Did you mean 'CERN_COMPASS_PROD'?"),
+        (("errors", "--code", "COMPASS-1421"), 64, "there is no code"),
+        (("signatures", "--experiment", "COMPAS"), 64, "Did you mean 'COMPASS'?"),
+        (("agents", "--site", "CERN_COMPAS_PROD"), 64, "Did you mean 'CERN_COMPASS_PROD'?"),
+        (("agents", "list", "a2"), 64, "there is no agent 'a2'"),
+        (("agents", "drain", "a2", "--why", "x"), 64, "there is no agent 'a2'"),
+        (("agents", "drain", "--site", SITE, "--why", "x"), 64, "Give --yes"),
+        (("tokens", "list", "test-manger"), 64, "Did you mean 'test-manager'?"),
+        (("tokens", "make", "n1", "--role", "agent", "--site", "CERN_COMPAS_PROD"), 64, "site"),
+        (("sites", "limit", "CERN_COMPAS_PROD", "--most", "1", "--why", "x"), 64, "Did you mean"),
+        (("sites", "hold", "--rule", "broken sit", "--why", "x"), 64, "Did you mean"),
         (("sites", "open", SITE, "--why", "x"), 64, "nothing to do"),
     ],
 )
@@ -285,5 +326,7 @@ def test_what_cannot_be_done_is_said_and_is_no_success(
 
 def test_a_viewer_sees_everything_and_decides_nothing(manager: Manager) -> None:
     manager("jobs", "manual", role="viewer")
-    assert "role expert" in manager("jobs", "resend", "--run", "1", "--why", "x", role="viewer", status=70)
+    assert "role expert" in manager(
+        "jobs", "resend", "--run", "1", "--all-tasks", "--why", "x", role="viewer", status=70
+    )
     assert "role manager" in manager("sites", "close", SITE, "--why", "x", role="viewer", status=70)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pilotext import decode
 from pilotext.cli.logcases import LogCase, case_files, judge_case, own_cases
+from pilotext.cli.output import write_json, write_text
+from pilotext.cli.tables import show
 from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model import Verdict
 from pilotext.profile import known_experiments
@@ -52,10 +53,10 @@ def run(options: argparse.Namespace) -> int:
     covered = coverage(rulesets, cases)
     by_cases, by_any = (share(covered, kinds) for kinds in ((ELECTED, SEEN), (ELECTED, SEEN, EXAMPLE)))
     if options.json:
-        sys.stdout.write(json.dumps({"rules": [vars(one) for one in covered]}, indent=2) + "\n")
+        write_json(json.dumps({"rules": [vars(one) for one in covered]}, indent=2).encode())
     else:
         _show(covered)
-        print(f"rules: {len(covered)}, cases: {len(cases)}, by cases: {by_cases:.1f} %, by any: {by_any:.1f} %")
+        write_text(f"rules: {len(covered)}, cases: {len(cases)}, by cases: {by_cases:.1f} %, by any: {by_any:.1f} %\n")
     return int(by_any < options.at_least or by_cases < options.by_cases)
 
 
@@ -96,12 +97,11 @@ def _verdict(path: Path, rulesets: Mapping[str, RuleSet]) -> Verdict:
 
 
 def _show(covered: Sequence[Covered]) -> None:
-    from rich.console import Console  # noqa: PLC0415  only for people
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table("rule", "code", "where", "exercised by", title="Rules that no case exercises", box=None)
-    for one in covered:
-        if one.by in (NOTHING, EXAMPLE):
-            table.add_row(one.rule, one.code, f"{Path(one.file).name}:{one.line}", one.by)
-    if table.row_count:
-        Console(highlight=False, soft_wrap=True).print(table)
+    rows = [
+        (one.rule, one.code, f"{Path(one.file).name}:{one.line}", one.by)
+        for one in covered
+        if one.by in (NOTHING, EXAMPLE)
+    ]
+    if rows:
+        write_text("Rules that no case exercises:\n")
+        show(("rule", "code", "where", "exercised by"), rows)

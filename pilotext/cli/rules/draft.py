@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext import decode
 from pilotext.cli import classify
+from pilotext.cli.output import write_text
 from pilotext.errors import FieldError, UsageError
 from pilotext.model import Evidence, Report, Verdict
 from pilotext.rules.draft import draft
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         verdict = classify.verdict_of(options, ruleset)
     evidence = _unknown(verdict) if options.line is None else _chosen(options)
     since = time.strftime("%Y-%m-%d", time.gmtime())
-    sys.stdout.write(draft(evidence, ruleset, since=since, signature=verdict.signature or ""))
+    write_text(draft(evidence, ruleset, since=since, signature=verdict.signature or ""))
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import msgspec
 
 from pilotext.classify.explain import Explanation, explain
 from pilotext.cli import classify
+from pilotext.cli.output import write, write_json
 from pilotext.decode import nearest
 from pilotext.errors import UsageError
 from pilotext.rules.loader import load_rules
@@ -35,9 +35,9 @@ def run(options: argparse.Namespace) -> int:
     verdict = classify.verdict_of(options, ruleset)
     explanation = explain(rule, verdict, classify.case_of(options, ruleset), classify.streams_of(options))
     if options.json:
-        sys.stdout.write(msgspec.json.encode(explanation).decode() + "\n")
+        write_json(msgspec.json.encode(explanation))
     else:
-        _show(_page(rule, explanation, verdict.rule))
+        write(_rendered(_page(rule, explanation, verdict.rule)).encode())
     return int(explanation.outcome == "not seen")
 
 
@@ -85,10 +85,7 @@ def _page(rule: Rule, explanation: Explanation, winner: str | None) -> Iterable[
     yield f"rule: {rule.place.file}:{rule.place.line}", "dim"
 
 
-def _show(lines: Iterable[tuple[str, str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415  only for people
-    from rich.text import Text  # noqa: PLC0415
+def _rendered(lines: Iterable[tuple[str, str]]) -> str:
+    from pilotext.cli.styled import rendered, styled  # noqa: PLC0415  only for people
 
-    console = Console(highlight=False, soft_wrap=True)
-    for text, style in lines:
-        console.print(Text(text, style))
+    return rendered(styled(line) for line in lines)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from pilotext.cli.output import write_text
 from pilotext.cli.rules.show import FORMATS, from_here, tell
 from pilotext.profile import find_rules_root, rules_roots
 from pilotext.rules.lint import lint, yaml_files
@@ -30,5 +30,5 @@ def run(options: argparse.Namespace) -> int:
     problems = lint(paths, options.rules)
     if options.format == "text":
         return tell(problems, f"files: {len(yaml_files(paths))}")
-    sys.stdout.write(FORMATS[options.format](from_here(problems)))
+    write_text(FORMATS[options.format](from_here(problems)))
     return 1 if problems else 0

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pilotext.cli.output import write_text
 from pilotext.errors import Problem
+from pilotext.sanitize import one_line
 
 
 def tell(problems: Sequence[Problem], what: str) -> int:
     """Print one problem a line and the summary; 1 if there are problems, else 0."""
     for problem in from_here(problems):
-        print(problem)
-    print(f"{what}, problems: {len(problems)}")
+        write_text(f"{one_line(str(problem))}\n")
+    write_text(f"{what}, problems: {len(problems)}\n")
     return 1 if problems else 0
 
 

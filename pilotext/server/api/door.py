@@ -36,6 +36,7 @@ STATUS = {
     "too-many": "429 Too Many Requests",
     "too-slow": "408 Request Timeout",
     "busy": "503 Service Unavailable",
+    "unavailable": "503 Service Unavailable",
     "internal": "500 Internal Server Error",
 }
 _encode = msgspec.json.Encoder().encode

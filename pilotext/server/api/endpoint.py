@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import msgspec
-
 from pilotext import decode
 from pilotext.errors import FieldError
 from pilotext.server.production.refusal import RefusalError
@@ -97,6 +95,6 @@ class Endpoint:
         if self.query is None:
             return None
         try:
-            return msgspec.convert(query, decode.ready(self.query), strict=False)
-        except msgspec.ValidationError as error:
-            raise RefusalError("invalid", f"query: {error}") from None
+            return decode.from_plain(query, self.query, where="query", strict=False)
+        except FieldError as error:
+            raise RefusalError("invalid", str(error)) from None

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from pilotext import __version__
+from pilotext.messages import Health, Part
 from pilotext.server.front.guard import Response
 
 WITHIN_S = 3.0
@@ -21,7 +22,9 @@ FRESH_S = 1.0
 BUSY = Response(
     503,
     [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Retry-After", "5")],
-    msgspec.json.encode({"status": "database busy", "version": __version__}),
+    msgspec.json.encode(
+        Health("failed", __version__, {"database": Part("failed", f"database busy: no answer within {WITHIN_S:g} s")})
+    ),
 )
 
 

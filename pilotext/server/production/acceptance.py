@@ -85,6 +85,7 @@ def believe(attempt: Attempt, report: Report) -> None:
         "finished",
         Reason("intake", f"attempt {attempt.number} succeeded", "attempt"),
         events_done=min(sum(done), MAX_EVENTS) if done else None,
+        events_skipped=(_count(counters, "events_skipped") or 0) if done else None,
         code="",
         cause="",
         diag="",

@@ -12,7 +12,8 @@ from pilotext.profile.records import unknown
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.decisions import move_breaker
 from pilotext.server.production.machines.breaker import Place
-from pilotext.server.production.models import Agent, Breaker, Event, Experiment, Job, Site, Task
+from pilotext.server.production.models import Agent, Breaker, Event, Job, Site, Task
+from pilotext.server.production.named import experiment_named, site_named
 from pilotext.server.production.profiles import SITE_LIMIT, profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import AGENT
@@ -56,9 +57,7 @@ def limit_site(asked: SiteLimit, reason: Reason) -> list[int]:
 
 def hold(asked: Hold, reason: Reason) -> list[int]:
     """Open a breaker by hand. Raises RefusalError when there is no such rule, or not the place that it is about."""
-    experiment = Experiment.objects.filter(name=asked.experiment).first()
-    if experiment is None:
-        raise RefusalError("not-found", f"there is no experiment {asked.experiment!r}.")
+    experiment = experiment_named(asked.experiment)
     profile = profile_of(experiment.name)
     rule = profile.breakers.get(asked.rule)
     if rule is None:
@@ -88,7 +87,5 @@ def drain_agent(agent: int, reason: Reason) -> list[int]:
 
 
 def _site(name: str) -> Site:
-    row = Site.objects.select_for_update(of=("self",)).select_related("experiment").filter(name=name).first()
-    if row is None:
-        raise RefusalError("not-found", f"there is no site {name!r}.")
-    return row
+    rows = Site.objects.select_for_update(of=("self",)).select_related("experiment")
+    return rows.get(pk=site_named(name).pk)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from django.db import close_old_connections, connection
 
+from pilotext.server.production import signs
 from pilotext.server.production.leases import expire_leases
 from pilotext.server.production.machines.agent import forget_agents
 from pilotext.server.production.machines.archiving import make_archives, plan_archives
@@ -117,9 +118,11 @@ def _done(step: Step) -> int:
     began = time.monotonic()
     try:
         moved = step.work()
-    except Exception:  # the boundary: one step that fails must not starve the others
+    except Exception as error:  # the boundary: one step that fails must not starve the others
         log.exception("step %s failed", step.name)
+        signs.tell(step.name, signs.sentence(error))
         return -1
+    signs.tell(step.name)
     if moved:
         log.info("step %s moved %d in %.3f s", step.name, moved, time.monotonic() - began)
     return moved

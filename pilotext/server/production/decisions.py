@@ -16,6 +16,7 @@ from pilotext.server.production.machines.job import cancel_jobs, hold_tasks
 from pilotext.server.production.machines.resend import ENDED, hindrances, merge_with, resend_jobs
 from pilotext.server.production.models import Breaker, Job, LogArchive, Output, Product, Site, Task
 from pilotext.server.production.models.common import now
+from pilotext.server.production.named import site_named
 from pilotext.server.production.ownership import refuse_if_replaced, why_replaced
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ARCHIVE, BREAKER, JOB, TASK
@@ -168,9 +169,7 @@ def move_site(name: str, word: str, reason: Reason) -> list[int]:
 
     Raises RefusalError for another word, or no such site.
     """
-    row = Site.objects.select_for_update().filter(name=name).first()
-    if row is None:
-        raise RefusalError("not-found", f"there is no site {name!r}.")
+    row = Site.objects.select_for_update().get(pk=site_named(name).pk)
     if word not in ("close", "open"):
         raise no_such_word(word, ["close", "open"])
     if word == "close":

@@ -8,23 +8,31 @@ from collections.abc import Sequence
 from django.db.models import Count, F
 
 from pilotext.messages import MergedFile, ProductList, ProductRow
-from pilotext.server.production.models import Output, Product
+from pilotext.server.production.models import Output, Product, Task
+from pilotext.server.production.named import refuse_unknown_merge, refuse_unknown_run, tasks_named
 from pilotext.server.production.refusal import RefusalError
 
 
 def products(
     *,
     task: str | None = None,
+    of_tasks: Sequence[Task] | None = None,
     run: int | None = None,
     merge: str | None = None,
     state: str | None = None,
     after: int = 0,
     limit: int = 100,
 ) -> ProductList:
-    """A page of products in the order of their ids."""
-    asked = {"task__name": task, "run": run, "merge": merge, "state": state}
+    """A page of products in the order of their ids; the task is given by its name, or as its row."""
+    tasks = of_tasks if task is None else tasks_named(task)
+    asked = {"task__in": tasks, "run": run, "merge": merge, "state": state}
     rows = Product.objects.filter(pk__gt=after).select_related("task").order_by("pk")
     found = list(rows.filter(**{name: value for name, value in asked.items() if value is not None})[: limit + 1])
+    if not found and not after:
+        if run is not None:
+            refuse_unknown_run(run, tasks[0] if tasks else None)
+        if merge is not None:
+            refuse_unknown_merge(merge)
     page = found[:limit]
     return ProductList(_rows(page), page[-1].pk if len(found) > limit else None)
 

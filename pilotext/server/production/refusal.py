@@ -17,6 +17,7 @@ Kind = Literal[
     "too-many",
     "too-slow",
     "busy",
+    "unavailable",
     "internal",
 ]
 

@@ -19,12 +19,19 @@ from pilotext.server.production.consequence import decide_on, follow_failure
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.lists import chosen, verdict_in
 from pilotext.server.production.models import Attempt, Evidence, Job
+from pilotext.server.production.named import refuse_unknown
+from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ATTEMPT
 
 
 def rejudge(asked: Rejudge, who: str) -> ManyRejudged:
     """Judge the next failed attempts of a choice of jobs again; each is written down in a transaction of its own."""
-    jobs = chosen(asked.jobs).values("pk")
+    chosen_ones = chosen(asked.jobs)
+    if asked.only:
+        chosen_ones = chosen_ones.filter(pk__in=_known(asked.only))
+    elif not asked.after and not chosen_ones.exists():
+        refuse_unknown(asked.jobs)
+    jobs = chosen_ones.values("pk")
     rows = Attempt.objects.filter(
         state="failed", verdict__in=("failure", "unknown"), job__in=jobs, evidence__late=False
     )
@@ -44,6 +51,14 @@ def rejudge(asked: Rejudge, who: str) -> ManyRejudged:
         changed.append(_told(attempt, new, decision))
     left = ahead.filter(pk__gt=found[-1].pk).count() if len(found) == asked.limit else 0
     return ManyRejudged(len(found), tuple(changed), found[-1].pk if left else None, left)
+
+
+def _known(numbers: tuple[int, ...]) -> list[int]:
+    """The numbers of jobs. Raises RefusalError for one that there is not."""
+    known = {*Job.objects.filter(pk__in=numbers).values_list("pk", flat=True)}
+    if missing := [number for number in numbers if number not in known]:
+        raise RefusalError("not-found", f"there is no job {missing[0]}.")
+    return sorted(known)
 
 
 def _software(attempt: Attempt) -> str:

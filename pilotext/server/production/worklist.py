@@ -6,19 +6,33 @@ from collections.abc import Iterator, Sequence
 
 from django.db.models import Count, F
 
-from pilotext.managing import Hindered, JobQuery, ManyMoved, ManyMoves, WorkItem, WorkList
+from pilotext.managing import (
+    ChosenCount,
+    Hindered,
+    JobQuery,
+    ManyMoved,
+    ManyMoves,
+    Preview,
+    WorkItem,
+    WorkList,
+)
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import hindered, may_move, move_jobs
-from pilotext.server.production.lists import chosen, verdict_in
+from pilotext.server.production.lists import chosen, job_row, verdict_in
 from pilotext.server.production.models import Attempt, Event, Job
+from pilotext.server.production.named import refuse_unknown
 
 MOST_EVIDENCE = 3
+MAX_FIRST = 10
+"""Jobs that a preview shows."""
 
 
 def worklist(asked: JobQuery) -> WorkList:
     """A page of the jobs in manual check."""
     waiting = chosen(asked).filter(state="manual", pk__gt=asked.after).select_related("task").order_by("pk")
     found = list(waiting[: asked.limit + 1])
+    if not found and not asked.after:
+        refuse_unknown(asked)
     page = found[: asked.limit]
     return WorkList(tuple(_items(page)), page[-1].pk if len(found) > asked.limit else None)
 
@@ -64,9 +78,28 @@ def move_many(asked: ManyMoves, reason: Reason) -> ManyMoved:
     states = may_move(asked.to)
     open_ones = chosen(asked.jobs).filter(pk__gt=asked.after, state__in=states).order_by("pk")
     ids = list(open_ones.values_list("pk", flat=True)[: asked.limit])
+    if not ids and not asked.after:
+        refuse_unknown(asked.jobs)
     mine = Job.objects.filter(pk__in=ids)
     cannot = hindered(mine, asked.to)
     moved = move_jobs(mine, asked.to, reason)
     left = chosen(asked.jobs).filter(pk__gt=ids[-1], state__in=states).count() if len(ids) == asked.limit else 0
     told = tuple(Hindered(job, why) for job, why in sorted(cannot.items()))
     return ManyMoved(tuple(sorted(moved)), told, ids[-1] if left else None, left)
+
+
+def preview_many(asked: ManyMoves) -> ManyMoved:
+    """What a decision would do to all jobs of a choice; nothing is moved. Raises RefusalError as `move_many` does.
+
+    Whether a job is hindered is looked at for the first ones only.
+    """
+    states = may_move(asked.to)
+    grouped = chosen(asked.jobs).order_by("task", "state").values_list("task__name", "state").annotate(Count("pk"))
+    counts = tuple(ChosenCount(task, state, number, state in states) for task, state, number in grouped)
+    if not counts:
+        refuse_unknown(asked.jobs)
+    rows = chosen(asked.jobs).filter(state__in=states).select_related("task").order_by("pk")
+    first = list(rows[:MAX_FIRST])
+    cannot = hindered(Job.objects.filter(pk__in=[row.pk for row in first]), asked.to)
+    preview = Preview(sum(each.jobs for each in counts if each.moves), counts, tuple(map(job_row, first)))
+    return ManyMoved((), tuple(Hindered(job, why) for job, why in sorted(cannot.items())), None, preview.jobs, preview)

@@ -69,6 +69,7 @@ def test_every_answer_is_as_the_document_says(endpoint: Endpoint, mode: Generati
         "token": Token.objects.get().pk,
         "breaker": Breaker.objects.get().pk,
         "product": Product.objects.get().pk,
+        "run": 1,
     }
     own = {"attempt": given.token, "anyone": "", "ticket": ""}
     token = own[endpoint.role] if endpoint.role in own else issue("prober", endpoint.role)

@@ -223,7 +223,7 @@ def test_health_says_within_a_bound_that_the_database_is_held(tmp_path: Path) ->
             told = set()
             while "database busy" not in told:  # what was seen a moment before may still be told
                 answer = requests.get(f"{server.url}/health", timeout=ANSWERED_WITHIN_S)
-                told.add(answer.json()["status"])
+                told.add(answer.text.partition("database busy")[1])
             assert answer.status_code == 503
             holder.execute("ROLLBACK")
         server.wait_until_ready()

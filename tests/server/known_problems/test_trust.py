@@ -31,7 +31,7 @@ def test_a_task_is_done_by_itself_and_its_numbers_are_counted_then_too(storage: 
     for _ in range(3):
         do_all(storage)
         cycle(2)
-    row = lists.task(Task.objects.get().pk)
+    row = lists.task(Task.objects.get().pk).task
     assert row.state == "done"
     assert row.jobs == Counter(Job.objects.filter(product="").values_list("state", flat=True)) == {"finished": 4}
     assert row.merges == Counter(Job.objects.exclude(product="").values_list("state", flat=True)) == {"finished": 2}
@@ -39,7 +39,7 @@ def test_a_task_is_done_by_itself_and_its_numbers_are_counted_then_too(storage: 
     assert (ended.who, ended.before) == ("cycle", "running")
     Job.objects.filter(run=2, product="").update(state="failed")
     transact(lambda: move_job(Job.objects.filter(run=1, product="")[0].pk, "resend", WHY))
-    again = lists.task(row.task)
+    again = lists.task(row.task).task
     assert (again.state, again.jobs) == ("running", {"finished": 2, "ready": 1, "failed": 1})
 
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from pilotext.errors import DeniedError, TransientError
 from pilotext.model import Report
 from pilotext.server.database import transact
+from pilotext.server.production import waiting
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_task
 from pilotext.server.production.dispatch import Lease
@@ -186,3 +187,20 @@ def test_a_pilot_that_says_nothing_more_is_not_waited_for_for_ever(storage: Memo
     assert Verification.objects.filter(busy_until__gt=0).exists()
     assert look_again() == 1
     assert Job.objects.get().state == "finished"
+
+
+def test_what_waits_for_a_storage_server_says_so_with_the_server(storage: MemoryStorage) -> None:
+    do(submit_one(), storage)
+    for _ in range(2):
+        fail_stat(storage, TransientError)
+    assert look_again() == 0
+    job = Job.objects.select_related("task__experiment", "staged_file").get()
+    waits = {wait.kind: wait for wait in waiting.of_job(job)}
+    assert "it says no" in waits["verifying"].what
+    assert waits["storage-away"].what == "memory is away: it says no"
+    assert waits["storage-away"].until is not None
+    assert {"verifying", "storage-away"} <= {wait.kind for wait in waiting.of_task(job.task)}
+    Breaker.objects.update(due=0.0)
+    assert look_again() == 1
+    job.refresh_from_db()
+    assert waiting.of_job(job) == ()

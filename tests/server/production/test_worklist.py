@@ -42,7 +42,8 @@ def test_the_work_list_has_evidence_remedy_and_who_looks_into_it() -> None:
     (item,) = worklist(JobQuery()).items
     assert (item.job, item.rule, item.remedy, item.evidence) == (job, "bad-raw", "Copy it anew.", (LINE,))
     assert (item.assigned, item.notes, item.site, item.node) == ("igor", 1, "CERN_COMPASS_PROD", "wn1")
-    assert worklist(JobQuery(assigned="somebody else")).items == ()
+    with pytest.raises(RefusalError, match="there is no person 'igro'"):
+        worklist(JobQuery(assigned="igro"))
 
 
 def test_what_waits_for_nobody_is_not_on_the_work_list() -> None:

@@ -20,8 +20,9 @@ from pilotext.server.production.dispatch import Asker, Dispatcher
 from pilotext.server.production.intake import take_report
 from pilotext.server.production.leases import heartbeat
 from pilotext.server.production.machines.agent import come_back, register
-from pilotext.server.production.models import Agent, Site
+from pilotext.server.production.models import Agent
 from pilotext.server.production.models.common import now
+from pilotext.server.production.named import site_named
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.tickets import fetch_job
 from pilotext.server.rows import ById
@@ -43,9 +44,7 @@ class Ticket(Record, frozen=True):
 
 def hello(call: Call) -> AgentWelcome:
     said: AgentHello = call.body
-    site = Site.objects.filter(name=said.site).first()
-    if site is None:
-        raise RefusalError("not-found", f"there is no site {said.site!r}.")
+    site = site_named(said.site)
     if call.caller.site not in (None, site.pk):
         raise RefusalError("forbidden", f"this token is for another site than {said.site!r}.")
     known = Agent.objects.filter(name=said.name).first()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from pilotext.errors import StorageError, UsageError
-from pilotext.managing import JobQuery
-from pilotext.messages import DryRun, JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskRow
+from pilotext.managing import JobQuery, TaskState
+from pilotext.messages import DryRun, JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskPage
 from pilotext.model import Record
 from pilotext.profile.records import Experiment
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
@@ -23,7 +23,7 @@ from pilotext.server.production.submission.store import store
 
 
 class TaskFilter(Record, frozen=True):
-    state: str | None = None
+    state: TaskState | None = None
     name: str | None = None
 
 
@@ -32,7 +32,7 @@ def tasks(call: Call) -> TaskList:
     return TaskList(tuple(lists.tasks(state=asked.state, name=asked.name)))
 
 
-def task(call: Call) -> TaskRow:
+def task(call: Call) -> TaskPage:
     return lists.task(call.number("task"))
 
 
@@ -84,7 +84,7 @@ def move_job(call: Call) -> Moved:
 
 ENDPOINTS = (
     Endpoint("GET", "/api/v1/tasks", "viewer", TaskList, tasks, "Tasks with their counts.", query=TaskFilter),
-    Endpoint("GET", "/api/v1/tasks/{task}", "viewer", TaskRow, task, "One task."),
+    Endpoint("GET", "/api/v1/tasks/{task}", "viewer", TaskPage, task, "One task, and why it is not further."),
     Endpoint("POST", "/api/v1/tasks", "manager", Submitted, submit, "Submit a task.", TaskDocument, limit=64 * MEGA),
     Endpoint(
         "POST",

@@ -23,7 +23,7 @@ WEEK_S = 7 * 86400.0
 class RunQuery(Record, frozen=True):
     task: str
     run: Number | None = None
-    state: str | None = None
+    state: managing.ProductState | None = None
     """Of one of its products."""
     after: Number = 0
     limit: Limit = 100
@@ -46,6 +46,7 @@ class SignatureQuery(Record, frozen=True):
 
 
 class AgentQuery(Record, frozen=True):
+    name: str | None = None
     site: str | None = None
     state: Literal["active", "draining", "gone"] | None = None
     after: Id = 0
@@ -74,8 +75,11 @@ def manual(call: Call) -> managing.WorkList:
 
 def move_jobs(call: Call) -> managing.ManyMoved:
     asked: managing.ManyMoves = call.body
+    _named(asked.jobs.task is not None, all_tasks=asked.all_tasks)
     if asked.jobs == managing.JobFilter():
-        raise RefusalError("invalid", "all jobs of all tasks are too many; name a task, a run, a state, or a code.")
+        raise RefusalError("invalid", "all jobs of all tasks are too many; name a run, a state, or a code as well.")
+    if asked.dry_run:
+        return worklist.preview_many(asked)
     reason = Reason(call.caller.who, asked.why, "person")
     return transact(lambda: worklist.move_many(asked, reason))
 
@@ -94,8 +98,18 @@ def assign_job(call: Call) -> Moved:
     return Moved((job,))
 
 
+def _named(one_task: bool, *, all_tasks: bool) -> None:
+    """Raise RefusalError for a decision on many that does not say whose jobs it means, or says it twice."""
+    if one_task and all_tasks:
+        raise RefusalError("invalid", "a decision is on one task or on all tasks, not on both.")
+    if not one_task and not all_tasks:
+        raise RefusalError("invalid", "a decision on many names a task, or says that all tasks are meant: `all_tasks`.")
+
+
 def rejudge_jobs(call: Call) -> managing.ManyRejudged:
     asked: managing.Rejudge = call.body
+    if asked.act and not asked.only:
+        _named(asked.jobs.task is not None, all_tasks=asked.all_tasks)
     if asked.act and not asked.why:
         raise RefusalError("invalid", "a decision needs a reason: `why`.")
     return rejudge.rejudge(asked, call.caller.who)
@@ -104,6 +118,10 @@ def rejudge_jobs(call: Call) -> managing.ManyRejudged:
 def runs(call: Call) -> managing.RunList:
     asked: RunQuery = call.body
     return overview.runs(asked.task, run=asked.run, state=asked.state, after=asked.after, limit=asked.limit)
+
+
+def run(call: Call) -> managing.RunPage:
+    return overview.run(call.number("task"), call.number("run"))
 
 
 def errors(call: Call) -> managing.ErrorList:
@@ -142,7 +160,7 @@ def move_breaker(call: Call) -> Moved:
 
 def agents(call: Call) -> AgentList:
     asked: AgentQuery = call.body
-    return overview.agents(site=asked.site, state=asked.state, after=asked.after, limit=asked.limit)
+    return overview.agents(name=asked.name, site=asked.site, state=asked.state, after=asked.after, limit=asked.limit)
 
 
 def events(call: Call) -> managing.EventList:
@@ -177,6 +195,14 @@ ENDPOINTS = (
         "POST", "/api/v1/jobs/{job}/assign", "expert", Moved, assign_job, "Say who looks into a job.", managing.Assign
     ),
     Endpoint("GET", "/api/v1/runs", "viewer", managing.RunList, runs, "The runs of a task.", query=RunQuery),
+    Endpoint(
+        "GET",
+        "/api/v1/tasks/{task}/runs/{run}",
+        "viewer",
+        managing.RunPage,
+        run,
+        "A run of a task: its events, its products, and why they are not further.",
+    ),
     Endpoint("GET", "/api/v1/errors", "viewer", managing.ErrorList, errors, "Failures, counted.", query=ErrorQuery),
     Endpoint(
         "GET",

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from pilotext.managing import ProductState
 from pilotext.messages import Move, Moved, ProductList, ProductRow
 from pilotext.model import Record
 from pilotext.server.api.endpoint import Call, Endpoint
@@ -21,7 +22,7 @@ class ProductFilter(Record, frozen=True):
     task: str | None = None
     run: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
     merge: str | None = None
-    state: str | None = None
+    state: ProductState | None = None
     after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 

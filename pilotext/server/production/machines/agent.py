@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from pilotext.messages import AgentHello
 from pilotext.server.database import transact
@@ -30,6 +30,13 @@ def forget_agents() -> int:
     )
 
 
+def heard_since(point: float) -> Q:
+    """Agents that asked for a job, or of which an attempt was heard of, since then: one whose slots are full does not
+    ask."""
+    at_work = Attempt.objects.filter(agent=OuterRef("pk"), state__in=ACTIVE_ATTEMPT, seen__gte=point)
+    return Q(seen__gte=point) | Q(Exists(at_work))
+
+
 def register(said: AgentHello, site: Site, token: str) -> int:
     """The id of the agent that says hello by a token of this label; in a transaction.
 
@@ -38,7 +45,9 @@ def register(said: AgentHello, site: Site, token: str) -> int:
     at = now()
     known = Agent.objects.select_for_update(of=("self",)).select_related("site").filter(name=said.name).first()
     facts = {"host": said.host, "slots": said.slots, "version": said.version}
-    agent, _ = Agent.objects.update_or_create(name=said.name, defaults={"site": site, "seen": at, **facts})
+    agent, _ = Agent.objects.update_or_create(
+        name=said.name, defaults={"site": site, "seen": at, "token": token, **facts}
+    )
     before = {} if known is None else {"site": known.site.name, **{name: getattr(known, name) for name in facts}}
     changed = [f"{name} {value}" for name, value in {"site": site.name, **facts}.items() if before.get(name) != value]
     if changed:

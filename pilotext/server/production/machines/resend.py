@@ -69,7 +69,7 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     merged = list(again.exclude(product="").filter(state="finished").values_list("pk", flat=True))
     again = again.exclude(pk__in=merged)
     fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": 0.0, "avoid": {}, "assigned": ""}
-    fresh |= {"code": "", "cause": "", "diag": "", "events_done": None}
+    fresh |= {"code": "", "cause": "", "diag": "", "events_done": None, "events_skipped": None}
     staging = advance(JOB, again.filter(task__staging=True, product=""), ENDED, "defined", reason, **fresh)
     ready = advance(JOB, again, ENDED, "ready", reason, **fresh)  # but for those that were just moved
     moved = [*staging, *ready]

@@ -8,7 +8,7 @@ from django.db.migrations.operations.base import Operation
 
 
 class Migration(migrations.Migration):
-    dependencies: ClassVar = [("production", "0003_published_names")]
+    dependencies: ClassVar = [("production", "0004_waiting")]
 
     operations: ClassVar[list[Operation]] = [
         migrations.AlterField(

@@ -7,6 +7,7 @@ input twice in a task, an output in two merges. Writes go through `pilotext.serv
 from pilotext.server.production.models.attempt import Attempt, Evidence, Output, Signature, Verification
 from pilotext.server.production.models.audit import Event
 from pilotext.server.production.models.breaker import Breaker
+from pilotext.server.production.models.cycle import CycleStep
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
 from pilotext.server.production.models.people import Agent, Token
 from pilotext.server.production.models.published import PublishedFile
@@ -16,6 +17,7 @@ __all__ = [
     "Agent",
     "Attempt",
     "Breaker",
+    "CycleStep",
     "Event",
     "Evidence",
     "Experiment",

@@ -21,6 +21,8 @@ class Agent(models.Model):
     state = models.TextField(default="active")
     registered = models.FloatField(default=now)
     seen = models.FloatField(default=now)
+    token = models.TextField(default="")
+    """The label of the token by which it said hello last."""
 
     class Meta:
         constraints = [only_states_of(AGENT)]

@@ -107,6 +107,8 @@ class Job(models.Model):
     """Events that the catalogue promises."""
     events_done = models.IntegerField(null=True)
     """Events that the payload went through, skipped ones included, by its last successful attempt."""
+    events_skipped = models.IntegerField(null=True)
+    """Those of them that the payload skipped."""
     code = models.TextField(default="")
     cause = models.TextField(default="")
     diag = models.TextField(default="")

@@ -1,0 +1,119 @@
+"""How the server is, part by part: its database, the disk of that, its cycle, its agents."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from django.db import DatabaseError, connection
+from django.db.models import Q
+
+from pilotext import __version__
+from pilotext.messages import Health, Part, PartStatus
+from pilotext.server.database import transact
+from pilotext.server.production.machines.agent import GONE_AFTER_S, heard_since
+from pilotext.server.production.models import Agent, CycleStep, Token
+from pilotext.server.production.models.common import now
+from pilotext.server.production.signs import SILENT_AFTER_S
+
+LOW_BYTES = 5_000_000_000
+LOW_SHARE = 0.05
+FULL_BYTES = 200_000_000
+"""Free space below which the disk of the database is told as low, as a number or as a share, and as full."""
+
+LOCAL = ("", "localhost", "127.0.0.1", "::1")
+
+_ORDER: tuple[PartStatus, ...] = ("ok", "warning", "failed")
+
+
+def health() -> Health:
+    """Look at every part. Raises nothing for a database that does not answer: then only that is told."""
+    parts = {"database": _database()}
+    if parts["database"].status == "ok":
+        looks: dict[str, Callable[[], Part]] = {"disk": _disk, "cycle": _cycle, "agents": _agents}
+        parts |= {name: _looked_at(look) for name, look in looks.items()}
+    worst = max((part.status for part in parts.values()), key=_ORDER.index)
+    return Health(worst, __version__, parts)
+
+
+def disk_part(free: int, total: int) -> Part:
+    """How a disk is that has so many bytes free."""
+    what = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB are free on the disk of the database"
+    if free < FULL_BYTES:
+        return Part("failed", f"{what}: nothing can be written soon")
+    if free < min(LOW_BYTES, LOW_SHARE * total):
+        return Part("warning", f"{what}: make room before it is full")
+    return Part("ok", what)
+
+
+def _looked_at(look: Callable[[], Part]) -> Part:
+    try:
+        return look()
+    except DatabaseError as error:
+        return Part("failed", f"it cannot be looked at: {type(error).__name__}")
+
+
+def _database() -> Part:
+    try:
+        transact(_ask)
+    except DatabaseError as error:
+        return Part("failed", f"the database does not answer: {type(error).__name__}")
+    return Part("ok", f"{connection.display_name} answers")
+
+
+def _ask() -> None:
+    """A question in a transaction that could write: SQLite answers it only when nobody else holds the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _disk() -> Part:
+    folder = _folder_of_database()
+    if folder is None:
+        return Part("ok", "the database does not tell where its disk is: watch it there")
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        return Part("warning", f"the disk of the database cannot be looked at: {error.strerror}")
+    return disk_part(usage.free, usage.total)
+
+
+def _folder_of_database() -> Path | None:
+    """Where the database's files are, if that is on this machine and the database tells it."""
+    known = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return Path(str(known["NAME"])).parent
+    if known["HOST"] not in LOCAL and not str(known["HOST"]).startswith("/"):
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setting FROM pg_settings WHERE name = 'data_directory'")  # no row for who may not see it
+        found = cursor.fetchone()
+    return Path(found[0]) if found is not None and Path(found[0]).parent.exists() else None
+
+
+def _cycle() -> Part:
+    rows = list(CycleStep.objects.order_by("name"))
+    if not rows:
+        return Part("warning", "no cycle has run on this database so far")
+    silent_s = now() - max(row.at for row in rows)
+    if silent_s > SILENT_AFTER_S:
+        return Part("failed", f"the cycle was not heard of for {silent_s:.0f} s: nothing is moved")
+    failing = [row.name for row in rows if row.error]
+    if failing:
+        return Part("warning", f"steps that fail: {', '.join(failing)}; the log of the server says why")
+    return Part("ok", f"{len(rows)} steps are done")
+
+
+def _agents() -> Part:
+    at = now()
+    active = Agent.objects.filter(state__in=("active", "draining"))
+    heard = active.filter(heard_since(at - GONE_AFTER_S)).count()
+    number = active.count() - heard
+    ended = Token.objects.filter(Q(revoked__isnull=False) | Q(expires__lte=at), role="agent").values("label")
+    good = Token.objects.filter(Q(expires__isnull=True) | Q(expires__gt=at), role="agent", revoked=None).values("label")
+    refused = active.filter(token__in=ended).exclude(token__in=good).count()
+    said = [f"{heard} agents are heard of"]
+    said += [f"{number} are silent"] if number else []
+    said += [f"{refused} have a token that was revoked or has expired"] if refused else []
+    return Part("warning" if number or refused else "ok", "; ".join(said))

@@ -1,0 +1,222 @@
+"""Why a job waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from shlex import quote
+
+from django.db.models import Count, Sum
+from django.db.models.functions import Coalesce
+
+from pilotext.profile.records import Staging
+from pilotext.server.production.models import Attempt, Event, Job, StagedFile, Task, Verification
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.waiting.cycle import of_cycle
+from pilotext.server.production.waiting.places import obstacles, places_of
+from pilotext.server.production.waiting.storage import with_servers
+from pilotext.waiting import Changer, Wait, WaitKind
+
+MAX_AHEAD = 10_000
+"""Jobs that are counted before this one; of more it is only said that there are more."""
+
+SILENT_AFTER_S = 900.0
+"""Three heartbeats: an attempt that has not been heard of for so long is told as silent."""
+
+_NEXT_STEP = "the next step of the cycle moves it"
+
+
+def of_job(job: Job, at: float | None = None) -> tuple[Wait, ...]:
+    """Why a job waits; empty for one that has ended. It comes with its task, experiment and staged file."""
+    at = now() if at is None else at
+    waits = with_servers(_of_job(job, at), job.task.experiment_id)
+    return (*waits, *of_cycle(at)) if waits else ()
+
+
+def _of_job(job: Job, at: float) -> tuple[Wait, ...]:
+    if job.state == "manual":
+        return (_person(job),)
+    if job.state in ("sent", "running"):
+        return tuple(_at_work(job, at))
+    if job.state == "verifying":
+        return tuple(_verifying(job, at))
+    if job.state not in ("defined", "staging", "ready"):
+        return ()
+    waits = list(of_tasks_state(job.task))
+    if job.state == "ready":
+        waits += _ready(job, at)
+    elif job.task.staging and not job.product:
+        waits += _staging(job, at)
+    return tuple(waits) or (Wait("cycle", "its input needs no staging", job.changed, None, "server", _NEXT_STEP),)
+
+
+def of_tasks_state(task: Task) -> Iterator[Wait]:
+    """What the state of a task keeps from going on; nothing while it runs."""
+    if task.state == "running":
+        return
+    told = Event.objects.filter(subject="task", subject_id=task.pk, after=task.state).order_by("-pk").first()
+    since, by = (told.at, f" by {told.who}: {told.why}") if told else (task.changed, "")
+    name = quote(task.name)
+    kind: WaitKind = "task-over"
+    who: Changer = "manager"
+    what, how = f"task {task.name} is {task.state}{by}", f"pilotext tasks resume {name} --why ..."
+    if task.state == "ready":
+        kind, what = "task-not-started", f"nobody has started task {task.name}"
+        how = f"pilotext tasks start {name} --why ..."
+    elif task.state == "paused":
+        kind = "task-paused"
+    elif task.state == "draft":
+        kind, who, how = "task-resuming", "server", "its jobs are taken up again by the cycle"
+    elif task.state in ("done", "archiving", "archived"):
+        how = (
+            "send a job again: pilotext jobs resend N --why ..."
+            if task.state == "done"
+            else "it can be changed no more"
+        )
+    yield Wait(kind, what, since, None, who, how)
+
+
+def _person(job: Job) -> Wait:
+    whose = f", {job.assigned} looks into it" if job.assigned else ", nobody looks into it yet"
+    how = f"pilotext jobs resend {job.pk} --why ...; also accept, fail, cancel, assign"
+    return Wait("person", f"it waits for a decision{whose}: {job.diag}", job.changed, None, "expert", how)
+
+
+def _at_work(job: Job, at: float) -> Iterator[Wait]:
+    attempt = job.tries.filter(state__in=ACTIVE_ATTEMPT).select_related("site", "agent").first()
+    if attempt is None:
+        return
+    who = attempt.agent.name if attempt.agent else attempt.pilot
+    where = (
+        f"attempt {attempt.number}, {who or 'a pilot'} at {attempt.site.name} on {attempt.node or 'an unknown node'}"
+    )
+    cancel = f"pilotext jobs cancel {job.pk} --why ..."
+    if attempt.stop:
+        why = f"{where} was told to stop: {attempt.stop}"
+        yield Wait(
+            "stopping", why, attempt.seen, attempt.lease_until, "server", "its worker hears of it by a heartbeat"
+        )
+    elif at - attempt.seen > SILENT_AFTER_S:
+        how = "without a word until then it is lost, and goes on by the rules for lost ones"
+        yield Wait("silent", f"{where} is not heard of", attempt.seen, attempt.lease_until, "server", how)
+    else:
+        yield Wait(
+            "attempt", f"{where} is in phase {attempt.phase or 'leased'}", attempt.leased, None, "expert", cancel
+        )
+
+
+def _verifying(job: Job, at: float) -> Iterator[Wait]:
+    """How far the comparison of the published files is; nothing when it has just been settled."""
+    row = Verification.objects.filter(attempt__job=job).first()
+    if row is None:
+        return
+    until = row.busy_until if row.busy_until > at else None
+    found = f"; the last look found: {row.finding}" if row.finding else ""
+    what = f"its published files are compared with its report{found}"
+    yield Wait("verifying", what, row.since, until, "server", "the cycle looks by itself")
+
+
+# ------------------------------------------------------------------------------------------------------------- staging
+
+
+def _staging(job: Job, at: float) -> Iterator[Wait]:
+    limits = profile_of(job.task.experiment.name).staging
+    if job.state == "staging" and job.staged_file is not None:
+        yield of_file(job.staged_file, limits, at)
+        return
+    if job.task.state == "running":
+        yield of_room(job.task, limits) or Wait(
+            "cycle", "its file is to be brought from tape", job.changed, None, "server", _NEXT_STEP
+        )
+
+
+def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
+    """How far a file is on its way from tape."""
+    url = file.url
+    found = f": {file.finding}" if file.finding else ""
+    later = file.busy_until if file.busy_until > at else None
+    if file.state == "requested":
+        until = None if file.requested is None else file.requested + limits.within_s
+        how = "the tape system is asked again by the cycle; after that the file is given back and asked for anew"
+        return Wait(
+            "staging", f"{url} was asked for from tape, request {file.request}", file.requested, until, "server", how
+        )
+    if file.state == "online":
+        return Wait("cycle", f"{url} is on disk", file.online, None, "server", _NEXT_STEP)
+    if file.tries:
+        what = f"{url} could not be had in {file.tries} of {limits.tries} tries{found}"
+        return Wait("staging", what, file.changed, later, "server", "the cycle asks for it again then")
+    return Wait(
+        "staging", f"{url} is to be asked for from tape{found}", file.changed, later, "server", "the cycle asks"
+    )
+
+
+def of_room(task: Task, limits: Staging) -> Wait | None:
+    """What fills the room for files from tape; None while there is some."""
+    there = StagedFile.objects.filter(state__in=("wanted", "requested", "online"), experiment=task.experiment_id)
+    used = there.aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
+    if used["files"] < limits.files and used["size"] < limits.bytes:
+        return None
+    what = (
+        f"{used['files']} of at most {limits.files} files, {used['size'] / 1e12:.1f} of {limits.bytes / 1e12:.1f} TB, "
+        "are on their way from tape or on disk for other jobs"
+    )
+    return Wait("staging-room", what, None, None, "server", "there is room when other jobs have ended")
+
+
+# --------------------------------------------------------------------------------------------------------------- ready
+
+
+def _ready(job: Job, at: float) -> Iterator[Wait]:
+    if job.not_before > at:
+        yield _back_off(job)
+    if job.task.state != "running":
+        return
+    places = places_of(job.task, job, at)
+    found = {place.site.name: list(obstacles(place, job.avoid, at)) for place in places}
+    if not places:
+        how = "the task names sites that there are not: submit it anew, with other sites"
+        yield Wait("no-agent", "there is no site that may have it", job.changed, None, "manager", how)
+    free = [name for name, waits in found.items() if not waits]
+    if not free:
+        yield from _once(wait for waits in found.values() for wait in waits)
+    elif job.not_before <= at:
+        yield _its_turn(job, free, at)
+
+
+def _once(waits: Iterator[Wait]) -> Iterator[Wait]:
+    """Each wait once: a breaker of the experiment is in the way at every site."""
+    yield from dict.fromkeys(waits)
+
+
+def _back_off(job: Job) -> Wait:
+    attempt = Attempt.objects.filter(job=job, state__in=ACTIVE_ATTEMPT).first()
+    if attempt is not None:
+        why = f"attempt {attempt.number}, which was told to stop, is not known to have ended"
+        return Wait("earlier-attempt", why, attempt.seen, job.not_before, "server", "its end, or the end of its lease")
+    last = job.tries.order_by("-number").first()
+    decided = f": {last.decision}" if last is not None and last.decision else ""
+    how = "it is given out again by itself then"
+    return Wait("back-off", f"it waits before its next attempt{decided}", job.changed, job.not_before, "server", how)
+
+
+def _its_turn(job: Job, free: list[str], at: float) -> Wait:
+    running = Task.objects.filter(state="running", experiment=job.task.experiment_id)
+    ready = Job.objects.filter(state="ready", task__in=running, not_before__lte=at)
+    higher = ready.filter(priority__gt=job.priority)[: MAX_AHEAD + 1].count()
+    mine = Job.objects.filter(state="ready", task=job.task, not_before__lte=at, priority=job.priority, pk__lt=job.pk)
+    own = mine[: MAX_AHEAD + 1].count()
+    shares = list(running.values_list("share", flat=True))
+    share = job.task.share / sum(shares)
+    what = (
+        f"others come first: {_number(higher)} jobs of higher priority than {job.priority}, "
+        f"{_number(own)} of its own task; the task has {share:.0%} of the places among {len(shares)} running tasks. "
+        f"It can run at {', '.join(free)}"
+    )
+    how = f"pilotext tasks set {quote(job.task.name)} --priority N --share X --why ..."
+    return Wait("others-first", what, job.changed, None, "manager", how)
+
+
+def _number(count: int) -> str:
+    return f"more than {MAX_AHEAD}" if count > MAX_AHEAD else str(count)

@@ -1,0 +1,161 @@
+"""Why a run of a task waits: each of its products, and the chunks that they are made of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from shlex import quote
+
+from django.db.models import Count, F
+
+from pilotext.profile.records import Merge
+from pilotext.server.production.machines.merging import ENDED, PAST_THE_CHECK
+from pilotext.server.production.models import Attempt, Job, Product, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.storing import MAX_TRIES
+from pilotext.server.production.waiting.cycle import of_cycle
+from pilotext.server.production.waiting.jobs import of_tasks_state
+from pilotext.server.production.waiting.storage import with_servers
+from pilotext.waiting import Wait, WaitKind
+
+MAX_NAMED = 5
+"""Jobs that a reason names."""
+
+_NEXT_STEP = "the next step of the cycle moves it"
+
+
+def of_run(task: Task, run: int, at: float | None = None) -> dict[str, tuple[Wait, ...]]:
+    """Why each product of a run waits, by the name of its merge; empty for one that is kept.
+
+    The key '' has what holds the run's chunks where nothing is merged of them. The task comes with its experiment.
+    """
+    at = now() if at is None else at
+    products = list(Product.objects.filter(task=task, run=run).order_by("pk"))
+    chunks = _Chunks(task, run)
+    state = tuple(of_tasks_state(task)) if task.state != "archiving" else ()
+    if not products:
+        return {"": (*state, *chunks.waits())}
+    stalled = tuple(of_cycle(at))
+    merges = profile_of(task.experiment.name).merges
+    jobs = _merge_jobs(products)
+    old = _old_attempts(products)
+    found = {}
+    for product in products:
+        mine = [*_of_product(product, products, merges.get(product.merge), jobs[product.pk], at)]
+        if product.state == "waiting":
+            mine = [*state, *chunks.waits(), *mine]
+            if product.pk in old:
+                why = "merge jobs of an earlier round are still at work; they were told to stop"
+                mine.append(
+                    Wait("merge-jobs", why, product.changed, None, "server", "their end, or that of their leases")
+                )
+            mine = mine or [_cycle(product, "all its chunks have ended")]
+        found[product.merge] = (*with_servers(mine, task.experiment_id), *stalled) if mine else ()
+    return found
+
+
+class _Chunks:
+    """The production jobs of a run that have not ended."""
+
+    def __init__(self, task: Task, run: int) -> None:
+        jobs = Job.objects.filter(task=task, run=run, product="")
+        self._open = dict(jobs.exclude(state__in=ENDED).order_by().values_list("state").annotate(Count("pk")))
+        self._task, self._run = task, run
+        self._named: dict[str, list[int]] = defaultdict(list)
+        if self._open:
+            for state, pk in jobs.exclude(state__in=ENDED).order_by("pk").values_list("state", "pk")[:1000]:
+                self._named[state].append(pk)
+
+    def waits(self) -> Iterator[Wait]:
+        for state, count in sorted(self._open.items()):
+            named = ", ".join(map(str, self._named[state][:MAX_NAMED]))
+            what = f"{count} chunks are {state}: job {named}{', ...' if count > MAX_NAMED else ''}"
+            if state == "manual":
+                how = (
+                    f"decide on the jobs, or pilotext runs merge-without {quote(self._task.name)} --run {self._run} "
+                    "--why ..."
+                )
+                yield Wait("chunks", what, None, None, "expert", how)
+            else:
+                yield Wait("chunks", what, None, None, "server", f"pilotext jobs show {self._named[state][0]} says why")
+
+
+def _of_product(
+    product: Product,
+    products: Sequence[Product],
+    rule: Merge | None,
+    jobs: dict[str, list[int]],
+    at: float,
+) -> Iterator[Wait]:
+    command = (
+        f"pilotext runs {{}} {quote(product.task.name)} --run {product.run} --merge {quote(product.merge)} --why ..."
+    )
+    if product.state == "manual":
+        how = f"{command.format('accept')}; also remerge, merge-without"
+        yield Wait("person", f"it waits for a decision: {product.finding}", product.changed, None, "expert", how)
+    elif product.state == "waiting" and rule is None:
+        why = f"the profile knows no merge {product.merge} any more"
+        yield Wait("other-merge", why, product.changed, None, "manager", "mend the profile of the experiment")
+    elif product.state == "waiting" and rule is not None:
+        for other in products:
+            if other.merge in rule.after and other.state not in PAST_THE_CHECK:
+                why = f"the {other.merge} of its run must be checked first; it is {other.state}"
+                yield Wait("other-merge", why, other.changed, None, "server", "see there")
+    elif product.state == "merging":
+        yield from _of_merge_jobs(product, jobs)
+    elif product.state == "merged":
+        yield _cycle(product, "its merged files are to be compared with its chunks")
+    elif product.state in ("checked", "copying"):
+        yield _of_storage(product, "its merged files are copied to where they are kept", at)
+    elif product.state == "kept" and product.task.state == "archiving":
+        yield _of_storage(product, "its chunk files are removed", at)
+
+
+def _of_merge_jobs(product: Product, jobs: dict[str, list[int]]) -> Iterator[Wait]:
+    for state, ids in sorted(jobs.items()):
+        if state == "finished":
+            continue
+        named = ", ".join(map(str, ids[:MAX_NAMED])) + (", ..." if len(ids) > MAX_NAMED else "")
+        who, how = "server", f"pilotext jobs show {ids[0]} says why"
+        if state == "manual":
+            who, how = "expert", f"pilotext jobs resend {ids[0]} --why ..., or merge the run anew"
+        what = f"{len(ids)} merge jobs are {state}: job {named}"
+        yield Wait("merge-jobs", what, product.changed, None, "expert" if who == "expert" else "server", how)
+    if not {*jobs} - {"finished"}:
+        yield _cycle(product, "all its merge jobs have finished")
+
+
+def _of_storage(product: Product, what: str, at: float) -> Wait:
+    """What keeps a step that works on storage: it is at work, or waits after a failure."""
+    kind: WaitKind = "cleaning" if product.state == "kept" else "copying"
+    if not product.tries:
+        how = "the cycle does it, one product at a time"
+        return Wait(kind, what, product.changed, None, "server", how)
+    until = product.busy_until if product.busy_until > at else None
+    limit = f" of {MAX_TRIES}" if kind == "copying" else ""
+    why = f"{what}; {product.tries}{limit} tries failed, the last by: {product.finding}"
+    return Wait(kind, why, product.changed, until, "server", "the cycle tries it again then")
+
+
+def _cycle(product: Product, what: str) -> Wait:
+    return Wait("cycle", what, product.changed, None, "server", _NEXT_STEP)
+
+
+def _merge_jobs(products: Sequence[Product]) -> defaultdict[int, defaultdict[str, list[int]]]:
+    """The merge jobs of the round that counts, by product and state."""
+    found: defaultdict[int, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    rows = Job.objects.filter(group__product__in=products, group__round=F("group__product__round")).order_by("pk")
+    for product, state, pk in rows.values_list("group__product", "state", "pk"):
+        found[product][state].append(pk)
+    return found
+
+
+def _old_attempts(products: Sequence[Product]) -> set[int]:
+    """Products of which merge jobs of an earlier round are still at work."""
+    rows = Attempt.objects.filter(
+        job__group__product__in=[each.pk for each in products if each.state == "waiting" and each.round > 1],
+        state__in=ACTIVE_ATTEMPT,
+    )
+    return set(rows.values_list("job__group__product", flat=True))

@@ -1,0 +1,184 @@
+"""Why a task goes on no further: what its jobs, its products and its archives wait for, counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from shlex import quote
+
+from django.db.models import Count, Min
+
+from pilotext.errors import UsageError
+from pilotext.profile.expand import printed
+from pilotext.server.production.counts import counts_of
+from pilotext.server.production.expanded import task_facts
+from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.storing import MAX_TRIES
+from pilotext.server.production.waiting.cycle import of_cycle
+from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state
+from pilotext.server.production.waiting.places import obstacles, places_of
+from pilotext.server.production.waiting.storage import with_servers
+from pilotext.waiting import Wait, WaitKind
+
+MAX_ARCHIVES = 20
+"""Log archives that are named."""
+
+
+def of_task(task: Task, at: float | None = None) -> tuple[Wait, ...]:
+    """Why a task is not further; empty for one that has ended. It comes with its experiment."""
+    at = now() if at is None else at
+    waits = with_servers(_of_task(task, at), task.experiment_id)
+    return (*waits, *of_cycle(at)) if waits else ()
+
+
+def _of_task(task: Task, at: float) -> tuple[Wait, ...]:
+    if task.state == "archiving":
+        return tuple(_archiving(task, at))
+    if task.state == "cancelled":
+        return tuple(_ending(task))
+    if task.state in ("done", "archived"):
+        return ()
+    return (*of_tasks_state(task), *_jobs(task, at), *_products(task))
+
+
+def _jobs(task: Task, at: float) -> Iterator[Wait]:
+    counts = counts_of([task.pk])[task.pk]
+    number = Counter(counts.own) + Counter(counts.merges)
+    name = quote(task.name)
+    if number["manual"]:
+        what = f"{number['manual']} jobs wait for a decision"
+        yield Wait("person", what, None, None, "expert", f"pilotext jobs manual --task {name}")
+    if number["sent"] + number["running"]:
+        what = f"{number['sent'] + number['running']} jobs are at work"
+        how = f"pilotext jobs --task {name} --state running; pilotext jobs show N says how far"
+        yield Wait("attempt", what, None, None, "server", how)
+    if number["verifying"]:
+        what = f"the published files of {number['verifying']} jobs are compared with their reports"
+        how = f"the cycle looks by itself; pilotext jobs --task {name} --state verifying"
+        yield Wait("verifying", what, None, None, "server", how)
+    if number["staging"]:
+        yield _staging(task, number["staging"], at)
+    if number["defined"] and task.staging and task.state == "running":
+        room = of_room(task, profile_of(task.experiment.name).staging)
+        what = f"{number['defined']} jobs wait for their files to be asked for from tape"
+        yield room or Wait("cycle", what, None, None, "server", "the next step of the cycle asks for them")
+    if number["ready"] and task.state == "running":
+        yield from _ready(task, number["ready"], at)
+
+
+def _staging(task: Task, number: int, at: float) -> Wait:
+    """The file that the tape system owes longest says why; the others wait as it does."""
+    limits = profile_of(task.experiment.name).staging
+    files = StagedFile.objects.filter(jobs__task=task, jobs__state="staging").order_by("-tries", "changed", "pk")
+    worst = files.first()
+    if worst is None:
+        return Wait(
+            "staging", f"{number} jobs wait for files from tape", None, None, "server", "the cycle asks for them"
+        )
+    first = of_file(worst, limits, at)
+    return Wait(
+        first.kind,
+        f"{number} jobs wait for files from tape; {first.what}",
+        first.since,
+        first.until,
+        "server",
+        first.how,
+    )
+
+
+def _ready(task: Task, number: int, at: float) -> Iterator[Wait]:
+    later = Job.objects.filter(task=task, state="ready", not_before__gt=at)
+    put_off = later.aggregate(number=Count("pk"), first=Min("not_before"))
+    if put_off["number"]:
+        what = f"{put_off['number']} jobs wait before their next attempt, the first until then"
+        yield Wait("back-off", what, None, put_off["first"], "server", "they are given out again by themselves")
+    if number <= put_off["number"]:
+        return
+    found = {place.site.name: list(obstacles(place, {}, at)) for place in places_of(task, None, at)}
+    free = [name for name, waits in found.items() if not waits]
+    if free:
+        what = f"{number - put_off['number']} jobs are ready for {', '.join(free)}, each when its turn comes"
+        how = f"pilotext tasks set {quote(task.name)} --priority N --share X --why ..."
+        yield Wait("others-first", what, None, None, "manager", how)
+    else:
+        yield from dict.fromkeys(wait for waits in found.values() for wait in waits)
+
+
+def _products(task: Task) -> Iterator[Wait]:
+    rows = Product.objects.filter(task=task).exclude(state__in=("kept", "cleaned")).order_by()
+    states = dict(rows.values_list("state").annotate(Count("pk")))
+    name = quote(task.name)
+    for state, number in sorted(states.items()):
+        if state == "manual":
+            how = f"pilotext runs {name} --state manual"
+            yield Wait("person", f"{number} products of runs wait for a decision", None, None, "expert", how)
+        else:
+            how = f"pilotext runs {name} --state {state}; pilotext runs show {name} --run N says why"
+            kind: WaitKind = "copying" if state in ("checked", "copying") else "merge-jobs"
+            yield Wait(kind, f"{number} products of runs are {state}", None, None, "server", how)
+
+
+def _ending(task: Task) -> Iterator[Wait]:
+    at_work = Attempt.objects.filter(task=task, state__in=ACTIVE_ATTEMPT).count()
+    if at_work:
+        what = f"{at_work} attempts of the cancelled task are at work still"
+        yield Wait("stopping", what, task.changed, None, "server", "their workers hear of it by their heartbeats")
+
+
+# ----------------------------------------------------------------------------------------------------------- archiving
+
+
+def _archiving(task: Task, at: float) -> Iterator[Wait]:
+    if why := _unprintable(task):
+        how = "mend the profile, or the database: its parameters cannot be changed"
+        yield Wait("archive", f"its log archives cannot be named: {why}", task.changed, None, "manager", how)
+        return
+    rows = LogArchive.objects.filter(task=task)
+    counted = dict(rows.order_by().values_list("state").annotate(Count("pk")))
+    if not counted and profile_of(task.experiment.name).logs is not None:
+        yield Wait("cycle", "its log archives are to be planned", task.changed, None, "server", "by the cycle")
+    for archive in rows.filter(state="manual").order_by("pk")[:MAX_ARCHIVES]:
+        what = f"archive {archive.name} could not be made: {archive.finding}"
+        yield Wait("person", what, archive.changed, None, "manager", "mend its storage; see docs/server.md")
+    yield from _wanted(task, counted.get("wanted", 0), at)
+    products = Product.objects.filter(task=task, state="kept")
+    if number := products.count():
+        failed = products.filter(tries__gt=0).order_by("-tries").first()
+        what = f"the chunk files of {number} products are to be removed"
+        if failed is not None:
+            what += f"; run {failed.run} {failed.merge} failed {failed.tries} times: {failed.finding}"
+        until = failed.busy_until if failed is not None and failed.busy_until > at else None
+        yield Wait("cleaning", what, task.changed, until, "server", "the cycle tries it again then")
+    if odd := Product.objects.filter(task=task).exclude(state__in=("kept", "cleaned")).count():
+        what = f"{odd} products are not kept"
+        yield Wait("person", what, task.changed, None, "expert", f"pilotext runs show {quote(task.name)}")
+
+
+def _unprintable(task: Task) -> str:
+    """Why the names and places of a task's log archives cannot be made; empty when they can."""
+    experiment, facts = profile_of(task.experiment.name), task_facts(task)
+    logs = experiment.logs
+    if logs is None:
+        return ""
+    try:
+        for text in (logs.run, logs.production, *logs.to, *logs.tape):
+            printed(experiment, facts, text, run=0)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def _wanted(task: Task, number: int, at: float) -> Iterator[Wait]:
+    if not number:
+        return
+    worst = LogArchive.objects.filter(task=task, state="wanted").order_by("-tries", "pk").first()
+    what = f"{number} log archives are to be made"
+    if worst is None or not worst.tries:
+        yield Wait("archive", what, task.changed, None, "server", "the cycle makes one at a time")
+        return
+    what += f"; {worst.name} failed {worst.tries} of {MAX_TRIES} times: {worst.finding}"
+    until = worst.busy_until if worst.busy_until > at else None
+    yield Wait("archive", what, worst.changed, until, "server", "the cycle tries it again then")

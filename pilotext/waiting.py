@@ -1,0 +1,56 @@
+"""Records that say why a job, a run or a task waits: over `/api/v1`, like `managing`.
+
+Points in time are seconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pilotext.model import Record
+
+WaitKind = Literal[
+    "task-not-started",
+    "task-paused",
+    "task-resuming",
+    "task-over",
+    "staging",
+    "staging-room",
+    "verifying",
+    "storage-away",
+    "back-off",
+    "earlier-attempt",
+    "site-closed",
+    "site-full",
+    "breaker",
+    "no-agent",
+    "agents-busy",
+    "avoided",
+    "others-first",
+    "attempt",
+    "silent",
+    "stopping",
+    "person",
+    "chunks",
+    "other-merge",
+    "merge-jobs",
+    "copying",
+    "archive",
+    "cleaning",
+    "cycle",
+]
+"""The closed list of reasons; `cycle` is the next step of the server, which comes by itself within seconds."""
+
+Changer = Literal["server", "expert", "manager", "operator"]
+"""Who can change it: the server by itself, a person of this role, or whoever runs agents at a site."""
+
+
+class Wait(Record, frozen=True):
+    """One reason why something waits: since when, until when at the latest if that is known, who can change it, how."""
+
+    kind: WaitKind
+    what: str
+    since: float | None
+    until: float | None
+    who: Changer
+    how: str

@@ -1,0 +1,148 @@
+"""How the server is stands where people look: part by part, before anything is full, dead or refused for long."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.db import connection
+
+from pilotext.messages import AgentHello, Health
+from pilotext.server.database import transact
+from pilotext.server.production import health, overview, signs
+from pilotext.server.production.advance import Reason
+from pilotext.server.production.cycle import Step, run_once
+from pilotext.server.production.machines.agent import register
+from pilotext.server.production.models import Agent, Attempt, CycleStep, Evidence, Job, Token
+from pilotext.server.production.models.common import now
+from pilotext.server.production.tokens import issue, revoke
+from pilotext.server.web import Application
+from tests.server.calls import request
+from tests.server.conftest import use
+from tests.server.support import SITE, leased, site, submit, succeed
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def broken() -> int:
+    raise ExceptionGroup("some of them failed", [ValueError("no tape at root://u:secret@tape//"), KeyError("x")])
+
+
+def look() -> Health:
+    return health.health()
+
+
+def test_a_server_that_is_well_says_so_of_every_part() -> None:
+    run_once((Step("ready", lambda: 0),))
+    found = look()
+    assert (found.status, {*found.parts}) == ("ok", {"database", "disk", "cycle", "agents"}), found
+    answer = request(Application(), "GET", "/health")
+    assert (answer.status, answer.json["status"], answer.json["parts"]["database"]["status"]) == (200, "ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "status"),
+    [
+        (90e9, 100e9, "ok"),
+        (4.9e9, 100e9, "warning"),
+        (40e9, 1e12, "ok"),
+        (0.6e9, 20e9, "warning"),
+        (0.1e9, 1e9, "failed"),
+    ],
+)
+def test_a_disk_is_told_before_it_is_full(free: float, total: float, status: str) -> None:
+    assert health.disk_part(int(free), int(total)).status == status
+
+
+def test_the_disk_that_is_looked_at_is_that_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = health._folder_of_database()
+    assert folder is not None
+    if connection.vendor == "sqlite":
+        assert Path(str(connection.settings_dict["NAME"])).parent == folder
+    monkeypatch.setattr(health, "LOW_BYTES", 10**18)
+    monkeypatch.setattr(health, "LOW_SHARE", 1.0)
+    assert look().parts["disk"].status == "warning"
+    assert look().status == "warning"
+
+
+def test_a_cycle_that_never_ran_is_told_and_one_that_died_is_a_failure() -> None:
+    assert look().parts["cycle"].status == "warning"
+    run_once((Step("ready", lambda: 0),))
+    assert look().parts["cycle"].status == "ok"
+    CycleStep.objects.update(at=now() - signs.SILENT_AFTER_S - 1)
+    assert look().parts["cycle"].status == "failed"
+
+
+def test_a_step_that_fails_is_told_with_its_error_until_it_works_again() -> None:
+    run_once((Step("archive", broken),))
+    row = CycleStep.objects.get()
+    assert row.error == "ValueError: no tape at root://u:******@tape// (and 1 more)"
+    assert row.failing_since is not None
+    assert look().parts["cycle"].what == "steps that fail: archive; the log of the server says why"
+    run_once((Step("archive", lambda: 1),))
+    assert (CycleStep.objects.get().error, CycleStep.objects.get().failing_since) == ("", None)
+
+
+def test_a_sign_is_written_seldom() -> None:
+    run_once((Step("ready", lambda: 0),))
+    CycleStep.objects.update(at=1.0)
+    run_once((Step("ready", lambda: 0),))
+    assert CycleStep.objects.get().at == 1.0
+
+
+def test_an_agent_that_is_silent_is_told_since_when() -> None:
+    Agent.objects.create(name="a1", site=site(), seen=now())
+    last = now() - 1000
+    Agent.objects.create(name="a2", site=site(), seen=last)
+    rows = overview.agents(site=None, state=None, after=0, limit=9).agents
+    assert [row.silent_since for row in rows] == [None, last]
+    assert look().parts["agents"].what == "1 agents are heard of; 1 are silent"
+
+
+def test_an_agent_that_works_is_not_silent_whatever_it_asks() -> None:
+    submit()
+    mine = Agent.objects.create(name="a1", site=site(), seen=now() - 1000)
+    leased()
+    Attempt.objects.update(agent=mine)
+    assert look().parts["agents"].status == "ok"
+
+
+def test_an_agent_whose_token_was_revoked_is_told() -> None:
+    issue("node7", "agent")
+    transact(lambda: register(AgentHello("a1", SITE), site(), "node7"))
+    (row,) = overview.agents(site=None, state=None, after=0, limit=9).agents
+    assert (row.token, row.token_ended) == ("node7", None)
+    transact(lambda: revoke(Token.objects.filter(label="node7"), Reason("maria", "it was in a mail", "person")))
+    (row,) = overview.agents(site=None, state=None, after=0, limit=9).agents
+    assert row.token_ended is not None
+    assert "1 have a token that was revoked or has expired" in look().parts["agents"].what
+    issue("node7", "agent")
+    assert look().parts["agents"].status == "ok", "another one of that label is good"
+
+
+def test_a_database_that_is_away_is_a_503_and_says_so(tmp_path: Path) -> None:
+    connection.close()
+    use("postgresql://nobody@127.0.0.1:1/none" if connection.vendor == "postgresql" else f"sqlite:///{tmp_path}/no/db")
+    answer = request(Application(), "GET", "/health")
+    assert (answer.status, answer.json["error"]) == (503, "unavailable")
+    assert "the database does not answer" in answer.json["message"]
+
+
+def test_rows_of_before_get_their_skipped_events_from_the_reports() -> None:
+    submit()
+    succeed(leased())
+    Job.objects.update(events_skipped=None)
+    migration = import_module("pilotext.server.production.migrations.0004_waiting")
+    migration.count_skipped(apps, None)
+    assert Job.objects.get().events_skipped == 10
+    text = json.loads(Evidence.objects.get().report)
+    del text["verdict"]["counters"]["events_skipped"]
+    Evidence.objects.update(report=json.dumps(text))
+    migration.count_skipped(apps, None)
+    assert Job.objects.get().events_skipped == 0
+    Job.objects.update(events_done=None, events_skipped=None)
+    migration.count_skipped(apps, None)
+    assert Job.objects.get().events_skipped is None
