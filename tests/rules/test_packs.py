@@ -15,7 +15,7 @@ from pilotext.rules.patterns import compile_pattern
 from pilotext.rules.schema import RuleSet
 
 PARTS = 8
-"""Trying every pattern takes most of a minute of a core: in parts, none comes near a time limit."""
+"""Trying every pattern takes most of a minute of a core: cut into parts, none comes near the time limit of a test."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_the_counters_that_laws_name_are_there(compass: RuleSet) -> None:
 
 
 def given_up_on(text: str, pattern: str) -> Iterator[str]:
-    """Yield lines as long as the engine takes them, with one character many times in it, that need too long."""
+    """Yield the lines that need too long: as long as the engine takes them, one character many times in this text."""
     compiled = compile_pattern(pattern)
     half = len(text) // 2
     for fill in ("a", ":", "1", " ", ".", "-", "/", "=", "_", "("):
