@@ -244,6 +244,8 @@ class Job(Record, frozen=True):
     """The version of the experiment's software, for rules that are meant for some versions only."""
     setup: str | None = None
     environment: dict[str, str] = {}
+    credentials: tuple[str, ...] = ()
+    """Variables of the node that name credentials, and that the payload gets all the same."""
     soft_stop: SoftStop | None = None
     cores: Literal["remove", "keep"] = "remove"
     """What becomes of core files once their stack trace is written."""

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "pilotext"
 SHARED = {
     *("cache", "model", "codes", "errors", "decode", "yamlfile", "profile"),
-    *("redact", "secretshapes", "jsonschema", "kinship", "messages", "managing", "adjusting"),
+    *("redact", "secretshapes", "jsonschema", "kinship", "environment", "messages", "managing", "adjusting"),
 }
 MAY_IMPORT = {
     "cli": {"rules", "classify", "worker", "storage", "formats", "server", "engines", "cli"},

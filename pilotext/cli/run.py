@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,13 +26,14 @@ from pilotext.worker import report as reports
 from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, flush
 from pilotext.worker.jobcheck import check_type
 from pilotext.worker.lifecycle import run_job
+from pilotext.worker.report_channel import ReportChannel
 from pilotext.worker.spool import Spool, SpoolError, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     job = parser.add_mutually_exclusive_group(required=True)
-    job.add_argument("job", nargs="?", type=Path, metavar="JOB.json", help="the job file")
+    job.add_argument("job", nargs="?", type=Path, metavar="JOB.json", help="the job file; `-` reads it from stdin")
     job.add_argument("--spec", metavar="BASE64", help="the job itself, its JSON document in Base64")
     job.add_argument("--job-url", metavar="URL", help="fetch the job from this http(s) address")
     parser.add_argument(
@@ -39,16 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
+    parser.add_argument("--report-fd", type=int, metavar="N", help="a socket that gets every report, as a line of JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the job; the exit status says in which phase it failed (see docs/operations.md)."""
+    channel = None if options.report_fd is None else ReportChannel(options.report_fd)
     workdir = _workdir(options)
     switch = StopSwitch()
     try:
         with switch.listening():
             job = _read_job(options, switch.tick)
-            report = _run(job, workdir, options, switch)
+            report = _run(job, workdir, options, switch, channel)
     except UsageError:
         reports.discard(workdir)
         raise
@@ -79,7 +83,9 @@ def _send_earlier_reports() -> None:
             say(f"pilotext: {error}", stream=2)
 
 
-def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitch) -> Report:
+def _run(
+    job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitch, channel: ReportChannel | None
+) -> Report:
     ruleset = _rules_for(job, options)
     check_type(job, ruleset.kinds)
     return run_job(
@@ -90,6 +96,7 @@ def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitc
         policy=_policy(job.limits),
         switch=switch,
         warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
+        tell=None if channel is None else channel.send,
     )
 
 
@@ -127,4 +134,6 @@ def _read_job(options: argparse.Namespace, tick: Callable[[], None]) -> Job:
         return jobfile.read_spec(options.spec)
     if options.job_url is not None:
         return jobfile.read_url(options.job_url, tick=tick)
+    if str(options.job) == "-":
+        return jobfile.read_stream(sys.stdin.buffer)
     return jobfile.read_file(options.job)

@@ -6,11 +6,10 @@ the worker could not deliver is delivered from the spool, also by the next agent
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
-import shutil
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,13 +17,18 @@ from pathlib import Path
 
 from pilotext import __version__
 from pilotext.engines.client import Client, ServerError
-from pilotext.engines.folders import folder_of, remove_abandoned
+from pilotext.engines.folders import folder_of, remove_abandoned, remove_tree
+from pilotext.engines.identity import Identity
 from pilotext.engines.runner import Runner
+from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
 from pilotext.messages import AgentHello, LeasedJob
+from pilotext.model import Report
 
 MOST_WAIT_S = 60.0
 _TICK_S = 0.1
+_REST_S = 30.0
+"""After a job that the agent itself could not run: a node in disorder must not use up one job after the other."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,22 @@ class Agent:
         self._busy = 0
         self._last_work = time.monotonic()
         self._runners: set[Runner] = set()
-        self._spool = Spool(self.settings.folder / "spool")
-        self._name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        self._seal = Seal(self.settings.token)
+        self._spool = Spool(self.settings.folder / "spool", self._seal)
+        self._name = self.settings.name
 
     def run(self) -> int:
         """Work until the end; returns the number of jobs done."""
         self.settings.folder.mkdir(parents=True, exist_ok=True)
+        identity = None if self.settings.name else Identity(self.settings.folder)
+        self._name = identity.name if identity else self.settings.name
+        try:
+            return self._work_to_the_end()
+        finally:
+            if identity is not None:
+                identity.close()
+
+    def _work_to_the_end(self) -> int:
         if not self.settings.keep:
             remove_abandoned(self.settings.folder)
         client = self._client()
@@ -179,13 +193,21 @@ class Agent:
             self._busy += 1
             self._runners.add(runner)
         try:
-            report = runner.run(client)
-            self._spool.keep(lease.attempt, lease.token, report)
+            self._spool.keep(lease.attempt, lease.token, self._run(runner, client))
             self._spool.deliver(client)
+            if not self.settings.keep and not remove_tree(folder):
+                print(f"pilotext: {folder} cannot be removed", file=sys.stderr)
         finally:
-            if not self.settings.keep:
-                shutil.rmtree(folder, ignore_errors=True)
             with self._lock:
                 self._busy -= 1
                 self._runners.discard(runner)
                 self._last_work = time.monotonic()
+
+    def _run(self, runner: Runner, client: Client) -> Report:
+        """Run a job; a mistake of our own, or a node in disorder, is a failure of the job and not the slot's end."""
+        try:
+            return runner.run(client)
+        except Exception as error:  # noqa: BLE001  the boundary
+            print(f"pilotext: attempt {runner.lease.attempt}: {type(error).__name__}: {error}", file=sys.stderr)
+            self.draining.wait(_REST_S)
+            return runner.failed(f"the agent could not run it: {type(error).__name__}: {error}")

@@ -10,6 +10,7 @@ from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import Mover
 from pilotext.worker.budget import Budget
+from pilotext.worker.delivery import Delivery
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.stop import StopSwitch
 
@@ -26,6 +27,7 @@ class Run:
     switch: StopSwitch
     ledger: Ledger
     budget: Budget
+    delivery: Delivery
 
     def finding(self, name: str, text: str, **fields: str | int | float) -> Finding:
         """A finding of the phase that the job is in."""

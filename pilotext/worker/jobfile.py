@@ -6,7 +6,7 @@ import base64
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -15,7 +15,7 @@ from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.fetch import PATIENCE, fetch
+from pilotext.worker.fetch import LARGEST, PATIENCE, fetch
 from pilotext.worker.jobcheck import check
 
 _WORD_OF_PATH = re.compile(r"\.\.?/(?!.*(?:\s|//))")
@@ -32,6 +32,14 @@ def read_file(path: Path) -> Job:
     except OSError as error:
         raise UsageError(f"{path}: the job file cannot be read: {error.strerror}.") from None
     return _decode(data, where=str(path), folder=path.resolve().parent)
+
+
+def read_stream(stream: IO[bytes]) -> Job:
+    """Read and check a job given on a stream, for example stdin. Raises UsageError or FieldError."""
+    data = stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UsageError(f"the job on stdin has more than {LARGEST} bytes.")
+    return _decode(data, where="stdin", folder=None)
 
 
 def read_spec(spec: str) -> Job:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 import pilotext
 from pilotext.classify import Case, Matches, judge, provisional
 from pilotext.codes import Exit
@@ -50,8 +52,17 @@ class Ledger:
     is true.
     """
 
-    def __init__(self, job: Job, directory: Path, ruleset: RuleSet, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        directory: Path,
+        ruleset: RuleSet,
+        warn: Callable[[str], None],
+        tell: Callable[[Report], None] | None = None,
+    ) -> None:
         self.warn = warn
+        self.tell = tell
+        """Gets every report that is made, after it was written."""
         self.job = job
         self.directory = directory
         self.ruleset = ruleset
@@ -68,6 +79,8 @@ class Ledger:
         self.log: Transfer | None = None
         self.tries: tuple[Try, ...] = ()
         self.usage = Usage()
+        self.progress: dict[str, int | float] = {}
+        """Numbers that say how far the job is, in the reports until it has ended."""
         self.redactor = redactor_for(job, os.environ)
         self.written = False
         """Whether the report on disk is the last one that was made."""
@@ -127,7 +140,7 @@ class Ledger:
         )
         decided = [finding for finding in self.findings if self.failed([finding])]
         verdict = provisional(self.ruleset, decided[0] if decided else died)
-        self._write("running", verdict)
+        self._write("running", replace(verdict, counters={**verdict.counters, **self.progress}))
 
     def write_final(self) -> Report:
         """Write the report of the ended job."""
@@ -163,6 +176,8 @@ class Ledger:
         )
         record = report.fit_to_travel(record, self.redactor)
         self.written = self._save(record)
+        if self.tell is not None:
+            self.tell(record)
         return record
 
     def _save(self, record: Report) -> bool:

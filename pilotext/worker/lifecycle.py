@@ -53,15 +53,18 @@ def run_job(
     policy: Policy,
     switch: StopSwitch,
     warn: Callable[[str], None],
+    tell: Callable[[Report], None] | None = None,
 ) -> Report:
     """Run one job in its work directory and return its final report, which is also on disk.
 
-    `warn` gets the sentences that belong to no report, for example that a report could not be written. Raises
-    UsageError, with nothing started, when the work directory cannot be used at all.
+    `warn` gets the sentences that belong to no report, for example that a report could not be written; `tell` every
+    report, as soon as it was written. Raises UsageError, with nothing started, when the work directory cannot be used
+    at all.
     """
     budget = Budget(job)
-    ledger = _begin(job, directory, ruleset, warn)
-    run = Run(job, directory, ruleset, mover, policy, switch, ledger, budget)
+    ledger = _begin(job, directory, ruleset, warn, tell)
+    delivery = Delivery(job.report, os.environ)
+    run = Run(job, directory, ruleset, mover, policy, switch, ledger, budget, delivery)
     try:
         _live(run)
     except OutOfTime:
@@ -116,9 +119,11 @@ def _end(run: Run) -> Report:
     ledger = run.ledger
     ended_in = ledger.phase if ledger.phases[-1].outcome == "failed" else "report"
     ledger.phase = ended_in
-    delivery = Delivery(run.job.report, os.environ)
+    delivery = run.delivery
     first = ledger.write_final()
     delivery.keep(first)
+    if run.switch.received is not None:
+        delivery.send_at_once(first)
     ledger.begin("report")
     run.switch.deadline = run.budget.deadline("report")
     well = _deliver_logs(run, first)
@@ -134,10 +139,16 @@ def _end(run: Run) -> Report:
 # ---------------------------------------------------------------------------------------------------------- the steps
 
 
-def _begin(job: Job, directory: Path, ruleset: RuleSet, warn: Callable[[str], None]) -> Ledger:
+def _begin(
+    job: Job,
+    directory: Path,
+    ruleset: RuleSet,
+    warn: Callable[[str], None],
+    tell: Callable[[Report], None] | None,
+) -> Ledger:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return Ledger(job, directory, ruleset, warn)
+        return Ledger(job, directory, ruleset, warn, tell)
     except OSError as error:
         advice = "Give another one with --workdir, or make room."
         raise UsageError(f"{directory}: this cannot be a work directory: {error.strerror}.", advice=advice) from None

@@ -1,0 +1,1 @@
+"""`pilotext outputs`."""
