@@ -189,6 +189,8 @@ class Limits(Record, frozen=True):
     transfer_tries: int = 3
     transfer_wait_s: float = 10.0
     """Before the second try of a transfer; later waits are longer."""
+    stage_out_s: float = 4 * 3600.0
+    """How long a stage-out whose storage is away is tried again, within the time of the job."""
     tape_wait_s: float = 12 * 3600.0
     """For a file on tape to come to disk; never more than half of the time until the payload is asked to end."""
     tape_poll_s: float = 15.0
@@ -456,6 +458,16 @@ class Usage(Record, frozen=True):
     series: Series = Series()
 
 
+class Kept(Record, frozen=True):
+    """Where outputs wait on the node for their storage, at most `until`; `sha256` is of the document there."""
+
+    folder: str
+    sha256: str
+    bytes: int
+    since: float
+    until: float
+
+
 class JobIdentity(Record, frozen=True):
     """Which attempt of which job this is."""
 
@@ -500,3 +512,5 @@ class Report(Record, frozen=True, kw_only=True):
     usage: Usage = Usage()
     files: dict[str, str] = {}
     """Where to look: role → path on the worker node."""
+    kept: Kept | None = None
+    """Outputs that were good and could not be published in time."""

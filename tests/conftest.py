@@ -27,10 +27,6 @@ os.environ.update(
     XRD_RUNFORKHANDLER="0",
 )
 
-# Not the cache of whoever runs the tests, and the same for all of them.
-os.environ["PILOTEXT_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "pilotext")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _spool_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Reports that tests leave behind wait in no spool of the user's; children inherit this."""

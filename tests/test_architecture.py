@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pilotext"
 SHARED = {
-    *("cache", "model", "codes", "errors", "decode", "yamlfile", "profile"),
+    *("model", "codes", "errors", "decode", "yamlfile", "profile"),
     *("redact", "secretshapes", "jsonschema", "kinship", "environment", "messages", "managing", "adjusting"),
 }
 MAY_IMPORT = {

@@ -16,16 +16,17 @@ from pilotext.cli.output import say, tell_pilot, write_json
 from pilotext.cli.summary import render
 from pilotext.codes import Exit
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.model import Job, Limits, Report
+from pilotext.model import Job, Report
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
-from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import jobfile
 from pilotext.worker import report as reports
 from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, flush
 from pilotext.worker.jobcheck import check_type
+from pilotext.worker.kept import Keeping
 from pilotext.worker.lifecycle import run_job
+from pilotext.worker.publishing import policy_of
 from pilotext.worker.report_channel import ReportChannel
 from pilotext.worker.spool import Spool, SpoolError, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop
@@ -41,6 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
+    parser.add_argument(
+        "--keep-outputs",
+        type=Path,
+        metavar="DIR",
+        help="keep good outputs there when their storage is away for too long (default: PILOTEXT_KEPT)",
+    )
+    parser.add_argument(
+        "--keep-after", type=float, metavar="S", help="after so many seconds (default: the job's limit)"
+    )
     parser.add_argument("--report-fd", type=int, metavar="N", help="a socket that gets every report, as a line of JSON")
 
 
@@ -93,20 +103,17 @@ def _run(
         workdir,
         ruleset,
         mover=ChildMover(stall_s=job.limits.transfer_stall_s, tick=switch.tick),
-        policy=_policy(job.limits),
+        policy=policy_of(job.limits),
         switch=switch,
         warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
         tell=None if channel is None else channel.send,
+        keeping=_keeping(options),
     )
 
 
-def _policy(limits: Limits) -> Policy:
-    return Policy(
-        tries=limits.transfer_tries,
-        first_wait_s=limits.transfer_wait_s,
-        poll_s=limits.tape_poll_s,
-        online_within_s=limits.tape_wait_s,
-    )
+def _keeping(options: argparse.Namespace) -> Keeping | None:
+    named = options.keep_outputs or os.environ.get("PILOTEXT_KEPT")
+    return None if not named else Keeping(Path(named).resolve(), options.keep_after)
 
 
 def _rules_for(job: Job, options: argparse.Namespace) -> RuleSet:

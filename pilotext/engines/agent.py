@@ -19,6 +19,7 @@ from pilotext import __version__
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.folders import folder_of, remove_abandoned, remove_tree
 from pilotext.engines.identity import Identity
+from pilotext.engines.kept import IN_SLOT_S, KeptOutputs
 from pilotext.engines.runner import Runner
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
@@ -60,10 +61,14 @@ class Agent:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._busy = 0
+        self._drained = False
+        """Whether somebody wants the agent to end: outputs that are kept are left to the next one here."""
         self._last_work = time.monotonic()
         self._runners: set[Runner] = set()
         self._seal = Seal(self.settings.token)
         self._spool = Spool(self.settings.folder / "spool", self._seal)
+        self._ending = threading.Event()
+        self._kept = KeptOutputs(self.settings.folder / "kept", self._seal, self._spool, self._ending)
         self._name = self.settings.name
 
     def run(self) -> int:
@@ -87,18 +92,22 @@ class Agent:
         self._spool.deliver(client)
         names = [f"slot-{number}" for number in range(self.settings.slots)]
         slots = [threading.Thread(target=self._slot, args=(agent,), name=name) for name in names]
+        self._kept.resume(self._client)
         for slot in slots:
             slot.start()
-        while any(slot.is_alive() for slot in slots):
+        while any(slot.is_alive() for slot in slots) or (self._kept.busy and not self._drained):
             time.sleep(_TICK_S)
             if self._idle_too_long():
                 self.draining.set()
+        self._ending.set()
+        self._kept.join()
         self._spool.deliver(client)
         self._say(client, "gone")
         return self.jobs
 
     def drain(self) -> None:
         """Take no more jobs; end those that run after `stop_within_s`. May be called from a signal handler."""
+        self._drained = True
         self.draining.set()
         if self.settings.stop_within_s is not None:
             timer = threading.Timer(self.settings.stop_within_s, self.stop_jobs)
@@ -145,7 +154,12 @@ class Agent:
     def _idle_too_long(self) -> bool:
         limit = self.settings.idle_s
         with self._lock:
-            return limit is not None and not self._busy and time.monotonic() - self._last_work > limit
+            return (
+                limit is not None
+                and not self._busy
+                and not self._kept.busy
+                and time.monotonic() - self._last_work > limit
+            )
 
     # ------------------------------------------------------------------------------------------------------ one slot
 
@@ -188,12 +202,20 @@ class Agent:
 
     def _work(self, client: Client, lease: LeasedJob, asked: float) -> None:
         folder = folder_of(lease.attempt, self.settings.folder)
-        runner = Runner(lease, folder, asked)
+        keep = ("--keep-outputs", str(self._kept.folder), "--keep-after", str(IN_SLOT_S))
+        runner = Runner(lease, folder, asked, keep)
         with self._lock:
             self._busy += 1
             self._runners.add(runner)
         try:
-            self._spool.keep(lease.attempt, lease.token, self._run(runner, client))
+            report = self._run(runner, client)
+            kept = False
+            if runner.disowned and report.kept is not None:
+                remove_tree(Path(report.kept.folder))
+            else:
+                kept = self._kept.take(lease, report, self._client)
+            if not kept:
+                self._spool.keep(lease.attempt, lease.token, report)
             self._spool.deliver(client)
             if not self.settings.keep and not remove_tree(folder):
                 print(f"pilotext: {folder} cannot be removed", file=sys.stderr)

@@ -38,7 +38,9 @@ def remove_tree(folder: Path) -> bool:
     commands = (["rm", "-rf", "--", where], ["chmod", "-R", "u+rwX", "--", where], ["rm", "-rf", "--", where])
     for command in commands:  # the second for folders that were closed to their owner
         try:
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_REMOVE_WITHIN_S, check=False)
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_REMOVE_WITHIN_S, check=False
+            )
         except (OSError, subprocess.TimeoutExpired):
             return False
         if not os.path.lexists(folder):

@@ -38,6 +38,8 @@ class Runner:
         self._renewed = asked
         self._process: WrapperProcess | None = None
         self._stopped = False
+        self.disowned = False
+        """Whether the server has said that the job is to end: nothing of it is wanted any more."""
 
     def run(self, client: Client) -> Report:
         """Run the job to its end and return its final report, whatever has become of its process."""
@@ -62,6 +64,11 @@ class Runner:
             time.sleep(_TICK_S)
         return status
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end, by the server or the agent, or for want of a lease."""
+        return self._stopped
+
     def stop(self) -> None:
         """Tell the job to end; it still reports."""
         self._stopped = True
@@ -84,6 +91,7 @@ class Runner:
             return
         self._renewed = began
         if answer.command == "stop":
+            self.disowned = True
             self.stop()
 
     def _end_if_cut_off(self, silent_s: float) -> None:

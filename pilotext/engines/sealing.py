@@ -30,7 +30,9 @@ class Seal:
         """Return the content. Raises FieldError if it is not as an agent with this token wrote it."""
         mac, _, content = signed.partition(b"\n")
         if not hmac.compare_digest(mac, self._mac(content).encode()):
-            raise FieldError("", "this was not written, or was changed since, by an agent with this token.", where=where)
+            raise FieldError(
+                "", "this was not written, or was changed since, by an agent with this token.", where=where
+            )
         return content
 
     def hide(self, secret: str) -> str:

@@ -42,7 +42,7 @@ class WrapperProcess:
         """The last report that is not final."""
         self.final: Report | None = None
         self._ours, theirs = socket.socketpair()
-        self._output: IO[bytes] = open(_new_file(folder / OUTPUT_NAME), "w+b")  # noqa: PTH123, SIM115  a descriptor
+        self._output: IO[bytes] = open(_new_file(folder / OUTPUT_NAME), "w+b")  # noqa: SIM115  a descriptor
         command = [sys.executable, "-P", "-s", "-X", "utf8", "-m", "pilotext", *words]
         try:
             self._process = subprocess.Popen(

@@ -1,4 +1,8 @@
-"""The rules of an experiment: found in their folders, and read if they are not known yet."""
+"""The rules of an experiment, found in their folders and read.
+
+They are read from their own files each time. A compiled form in a folder that a payload can write to would let one
+payload decide on the verdict of the next.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext.profile import find_profile, rule_files, rules_roots
-from pilotext.rules.kept import kept_rules
 from pilotext.rules.schema import RuleSet
 
 
@@ -18,10 +21,6 @@ def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
     profile = find_profile(experiment, folders)
     subfolders = ("common", profile.parent.name)
     files = [path for root in rules_roots(folders) for name in subfolders for path in rule_files(root / name)]
-    return kept_rules([profile, *files], lambda: _read(profile, files))
-
-
-def _read(profile: Path, files: Sequence[Path]) -> RuleSet:
-    from pilotext.rules.reading import read_rules  # noqa: PLC0415  a YAML reader, which most runs can do without
+    from pilotext.rules.reading import read_rules  # noqa: PLC0415  a YAML reader, for those who load rules only
 
     return read_rules(profile, files)

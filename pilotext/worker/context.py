@@ -11,6 +11,7 @@ from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import Mover
 from pilotext.worker.budget import Budget
 from pilotext.worker.delivery import Delivery
+from pilotext.worker.kept import Keeping
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.stop import StopSwitch
 
@@ -28,6 +29,8 @@ class Run:
     ledger: Ledger
     budget: Budget
     delivery: Delivery
+    keeping: Keeping | None = None
+    """Where outputs are kept whose storage is away."""
 
     def finding(self, name: str, text: str, **fields: str | int | float) -> Finding:
         """A finding of the phase that the job is in."""

@@ -178,7 +178,7 @@ def _values(job: Job) -> Problems:
                 yield f"inputs[{index}].{name}", f"it cannot be negative; found {getattr(file, name)}."
     for name in job.limits.__struct_fields__:
         value = getattr(job.limits, name)
-        smallest = 0 if name in ("finish_s", "grace_s", "transfer_wait_s") else 1e-3
+        smallest = 0 if name in ("finish_s", "grace_s", "transfer_wait_s", "stage_out_s") else 1e-3
         if value is not None and not smallest <= value <= LARGEST_LIMIT:
             yield (
                 f"limits.{name}",

@@ -19,6 +19,7 @@ from pilotext.model import (
     Finding,
     Job,
     JobIdentity,
+    Kept,
     Phase,
     PhaseRecord,
     Report,
@@ -82,6 +83,7 @@ class Ledger:
         self.progress: dict[str, int | float] = {}
         """Numbers that say how far the job is, in the reports until it has ended."""
         self.redactor = redactor_for(job, os.environ)
+        self.kept: Kept | None = None
         self.written = False
         """Whether the report on disk is the last one that was made."""
         self._reserve = report.Reserve(directory)
@@ -147,7 +149,19 @@ class Ledger:
         verdict = self.verdict()
         return self._write("done" if verdict.verdict == "success" else "failed", verdict)
 
+    def success_if_published(self) -> Report | None:
+        """Return the report that will hold when the outputs are published; None if the job is no success even then."""
+        verdict = self.verdict()
+        return None if verdict.verdict != "success" else self._record("done", verdict)
+
     def _write(self, state: Literal["running", "done", "failed"], verdict: Verdict) -> Report:
+        record = self._record(state, verdict)
+        self.written = self._save(record)
+        if self.tell is not None:
+            self.tell(record)
+        return record
+
+    def _record(self, state: Literal["running", "done", "failed"], verdict: Verdict) -> Report:
         record = Report(
             pilotext=pilotext.__version__,
             job=JobIdentity.of(self.job),
@@ -173,12 +187,9 @@ class Ledger:
                 "stderr": str(self.directory / STDERR_NAME),
                 "report": str(self.directory / report.REPORT_NAME),
             },
+            kept=self.kept,
         )
-        record = report.fit_to_travel(record, self.redactor)
-        self.written = self._save(record)
-        if self.tell is not None:
-            self.tell(record)
-        return record
+        return report.fit_to_travel(record, self.redactor)
 
     def _save(self, record: Report) -> bool:
         """Write the files, if need be in the room that was kept for that."""

@@ -30,8 +30,10 @@ from pilotext.worker.budget import Budget
 from pilotext.worker.context import Run
 from pilotext.worker.cores import discard_cores
 from pilotext.worker.delivery import Delivery
+from pilotext.worker.kept import Keeping
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
+from pilotext.worker.publishing import publish_outputs
 from pilotext.worker.running import run_payload
 from pilotext.worker.stop import OutOfTime, StopSwitch, ToldToStop
 
@@ -54,17 +56,18 @@ def run_job(
     switch: StopSwitch,
     warn: Callable[[str], None],
     tell: Callable[[Report], None] | None = None,
+    keeping: Keeping | None = None,
 ) -> Report:
     """Run one job in its work directory and return its final report, which is also on disk.
 
     `warn` gets the sentences that belong to no report, for example that a report could not be written; `tell` every
-    report, as soon as it was written. Raises UsageError, with nothing started, when the work directory cannot be used
-    at all.
+    report, as soon as it was written. Outputs whose storage is away are kept as `keeping` says. Raises UsageError, with
+    nothing started, when the work directory cannot be used at all.
     """
     budget = Budget(job)
     ledger = _begin(job, directory, ruleset, warn, tell)
     delivery = Delivery(job.report, os.environ)
-    run = Run(job, directory, ruleset, mover, policy, switch, ledger, budget, delivery)
+    run = Run(job, directory, ruleset, mover, policy, switch, ledger, budget, delivery, keeping)
     try:
         _live(run)
     except OutOfTime:
@@ -119,7 +122,8 @@ def _end(run: Run) -> Report:
     ledger = run.ledger
     ended_in = ledger.phase if ledger.phases[-1].outcome == "failed" else "report"
     ledger.phase = ended_in
-    delivery = run.delivery
+    # Of kept outputs nothing is said yet: whoever publishes them reports what became of the job.
+    delivery = run.delivery if ledger.kept is None else Delivery(None, os.environ)
     first = ledger.write_final()
     delivery.keep(first)
     if run.switch.received is not None:
@@ -204,28 +208,6 @@ def _validate(run: Run) -> bool:
     return not run.ledger.failed(checked.findings)
 
 
-def _stage_out(run: Run) -> bool:
-    uploads = [
-        Upload(
-            name=output.name,
-            path=run.directory / output.name,
-            destinations=output.destinations,
-            published_name=output.published_name,
-        )
-        for output in run.job.outputs
-        if output.destinations
-    ]
-    try:
-        run.ledger.outputs = stage_out(
-            uploads, tag=run.job.label, mover=run.mover, policy=run.policy, earlier=run.job.earlier_labels
-        )
-    except StorageError as error:
-        run.ledger.tries = error.tries
-        run.ledger.found(run.finding(f"stage-out-{error.fault}", str(error)))
-        return False
-    return True
-
-
 def _deliver_logs(run: Run, final: Report) -> bool:
     """The archive goes out for every job, good or bad; that it could not is no verdict on the job itself."""
     if run.job.log is None:
@@ -247,5 +229,5 @@ STEPS: tuple[tuple[Phase, Step], ...] = (
     ("payload", run_payload),
     ("classify", _classify),
     ("validate", _validate),
-    ("stage-out", _stage_out),
+    ("stage-out", publish_outputs),
 )
