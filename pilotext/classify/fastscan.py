@@ -14,7 +14,6 @@ from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import Any
 
-
 LARGE = 16 * 1024
 """Blocks below this are looked at before hyperscan would be loaded."""
 

@@ -13,7 +13,6 @@ from pilotext.classify.literals import needed_by
 from pilotext.classify.within_line import pattern_for_ascii
 from pilotext.rules.schema import Condition
 
-
 PATTERNS_AFTER_BYTES = 8 << 20
 """The patterns of all rules take hyperscan a second to compile; their texts alone do for a log that is no longer."""
 

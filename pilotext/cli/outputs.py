@@ -47,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
     deadline = time.monotonic() + options.within
     with switch.listening():
         try:
-            for folder in folders:
-                if time.monotonic() < deadline:
-                    outcomes.append(_publish(folder, options.sha256, switch, channel))
+            outcomes.extend(
+                _publish(folder, options.sha256, switch, channel) for folder in folders if time.monotonic() < deadline
+            )
         except ToldToStop as order:
             say(f"pilotext: {order}; what is not published is kept", stream=2)
             return Exit.STOPPED

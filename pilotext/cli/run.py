@@ -143,4 +143,7 @@ def _read_job(options: argparse.Namespace, tick: Callable[[], None]) -> Job:
         return jobfile.read_url(options.job_url, tick=tick)
     if str(options.job) == "-":
         return jobfile.read_stream(sys.stdin.buffer)
-    return jobfile.read_file(options.job)
+    job = jobfile.read_file(options.job)
+    if job.report is not None and job.report.token and (problem := jobfile.take_token_out(options.job)):
+        say(f"pilotext: {problem}", stream=2)
+    return job
