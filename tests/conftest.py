@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -26,6 +25,7 @@ os.environ.update(
     # Tests start processes while the client has threads; its fork handler then sometimes waits for itself for ever.
     XRD_RUNFORKHANDLER="0",
 )
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _spool_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -46,6 +46,8 @@ class Settings:
     idle_s: float | None = None
     stop_within_s: float | None = None
     """After an order to stop, running jobs have so long; None: until they end."""
+    keep_after_s: float = IN_SLOT_S
+    """A wrapper whose storage is away leaves its outputs to the agent, and its slot to the next job, after this."""
     keep: bool = False
     """Leave the work directories where they are."""
 
@@ -202,7 +204,7 @@ class Agent:
 
     def _work(self, client: Client, lease: LeasedJob, asked: float) -> None:
         folder = folder_of(lease.attempt, self.settings.folder)
-        keep = ("--keep-outputs", str(self._kept.folder), "--keep-after", str(IN_SLOT_S))
+        keep = ("--keep-outputs", str(self._kept.folder), "--keep-after", str(self.settings.keep_after_s))
         runner = Runner(lease, folder, asked, keep)
         with self._lock:
             self._busy += 1
