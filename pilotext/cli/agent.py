@@ -18,9 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", required=True, help="the queue whose jobs it runs")
     parser.add_argument("--slots", type=int, default=1, metavar="N", help="jobs at once (default: 1)")
     parser.add_argument("--workdir", type=Path, default=Path("pilotext-agent"), help="(default: pilotext-agent)")
-    parser.add_argument(
-        "--name", default="", help="its name for good (default: one of its own, kept in the work folder)"
-    )
+    parser.add_argument("--name", default="", help="its name for good (default: one of its own)")
     parser.add_argument("--jobs", type=int, metavar="N", help="end after so many jobs")
     parser.add_argument("--idle", type=float, metavar="S", help="end when there was no job for so many seconds")
     parser.add_argument("--stop-within", type=float, metavar="S", help="after SIGTERM, jobs have S seconds more")

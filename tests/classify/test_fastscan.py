@@ -58,8 +58,3 @@ def test_long_lines_are_seen(line: bytes, long: bool) -> None:
 
 def test_of_a_small_block_it_is_not_known_whether_its_lines_are_long() -> None:
     assert has_long_lines(b"short\n")
-
-
-def test_what_is_compiled_at_once_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert list(Present([Look(4, rb"Cannot \w+")]).present(b"Cannot go")) == [4]
-    assert list(tmp_path.iterdir()) == []

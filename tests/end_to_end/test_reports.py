@@ -175,7 +175,8 @@ def test_a_job_told_to_stop_spools_its_report_where_the_server_is_away(
 def test_the_token_of_a_job_file_is_nowhere_where_the_payload_can_read_it(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    look = f"cat {tmp_path}/job-1.json {tmp_path}/work-1/* /proc/*/environ /proc/*/cmdline 2>/dev/null | grep -c {TOKEN[:-1]}[t]"
+    places = f"{tmp_path}/job-1.json {tmp_path}/work-1/* /proc/*/environ /proc/*/cmdline"
+    look = f"cat {places} 2>/dev/null | grep -c {TOKEN[:-1]}[t]"
     with report_server() as server:
         ended = run(command(tmp_path, server.url(), command=["/bin/sh", "-c", f"{look} > found; true"]), environment)
     assert ended.returncode == 0

@@ -24,7 +24,8 @@ wrapper = [pid for pid, words in chain if "pilotext run" in words][-1]
 report = json.load(open("job.report.json"))
 report.update(state="done", exit_status=0, phase="report", ended=time.time())
 report["verdict"].update(verdict="success", code=None, number=0, cause=None, action=None, rule=None, title="", diag="")
-report["outputs"] = [{"name": "advout-1-1.txt", "url": "file:///nowhere", "size": 12345, "adler32": "00000001", "seconds": 0.1}]
+output = {"name": "advout-1-1.txt", "url": "file:///nowhere", "size": 12345, "adler32": "00000001", "seconds": 0.1}
+report["outputs"] = [output]
 open("forged", "w").close()
 json.dump(report, open("job.report.json", "w"))
 os.kill(wrapper, signal.SIGKILL)

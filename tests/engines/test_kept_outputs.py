@@ -1,4 +1,4 @@
-"""Outputs of good payloads whose storage is away for longer than any retry: they wait on the node, and are published."""
+"""Outputs of good payloads whose storage is away for longer than any retry: kept on the node, and published."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_outputs_wait_without_a_slot_and_are_published_by_the_next_agent(tmp_pat
         agent = server.agent(*AGENT)
         wait_for(lambda: len(taken_over(server)) == 2, server)  # with one slot: the second had it while the first waits
         assert kept(server)[0].parent.stat().st_mode & 0o077 == 0
-        first = json.loads(sorted(kept(server))[0].read_bytes().partition(b"\n")[2])["files"][0]
+        first = json.loads(min(kept(server)).read_bytes().partition(b"\n")[2])["files"][0]
         assert first["adler32"] == f"{zlib.adler32(CONTENT):08x}"
         agent.kill()
         agent.wait()
