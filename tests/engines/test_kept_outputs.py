@@ -16,6 +16,8 @@ from tests.support.hostile import SITE, WITHIN_S, hostile_server, page, submit, 
 from tests.support.pilotext_server import ProductionServer
 from tests.support.xrootd_server import serving
 
+pytestmark = pytest.mark.timeout(600)
+
 AGENT = ("--site", SITE, "--keep-after", "1")
 CONTENT = b"eight hours of work\n"
 SCRIPT = "echo eight hours of work > advout-{chunk}-1.txt"
