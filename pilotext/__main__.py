@@ -2,9 +2,11 @@
 
 import sys
 
+from pilotext.kinship import forbid_inspection
 from pilotext.worker.stop import hold
 
 hold()  # before the rest is loaded: an order to stop that comes meanwhile is obeyed when somebody listens
+forbid_inspection()  # and before anything secret is read
 
 from pilotext.cli.main import main  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Ties between processes that hold however one of them ends (prctl(2))."""
+"""Ties between processes that hold however one of them ends, and walls that hold while they run (prctl(2))."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -18,6 +19,16 @@ def adopt_orphans(*, yes: bool) -> None:
     """Make orphans below this process its own children instead of init's, or not (since Linux 3.4)."""
     if _libc.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def forbid_inspection() -> None:
+    """Keep other processes of the same user out of this one's memory, environment and descriptors.
+
+    The system then refuses them ptrace(2) and /proc/PID/{mem,environ,fd}; root may still look. Holds for what this
+    process forks, and ends with exec. There is no core file of such a process.
+    """
+    if _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
 
 
 def tied() -> Callable[[], None]:

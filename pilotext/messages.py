@@ -17,6 +17,12 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 
 
+OUTPUTS_KEPT = "outputs-kept"
+"""The phase of an attempt whose wrapper has ended, and whose outputs wait on the node for their storage.
+
+It holds no slot of its agent. Its progress says `storage_away_since`."""
+
+
 class Problem(Record, frozen=True):
     """Why a request was refused: a word for programs, a sentence for people."""
 

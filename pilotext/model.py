@@ -212,6 +212,8 @@ class Limits(Record, frozen=True):
     """Before the second try of a transfer; later waits are longer."""
     transfer_retry_s: float = 3600.0
     """For failed tries and the waits after them, over the sources of one input, or over all of a stage-out."""
+    stage_out_s: float = 4 * 3600.0
+    """How long a stage-out whose storage is away is tried again, within the time of the job."""
     tape_wait_s: float = 12 * 3600.0
     """For a file on tape to come to disk; never more than half of the time until the payload is asked to end."""
     tape_poll_s: float = 15.0
@@ -267,6 +269,8 @@ class Job(Record, frozen=True):
     """The version of the experiment's software, for rules that are meant for some versions only."""
     setup: str | None = None
     environment: dict[str, str] = {}
+    credentials: tuple[str, ...] = ()
+    """Variables of the node that name credentials, and that the payload gets all the same."""
     soft_stop: SoftStop | None = None
     cores: Literal["remove", "keep"] = "remove"
     """What becomes of core files once their stack trace is written."""
@@ -487,6 +491,16 @@ class Usage(Record, frozen=True):
     series: Series = Series()
 
 
+class Kept(Record, frozen=True):
+    """Where outputs wait on the node for their storage, at most `until`; `sha256` is of the document there."""
+
+    folder: str
+    sha256: str
+    bytes: int
+    since: float
+    until: float
+
+
 class JobIdentity(Record, frozen=True):
     """Which attempt of which job this is."""
 
@@ -531,3 +545,5 @@ class Report(Record, frozen=True, kw_only=True):
     usage: Usage = Usage()
     files: dict[str, str] = {}
     """Where to look: role → path on the worker node."""
+    kept: Kept | None = None
+    """Outputs that were good and could not be published in time."""

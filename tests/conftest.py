@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -26,9 +25,6 @@ os.environ.update(
     # Tests start processes while the client has threads; its fork handler then sometimes waits for itself for ever.
     XRD_RUNFORKHANDLER="0",
 )
-
-# Not the cache of whoever runs the tests, and the same for all of them.
-os.environ["PILOTEXT_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "pilotext")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -49,3 +49,56 @@ def test_a_process_that_is_not_tied_lives_on() -> None:
         assert not ends(child, 0.5)
     finally:
         os.kill(child.pid, signal.SIGKILL)
+
+
+LOOK = """
+import os, sys
+from pilotext import kinship
+def as_nobody():
+    if os.getuid() == 0:
+        os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        kinship._libc.prctl(4, 1, 0, 0, 0)  # changing the user forbids it, too
+told_read, told = os.pipe()
+go_read, go = os.pipe()
+victim = os.fork()
+if victim == 0:
+    as_nobody()
+    os.write(told, b"1"); os.read(go_read, 1)
+    kinship.forbid_inspection()
+    os.write(told, b"2"); os.read(go_read, 1)
+    os._exit(0)
+as_nobody()
+def may():
+    os.read(told_read, 1)
+    seen = []
+    for what in ("environ", "mem", "fd/0"):
+        try:
+            os.close(os.open(f"/proc/{victim}/{what}", os.O_RDONLY))
+            seen.append(what)
+        except PermissionError:
+            pass
+    os.write(go, b".")
+    return seen
+print(may(), may())
+os.waitpid(victim, 0)
+"""
+
+
+def test_no_program_of_the_same_user_looks_into_a_process_that_forbids_it() -> None:
+    """Root may look into everything, so the two are of another user where the tests are root's."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "['environ', 'mem', 'fd/0'] []\n", done.stderr
+
+
+def test_the_command_forbids_it_before_it_does_anything() -> None:
+    look = """
+from pilotext import kinship
+from pilotext.cli.main import main
+assert kinship._libc.prctl(3) == 1
+main(["rules", "export", "--schema"])
+print(kinship._libc.prctl(3))
+"""
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1] == "0", done.stderr

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from pilotext.classify.clean import Block
-from pilotext.classify.crowd import crowd_of
+from pilotext.classify.crowd import Crowd, crowd_of
 from pilotext.classify.probe import Probe
 from pilotext.rules.schema import Condition, CounterText
 
@@ -19,8 +20,11 @@ class Count:
     def __init__(self, text: CounterText) -> None:
         self.text = text
         self.probe = Probe(Condition(match=text.match))
-        self._crowd = crowd_of(self.probe.condition) if text.take == "count" else None
         self.value: int | float | None = 0 if text.take == "count" else None
+
+    @cached_property
+    def _crowd(self) -> Crowd | None:
+        return crowd_of(self.probe.condition) if self.text.take == "count" else None
 
     @property
     def settled(self) -> bool:

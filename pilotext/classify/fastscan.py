@@ -1,13 +1,12 @@
 """Hyperscan, where it is installed: which patterns and texts a large block holds, in one pass at memory speed.
 
 It only saves looking at what holds nothing; without it everything is looked at with what Python has, with the same
-results. It is loaded when the first large block comes, because most jobs write logs too small for it, and what it
-compiles is kept for the next time.
+results. It is loaded when the first large block comes, because most jobs write logs too small for it. What it compiles
+is never kept on disk: whoever could change that would decide what is seen, or crash the library.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,8 @@ from functools import cached_property, lru_cache
 from types import ModuleType
 from typing import Any
 
-from pilotext import cache
-
 LARGE = 16 * 1024
 """Blocks below this are looked at before hyperscan would be loaded."""
-
-WORTH_KEEPING = 16
-"""A database for so many looks takes long enough to compile to be kept."""
 
 CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 """C0 controls but tab and line feed, and DEL."""
@@ -83,25 +77,12 @@ class Present:
 
     @cached_property
     def _database(self) -> Any:
-        return _compiled(self._looks) if len(self._looks) < WORTH_KEEPING else _kept(self._looks)
+        return _compiled(self._looks)
 
-
-def _kept(looks: Sequence[Look]) -> Any:
-    library = _library()
-    made_of = repr((library.__version__, looks)).encode()
-    name = f"hyperscan-{hashlib.sha256(made_of).hexdigest()}"
-    known = cache.get(name)
-    if known is not None:
-        try:
-            database = library.loadb(known, library.HS_MODE_BLOCK)
-            database.scratch = library.Scratch(database)
-        except library.error:
-            pass  # it was made on another kind of processor
-        else:
-            return database
-    database = _compiled(looks)
-    cache.put(name, library.dumpb(database))
-    return database
+    def compile(self) -> None:
+        """Compile now what would be compiled for the first block; the interpreter runs other threads meanwhile."""
+        if self._looks:
+            self._database  # noqa: B018
 
 
 def _compiled(looks: Sequence[Look]) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from heapq import merge
 
 from pilotext.classify.clean import Block
@@ -10,6 +12,9 @@ from pilotext.classify.fastscan import Look, Present, is_fast_for
 from pilotext.classify.literals import needed_by
 from pilotext.classify.within_line import pattern_for_ascii
 from pilotext.rules.schema import Condition
+
+PATTERNS_AFTER_BYTES = 8 << 20
+"""The patterns of all rules take hyperscan a second to compile; their texts alone do for a log that is no longer."""
 
 
 class Finder:
@@ -24,18 +29,36 @@ class Finder:
                 self._every.append(index)
                 continue
             texts = tuple(text.encode() for text in sorted(needed.texts))
-            self._wanted[index] = Look(index, pattern_for_ascii(condition), texts, needed.folded)
-        looks = [look for look in self._wanted if look.texts]
-        self._patterns = Present(looks)
-        self._texts = Present([Look(look.number, None, look.texts, look.folded) for look in looks])
+            self._wanted[index] = Look(index, None, texts, needed.folded)
+        self._conditions = conditions
+        self._texts = Present([look for look in self._wanted if look.texts])
+        self._patterns: Future[Present] | None = None
+        """Choose fewer lines than the texts do, once they are there."""
+        self._looked_at = 0
 
     def present(self, block: Block) -> list[int]:
         """The conditions that must look at some line of the block, in order."""
         data = block.cleaned
         if not is_fast_for(data):
             return sorted([*self._every, *self._looked_up(data)])
-        seen = self._patterns.present(data) if block.is_ascii else self._texts.present(data)
-        return sorted([*self._every, *seen])
+        return sorted([*self._every, *self._database(block).present(data)])
+
+    def _database(self, block: Block) -> Present:
+        """Return the texts until the patterns, which are made in a thread of their own, are ready."""
+        self._looked_at += len(block.cleaned)
+        if self._patterns is None and self._looked_at > PATTERNS_AFTER_BYTES:
+            self._patterns = _compiler().submit(self._compiled)
+        if not block.is_ascii or self._patterns is None or not self._patterns.done():
+            return self._texts
+        return self._patterns.result()
+
+    def _compiled(self) -> Present:
+        looks = [look for look in self._wanted if look.texts]
+        patterns = Present(
+            [Look(one.number, pattern_for_ascii(self._conditions[one.number]), one.texts, one.folded) for one in looks]
+        )
+        patterns.compile()
+        return patterns
 
     def _looked_up(self, data: bytes) -> Iterator[int]:
         lower = data.lower()
@@ -58,6 +81,11 @@ class Finder:
         if len(look.texts) != 1 or look.folded:
             return reversed([*self.places(block, index)])
         return _places_from_end(block.cleaned, look.texts[0])
+
+
+@cache
+def _compiler() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="pilotext-compile")
 
 
 def begins(data: bytes) -> Iterator[int]:

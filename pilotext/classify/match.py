@@ -8,11 +8,12 @@ surroundings; counters are read at once, because limits watch them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from pilotext.classify.ahead import Ahead
 from pilotext.classify.clean import Block, Line, Splitter
 from pilotext.classify.counters import Count
-from pilotext.classify.crowd import DENSE, crowd_of
+from pilotext.classify.crowd import DENSE, Crowd, crowd_of
 from pilotext.classify.finder import Finder
 from pilotext.classify.probe import Probe
 from pilotext.classify.quote import AFTER, BEFORE, PLAIN, quote, shorten, touched_lines, with_neighbours
@@ -38,12 +39,16 @@ class Watch:
         self.stream = stream
         self.rule = rule
         self.probe = Probe(condition)
-        self.crowd = crowd_of(condition)
         self.count = 0
         self._fields: dict[str, str] = {}
         self._first: list[Evidence] = []
         self._last: tuple[Line, str, Found] | None = None
         self._newest = 0
+
+    @cached_property
+    def crowd(self) -> Crowd | None:
+        """For floods, which most logs have none of."""
+        return crowd_of(self.condition)
 
     @property
     def condition(self) -> Condition:
@@ -141,7 +146,7 @@ class StreamMatcher:
     def _judge_places(self, watch: Watch, block: Block, index: int) -> None:
         """Look at the lines that may fulfil a condition, each by itself unless they are a crowd."""
         places = [*self._finder.places(block, index)]
-        if watch.crowd is not None and len(places) > DENSE and self._may_be_counted(watch):
+        if len(places) > DENSE and self._may_be_counted(watch) and watch.crowd is not None:
             times = watch.crowd.in_lines(block, places)
             if times is not None:
                 self._keep_last(watch, block, reversed(places), times)
@@ -153,7 +158,8 @@ class StreamMatcher:
 
     def _judge_flood(self, watch: Watch, block: Block, index: int) -> bool:
         """Count the matches in a whole block at once, where the one before was full of them."""
-        times = watch.crowd.in_block(block) if watch.crowd is not None and self._may_be_counted(watch) else None
+        crowd = watch.crowd if self._may_be_counted(watch) else None
+        times = None if crowd is None else crowd.in_block(block)
         if times is None:
             return False
         self._keep_last(watch, block, self._finder.places_from_end(block, index), times)

@@ -10,6 +10,7 @@ from pilotext.cli import connect
 from pilotext.cli.output import say
 from pilotext.codes import Exit
 from pilotext.engines.agent import Agent, Settings
+from pilotext.engines.kept import IN_SLOT_S
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,10 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--site", required=True, help="the queue whose jobs it runs")
     parser.add_argument("--slots", type=int, default=1, metavar="N", help="jobs at once (default: 1)")
     parser.add_argument("--workdir", type=Path, default=Path("pilotext-agent"), help="(default: pilotext-agent)")
-    parser.add_argument("--name", default="", help="its name for good (default: host and process)")
+    parser.add_argument("--name", default="", help="its name for good (default: one of its own)")
     parser.add_argument("--jobs", type=int, metavar="N", help="end after so many jobs")
     parser.add_argument("--idle", type=float, metavar="S", help="end when there was no job for so many seconds")
     parser.add_argument("--stop-within", type=float, metavar="S", help="after SIGTERM, jobs have S seconds more")
+    parser.add_argument(
+        "--keep-after",
+        type=float,
+        default=IN_SLOT_S,
+        metavar="S",
+        help=f"a job whose storage is away leaves its outputs to the agent after S seconds (default: {IN_SLOT_S:.0f})",
+    )
     parser.add_argument("--keep", action="store_true", help="keep the work directories")
 
 
@@ -37,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         most_jobs=options.jobs,
         idle_s=options.idle,
         stop_within_s=options.stop_within,
+        keep_after_s=options.keep_after,
         keep=options.keep,
     )
     agent = Agent(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
@@ -15,14 +16,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def address(options: argparse.Namespace) -> tuple[str, str]:
-    """The server's URL, and the token from PILOTEXT_TOKEN. Raises UsageError when one of them is missing."""
+    """Return the server's URL, and the token from PILOTEXT_TOKEN or from the file that PILOTEXT_TOKEN_FILE names.
+
+    The token is taken out of the environment, which programs that we start inherit. Raises UsageError when URL or
+    token is missing.
+    """
     url = options.server or os.environ.get("PILOTEXT_SERVER")
-    token = os.environ.get("PILOTEXT_TOKEN", "")
+    token = os.environ.pop("PILOTEXT_TOKEN", "") or _token_in_file(os.environ.get("PILOTEXT_TOKEN_FILE", ""))
     if not url:
         raise UsageError("which server?", advice="Give --server URL, or set PILOTEXT_SERVER.")
     if not token:
-        raise UsageError("no token.", advice="Put it into PILOTEXT_TOKEN; `pilotext server token` makes one.")
+        raise UsageError("no token.", advice="Put it into PILOTEXT_TOKEN, or its file's name into PILOTEXT_TOKEN_FILE.")
     return url, token
+
+
+def _token_in_file(name: str) -> str:
+    if not name:
+        return ""
+    try:
+        return Path(name).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
+        raise UsageError(f"{name}: the token cannot be read: {why}.", advice="See PILOTEXT_TOKEN_FILE.") from None
 
 
 def connect(options: argparse.Namespace) -> Client:

@@ -16,12 +16,14 @@ from pilotext import __version__
 from pilotext.cli.output import hidden, open_standard_streams, say
 from pilotext.codes import Exit
 from pilotext.errors import PilotextError, RuleFilesError, UsageError
+from pilotext.kinship import forbid_inspection
 from pilotext.sanitize import one_line
 from pilotext.worker.stop import release
 
 VERBS = {
     "run": ("pilotext.cli.run", "run one job, from stage-in to report"),
     "classify": ("pilotext.cli.classify", "judge the logs of a program that has ended"),
+    "outputs": ("pilotext.cli.outputs", "publish outputs that are kept on this node, as their storage was away"),
     "report": ("pilotext.cli.report", "send reports that wait for their server, or print the schema of one"),
     "rules": ("pilotext.cli.rules", "check and test the rule files"),
     "submit": ("pilotext.cli.submit", "give a task to the production server"),
@@ -43,7 +45,7 @@ VERBS = {
 """Verb → its module, imported only when it is asked for: starting a job must stay cheap."""
 
 
-LISTENING = ("run",)
+LISTENING = ("run", "outputs")
 """Verbs that take signals to stop themselves; for all others they mean what they mean for any program."""
 
 
@@ -58,6 +60,7 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    forbid_inspection()  # verbs hold tokens, and programs of the same user run beside them
     open_standard_streams()
     try:
         return _run(words)

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,23 +16,25 @@ from pilotext.cli.output import say, tell_pilot, write_json
 from pilotext.cli.summary import render
 from pilotext.codes import Exit
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.model import Job, Limits, Report
+from pilotext.model import Job, Report
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
-from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import jobfile
 from pilotext.worker import report as reports
 from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, flush
 from pilotext.worker.jobcheck import check_type
+from pilotext.worker.kept import Keeping
 from pilotext.worker.lifecycle import run_job
+from pilotext.worker.publishing import policy_of
+from pilotext.worker.report_channel import ReportChannel
 from pilotext.worker.spool import Spool, SpoolError, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     job = parser.add_mutually_exclusive_group(required=True)
-    job.add_argument("job", nargs="?", type=Path, metavar="JOB.json", help="the job file")
+    job.add_argument("job", nargs="?", type=Path, metavar="JOB.json", help="the job file; `-` reads it from stdin")
     job.add_argument("--spec", metavar="BASE64", help="the job itself, its JSON document in Base64")
     job.add_argument("--job-url", metavar="URL", help="fetch the job from this http(s) address")
     parser.add_argument(
@@ -39,16 +42,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
+    parser.add_argument(
+        "--keep-outputs",
+        type=Path,
+        metavar="DIR",
+        help="keep good outputs there when their storage is away for too long (default: PILOTEXT_KEPT)",
+    )
+    parser.add_argument(
+        "--keep-after", type=float, metavar="S", help="after so many seconds (default: the job's limit)"
+    )
+    parser.add_argument("--report-fd", type=int, metavar="N", help="a socket that gets every report, as a line of JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the job; the exit status says in which phase it failed (see docs/operations.md)."""
+    channel = None if options.report_fd is None else ReportChannel(options.report_fd)
     workdir = _workdir(options)
     switch = StopSwitch()
     try:
         with switch.listening():
             job = _read_job(options, switch.tick)
-            report = _run(job, workdir, options, switch)
+            report = _run(job, workdir, options, switch, channel)
     except UsageError:
         reports.discard(workdir)
         raise
@@ -79,7 +93,9 @@ def _send_earlier_reports() -> None:
             say(f"pilotext: {error}", stream=2)
 
 
-def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitch) -> Report:
+def _run(
+    job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitch, channel: ReportChannel | None
+) -> Report:
     ruleset = _rules_for(job, options)
     check_type(job, ruleset.kinds)
     return run_job(
@@ -87,20 +103,17 @@ def _run(job: Job, workdir: Path, options: argparse.Namespace, switch: StopSwitc
         workdir,
         ruleset,
         mover=ChildMover(job.limits.transfer_stall_s, switch.tick, job.limits.transfer_min_kb_s),
-        policy=_policy(job.limits),
+        policy=policy_of(job.limits),
         switch=switch,
         warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
+        tell=None if channel is None else channel.send,
+        keeping=_keeping(options),
     )
 
 
-def _policy(limits: Limits) -> Policy:
-    return Policy(
-        tries=limits.transfer_tries,
-        first_wait_s=limits.transfer_wait_s,
-        retry_within_s=limits.transfer_retry_s,
-        poll_s=limits.tape_poll_s,
-        online_within_s=limits.tape_wait_s,
-    )
+def _keeping(options: argparse.Namespace) -> Keeping | None:
+    named = options.keep_outputs or os.environ.get("PILOTEXT_KEPT")
+    return None if not named else Keeping(Path(named).resolve(), options.keep_after)
 
 
 def _rules_for(job: Job, options: argparse.Namespace) -> RuleSet:
@@ -128,4 +141,9 @@ def _read_job(options: argparse.Namespace, tick: Callable[[], None]) -> Job:
         return jobfile.read_spec(options.spec)
     if options.job_url is not None:
         return jobfile.read_url(options.job_url, tick=tick)
-    return jobfile.read_file(options.job)
+    if str(options.job) == "-":
+        return jobfile.read_stream(sys.stdin.buffer)
+    job = jobfile.read_file(options.job)
+    if job.report is not None and job.report.token and (problem := jobfile.take_token_out(options.job)):
+        say(f"pilotext: {problem}", stream=2)
+    return job

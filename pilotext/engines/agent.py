@@ -6,10 +6,10 @@ the worker could not deliver is delivered from the spool, also by the next agent
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,12 +19,18 @@ from pilotext import __version__
 from pilotext.directory_tree import remove_tree
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.folders import folder_of, remove_abandoned
+from pilotext.engines.identity import Identity
+from pilotext.engines.kept import IN_SLOT_S, KeptOutputs
 from pilotext.engines.runner import Runner
+from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
 from pilotext.messages import AgentHello, LeasedJob
+from pilotext.model import Report
 
 MOST_WAIT_S = 60.0
 _TICK_S = 0.1
+_REST_S = 30.0
+"""After a job that the agent itself could not run: a node in disorder must not use up one job after the other."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Settings:
     idle_s: float | None = None
     stop_within_s: float | None = None
     """After an order to stop, running jobs have so long; None: until they end."""
+    keep_after_s: float = IN_SLOT_S
+    """A wrapper whose storage is away leaves its outputs to the agent, and its slot to the next job, after this."""
     keep: bool = False
     """Leave the work directories where they are."""
 
@@ -56,14 +64,28 @@ class Agent:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._busy = 0
+        self._drained = False
+        """Whether somebody wants the agent to end: outputs that are kept are left to the next one here."""
         self._last_work = time.monotonic()
         self._runners: set[Runner] = set()
-        self._spool = Spool(self.settings.folder / "spool")
-        self._name = self.settings.name or f"{socket.gethostname()}-{os.getpid()}"
+        self._seal = Seal(self.settings.token)
+        self._spool = Spool(self.settings.folder / "spool", self._seal)
+        self._ending = threading.Event()
+        self._kept = KeptOutputs(self.settings.folder / "kept", self._seal, self._spool, self._ending)
+        self._name = self.settings.name
 
     def run(self) -> int:
         """Work until the end; returns the number of jobs done."""
         self.settings.folder.mkdir(parents=True, exist_ok=True)
+        identity = None if self.settings.name else Identity(self.settings.folder)
+        self._name = identity.name if identity else self.settings.name
+        try:
+            return self._work_to_the_end()
+        finally:
+            if identity is not None:
+                identity.close()
+
+    def _work_to_the_end(self) -> int:
         if not self.settings.keep:
             remove_abandoned(self.settings.folder)
         client = self._client()
@@ -73,18 +95,22 @@ class Agent:
         self._spool.deliver(client)
         names = [f"slot-{number}" for number in range(self.settings.slots)]
         slots = [threading.Thread(target=self._slot, args=(agent,), name=name) for name in names]
+        self._kept.resume(self._client)
         for slot in slots:
             slot.start()
-        while any(slot.is_alive() for slot in slots):
+        while any(slot.is_alive() for slot in slots) or (self._kept.busy and not self._drained):
             time.sleep(_TICK_S)
             if self._idle_too_long():
                 self.draining.set()
+        self._ending.set()
+        self._kept.join()
         self._spool.deliver(client)
         self._say(client, "gone")
         return self.jobs
 
     def drain(self) -> None:
         """Take no more jobs; end those that run after `stop_within_s`. May be called from a signal handler."""
+        self._drained = True
         self.draining.set()
         if self.settings.stop_within_s is not None:
             timer = threading.Timer(self.settings.stop_within_s, self.stop_jobs)
@@ -131,7 +157,12 @@ class Agent:
     def _idle_too_long(self) -> bool:
         limit = self.settings.idle_s
         with self._lock:
-            return limit is not None and not self._busy and time.monotonic() - self._last_work > limit
+            return (
+                limit is not None
+                and not self._busy
+                and not self._kept.busy
+                and time.monotonic() - self._last_work > limit
+            )
 
     # ------------------------------------------------------------------------------------------------------ one slot
 
@@ -174,18 +205,34 @@ class Agent:
 
     def _work(self, client: Client, lease: LeasedJob, asked: float) -> None:
         folder = folder_of(lease.attempt, self.settings.folder)
-        runner = Runner(lease, folder, asked)
+        keep = ("--keep-outputs", str(self._kept.folder), "--keep-after", str(self.settings.keep_after_s))
+        runner = Runner(lease, folder, asked, keep)
         with self._lock:
             self._busy += 1
             self._runners.add(runner)
         try:
-            report = runner.run(client)
-            self._spool.keep(lease.attempt, lease.token, report)
+            report = self._run(runner, client)
+            kept = False
+            if runner.disowned and report.kept is not None:
+                remove_tree(Path(report.kept.folder))
+            else:
+                kept = self._kept.take(lease, report, self._client)
+            if not kept:
+                self._spool.keep(lease.attempt, lease.token, report)
             self._spool.deliver(client)
+            if not self.settings.keep and not remove_tree(folder):
+                print(f"pilotext: {folder} cannot be removed", file=sys.stderr)
         finally:
-            if not self.settings.keep:
-                remove_tree(folder)
             with self._lock:
                 self._busy -= 1
                 self._runners.discard(runner)
                 self._last_work = time.monotonic()
+
+    def _run(self, runner: Runner, client: Client) -> Report:
+        """Run a job; a mistake of our own, or a node in disorder, is a failure of the job and not the slot's end."""
+        try:
+            return runner.run(client)
+        except Exception as error:  # noqa: BLE001  the boundary
+            print(f"pilotext: attempt {runner.lease.attempt}: {type(error).__name__}: {error}", file=sys.stderr)
+            self.draining.wait(_REST_S)
+            return runner.failed(f"the agent could not run it: {type(error).__name__}: {error}")

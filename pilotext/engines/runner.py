@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,24 +12,17 @@ from msgspec.structs import replace
 
 from pilotext import __version__
 from pilotext.codes import Exit
-from pilotext.decode import from_json
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.folders import held
-from pilotext.errors import FieldError
+from pilotext.engines.wrapper import WrapperProcess
 from pilotext.messages import Heartbeat, LeasedJob
 from pilotext.model import JobIdentity, Report, Verdict
-
-REPORT_NAME = "job.report.json"
-JOB_NAME = "pilotext.job.json"
-OUTPUT_NAME = "pilotext.out"
 
 _TICK_S = 0.05
 _STOPPED_AT, _KILLED_AT = 0.85, 0.95
 """Parts of a lease that was not renewed after which its job is ended, and ended at once."""
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
-_LAST_BYTES = 4000
+_MAX_NUMBER = 2**63
 
 
 class Runner:
@@ -42,111 +31,104 @@ class Runner:
     A job whose lease cannot be renewed is ended in time: when the lease is over, it may be given to another.
     """
 
-    def __init__(self, lease: LeasedJob, folder: Path, asked: float) -> None:
+    def __init__(self, lease: LeasedJob, folder: Path, asked: float, options: Sequence[str] = ()) -> None:
         self.lease = lease
         self.folder = folder
+        self.words = ["run", "-", "--workdir", str(folder), *options]
         self._renewed = asked
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: WrapperProcess | None = None
         self._stopped = False
+        self.disowned = False
+        """Whether the server has said that the job is to end: nothing of it is wanted any more."""
 
     def run(self, client: Client) -> Report:
         """Run the job to its end and return its final report, whatever has become of its process."""
+        document = msgspec.json.encode(replace(self.lease.job, report=None))
         with held(self.folder) as holding:
-            self._process = self._start(holding)
-            return self._watched(client, self._process)
+            self._process = WrapperProcess(self.words, document, self.folder, holding)
+            try:
+                status = self._watched(client, self._process)
+            finally:
+                self._process.close()
+            return self.outcome(self._process, status)
 
-    def _watched(self, client: Client, process: subprocess.Popen[bytes]) -> Report:
+    def _watched(self, client: Client, process: WrapperProcess) -> int:
         if self._stopped:
             process.terminate()
         due = time.monotonic()
-        while process.poll() is None:
+        while (status := process.status) is None:
             if time.monotonic() >= due:
-                self._beat(client)
+                self._beat(client, process)
                 due = time.monotonic() + self.lease.heartbeat_s
             self._end_if_cut_off(time.monotonic() - self._renewed)
             time.sleep(_TICK_S)
-        return self._report(process.returncode)
+        return status
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end, by the server or the agent, or for want of a lease."""
+        return self._stopped
 
     def stop(self) -> None:
         """Tell the job to end; it still reports."""
         self._stopped = True
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and self._process.status is None:
             self._process.terminate()
 
-    def _start(self, holding: int) -> subprocess.Popen[bytes]:
-        job = self.folder / JOB_NAME
-        descriptor = os.open(job, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # it holds the attempt's token
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(replace(self.lease.job, report=None)))
-        command = [sys.executable, "-P", "-X", "utf8", "-m", "pilotext", "run", JOB_NAME, "--workdir", str(self.folder)]
-        with (self.folder / OUTPUT_NAME).open("wb") as output:
-            return subprocess.Popen(
-                command,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=(holding,),
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  one system call, nothing that could wait for another thread
-            )
-
-    def _beat(self, client: Client) -> None:
+    def _beat(self, client: Client, process: WrapperProcess) -> None:
         """Tell that the attempt is alive; without an answer the job goes on, since its lease may still hold."""
-        began = time.monotonic()
-        report = self._read()
+        report = process.last
         phase = report.phase if report else "prepare"
-        progress = report.verdict.counters if report else {}
+        self.beat(client, phase, report.verdict.counters if report else {})
+
+    def beat(self, client: Client, phase: str, progress: Mapping[str, int | float]) -> None:
+        """Renew the lease, and end the job if the server says so."""
+        began = time.monotonic()
+        beat = Heartbeat(phase, socket.gethostname(), _sendable(progress))
         try:
-            answer = client.heartbeat(
-                self.lease.attempt, self.lease.token, Heartbeat(phase, socket.gethostname(), progress)
-            )
+            answer = client.heartbeat(self.lease.attempt, self.lease.token, beat)
         except ServerError:
             return
         self._renewed = began
         if answer.command == "stop":
+            self.disowned = True
             self.stop()
 
     def _end_if_cut_off(self, silent_s: float) -> None:
         if silent_s > self.lease.lease_s * _KILLED_AT and self._process is not None:
-            self._process.kill()  # what it leaves behind is ended by its keeper
+            self._process.kill()
         elif silent_s > self.lease.lease_s * _STOPPED_AT and not self._stopped:
             self.stop()
 
-    def _read(self) -> Report | None:
-        try:
-            return from_json((self.folder / REPORT_NAME).read_bytes(), Report)
-        except (OSError, FieldError):
-            return None
+    def outcome(self, process: WrapperProcess, status: int) -> Report:
+        """Return the report that holds for a process that ended so.
 
-    def _report(self, status: int) -> Report:
-        report = self._read()
-        if report is None:
-            return self._refused(status)
-        if report.state == "running":  # the wrapper died; its report says so already
-            return replace(report, state="failed", ended=time.time())
-        return report
+        A success needs both: a final report that came by the process' own channel, and the status that agrees with it.
+        """
+        final = process.final
+        if final is not None and (final.verdict.verdict != "success" or status == final.exit_status == Exit.SUCCESS):
+            return final
+        if process.last is None:
+            said = process.last_words() or f"it ended with status {status} and said nothing"
+            return self.failed(f"not started: {said}", status if status > 0 else int(Exit.INTERNAL))
+        return replace(process.last, state="failed", outputs=(), ended=time.time())
 
-    def _refused(self, status: int) -> Report:
-        """The wrapper would not start the job at all; what it said is the reason."""
-        with (self.folder / OUTPUT_NAME).open("rb") as output:
-            output.seek(max(0, os.fstat(output.fileno()).st_size - _LAST_BYTES))
-            said = output.read().decode("ascii", "replace").strip().splitlines()
-        text = said[-1] if said else f"it ended with status {status} and said nothing"
+    def failed(self, diag: str, status: int = Exit.INTERNAL) -> Report:
+        """Return a report for a job of which there is none."""
         now = time.time()
         return Report(
             pilotext=__version__,
             job=JobIdentity.of(self.lease.job),
             state="failed",
             phase="prepare",
-            exit_status=status if status > 0 else int(Exit.INTERNAL),
-            verdict=Verdict("failure", cause="internal", action="manual-check", diag=f"not started: {text}"[:256]),
+            exit_status=int(status),
+            verdict=Verdict("failure", cause="internal", action="manual-check", diag=diag[:256]),
             started=now,
             ended=now,
             host=socket.gethostname(),
         )
 
 
-def _end_with_parent() -> None:
-    """An agent that is killed must not leave a job behind that nobody renews the lease of."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _sendable(progress: Mapping[str, int | float]) -> dict[str, int | float]:
+    """The numbers that JSON and the server can hold: counters come from a log, which may say anything."""
+    return {name: value for name, value in progress.items() if -_MAX_NUMBER < value < _MAX_NUMBER}

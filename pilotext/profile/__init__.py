@@ -96,7 +96,7 @@ def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
 
 def read_profile(path: Path) -> Experiment:
     """The profile in this file. Raises RuleFilesError with every problem that it has."""
-    from pilotext.profile.check import wrong  # noqa: PLC0415  most runs have their rules from the cache
+    from pilotext.profile.check import wrong  # noqa: PLC0415  a YAML reader, for those who read profiles only
     from pilotext.yamlfile import read_yaml  # noqa: PLC0415
 
     document = read_yaml(path)

@@ -187,6 +187,7 @@ def _job(
         software=str(task.parameters.get("soft", "")),
         setup=None if job_type.setup is None else scope.print(job_type.setup),
         environment={**{name: scope.print(text) for name, text in job_type.environment.items()}, **task.environment},
+        credentials=job_type.credentials,
         inputs=inputs,
         outputs=tuple(_output(rule, scope) for rule in job_type.outputs),
         log=None if log is None else LogTarget(tuple(map(scope.print, log.to)), scope.print(log.name)),

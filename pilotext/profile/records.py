@@ -72,6 +72,8 @@ class JobType(_Strict, frozen=True):
     command: tuple[str, ...] = ()
     """A word that is `{inputs}` alone stands for the names of all inputs."""
     environment: dict[str, str] = {}
+    credentials: tuple[str, ...] = ()
+    """Variables of a node that name credentials (X509_USER_PROXY) and that its programs get all the same."""
     input: InputFile | None = None
     outputs: tuple[OutputFile, ...] = ()
     log: LogFile | None = None

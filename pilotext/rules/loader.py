@@ -1,4 +1,4 @@
-"""The rules of an experiment: found in their folders, and read if they are not known yet."""
+"""The rules of an experiment, found in their folders, and read unless the installation has them compiled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext.profile import find_profile, rule_files, rules_roots
-from pilotext.rules.kept import kept_rules
+from pilotext.rules.compiled import read_compiled, write_compiled
 from pilotext.rules.schema import RuleSet
 
 
@@ -15,10 +15,20 @@ def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
 
     Raises UsageError for an experiment that nobody knows, RuleFilesError with every problem of every file.
     """
+    profile, files = _files_of(experiment, folders)
+    return read_compiled(profile, [profile, *files]) or _read(profile, files)
+
+
+def compile_rules(experiment: str) -> Path:
+    """Read the rules of an experiment, and put their compiled form beside them; returns its place. Raises OSError."""
+    profile, files = _files_of(experiment, ())
+    return write_compiled(profile, [profile, *files], _read(profile, files))
+
+
+def _files_of(experiment: str, folders: Sequence[Path]) -> tuple[Path, list[Path]]:
     profile = find_profile(experiment, folders)
     subfolders = ("common", profile.parent.name)
-    files = [path for root in rules_roots(folders) for name in subfolders for path in rule_files(root / name)]
-    return kept_rules([profile, *files], lambda: _read(profile, files))
+    return profile, [path for root in rules_roots(folders) for name in subfolders for path in rule_files(root / name)]
 
 
 def _read(profile: Path, files: Sequence[Path]) -> RuleSet:

@@ -77,6 +77,8 @@ def server_of(url: str) -> str:
 def canonical(url: str) -> str:
     """One spelling for all URLs that name the same file: scheme, host, port and slashes; without the opaque part."""
     plain, _ = _without_opaque(url)
+    if scheme_of(url) == "file":
+        return f"file://{posixpath.normpath(local_path(plain))}"
     scheme, _, rest = plain.partition("://")
     scheme = scheme.lower()
     if scheme in XROOTD:

@@ -10,6 +10,8 @@ from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import Mover
 from pilotext.worker.budget import Budget
+from pilotext.worker.delivery import Delivery
+from pilotext.worker.kept import Keeping
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.stop import StopSwitch
 
@@ -26,6 +28,9 @@ class Run:
     switch: StopSwitch
     ledger: Ledger
     budget: Budget
+    delivery: Delivery
+    keeping: Keeping | None = None
+    """Where outputs are kept whose storage is away."""
     silent: set[str] = field(default_factory=set)
     """Servers that a failed step has given up for being away, as `urls.server_of` names them."""
 

@@ -14,13 +14,17 @@ from msgspec.structs import replace
 from pilotext.errors import UsageError
 from pilotext.model import Record, Report, ReportTarget
 from pilotext.storage.retry import Policy
-from pilotext.worker.sending import Answer, Patience, Tick, send
+from pilotext.storage.transfer import no_tick
+from pilotext.worker.sending import Answer, Patience, Tick, prepare, send
 from pilotext.worker.spool import Held, Spool, Spooled, SpoolError, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
 OF_A_JOB = Patience()
 ON_THE_SIDE = Patience(answer_s=5.0, within_s=5.0, policy=Policy(tries=1))
 """For the reports of earlier jobs at the end of a run, which shall not be held up by them."""
+
+AT_ONCE = Patience(answer_s=1.0, within_s=1.0, policy=Policy(tries=1))
+"""For a job that was told to stop: a pilot leaves 3 s for everything."""
 
 FLUSH_WITHIN_S = 10.0
 KEEP_FOR_S = 30 * 86_400.0
@@ -37,6 +41,10 @@ class Delivery:
         self._held: Held | None = None
         self._why_not_kept = "there is no folder for a spool; name one in PILOTEXT_SPOOL"
         self._since = time.time()
+        self._sent: str | None = None
+        """What came of a report that was sent at once."""
+        if target is not None:
+            prepare()
 
     def keep(self, report: Report) -> None:
         """Put this state of the report into the spool: what is sent later if this process ends now."""
@@ -51,20 +59,32 @@ class Delivery:
         except (SpoolError, OSError) as error:
             self._why_not_kept = str(error)
 
+    def send_at_once(self, report: Report) -> None:
+        """Send the report of a job that was told to stop: once, within a second. No other is sent after it."""
+        if self._target is not None:
+            self._sent = self._deliver(report, no_tick, AT_ONCE)
+
     def send(self, report: Report, switch: StopSwitch, patience: Patience = OF_A_JOB) -> str:
-        """Send the report, unless the job was told to stop: there may be no time.
+        """Send the report; once and within a second when the job was told to stop, unless that was done before.
 
         Returns an empty string, or the sentence that says why it was not taken and where it is now.
         """
         if self._target is None:
             return ""
+        if self._sent is not None:
+            return self._sent
+        if switch.received is not None:
+            return self._deliver(report, no_tick, AT_ONCE)
+        return self._deliver(report, switch.tick, patience)
+
+    def _deliver(self, report: Report, tick: Tick, patience: Patience) -> str:
+        if self._target is None:
+            return ""
         self.keep(report)
-        answer = Answer("later", "the job was told to stop")
-        if switch.received is None:
-            try:
-                answer = send(msgspec.json.encode(report), self._target, patience, switch.tick)
-            except ToldToStop as order:
-                answer = Answer("later", str(order))
+        try:
+            answer = send(msgspec.json.encode(report), self._target, patience, tick)
+        except ToldToStop as order:
+            answer = Answer("later", str(order))
         where = self._settle(answer)
         if answer.outcome == "delivered":
             return ""

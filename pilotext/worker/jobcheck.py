@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from pilotext.decode import nearest
+from pilotext.environment import is_credential
 from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job, Kind
 from pilotext.rules import law
@@ -22,7 +23,9 @@ LONGEST_NAME = 255
 """Bytes in the name of a file, on Linux and on EOS; the temporary name of a stage-out is the longest we make."""
 
 LARGEST_LIMIT = 1e9
-MAY_BE_ZERO = frozenset({"finish_s", "grace_s", "transfer_wait_s", "transfer_min_kb_s", "transfer_retry_s"})
+MAY_BE_ZERO = frozenset(
+    {"finish_s", "grace_s", "transfer_wait_s", "transfer_min_kb_s", "transfer_retry_s", "stage_out_s"}
+)
 SMALLEST_ARCHIVE = 10_000
 
 _FORBIDDEN_IN_NAMES = re.compile(r"[/?\x00-\x1f\x7f]")  # XRootD takes `?` for the end of the name
@@ -56,6 +59,9 @@ def _command(job: Job) -> Problems:
     if job.steps and job.command:
         yield "steps", "the job has a command already; give it steps or a command."
     yield from _environment("environment", job.environment)
+    for index, name in enumerate(job.credentials):
+        if not is_credential(name):
+            yield f"credentials[{index}]", f"{name!r} is no variable that names a credential, such as X509_USER_PROXY."
     for path, setup in (("setup", job.setup), *((f"steps[{i}].setup", step.setup) for i, step in enumerate(job.steps))):
         if setup is not None and (not setup.startswith("/") or "\0" in setup):
             yield path, f"the setup script {setup!r} must be an absolute path."

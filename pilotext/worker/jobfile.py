@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -15,7 +17,7 @@ from pilotext.errors import FieldError, UsageError
 from pilotext.model import Job
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.fetch import PATIENCE, fetch
+from pilotext.worker.fetch import LARGEST, PATIENCE, fetch
 from pilotext.worker.jobcheck import check
 
 _WORD_OF_PATH = re.compile(r"\.\.?/(?!.*(?:\s|//))")
@@ -34,6 +36,31 @@ def read_file(path: Path) -> Job:
     return _decode(data, where=str(path), folder=path.resolve().parent)
 
 
+def take_token_out(path: Path) -> str:
+    """Take the token of the report out of a job file that was read: the payload could read it there.
+
+    Returns an empty string, or the sentence that says why it still stands there.
+    """
+    try:
+        document = msgspec.json.decode(path.read_bytes())
+        document["report"]["token"] = ""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(document), indent=2))
+        temporary.chmod(path.stat().st_mode & 0o777)
+        temporary.replace(path.resolve())
+    except OSError as error:
+        return f"{path}: the token of the report stays in this file, where the payload may read it: {error.strerror}."
+    return ""
+
+
+def read_stream(stream: IO[bytes]) -> Job:
+    """Read and check a job given on a stream, for example stdin. Raises UsageError or FieldError."""
+    data = stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise UsageError(f"the job on stdin has more than {LARGEST} bytes.")
+    return _decode(data, where="stdin", folder=None)
+
+
 def read_spec(spec: str) -> Job:
     """Read and check a job given as the Base64 text of its JSON document, as pilots pass it in the job parameters."""
     try:
@@ -42,14 +69,21 @@ def read_spec(spec: str) -> Job:
         raise UsageError(
             f"--spec is not Base64 text: {error}.", advice="Encode it with `base64 -w0 JOB.json`."
         ) from None
-    return _decode(data, where="--spec", folder=None)
+    job = _decode(data, where="--spec", folder=None)
+    if job.report is not None and job.report.token:
+        advice = "Every user of the node can read it there; give the job by a file, on stdin, or by --job-url."
+        raise FieldError("report.token", "a token must not stand on the command line.", where="--spec", advice=advice)
+    return job
 
 
 def read_url(url: str, policy: Policy = PATIENCE, tick: Callable[[], None] = no_tick) -> Job:
     """Fetch and check the job that a server offers under an http or https address.
 
-    `tick` is called several times a second meanwhile and may raise.
+    A ticket in the address stands in the list of processes, too. It is used once, and together with a word that nobody
+    else knows, so that only we can ask again. `tick` is called several times a second meanwhile and may raise.
     """
+    if re.search(r"[?&]ticket=", url):
+        url = f"{url}&claim={secrets.token_hex(16)}"
     return _decode(fetch(url, policy=policy, tick=tick), where="the job of --job-url", folder=None)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 import pilotext
 from pilotext.classify import Case, Matches, judge, provisional
 from pilotext.codes import Exit
@@ -17,6 +19,7 @@ from pilotext.model import (
     Finding,
     Job,
     JobIdentity,
+    Kept,
     Phase,
     PhaseRecord,
     Report,
@@ -50,8 +53,17 @@ class Ledger:
     is true.
     """
 
-    def __init__(self, job: Job, directory: Path, ruleset: RuleSet, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        directory: Path,
+        ruleset: RuleSet,
+        warn: Callable[[str], None],
+        tell: Callable[[Report], None] | None = None,
+    ) -> None:
         self.warn = warn
+        self.tell = tell
+        """Gets every report that is made, after it was written."""
         self.job = job
         self.directory = directory
         self.ruleset = ruleset
@@ -68,7 +80,10 @@ class Ledger:
         self.log: Transfer | None = None
         self.tries: tuple[Try, ...] = ()
         self.usage = Usage()
+        self.progress: dict[str, int | float] = {}
+        """Numbers that say how far the job is, in the reports until it has ended."""
         self.redactor = redactor_for(job, os.environ)
+        self.kept: Kept | None = None
         self.written = False
         """Whether the report on disk is the last one that was made."""
         self._reserve = report.Reserve(directory)
@@ -127,14 +142,26 @@ class Ledger:
         )
         decided = [finding for finding in self.findings if self.failed([finding])]
         verdict = provisional(self.ruleset, decided[0] if decided else died)
-        self._write("running", verdict)
+        self._write("running", replace(verdict, counters={**verdict.counters, **self.progress}))
 
     def write_final(self) -> Report:
         """Write the report of the ended job."""
         verdict = self.verdict()
         return self._write("done" if verdict.verdict == "success" else "failed", verdict)
 
+    def success_if_published(self) -> Report | None:
+        """Return the report that will hold when the outputs are published; None if the job is no success even then."""
+        verdict = self.verdict()
+        return None if verdict.verdict != "success" else self._record("done", verdict)
+
     def _write(self, state: Literal["running", "done", "failed"], verdict: Verdict) -> Report:
+        record = self._record(state, verdict)
+        self.written = self._save(record)
+        if self.tell is not None:
+            self.tell(record)
+        return record
+
+    def _record(self, state: Literal["running", "done", "failed"], verdict: Verdict) -> Report:
         record = Report(
             pilotext=pilotext.__version__,
             job=JobIdentity.of(self.job),
@@ -160,10 +187,9 @@ class Ledger:
                 "stderr": str(self.directory / STDERR_NAME),
                 "report": str(self.directory / report.REPORT_NAME),
             },
+            kept=self.kept,
         )
-        record = report.fit_to_travel(record, self.redactor)
-        self.written = self._save(record)
-        return record
+        return report.fit_to_travel(record, self.redactor)
 
     def _save(self, record: Report) -> bool:
         """Write the files, if need be in the room that was kept for that."""

@@ -20,7 +20,6 @@ from pilotext.codes import Exit
 from pilotext.errors import StorageError, TransientError, UsageError
 from pilotext.model import Job, Phase, Report
 from pilotext.rules.schema import RuleSet
-from pilotext.storage.base import Copied
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in
 from pilotext.storage.stage_out import Upload, stage_out
@@ -32,9 +31,11 @@ from pilotext.worker.budget import Budget
 from pilotext.worker.context import Run
 from pilotext.worker.cores import discard_cores
 from pilotext.worker.delivery import Delivery
+from pilotext.worker.kept import Keeping
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.own_files import replace_file
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
+from pilotext.worker.publishing import publish_outputs
 from pilotext.worker.running import run_payload
 from pilotext.worker.stop import OutOfTime, StopSwitch, ToldToStop
 
@@ -54,15 +55,19 @@ def run_job(
     policy: Policy,
     switch: StopSwitch,
     warn: Callable[[str], None],
+    tell: Callable[[Report], None] | None = None,
+    keeping: Keeping | None = None,
 ) -> Report:
     """Run one job in its work directory and return its final report, which is also on disk.
 
-    `warn` gets the sentences that belong to no report, for example that a report could not be written. Raises
-    UsageError, with nothing started, when the work directory cannot be used at all.
+    `warn` gets the sentences that belong to no report, for example that a report could not be written; `tell` every
+    report, as soon as it was written. Outputs whose storage is away are kept as `keeping` says. Raises UsageError, with
+    nothing started, when the work directory cannot be used at all.
     """
     budget = Budget(job)
-    ledger = _begin(job, directory, ruleset, warn)
-    run = Run(job, directory, ruleset, mover, policy, switch, ledger, budget)
+    ledger = _begin(job, directory, ruleset, warn, tell)
+    delivery = Delivery(job.report, os.environ)
+    run = Run(job, directory, ruleset, mover, policy, switch, ledger, budget, delivery, keeping)
     try:
         _live(run)
     except OutOfTime:
@@ -115,9 +120,12 @@ def _end(run: Run) -> Report:
     ledger = run.ledger
     ended_in = ledger.phase if ledger.phases[-1].outcome == "failed" else "report"
     ledger.phase = ended_in
-    delivery = Delivery(run.job.report, os.environ)
+    # Of kept outputs nothing is said yet: whoever publishes them reports what became of the job.
+    delivery = run.delivery if ledger.kept is None else Delivery(None, os.environ)
     first = ledger.write_final()
     delivery.keep(first)
+    if run.switch.received is not None:
+        delivery.send_at_once(first)
     ledger.begin("report")
     run.switch.deadline = run.budget.deadline("report")
     well = _deliver_logs(run, first)
@@ -147,10 +155,16 @@ def _unwritten(run: Run) -> Report:
 # ---------------------------------------------------------------------------------------------------------- the steps
 
 
-def _begin(job: Job, directory: Path, ruleset: RuleSet, warn: Callable[[str], None]) -> Ledger:
+def _begin(
+    job: Job,
+    directory: Path,
+    ruleset: RuleSet,
+    warn: Callable[[str], None],
+    tell: Callable[[Report], None] | None,
+) -> Ledger:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return Ledger(job, directory, ruleset, warn)
+        return Ledger(job, directory, ruleset, warn, tell)
     except OSError as error:
         advice = "Give another one with --workdir, or make room."
         raise UsageError(f"{directory}: this cannot be a work directory: {error.strerror}.", advice=advice) from None
@@ -207,39 +221,6 @@ def _validate(run: Run) -> bool:
     return not run.ledger.failed(checked.findings)
 
 
-def _stage_out(run: Run) -> bool:
-    strayed = outputs.find_strayed(run.job, run.directory)  # once more: something of the payload may hang in the kernel
-    run.ledger.found(*strayed.findings)
-    if strayed.findings:
-        return False
-    uploads = [
-        Upload(
-            name=output.name,
-            path=outputs.real_path(run.directory, output.name),
-            destinations=output.destinations,
-            published_name=output.published_name,
-            known=tuple(Copied(file.size, file.adler32) for file in output.replaces),
-        )
-        for output in run.job.outputs
-        if output.destinations
-    ]
-    try:
-        run.ledger.outputs = stage_out(
-            uploads,
-            tag=run.job.label,
-            mover=run.mover,
-            policy=run.policy,
-            earlier=run.job.earlier_labels,
-            known_only=not run.job.replaces_any,
-        )
-    except StorageError as error:
-        run.ledger.tries = error.tries
-        run.silent.update(error.silent)
-        run.ledger.found(run.finding(f"stage-out-{error.fault}", str(error)))
-        return False
-    return True
-
-
 def _deliver_logs(run: Run, final: Report) -> bool:
     """The archive goes out for every job, good or bad; that it could not is no verdict on the job itself.
 
@@ -276,5 +257,5 @@ STEPS: tuple[tuple[Phase, Step], ...] = (
     ("payload", run_payload),
     ("classify", _classify),
     ("validate", _validate),
-    ("stage-out", _stage_out),
+    ("stage-out", publish_outputs),
 )

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 
+from pilotext.environment import for_payload
 from pilotext.model import Finding
 from pilotext.worker.context import Run
 from pilotext.worker.cores import take_cores
@@ -33,7 +34,7 @@ def run_payload(run: Run) -> bool:
     """Run the programs; how they ended is judged by the next step. False if one of them could not be started."""
     streams = {"stdout": run.directory / STDOUT_NAME, "stderr": run.directory / STDERR_NAME}
     scan = GuardedScan(run.ruleset, run.job, streams)
-    environment = {**os.environ, **run.budget.environment()}
+    environment = {**for_payload(os.environ, run.job.credentials), **run.budget.environment()}
     with Payload(run.job, run.directory, environment, run.budget.finish) as payload:
         monitor = Monitor(
             run.job.limits,
@@ -93,6 +94,7 @@ def _watch(run: Run, payload: Payload, scan: GuardedScan, monitor: Monitor) -> b
     while not payload.wait(SAMPLE_EVERY_S):
         run.switch.tick()
         progress = scan.progress()
+        run.ledger.progress = dict(progress.counters)
         now_passed = monitor.sample(progress.bytes, progress.counters)
         run.ledger.usage = monitor.usage
         if now_passed is not None and passed is None:

@@ -46,6 +46,11 @@ class Answer(Record, frozen=True):
     """Whether another try within seconds may help."""
 
 
+def prepare() -> None:
+    """Load what sending needs, while there is time for it."""
+    import requests  # noqa: F401, PLC0415  only jobs with a server pay for it
+
+
 def send(body: bytes, target: ReportTarget, patience: Patience, tick: Tick) -> Answer:
     """Post a report until it is taken or refused, or the patience is at its end.
 

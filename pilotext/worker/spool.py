@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import hmac
 import os
 import time
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from pilotext.decode import from_json
-from pilotext.errors import PilotextError
+from pilotext.errors import PilotextError, UsageError
 from pilotext.model import Record, ReportTarget
 
 MOST_REPORTS = 1000
@@ -46,6 +48,21 @@ class Spooled(Record, frozen=True):
     not_before: float = 0.0
     """Seconds since 1970 before which the server does not want to be asked again."""
     problem: str = ""
+    mac: str = ""
+    """Proves, by the token, that report and address are as the job left them."""
+
+    def signed(self) -> Spooled:
+        """Return the same with the proof that belongs to it."""
+        return replace(self, mac=self._proof())
+
+    @property
+    def is_genuine(self) -> bool:
+        """Whether the report, its address and its label are what was signed with this token."""
+        return hmac.compare_digest(self.mac, self._proof())
+
+    def _proof(self) -> str:
+        said = msgspec.json.encode([self.label, self.target.url, self.report])
+        return hmac.digest(self.target.token.encode(), said, "sha256").hex()
 
     @property
     def body(self) -> bytes:
@@ -76,7 +93,10 @@ class Held:
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
             data = file.read(MOST_BYTES + 1)
-        return from_json(data, Spooled)
+        spooled = from_json(data, Spooled)
+        if not spooled.is_genuine:
+            raise UsageError("this report was changed since its job left it.")
+        return spooled
 
     def replace(self, spooled: Spooled) -> None:
         """Put another text in its place. Raises OSError, and then keeps the old one."""
@@ -188,7 +208,7 @@ def _write_locked(path: Path, spooled: Spooled) -> int:
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        data = msgspec.json.encode(spooled)
+        data = msgspec.json.encode(spooled.signed())
         while data:
             data = data[os.write(descriptor, data) :]
         os.fsync(descriptor)

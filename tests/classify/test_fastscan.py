@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext import cache
 from pilotext.classify import fastscan
 from pilotext.classify.fastscan import LARGE, Look, Present, has_long_lines, is_plain
 
@@ -53,24 +51,6 @@ def test_nothing_is_found_where_nothing_is_looked_for() -> None:
     assert list(Present([]).present(LARGE_BLOCK)) == []
 
 
-def test_a_database_is_compiled_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PILOTEXT_CACHE", str(tmp_path))
-    monkeypatch.setattr(fastscan, "WORTH_KEEPING", 1)
-    looks = [Look(4, rb"Cannot \w+")]
-    assert list(Present(looks).present(b"Cannot go")) == [4]
-    monkeypatch.setattr(fastscan, "_compiled", lambda looks: pytest.fail("it was there"))
-    assert list(Present(looks).present(b"Cannot go")) == [4]
-
-
-def test_a_kept_database_of_another_processor_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PILOTEXT_CACHE", str(tmp_path))
-    monkeypatch.setattr(fastscan, "WORTH_KEEPING", 1)
-    assert list(Present([Look(4, rb"Cannot \w+")]).present(b"Cannot go")) == [4]
-    (kept,) = tmp_path.iterdir()
-    cache.put(kept.name, b"bytes of something else")
-    assert list(Present([Look(4, rb"Cannot \w+")]).present(b"Cannot go")) == [4]
-
-
 @pytest.mark.parametrize(("line", "long"), [(b"x" * 999, False), (b"x" * 1000, True)])
 def test_long_lines_are_seen(line: bytes, long: bool) -> None:
     assert has_long_lines(LARGE_BLOCK + line) == long
@@ -78,9 +58,3 @@ def test_long_lines_are_seen(line: bytes, long: bool) -> None:
 
 def test_of_a_small_block_it_is_not_known_whether_its_lines_are_long() -> None:
     assert has_long_lines(b"short\n")
-
-
-def test_what_is_compiled_at_once_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PILOTEXT_CACHE", str(tmp_path))
-    assert list(Present([Look(4, rb"Cannot \w+")]).present(b"Cannot go")) == [4]
-    assert list(tmp_path.iterdir()) == []

@@ -136,19 +136,53 @@ def test_a_wrapper_told_to_stop_while_it_sends_keeps_its_report_and_its_status(
     assert (status, report.state) == (0, "done")
 
 
-@pytest.mark.fault("payload", "told to stop, report kept instead of sent")
-def test_a_job_told_to_stop_spools_its_report(tmp_path: Path, environment: dict[str, str]) -> None:
-    with report_server() as server:
-        words = command(tmp_path, server.url(), command=["/bin/sh", "-c", "touch started; exec sleep 600"])
-        wrapper = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while not (tmp_path / "work-1/started").exists():
+def told_to_stop(words: list[str], environment: dict[str, str], started: Path) -> int:
+    """The exit status of a run that gets SIGTERM while its payload runs."""
+    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as wrapper:
+        while not started.exists():
             assert wrapper.poll() is None
         wrapper.terminate()
-        wrapper.communicate(timeout=60)
-        assert server.requests == []
-    assert wrapper.returncode == 69
+        return wrapper.wait(timeout=60)
+
+
+@pytest.mark.fault("payload", "told to stop")
+def test_a_job_told_to_stop_sends_its_report_once_and_tells_the_pilot_the_same(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with report_server() as server:
+        sleeps = ["/bin/sh", "-c", "touch started; exec sleep 600"]
+        log = {"destinations": [f"file://{tmp_path}/logs/"], "name": "log.tgz"}
+        words = command(tmp_path, server.url(), command=sleeps, log=log)
+        assert told_to_stop(words, environment, tmp_path / "work-1/started") == 69
+        (request,) = server.requests
+    report = from_json(request.body, Report)
+    assert (report.verdict.rule, report.exit_status) == ("told-to-stop", 69)
+    pilots = json.loads((tmp_path / "work-1/payload_error_report.json").read_text())
+    assert pilots["error_code"] == report.verdict.number
+    assert waiting(tmp_path) == []
+
+
+@pytest.mark.fault("payload", "told to stop while the server is away")
+def test_a_job_told_to_stop_spools_its_report_where_the_server_is_away(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    words = command(tmp_path, dead_url(), command=["/bin/sh", "-c", "touch started; exec sleep 600"])
+    assert told_to_stop(words, environment, tmp_path / "work-1/started") == 69
     (path,) = waiting(tmp_path)
     assert json.loads(path.read_bytes())["report"]["verdict"]["rule"] == "evicted"
+
+
+def test_the_token_of_a_job_file_is_nowhere_where_the_payload_can_read_it(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    places = f"{tmp_path}/job-1.json {tmp_path}/work-1/* /proc/*/environ /proc/*/cmdline"
+    look = f"cat {places} 2>/dev/null | grep -c {TOKEN[:-1]}[t]"
+    with report_server() as server:
+        ended = run(command(tmp_path, server.url(), command=["/bin/sh", "-c", f"{look} > found; true"]), environment)
+    assert ended.returncode == 0
+    assert (tmp_path / "work-1/found").read_text() == "0\n"
+    assert server.requests[0].authorization == f"Bearer {TOKEN}"
+    assert json.loads((tmp_path / "job-1.json").read_text())["report"]["token"] == ""
 
 
 @pytest.mark.fault("payload", "secrets in the logs")

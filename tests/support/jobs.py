@@ -13,7 +13,11 @@ PAYLOADS = CHECKOUT / "fixtures/payloads"
 
 
 def job_document(**fields: Any) -> dict[str, Any]:
-    """A job as its JSON document: `/bin/true`, of type `shell`, with these fields set or replaced."""
+    """A job as its JSON document: `/bin/true`, of type `shell`, with these fields set or replaced.
+
+    A storage that is away is not waited for, unless `limits` say so.
+    """
+    fields["limits"] = {"stage_out_s": 0, **fields.get("limits", {})}
     return {
         "format": 1,
         "experiment": "COMPASS",

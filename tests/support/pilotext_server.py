@@ -18,7 +18,7 @@ import requests
 from pilotext.engines.client import Client
 
 COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "pilotext")
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 150.0
 
 
 def free_port() -> int:

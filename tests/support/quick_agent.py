@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext.engines.client import Client, ServerError
+from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
 from pilotext.messages import AgentHello, Heartbeat, LeasedJob, ReportAnswer
 from pilotext.model import Report
@@ -49,7 +50,7 @@ def main(words: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     client = Telling(url, token)
     client.folder = folder
-    spool = Spool(folder / name / "spool")
+    spool = Spool(folder / name / "spool", Seal(token))
     (folder / "running").mkdir(exist_ok=True)
     while not stop.is_set():
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -35,10 +37,8 @@ def make_delivery(spool: Spool, url: str, token: str = "of-this-attempt") -> Del
 
 
 def leave(spool: Spool, url: str, token: str = "of-this-attempt") -> None:
-    """Leave a report in the spool, as a job does whose server is away."""
-    stopped = StopSwitch()
-    stopped.received = "SIGTERM"
-    assert "kept in" in make_delivery(spool, url, token).send(make_report(), stopped)
+    """Leave a report in the spool, as a job does that was killed before it could send it."""
+    spool.keep(deliveries._spooled(make_report(), ReportTarget(url=url, token=token), time.time())).release()
 
 
 def flushed(spool: Spool, within_s: float = 30.0) -> Flushed:
@@ -98,10 +98,52 @@ def test_an_order_to_stop_while_sending_keeps_the_report(spool: Spool) -> None:
 
 
 @pytest.mark.fault("report", "told to stop before sending")
-def test_a_job_that_was_told_to_stop_does_not_begin_to_send(spool: Spool) -> None:
+def test_a_job_that_was_told_to_stop_sends_its_report_once(spool: Spool) -> None:
+    switch = StopSwitch()
+    switch.received = "SIGTERM"
+    with report_server() as server:
+        delivery = make_delivery(spool, server.url())
+        delivery.send_at_once(make_report())
+        assert delivery.send(make_report(host="with more in it"), switch) == ""
+        (request,) = server.requests
+        assert from_json(request.body, Report) == make_report()
+    assert spool.waiting() == []
+
+
+@pytest.mark.fault("report", "told to stop, and the server is mute")
+def test_a_job_that_was_told_to_stop_waits_a_second_for_its_server_and_keeps_the_report(spool: Spool) -> None:
+    switch = StopSwitch()
+    switch.received = "SIGTERM"
+    with raw_server(mute) as url:
+        delivery = make_delivery(spool, url)
+        delivery.send_at_once(make_report())
+        problem = delivery.send(make_report(host="with more in it"), switch)
+    assert "no answer" in problem
+    assert problem.endswith(f"it is kept in {spool.folder} and sent later")
+    (path,) = spool.waiting()
+    held = spool.take(path)
+    assert held is not None
+    assert (held.read().tries, held.read().report["host"]) == (1, make_report().host), "what the server may have got"
+    held.release()
+
+
+@pytest.mark.fault("report", "another payload changes a report in the spool")
+@pytest.mark.parametrize("change", ["report", "label", "url"])
+def test_a_report_that_was_changed_in_the_spool_is_never_sent(spool: Spool, change: str) -> None:
     with report_server() as server:
         leave(spool, server.url())
+        (path,) = spool.waiting()
+        document = json.loads(path.read_bytes())
+        if change == "report":
+            document["report"]["verdict"] = {"verdict": "success"}
+        elif change == "label":
+            document["label"] = "another-1-1"
+        else:
+            document["target"]["url"] = server.url("/elsewhere")
+        path.write_text(json.dumps(document))
+        (told,) = flushed(spool).aside
         assert server.requests == []
+    assert told.reason == "this report was changed since its job left it."
 
 
 @pytest.mark.fault("report", "spool unusable")

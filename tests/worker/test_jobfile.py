@@ -69,3 +69,29 @@ def test_a_relative_setup_script_without_a_file_to_be_relative_to_is_refused() -
 def test_a_job_that_cannot_be_fetched_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="the job cannot be fetched"):
         jobfile.read_url("http://127.0.0.1:9/job.json", Policy(tries=1))
+
+
+def test_a_token_on_the_command_line_is_refused_and_not_shown() -> None:
+    document = job_document(report={"url": "http://127.0.0.1:9/r", "token": "SECRETTOKEN12345"})
+    with pytest.raises(FieldError, match="must not stand on the command line") as refused:
+        jobfile.read_spec(base64.b64encode(json.dumps(document).encode()).decode())
+    assert "SECRETTOKEN" not in str(refused.value)
+    document["report"]["token"] = ""
+    assert jobfile.read_spec(base64.b64encode(json.dumps(document).encode()).decode()).report is not None
+
+
+def test_a_token_is_taken_out_of_the_job_file_that_it_stood_in(tmp_path: Path) -> None:
+    path = written(tmp_path, report={"url": "http://127.0.0.1:9/r", "token": "SECRETTOKEN12345"})
+    before = jobfile.read_file(path)
+    assert jobfile.take_token_out(path) == ""
+    assert "SECRETTOKEN" not in path.read_text()
+    assert before.report is not None
+    assert jobfile.read_file(path).command == before.command
+    path.unlink()
+    assert "stays in this file" in jobfile.take_token_out(path)
+
+
+def test_a_credential_that_the_payload_is_to_have_must_be_one(tmp_path: Path) -> None:
+    assert jobfile.read_file(written(tmp_path, credentials=["X509_USER_PROXY"])).credentials == ("X509_USER_PROXY",)
+    with pytest.raises(FieldError, match=r"credentials\[0\]: 'PILOTEXT_TOKEN' is no variable"):
+        jobfile.read_file(written(tmp_path, credentials=["PILOTEXT_TOKEN"]))

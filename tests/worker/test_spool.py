@@ -31,7 +31,7 @@ def test_a_report_that_is_kept_waits_with_its_token_for_its_owner_alone(spool: S
     assert stat.S_IMODE(spool.folder.stat().st_mode) == 0o700
     held = spool.take(path)
     assert held is not None
-    assert held.read() == spooled(state="done")
+    assert held.read() == spooled(state="done").signed()
     held.release()
 
 

@@ -11,6 +11,7 @@ VERBS = {
     "coverage": "tell which rules no case and no example exercises",
     "explain": "tell why a rule matches a log and is elected, or why not",
     "draft": "write a first rule for a failure that no rule knows",
+    "compile": "put the compiled form of the rules into the installation, which saves each run the time to read them",
     "export": "write the codes, PanDA's tables or the JSON Schema of rule files",
 }
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from pilotext.errors import UsageError
+from pilotext.messages import OUTPUTS_KEPT
 from pilotext.model import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production import models
@@ -40,7 +41,8 @@ PLENTY = 2000
 MAX_SILENT_S = 600.0
 """Two heartbeats of an attempt."""
 
-_HELD = "SELECT count(*) FROM production_attempt WHERE agent_id = %s AND state IN ('leased', 'running') AND seen > %s"
+_HELD = """SELECT count(*) FROM production_attempt
+WHERE agent_id = %s AND state IN ('leased', 'running') AND seen > %s AND phase <> %s"""
 
 
 @dataclass(frozen=True)
@@ -168,13 +170,14 @@ class SiteFullError(Exception):
 def _held_by(agent: models.Agent, at: float) -> int:
     """Return how many attempts an agent has. Of two requests of it at once, the second sees the first one's lease.
 
-    Attempts that are silent do not count: they may be those of an agent that was killed and is started anew.
+    Attempts that are silent do not count: they may be those of an agent that was killed and is started anew. Neither
+    do those whose outputs wait for their storage: they hold no slot.
     """
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":  # SQLite has one writer at a time
             cursor.execute("SELECT 1 FROM production_agent WHERE id = %s FOR UPDATE", [agent.pk])
         silent_s = min(settings.LEASE_S / 2, MAX_SILENT_S)
-        cursor.execute(_HELD, [agent.pk, at - silent_s])
+        cursor.execute(_HELD, [agent.pk, at - silent_s, OUTPUTS_KEPT])
         held: int = cursor.fetchone()[0]
     return held
 

@@ -17,13 +17,14 @@ from django.db import connection
 from msgspec.structs import replace
 
 from pilotext.errors import StorageError, UsageError
-from pilotext.messages import AgentHello
+from pilotext.messages import OUTPUTS_KEPT, AgentHello, Heartbeat
 from pilotext.model import Evidence, Match, Report, Transfer
 from pilotext.server.api.endpoint import Caller
 from pilotext.server.database import check_connections, transact
 from pilotext.server.production import models
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.dispatch import Asker, Dispatcher
+from pilotext.server.production.leases import heartbeat
 from pilotext.server.production.machines.agent import register
 from pilotext.server.production.models.common import now
 from pilotext.server.production.overview import events
@@ -57,6 +58,18 @@ def test_an_agent_leases_no_more_jobs_than_it_has_slots() -> None:
     assert dispatcher.give(Asker(site(), "wn1", small)) is not None, "a slot is free again"
     models.Attempt.objects.filter(agent=small).update(seen=now() - 3600)
     assert dispatcher.give(Asker(site(), "wn1", small)) is not None, "silent ones are those of a killed agent"
+
+
+@pytest.mark.usefixtures("database")
+def test_an_attempt_whose_outputs_wait_for_their_storage_holds_no_slot() -> None:
+    submit([raw(1, number) for number in range(1, 4)])
+    small, dispatcher = agent_of("small", 1), Dispatcher()
+    given = dispatcher.give(Asker(site(), "wn1", small))
+    assert given is not None
+    heartbeat(given.attempt, given.token, Heartbeat("stage-out"))
+    assert dispatcher.give(Asker(site(), "wn1", small)) is None
+    heartbeat(given.attempt, given.token, Heartbeat(OUTPUTS_KEPT))
+    assert dispatcher.give(Asker(site(), "wn1", small)) is not None
 
 
 @pytest.mark.usefixtures("database")

@@ -37,9 +37,10 @@ _AGENT = ById(lambda: Agent.objects.select_related("site"))
 
 
 class Ticket(Record, frozen=True):
-    """What a pilot's job parameters hold."""
+    """What a pilot's job parameters hold, and the wrapper's own word, with which it may ask again."""
 
     ticket: str
+    claim: str = ""
 
 
 def hello(call: Call) -> AgentWelcome:
@@ -81,7 +82,7 @@ def beat(call: Call) -> HeartbeatAnswer:
 
 def fetch(call: Call) -> Job:
     asked: Ticket = call.body
-    return fetch_job(call.number("attempt"), asked.ticket)
+    return fetch_job(call.number("attempt"), asked.ticket, asked.claim)
 
 
 def report(call: Call) -> ReportAnswer:

@@ -72,12 +72,12 @@ class Pilot:
         answer: dict[str, Any] = self.send("updateJob", jobId=job["PandaID"], state=state, **fields).json
         return answer
 
-    def fetch(self, job: dict[str, Any]) -> Answered:
+    def fetch(self, job: dict[str, Any], claim: str = "") -> Answered:
         """What the wrapper fetches by its job parameters."""
         option, address = job["jobPars"].split()
         assert option == "--job-url"
         parts = urlsplit(address)
-        return request(self.application, "GET", f"{parts.path}?{parts.query}")
+        return request(self.application, "GET", f"{parts.path}?{parts.query}{'&claim=' if claim else ''}{claim}")
 
     def report(self, whole: WorkerJob, **of: Any) -> Answered:
         assert whole.report is not None
@@ -220,13 +220,21 @@ def test_updates_in_bulk_are_answered_one_by_one(pilot: Pilot) -> None:
 
 def test_the_job_parameters_hold_a_ticket_and_no_token_of_the_attempt(pilot: Pilot) -> None:
     job = pilot.get_job()
-    first = from_json(pilot.fetch(job).body, WorkerJob)
-    second = from_json(pilot.fetch(job).body, WorkerJob)
+    first = from_json(pilot.fetch(job, "mine").body, WorkerJob)
+    second = from_json(pilot.fetch(job, "mine").body, WorkerJob)
     assert first.report is not None
     assert second.report is not None
     assert first.report.token not in json.dumps(job)
     assert pilot.report(first).status == 403, "a token is good until the ticket is used again"
     assert pilot.report(second).status == 200
+
+
+@pytest.mark.parametrize("claims", [("mine", "another"), ("mine", ""), ("", ""), ("", "another")])
+def test_a_ticket_that_somebody_reads_after_its_use_is_worth_nothing(pilot: Pilot, claims: tuple[str, str]) -> None:
+    job = pilot.get_job()
+    mine = from_json(pilot.fetch(job, claims[0]).body, WorkerJob)
+    assert pilot.fetch(job, claims[1]).status == 403
+    assert pilot.report(mine).status == 200, "the token of the first is good still"
 
 
 @pytest.mark.parametrize(

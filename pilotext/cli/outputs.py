@@ -1,0 +1,99 @@
+"""`pilotext outputs`: publish outputs that are kept on this node, since their storage was away when their job ended."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from pilotext.cli.output import say, write
+from pilotext.codes import Exit
+from pilotext.errors import UsageError
+from pilotext.storage.transfer import ChildMover
+from pilotext.worker import kept as keeping
+from pilotext.worker.delivery import OF_A_JOB, Delivery
+from pilotext.worker.kept import KeepError, KeptOutputs
+from pilotext.worker.later import Outcome, publish_kept
+from pilotext.worker.report_channel import ReportChannel
+from pilotext.worker.stop import StopSwitch, ToldToStop
+
+NOT_ALL_PUBLISHED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--flush", action="store_true", help="publish all that is kept; 1 if some could not be")
+    what.add_argument("--publish", type=Path, metavar="FOLDER", help="publish what is kept in this folder of a job")
+    parser.add_argument("--kept", type=Path, metavar="DIR", help="where outputs are kept (default: PILOTEXT_KEPT)")
+    parser.add_argument(
+        "--within", type=float, default=3600.0, metavar="SECONDS", help="stop after this (default: 3600)"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was done as one JSON document")
+    parser.add_argument("--sha256", metavar="DIGEST", help="of the document in FOLDER, from the report of its job")
+    parser.add_argument("--report-fd", type=int, metavar="N", help="a socket that gets the report of what is published")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Publish, and report each job to its server; the exit status is 0 only if nothing is left to do."""
+    channel = None if options.report_fd is None else ReportChannel(options.report_fd)
+    folders = [options.publish] if options.publish else _waiting(options)
+    switch = StopSwitch()
+    outcomes: list[Outcome] = []
+    deadline = time.monotonic() + options.within
+    with switch.listening():
+        try:
+            outcomes.extend(
+                _publish(folder, options.sha256, switch, channel) for folder in folders if time.monotonic() < deadline
+            )
+        except ToldToStop as order:
+            say(f"pilotext: {order}; what is not published is kept", stream=2)
+            return Exit.STOPPED
+    if options.json:
+        write(json.dumps([msgspec.to_builtins(replace_report(one)) for one in outcomes]).encode() + b"\n")
+    else:
+        for one in outcomes:
+            say(f"{one.state:<10} {one.label}{': ' if one.said else ''}{one.said}")
+    if options.publish and outcomes[0].state == "lost":
+        return Exit.STAGE_OUT_FAILED
+    done = len(outcomes) == len(folders) and all(one.state == "published" for one in outcomes)
+    return Exit.SUCCESS if done else NOT_ALL_PUBLISHED
+
+
+def replace_report(outcome: Outcome) -> Outcome:
+    """The same without the report, which is long."""
+    return msgspec.structs.replace(outcome, report=None)
+
+
+def _waiting(options: argparse.Namespace) -> list[Path]:
+    root = options.kept or os.environ.get("PILOTEXT_KEPT")
+    if not root:
+        raise UsageError("there is no folder of kept outputs.", advice="Name one with --kept or in PILOTEXT_KEPT.")
+    try:
+        return keeping.waiting(Path(root).resolve())
+    except KeepError as error:
+        raise UsageError(str(error)) from None
+
+
+def _publish(folder: Path, sha256: str | None, switch: StopSwitch, channel: ReportChannel | None) -> Outcome:
+    folder = folder.resolve()
+    try:
+        target = keeping.read_kept(folder, sha256).target
+    except KeepError:
+        target = None  # it is not used, and said so, below
+    outcome = publish_kept(folder, _mover, switch.tick, sha256)
+    if outcome.report is None:
+        return outcome
+    if channel is not None:
+        channel.send(outcome.report)
+    problem = Delivery(target, os.environ).send(outcome.report, switch, OF_A_JOB)
+    keeping.remove(folder)  # only now: until its report is sent, or waits in the spool, it may have to be done again
+    return outcome if not problem else msgspec.structs.replace(outcome, said=problem)
+
+
+def _mover(kept: KeptOutputs, tick: Callable[[], None]) -> ChildMover:
+    return ChildMover(kept.limits.transfer_stall_s, tick, kept.limits.transfer_min_kb_s)

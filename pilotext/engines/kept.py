@@ -1,0 +1,174 @@
+"""Outputs that an agent keeps for their storage to come back: their leases are renewed, and they are published later.
+
+No slot is taken meanwhile. What is needed stands in a signed file beside the agent's spool, so that the next agent in
+the same folder goes on with it. Nothing is published unless the lease was renewed just before: when it is over, the job
+may be somebody else's.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from pilotext.codes import Exit
+from pilotext.decode import from_json
+from pilotext.directory_tree import remove_tree
+from pilotext.engines.client import Client
+from pilotext.engines.folders import held
+from pilotext.engines.runner import Runner
+from pilotext.engines.sealing import Seal
+from pilotext.engines.spool import Spool, read_own, write_whole
+from pilotext.engines.wrapper import WrapperProcess
+from pilotext.errors import FieldError
+from pilotext.messages import OUTPUTS_KEPT, LeasedJob
+from pilotext.model import Kept, Record, Report
+
+IN_SLOT_S = 600.0
+"""How long a wrapper tries by itself before it leaves the outputs to the agent and its slot to the next job."""
+
+FIRST_WAIT_S = 10.0
+MAX_WAIT_S = 900.0
+MAX_AT_ONCE = 100
+_TICK_S = 0.5
+_LATER = 1
+"""Exit status of `pilotext outputs`: not now."""
+
+
+class KeptJob(Record, frozen=True):
+    """A job whose outputs are kept; the token in its lease is hidden, `failure` is what its wrapper reported."""
+
+    lease: LeasedJob
+    failure: Report
+    kept: Kept
+
+
+class KeptOutputs:
+    """All the jobs of an agent whose outputs are kept, each looked after in a thread of its own."""
+
+    def __init__(self, folder: Path, seal: Seal, spool: Spool, stop: threading.Event) -> None:
+        self.folder = folder
+        self._records = folder / "jobs"
+        self._seal = seal
+        self._spool = spool
+        self._stop = stop
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are outputs that wait."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def resume(self, client: Callable[[], Client]) -> None:
+        """Go on with what an earlier agent in this folder has left."""
+        for path in sorted(self._records.glob("*.json")):
+            try:
+                job = from_json(self._seal.verified(read_own(path), str(path)), KeptJob, where=str(path))
+                lease = replace(job.lease, token=self._seal.show(job.lease.token))
+            except (FieldError, OSError, ValueError):
+                path.rename(path.with_suffix(".unreadable"))
+                continue
+            self._look_after(replace(job, lease=lease), client)
+
+    def take(self, lease: LeasedJob, failure: Report, client: Callable[[], Client]) -> bool:
+        """Look after the outputs of a job that has ended; False if that cannot be, and its failure must be reported."""
+        kept = failure.kept
+        if kept is None or sum(thread.is_alive() for thread in self._threads) >= MAX_AT_ONCE:
+            return False
+        hidden = replace(lease, job=replace(lease.job, report=None), token=self._seal.hide(lease.token))
+        try:
+            data = self._seal.sign(msgspec.json.encode(KeptJob(hidden, failure, kept)))
+            write_whole(self._record(lease.attempt), data)
+        except OSError:
+            return False
+        self._look_after(KeptJob(lease, failure, kept), client)
+        return True
+
+    def join(self) -> None:
+        """Wait for the threads to end, after `stop` was set."""
+        for thread in self._threads:
+            thread.join()
+
+    def _record(self, attempt: int) -> Path:
+        return self._records / f"{attempt}.json"
+
+    def _look_after(self, job: KeptJob, client: Callable[[], Client]) -> None:
+        keeper = _Keeper(job, self._stop)
+        name = f"kept-{job.lease.attempt}"
+        thread = threading.Thread(target=self._to_the_end, args=(keeper, client), name=name)
+        self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+        thread.start()
+
+    def _to_the_end(self, keeper: _Keeper, client: Callable[[], Client]) -> None:
+        asker = client()
+        report = keeper.work(asker)
+        if report is None:  # the agent ends; the next one goes on
+            return
+        lease = keeper.job.lease
+        self._spool.keep(lease.attempt, lease.token, report)
+        remove_tree(Path(keeper.job.kept.folder))
+        self._record(lease.attempt).unlink(missing_ok=True)
+        self._spool.deliver(asker)
+
+
+class _Keeper(Runner):
+    """Renews the lease of one job, and tries from time to time to publish its outputs."""
+
+    def __init__(self, job: KeptJob, stop: threading.Event) -> None:
+        kept = job.kept
+        super().__init__(job.lease, Path(kept.folder).parent, time.monotonic() - job.lease.lease_s)
+        self.job = job
+        self.words = ["outputs", "--publish", kept.folder, "--sha256", kept.sha256]
+        self._ending = stop
+        self._wait_s = FIRST_WAIT_S
+
+    def work(self, client: Client) -> Report | None:
+        """Return the report of the job when that is known; None when the agent ends before."""
+        due = 0.0
+        while not self._ending.is_set():
+            self.tell(client)
+            if self.disowned or time.time() > self.job.kept.until:
+                return self.job.failure
+            if time.monotonic() >= due and self._has_lease():
+                report = self._tried(client)
+                if report is not None:
+                    return report
+                due = time.monotonic() + self._wait_s * random.uniform(0.5, 1.5)  # noqa: S311  only spreads the tries
+                self._wait_s = min(2 * self._wait_s, MAX_WAIT_S)
+            self._ending.wait(min(self.lease.heartbeat_s, max(_TICK_S, due - time.monotonic())))
+        return None
+
+    def tell(self, client: Client) -> None:
+        """Renew the lease, and say what is waited for."""
+        self.beat(client, OUTPUTS_KEPT, {"storage_away_since": round(self.job.kept.since)})
+
+    def _beat(self, client: Client, process: WrapperProcess) -> None:
+        self.tell(client)
+        if self._ending.is_set():
+            process.terminate()
+
+    def _has_lease(self) -> bool:
+        """Whether the lease was renewed by the last heartbeat."""
+        return time.monotonic() - self._renewed < min(2 * self.lease.heartbeat_s, self.lease.lease_s / 2)
+
+    def _tried(self, client: Client) -> Report | None:
+        """Try once; None when it is to be tried again."""
+        folder = Path(self.job.kept.folder)
+        if not folder.is_dir():
+            return self.job.failure
+        self._stopped = False  # an earlier try may have been, as its lease could not be renewed
+        with held(folder.parent) as holding:
+            self._process = WrapperProcess(self.words, b"", folder.parent, holding)
+            try:
+                status = self._watched(client, self._process)
+            finally:
+                self._process.close()
+        final = self._process.final
+        if status == 0 and final is not None and final.verdict.verdict == "success":
+            return final
+        return None if status in (_LATER, Exit.STOPPED) or status < 0 else self.job.failure

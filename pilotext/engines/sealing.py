@@ -1,0 +1,63 @@
+"""Files of an agent that nobody else can make, and attempts' tokens in them that nobody else can read.
+
+The key comes from the agent's own token, which stands in no file of the agent's: a program of the same user can read
+and write the files, and gains nothing by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+
+from pilotext.errors import FieldError
+
+_NONCE_BYTES = 16
+_MAC_CHARACTERS = 64
+
+
+class Seal:
+    """Seals and opens what an agent with this token keeps on disk."""
+
+    def __init__(self, token: str) -> None:
+        self._key = hmac.digest(token.encode(), b"pilotext agent files", "sha256")
+
+    def sign(self, content: bytes) -> bytes:
+        """Return the content with a head line that proves where it comes from."""
+        return self._mac(content).encode() + b"\n" + content
+
+    def verified(self, signed: bytes, where: str) -> bytes:
+        """Return the content. Raises FieldError if it is not as an agent with this token wrote it."""
+        mac, _, content = signed.partition(b"\n")
+        if not hmac.compare_digest(mac, self._mac(content).encode()):
+            raise FieldError(
+                "", "this was not written, or was changed since, by an agent with this token.", where=where
+            )
+        return content
+
+    def hide(self, secret: str) -> str:
+        """Return a short secret in a form that only this seal can open."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        data = secret.encode()
+        return (nonce + _xor(data, self._pad(nonce, len(data)))).hex()
+
+    def show(self, hidden: str) -> str:
+        """Return a secret that was hidden."""
+        data = bytes.fromhex(hidden)
+        nonce, rest = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
+        return _xor(rest, self._pad(nonce, len(rest))).decode()
+
+    def _mac(self, content: bytes) -> str:
+        return hmac.digest(self._key, b"content" + content, "sha256").hex()
+
+    def _pad(self, nonce: bytes, size: int) -> bytes:
+        """Return a pad that is used once, as the nonce is."""
+        pad = b"".join(
+            hmac.digest(self._key, b"pad" + nonce + part.to_bytes(4, "big"), hashlib.sha512)
+            for part in range(size // 64 + 1)
+        )
+        return pad[:size]
+
+
+def _xor(data: bytes, pad: bytes) -> bytes:
+    return bytes(one ^ other for one, other in zip(data, pad, strict=True))

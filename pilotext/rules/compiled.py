@@ -1,0 +1,121 @@
+"""Compiled form of an experiment's rules, which whoever installs pilotext puts beside the rule files.
+
+It saves the time to read and check them. It is no better protected than the rule files, and need not be: it counts only
+where it belongs to the same owner as they do and nobody else can write it, in the folder of the installation. Nothing
+that a run writes is ever read back by another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+import regex
+
+import pilotext
+from pilotext.codes import Code
+from pilotext.decode import ready
+from pilotext.model import Kind
+from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
+
+CODE = ("*.py", "profile/*.py", "rules/*.py")
+"""What reads rule files: a checkout may change without a new version."""
+
+
+FOLDER = "compiled"
+"""Beside the folders of rule files."""
+
+
+class _PackedRule(msgspec.Struct, array_like=True):
+    text: RuleText
+    code: int
+    common: bool
+    file: str
+    line: int
+    column: int
+
+
+class _Pack(msgspec.Struct, array_like=True):
+    experiment: str
+    number: int
+    digest: str
+    rules: tuple[_PackedRule, ...]
+    counters: tuple[CounterText, ...]
+    kinds: dict[str, Kind]
+
+
+def read_compiled(profile: Path, files: Sequence[Path]) -> RuleSet | None:
+    """Return the rules in these files, if they were compiled from just these bytes by this code; None if not."""
+    path = _place(profile)
+    try:
+        if not _is_as_safe_as(path, profile):
+            return None
+        digest, _, data = path.read_bytes().partition(b"\n")
+        if digest.decode("ascii", "replace") != _digest(files):
+            return None
+        return _unpacked(msgspec.msgpack.decode(data, type=ready(_Pack)))
+    except (OSError, msgspec.MsgspecError):
+        return None  # it is not there, or of another version of the records
+
+
+def write_compiled(profile: Path, files: Sequence[Path], ruleset: RuleSet) -> Path:
+    """Write the compiled form of the rules that were read from these files, and return its place. Raises OSError."""
+    path = _place(profile)
+    path.parent.mkdir(mode=0o755, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    data = _digest(files).encode() + b"\n" + msgspec.msgpack.encode(_packed(ruleset))
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    temporary.replace(path)
+    return path
+
+
+def _place(profile: Path) -> Path:
+    return profile.parent.parent / FOLDER / f"{profile.parent.name}.msgpack"
+
+
+def _is_as_safe_as(path: Path, profile: Path) -> bool:
+    """Whether only those who can change the rule files can change this one."""
+    owner = profile.stat().st_uid
+    found = [path.lstat(), path.parent.lstat()]
+    return all(one.st_uid == owner and not one.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for one in found)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256(repr((pilotext.__version__, regex.__version__)).encode())
+    package = Path(pilotext.__file__).parent
+    for code in sorted(file for folder in CODE for file in package.glob(folder)):
+        digest.update(repr((str(code), code.stat().st_mtime_ns, code.stat().st_size)).encode())
+    for file in files:
+        content = file.read_bytes()
+        digest.update(repr((str(file), len(content))).encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _packed(ruleset: RuleSet) -> _Pack:
+    rules = tuple(
+        _PackedRule(rule.text, rule.code.digits, rule.common, str(rule.place.file), rule.place.line, rule.place.column)
+        for rule in ruleset.rules
+    )
+    return _Pack(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters, {**ruleset.kinds})
+
+
+def _unpacked(known: _Pack) -> RuleSet:
+    rules = tuple(
+        Rule(
+            text=one.text,
+            code=Code(known.experiment, known.number, one.code),
+            conditions=conditions_of(one.text),
+            common=one.common,
+            place=Place(Path(one.file), one.line, one.column),
+        )
+        for one in known.rules
+    )
+    return RuleSet(known.experiment, known.number, rules, known.counters, known.digest, known.kinds)

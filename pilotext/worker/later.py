@@ -1,0 +1,155 @@
+"""Publish outputs that are kept on the node, for a job that is still ours to report on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import replace
+
+from pilotext.decode import from_json
+from pilotext.errors import StorageError
+from pilotext.messages import OUTPUTS_KEPT, Heartbeat, HeartbeatAnswer
+from pilotext.model import PhaseRecord, Record, Report, ReportTarget, Transfer
+from pilotext.storage.stage_out import stage_out
+from pilotext.storage.transfer import Mover
+from pilotext.worker.kept import KeepError, KeptOutputs, alone, check_files, read_kept, remove
+from pilotext.worker.publishing import may_pass, policy_of
+
+HEARTBEAT_S = 60.0
+_ANSWER_WITHIN_S = 10.0
+
+
+class Outcome(Record, frozen=True):
+    """What became of kept outputs; `report` is the success of those that are published.
+
+    `lost`: they are gone, since they were changed, their job is somebody else's by now, or no storage takes them.
+    """
+
+    state: Literal["published", "later", "lost", "busy"]
+    label: str
+    said: str = ""
+    report: Report | None = None
+
+
+class NotOursError(Exception):
+    """The job was given to somebody else, cancelled, or given up."""
+
+
+def publish_kept(
+    folder: Path,
+    mover_for: Callable[[KeptOutputs, Callable[[], None]], Mover],
+    tick: Callable[[], None],
+    sha256: str | None = None,
+) -> Outcome:
+    """Try once to publish what is kept in a folder, and remove it when that is done or can never be.
+
+    `tick` is called several times a second and may raise, which leaves everything as it is.
+    """
+    with alone(folder) as mine:
+        if not mine:
+            return Outcome("busy", folder.name, "somebody else is at it")
+        try:
+            kept = read_kept(folder, sha256)
+        except KeepError as error:
+            return _lost(folder, folder.name, str(error))
+        return _publish(folder, kept, mover_for, tick)
+
+
+def _publish(
+    folder: Path,
+    kept: KeptOutputs,
+    mover_for: Callable[[KeptOutputs, Callable[[], None]], Mover],
+    tick: Callable[[], None],
+) -> Outcome:
+    lease = _Lease(kept.target, tick)
+    try:
+        if not lease.renewed():
+            return _later(folder, kept, "its server does not answer")
+        uploads = check_files(folder, kept)
+        mover = mover_for(kept, lease.tick)
+        try:
+            transfers = stage_out(
+                uploads,
+                tag=kept.label,
+                mover=mover,
+                policy=policy_of(kept.limits),
+                earlier=kept.earlier,
+                known_only=kept.known_only,
+            )
+        finally:
+            mover.close()
+    except NotOursError as error:
+        return _lost(folder, kept.label, f"its server says: {error}")
+    except KeepError as error:
+        return _lost(folder, kept.label, str(error))
+    except StorageError as error:
+        return _later(folder, kept, str(error)) if may_pass(error) else _lost(folder, kept.label, str(error))
+    return Outcome("published", kept.label, report=_success(kept, transfers))
+
+
+def _later(folder: Path, kept: KeptOutputs, said: str) -> Outcome:
+    if time.time() > kept.until:
+        return _lost(folder, kept.label, f"they were kept long enough; {said}")
+    return Outcome("later", kept.label, said)
+
+
+def _lost(folder: Path, label: str, said: str) -> Outcome:
+    remove(folder)
+    return Outcome("lost", label, said)
+
+
+def _success(kept: KeptOutputs, transfers: tuple[Transfer, ...]) -> Report:
+    now = time.time()
+    phases = tuple(
+        phase if phase.name != "stage-out" else PhaseRecord(phase.name, phase.started, now - phase.started, "done")
+        for phase in kept.success.phases
+    )
+    return replace(kept.success, outputs=transfers, phases=phases, ended=now, kept=None)
+
+
+class _Lease:
+    """The claim of an attempt on its job, renewed while its outputs are published; without a server there is none."""
+
+    def __init__(self, target: ReportTarget | None, tick: Callable[[], None]) -> None:
+        self._target = target if target and target.url.endswith("/report") else None
+        self._tick = tick
+        self._due = 0.0
+
+    def tick(self) -> None:
+        self._tick()
+        if time.monotonic() >= self._due:
+            self.renewed()
+
+    def renewed(self) -> bool:
+        """Whether the job is ours as far as the server says. Raises NotOursError if it says that it is not."""
+        self._due = time.monotonic() + HEARTBEAT_S
+        return self._target is None or self._ask(self._target)
+
+    def _ask(self, target: ReportTarget) -> bool:
+        import requests  # noqa: PLC0415  only jobs with a server pay for it
+
+        url = f"{target.url.removesuffix('/report')}/heartbeat"
+        try:
+            with requests.post(
+                url,
+                data=msgspec.json.encode(Heartbeat(OUTPUTS_KEPT)),
+                headers={"Authorization": f"Bearer {target.token}", "Content-Type": "application/json"},
+                timeout=_ANSWER_WITHIN_S,
+                allow_redirects=False,
+            ) as answer:
+                status, body = answer.status_code, answer.content
+        except (requests.RequestException, OSError):
+            return False
+        if status in (401, 403, 404, 409, 410):
+            raise NotOursError(f"status {status} of {urlsplit(url).netloc}")
+        if status != 200:
+            return False
+        said = from_json(body, HeartbeatAnswer, where=url)
+        if said.command == "stop":
+            raise NotOursError(said.why or "stop")
+        return True

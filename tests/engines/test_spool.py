@@ -1,0 +1,81 @@
+"""Reports of an agent on disk: nobody else can change them, or read the tokens in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilotext.engines.client import Client, ServerError
+from pilotext.engines.sealing import Seal
+from pilotext.engines.spool import Spool
+from pilotext.messages import ReportAnswer
+from pilotext.model import Report
+from tests.support.reports import make_report
+
+TOKEN = "token-of-the-attempt"
+
+
+class Server(Client):
+    """Takes reports, or is away."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:9", "agent")
+        self.away = False
+        self.taken: list[tuple[int, str, Report]] = []
+
+    def report(self, attempt: int, token: str, report: Report) -> ReportAnswer:
+        if self.away:
+            raise ServerError(0, "away")
+        self.taken.append((attempt, token, report))
+        return ReportAnswer(True)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool", Seal("secret of the agent"))
+
+
+def test_the_next_agent_with_the_same_token_delivers_what_waits(spool: Spool, tmp_path: Path) -> None:
+    spool.keep(7, TOKEN, make_report())
+    (path,) = (tmp_path / "spool").iterdir()
+    assert TOKEN not in path.read_text()
+    server = Server()
+    server.away = True
+    assert spool.deliver(server) == 1
+    server.away = False
+    assert Spool(tmp_path / "spool", Seal("secret of the agent")).deliver(server) == 0
+    assert server.taken == [(7, TOKEN, make_report())]
+    assert not list((tmp_path / "spool").iterdir())
+
+
+@pytest.mark.fault("report", "another payload changes a report of the agent")
+@pytest.mark.parametrize("change", ["content", "token", "link", "size"])
+def test_what_was_changed_is_put_aside_and_not_sent(spool: Spool, tmp_path: Path, change: str) -> None:
+    spool.keep(7, TOKEN, make_report())
+    (path,) = (tmp_path / "spool").iterdir()
+    if change == "content":
+        path.write_bytes(path.read_bytes().replace(b'"failed"', b'"done"'))
+    elif change == "token":
+        Spool(tmp_path / "spool", Seal("of somebody else")).keep(7, TOKEN, make_report())
+    elif change == "link":
+        path.unlink()
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(b"")
+    server = Server()
+    assert spool.deliver(server) == 0
+    assert server.taken == []
+    assert [left.suffix for left in (tmp_path / "spool").iterdir()] == [".unreadable"]
+
+
+@pytest.mark.fault("report", "disk full under the agent")
+def test_a_report_that_cannot_be_written_is_sent_from_memory(spool: Spool, tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    spool.keep(7, TOKEN, make_report())
+    server = Server()
+    server.away = True
+    assert spool.deliver(server) == 1
+    server.away = False
+    assert spool.deliver(server) == 0
+    assert server.taken == [(7, TOKEN, make_report())]
