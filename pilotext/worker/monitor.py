@@ -24,6 +24,8 @@ DISK_EVERY_S = 10.0
 SHARE_EVERY_S = 60.0
 """The kernel walks the memory of a process to tell its proportional share."""
 
+GROUP_EVERY_S = 1.0
+
 SHARE_EVERY_OVER_LIMIT_S = 1.0
 
 
@@ -74,6 +76,8 @@ class Monitor:
         self._share = _CachedShare()
         self._shared = SharedMemory()
         self._group = group
+        self._group_next_s = 0.0
+        self._group_cpu_s, self._group_files = 0.0, 0
         self._series = SeriesKeeper()
         self._last_output = _LastChange(0)
         self._last_progress = _LastChange({})
@@ -82,11 +86,12 @@ class Monitor:
         """Look once; the finding names the limit that was passed, with value and time."""
         at_s = time.monotonic() - self.started
         uses = uses_below(self.keeper_pid)
+        self._ask_group(at_s)
         # What has ended stands with the parent that reaped it; orphans are reaped by the keeper.
         keeper = use_of(self.keeper_pid) or ProcessUse(self.keeper_pid, 0.0, 0.0, 0, 0, 0)
         sample = Sample(
             at_s=at_s,
-            cpu_s=max(self._group.cpu_s(), keeper.ended_cpu_s + sum(use.cpu_s + use.ended_cpu_s for use in uses)),
+            cpu_s=max(self._group_cpu_s, keeper.ended_cpu_s + sum(use.cpu_s + use.ended_cpu_s for use in uses)),
             memory=self._memory(uses, at_s),
             processes=len(uses),
             read=keeper.read + sum(use.read for use in uses),
@@ -155,10 +160,15 @@ class Monitor:
             disk_mb=disk_mb,
         )
 
+    def _ask_group(self, at_s: float) -> None:
+        if at_s >= self._group_next_s:
+            self._group_next_s = at_s + GROUP_EVERY_S
+            self._group_cpu_s, self._group_files = self._group.cpu_s(), self._group.shared_bytes()
+
     def _memory(self, uses: Sequence[ProcessUse], at_s: float) -> int:
         """Bytes of resident memory, shared pages counted once where that decides something."""
         resident = sum(use.resident for use in uses)
-        files = max(self._shared.look(lambda: [use.pid for use in uses]), self._group.shared_bytes())
+        files = max(self._shared.look(lambda: [use.pid for use in uses]), self._group_files)
         over = self.limits.memory_mb is not None and resident + files > self.limits.memory_mb * MB
         self._share.look(uses, at_s, SHARE_EVERY_OVER_LIMIT_S if over else SHARE_EVERY_S)
         return self._share.with_files(files) if over else max(resident, files)

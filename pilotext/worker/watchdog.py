@@ -14,11 +14,10 @@ import select
 import signal
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from pilotext.worker.processes import kill_below
 
-WATCH_EVERY_S = 0.25
+WATCH_EVERY_S = 0.5
 SUBREAPER_ENDS_WITHIN_S = 1.0
 """How long the subreaper has to end the payload when the wrapper is gone."""
 
@@ -43,9 +42,15 @@ def resume_stopped(processes: Iterable[int]) -> None:
 def state_of(process: int) -> bytes:
     """The state letter of a process (proc(5), stat); empty when there is none."""
     try:
-        return Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split(None, 1)[0]
-    except (OSError, IndexError):
+        handle = os.open(f"/proc/{process}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return b""
+    try:
+        return os.read(handle, 4096).rpartition(b")")[2][1:2]
+    except ProcessLookupError:
+        return b""
+    finally:
+        os.close(handle)
 
 
 def let_go(processes: Sequence[int]) -> None:
