@@ -188,7 +188,7 @@ def test_addresses_and_queries_have_a_size(server: ProductionServer) -> None:
     many = "/api/v1/jobs?" + "&".join(f"a{number}=1" for number in range(200))
     assert ask(server, "GET", many, "203.0.117.1", Authorization=good) == 422
     for number in ("\N{ARABIC-INDIC DIGIT THREE}", "-1", "1e3", "0x1", "9" * 30, "%00", "1%0d%0aX: y"):
-        assert ask(server, "GET", f"/api/v1/jobs/{number}", "203.0.117.1", Authorization=good) == 404, number
+        assert ask(server, "GET", f"/api/v1/jobs/{number}", "203.0.117.1", Authorization=good) in (404, 422), number
     works(server)
 
 
