@@ -57,9 +57,9 @@ def test_what_a_site_is_stands_at_the_site_alone() -> None:
 @pytest.mark.parametrize("kind", ["mass production", "MC reconstruction"])
 def test_whoever_runs_a_job_its_files_go_to_the_same_folders(kind: str) -> None:
     """Known problem 29 of the legacy system: three pilots built three names of the same folder, one without `mc/`."""
-    file = raw(1, 11) if kind == "mass production" else "root://eos/mcr00011-1_run000.tgeant"
-    for name, site in (("one", "CERN_COMPASS_PROD"), ("two", "FRONTERA_COMPASS_MCORE")):
-        submit([file], name=name, type=kind, sites=[site])
+    for name, chunk, site in (("one", 11, "CERN_COMPASS_PROD"), ("two", 12, "FRONTERA_COMPASS_MCORE")):
+        file = raw(1, chunk) if kind == "mass production" else f"root://eos/mcr{chunk:05}-1_run000.tgeant"
+        submit([file], name=name, type=kind, sites=[site], parameters=PARAMETERS)  # two tasks of one production
     of_agent = leased().job
     other = Dispatcher().give(Asker(Site.objects.get(name="FRONTERA_COMPASS_MCORE"), "c401"))
     assert other is not None
