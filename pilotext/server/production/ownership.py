@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from django.db.models import Q
 
 from pilotext.model import Record
 from pilotext.server.database import insert_unless_there
-from pilotext.server.production.models import PublishedFile, Task
+from pilotext.server.production.earlier import predecessors
+from pilotext.server.production.models import Output, PublishedFile, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.submission.naming import key_of
 
@@ -54,12 +55,28 @@ def claim(task: int, names: Iterable[tuple[int, int | None]]) -> int:
 
 
 def claim_urls(task: Task, urls: Iterable[str]) -> None:
-    """Give these names to a task. Raises NamesTakenError if one of them is another task's; in a transaction."""
+    """Give these names to a task, also those of tasks that it has replaced; in a transaction.
+
+    Raises NamesTakenError if one of them is another task's.
+    """
     asked = {key_of(url): url for url in urls}
+    _inherit(task, asked)
     claim(task.pk, ((key, None) for key in asked))
     others = [each for each in owners(asked) if each.task != task.name]
     if others:
         raise NamesTakenError([(asked[each.key], each) for each in others], len(others))
+
+
+def _inherit(task: Task, asked: Mapping[int, str]) -> None:
+    """How many files a run is merged into is known late: such names did not pass over when the other was replaced."""
+    earlier = list(predecessors(task))
+    if not earlier:
+        return
+    for some in in_parts(sorted(asked)):
+        PublishedFile.objects.filter(pk__in=some, task__in=earlier).update(task=task.pk, job=None)
+        urls = [asked[key] for key in some]
+        there = Output.objects.filter(Q(url__in=urls) | Q(kept__in=urls), job__task__in=earlier, state="valid")
+        there.update(state="superseded")
 
 
 def owners(keys: Iterable[int]) -> Iterator[Owned]:

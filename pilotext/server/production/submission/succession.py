@@ -18,7 +18,7 @@ from pilotext.server.production.submission.plan import Plan
 ENDED = ("done", "archived", "cancelled")
 """States of a task whose names another one may take over."""
 
-OPEN_JOB = ("defined", "staging", "ready", "sent", "running")
+OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "verifying")
 
 MAX_LISTED = 20
 
