@@ -23,7 +23,7 @@ from pilotext.engines.client import Client
 from pilotext.engines.folders import held
 from pilotext.engines.runner import Runner
 from pilotext.engines.sealing import Seal
-from pilotext.engines.spool import Spool, read_own, write_whole
+from pilotext.engines.spool import Spool, put_aside, read_own, write_whole
 from pilotext.engines.wrapper import WrapperProcess
 from pilotext.errors import FieldError
 from pilotext.messages import OUTPUTS_KEPT, LeasedJob
@@ -71,7 +71,7 @@ class KeptOutputs:
                 job = from_json(self._seal.verified(read_own(path), str(path)), KeptJob, where=str(path))
                 lease = replace(job.lease, token=self._seal.show(job.lease.token))
             except (FieldError, OSError, ValueError):
-                path.rename(path.with_suffix(".unreadable"))
+                put_aside(path, ".unreadable")
                 continue
             self._look_after(replace(job, lease=lease), client)
 
