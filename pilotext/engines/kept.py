@@ -8,6 +8,7 @@ may be somebody else's.
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -135,7 +136,11 @@ class _Keeper(Runner):
             if self.disowned or time.time() > self.job.kept.until:
                 return self.job.failure
             if time.monotonic() >= due and self._has_lease():
-                report = self._tried(client)
+                try:
+                    report = self._tried(client)
+                except OSError as error:  # no process, descriptor or room left: the next try may find them
+                    print(f"pilotext: attempt {self.lease.attempt}: outputs are kept on: {error}", file=sys.stderr)
+                    report = None
                 if report is not None:
                     return report
                 due = time.monotonic() + self._wait_s * random.uniform(0.5, 1.5)  # noqa: S311  only spreads the tries

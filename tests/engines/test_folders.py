@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.engines.folders import folder_of, held, make_new, remove_abandoned
+from pilotext.engines.wrapper import WrapperProcess
 
 
 def test_a_folder_that_nobody_holds_is_removed(tmp_path: Path) -> None:
@@ -71,3 +72,14 @@ def test_an_attempt_begins_in_an_empty_folder(tmp_path: Path, hold: bool) -> Non
         with held(folder):
             assert list(folder.iterdir()) == []
     assert len(remove_abandoned(tmp_path)) == 1 + hold
+
+
+def test_the_output_of_a_process_has_a_file_whatever_is_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "pilotext.out/x").mkdir(parents=True)
+    with held(tmp_path) as holding:
+        one, two = (WrapperProcess(["--version"], b"", tmp_path, holding) for _ in range(2))
+        for each in (one, two):
+            each.close()
+            each.last_words()
+    assert [path.name for path in tmp_path.iterdir()] == ["pilotext.out"]
+    assert (tmp_path / "pilotext.out").is_file()
