@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pilotext import __version__
 from pilotext.codes import Exit
 from pilotext.engines.client import Client, ServerError
-from pilotext.engines.folders import held
+from pilotext.engines.folders import held, make_new
 from pilotext.engines.wrapper import WrapperProcess
 from pilotext.messages import Heartbeat, LeasedJob
 from pilotext.model import JobIdentity, Report, Verdict
@@ -44,6 +44,7 @@ class Runner:
     def run(self, client: Client) -> Report:
         """Run the job to its end and return its final report, whatever has become of its process."""
         document = msgspec.json.encode(replace(self.lease.job, report=None))
+        make_new(self.folder)
         with held(self.folder) as holding:
             self._process = WrapperProcess(self.words, document, self.folder, holding)
             try:

@@ -6,6 +6,7 @@ of attempts are hidden in them by the same key, and a file that was changed is p
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pilotext.decode import from_json
+from pilotext.directory_tree import remove_tree
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.sealing import Seal
 from pilotext.errors import FieldError
@@ -58,14 +60,16 @@ class Spool:
     def _delivered(self, client: Client, path: Path) -> bool:
         try:
             waiting = from_json(self._seal.verified(read_own(path), str(path)), Waiting, where=str(path))
+        except FileNotFoundError:  # another agent in this folder has just sent it
+            return True
         except (FieldError, OSError):
-            path.rename(path.with_suffix(".unreadable"))
+            put_aside(path, ".unreadable")
             return True
         outcome = self._sent(client, waiting)
         if outcome == "refused":
-            path.rename(path.with_suffix(".refused"))
+            put_aside(path, ".refused")
         elif outcome == "taken":
-            path.unlink()
+            remove_tree(path)
         return outcome != "later"
 
     def _sent(self, client: Client, waiting: Waiting) -> str:
@@ -90,6 +94,14 @@ def write_whole(path: Path, data: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def put_aside(path: Path, suffix: str) -> None:
+    """Give a file that is of no use another suffix, whatever it is and has that name; where that fails it stays."""
+    aside = path.with_suffix(suffix)
+    remove_tree(aside)
+    with contextlib.suppress(OSError):
+        path.rename(aside)
 
 
 def read_own(path: Path) -> bytes:
