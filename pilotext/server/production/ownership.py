@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from django.db.models import Q
@@ -28,8 +28,13 @@ class Owned(Record, frozen=True):
     """A name that belongs to a task, and to one of its jobs if it is the output of one."""
 
     key: int
+    experiment: str
     task: str
     job: int | None
+
+    def is_of(self, experiment: str, tasks: Collection[str]) -> bool:
+        """Whether it belongs to one of these tasks of an experiment; another one's may have the same name."""
+        return self.experiment == experiment and self.task in tasks
 
 
 class NamesTakenError(RefusalError):
@@ -62,7 +67,7 @@ def claim_urls(task: Task, urls: Iterable[str]) -> None:
     asked = {key_of(url): url for url in urls}
     _inherit(task, asked)
     claim(task.pk, ((key, None) for key in asked))
-    others = [each for each in owners(asked) if each.task != task.name]
+    others = [each for each in owners(asked) if not each.is_of(task.experiment.name, [task.name])]
     if others:
         raise NamesTakenError([(asked[each.key], each) for each in others], len(others))
 
@@ -82,7 +87,8 @@ def _inherit(task: Task, asked: Mapping[int, str]) -> None:
 def owners(keys: Iterable[int]) -> Iterator[Owned]:
     """Those of the names that have an owner."""
     for some in in_parts(sorted(keys)):
-        rows = PublishedFile.objects.filter(pk__in=some).order_by("pk").values_list("pk", "task__name", "job")
+        found = PublishedFile.objects.filter(pk__in=some).order_by("pk")
+        rows = found.values_list("pk", "task__experiment__name", "task__name", "job")
         yield from (Owned(*row) for row in rows)
 
 
