@@ -24,7 +24,7 @@ class Failure:
     limits: dict[str, float] = field(default_factory=dict)
 
 
-OUT_OF_TIME = {"wall_s": 60, "finish_s": 45}
+OUT_OF_TIME: dict[str, float] = {"wall_s": 60, "finish_s": 45}
 """There is time to bring the log away afterwards, also on a busy machine."""
 
 FAILURES = [
