@@ -125,6 +125,7 @@ class _Keeper(Runner):
         super().__init__(job.lease, Path(kept.folder).parent, time.monotonic() - job.lease.lease_s)
         self.job = job
         self.words = ["outputs", "--publish", kept.folder, "--sha256", kept.sha256]
+        self.most_s = None  # transfers have limits of their own
         self._ending = stop
         self._wait_s = FIRST_WAIT_S
 

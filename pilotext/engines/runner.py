@@ -22,6 +22,10 @@ _TICK_S = 0.05
 _STOPPED_AT, _KILLED_AT = 0.85, 0.95
 """Parts of a lease that was not renewed after which its job is ended, and ended at once."""
 
+_RESUME_EVERY_S = 0.5
+_OVERTIME_S = 300.0
+"""How long after a job's time its wrapper, which ends it in time unless it is stopped again and again, is killed."""
+
 _MAX_NUMBER = 2**63
 
 
@@ -35,6 +39,9 @@ class Runner:
         self.lease = lease
         self.folder = folder
         self.words = ["run", "-", "--workdir", str(folder), *options]
+        wall_s = lease.job.limits.wall_s
+        self.most_s = None if wall_s is None else wall_s + _OVERTIME_S
+        """After this, its process is killed; None: never."""
         self._renewed = asked
         self._process: WrapperProcess | None = None
         self._stopped = False
@@ -56,11 +63,16 @@ class Runner:
     def _watched(self, client: Client, process: WrapperProcess) -> int:
         if self._stopped:
             process.terminate()
-        due = time.monotonic()
+        due = resume_at = began = time.monotonic()
         while (status := process.status) is None:
             if time.monotonic() >= due:
                 self._beat(client, process)
                 due = time.monotonic() + self.lease.heartbeat_s
+            if time.monotonic() >= resume_at:
+                process.resume()
+                resume_at = time.monotonic() + _RESUME_EVERY_S
+            if self.most_s is not None and time.monotonic() - began > self.most_s:
+                process.kill()
             self._end_if_cut_off(time.monotonic() - self._renewed)
             time.sleep(_TICK_S)
         return status

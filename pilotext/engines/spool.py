@@ -40,6 +40,8 @@ class Spool:
         self._lock = threading.Lock()
         self._in_memory: dict[int, Waiting] = {}
         """Those for which the disk had no room."""
+        self._silent = False
+        """Whether the server did not answer just now: each further report would wait as long for nothing."""
 
     def keep(self, attempt: int, token: str, report: Report) -> None:
         """Put a report on disk, whole or not at all; where that cannot be done it is kept in memory."""
@@ -53,6 +55,7 @@ class Spool:
     def deliver(self, client: Client) -> int:
         """Send what is there; returns how many reports stay. Those that the server refuses for good are put aside."""
         with self._lock:
+            self._silent = False
             left = {attempt: one for attempt, one in self._in_memory.items() if self._sent(client, one) == "later"}
             self._in_memory = left
             return len(left) + sum(not self._delivered(client, path) for path in sorted(self._folder.glob("*.json")))
@@ -73,9 +76,12 @@ class Spool:
         return outcome != "later"
 
     def _sent(self, client: Client, waiting: Waiting) -> str:
+        if self._silent:
+            return "later"
         try:
             client.report(waiting.attempt, self._seal.show(waiting.token), waiting.report)
         except ServerError as error:
+            self._silent = error.status == 0
             return "later" if error.worth_another_try else "refused"
         return "taken"
 

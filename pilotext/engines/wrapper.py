@@ -76,6 +76,10 @@ class WrapperProcess:
     def terminate(self) -> None:
         self._process.terminate()
 
+    def resume(self) -> None:
+        """Let it go on if a payload has stopped it, with all that would do so below it."""
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """What it leaves behind is ended by its keeper."""
         self._process.kill()

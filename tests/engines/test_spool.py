@@ -22,9 +22,11 @@ class Server(Client):
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:9", "agent")
         self.away = False
+        self.asked = 0
         self.taken: list[tuple[int, str, Report]] = []
 
     def report(self, attempt: int, token: str, report: Report) -> ReportAnswer:
+        self.asked += 1
         if self.away:
             raise ServerError(0, "away")
         self.taken.append((attempt, token, report))
@@ -105,3 +107,15 @@ def test_a_report_that_another_agent_has_just_sent_is_no_trouble(
     monkeypatch.setattr("pilotext.engines.spool.read_own", gone)
     assert spool.deliver(Server()) == 0
     assert not list((tmp_path / "spool").iterdir())
+
+
+def test_a_server_that_does_not_answer_is_asked_once_and_not_for_every_report(spool: Spool) -> None:
+    for attempt in range(5):
+        spool.keep(attempt, TOKEN, make_report())
+    server = Server()
+    server.away = True
+    assert spool.deliver(server) == 5
+    assert server.asked == 1
+    server.away = False
+    assert spool.deliver(server) == 0
+    assert len(server.taken) == 5
