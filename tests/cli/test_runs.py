@@ -35,8 +35,8 @@ class Server:
             return RunPage(RunRow("t1", run, {}, {}), of_run, {}, ())
         query = query or {}
         wanted = {name: query[name] for name in ("run", "merge", "state") if query.get(name) is not None}
-        rows: Any = [row for row in self.products if all(getattr(row, name) == value for name, value in wanted.items())]
-        return ProductList(tuple(rows), None)
+        found = [row for row in self.products if all(getattr(row, name) == value for name, value in wanted.items())]
+        return ProductList(tuple(found), None)
 
     def post(self, path: str, body: Move, _kind: type) -> Moved:
         number = int(path.split("/")[4])

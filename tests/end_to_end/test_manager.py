@@ -189,7 +189,7 @@ def test_a_cancelled_task_is_resumed(manager: Manager, tmp_path: Path) -> None:
     wait_for(lambda: len(manager.json("jobs", "--task", "again", "--state", "cancelled")["jobs"]) == 2)
     assert "no state to start" in manager("tasks", "start", "again", "--why", "x", status=64)
     manager("tasks", "resume", "again", "--why", "it was right after all")
-    wait_for(lambda: manager.json("tasks", "show", "again")["tasks"][0]["state"] == "running")
+    wait_for(lambda: manager.json("tasks", "show", "again")["task"]["state"] == "running")
     worker = Worker(manager.server)
     for _ in range(2):
         assert worker.end().job.task == "again"

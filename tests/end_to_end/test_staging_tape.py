@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +38,12 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)
+
+
+def answered(job: CopyJob) -> bool:
+    """True once the tape system has given the request its id; it is noted without one before."""
+    notes = job.workdir / NOTES
+    return notes.exists() and all(each["id"] for each in json.loads(notes.read_bytes()))
 
 
 def on_disk(tape: TapeServer) -> bool:
@@ -124,7 +131,7 @@ def test_a_file_that_the_tape_system_has_lost_is_missing(job: CopyJob, tape: Tap
 def test_a_second_run_gives_back_what_a_killed_one_has_asked_for(job: CopyJob, tape: TapeServer) -> None:
     tape.behave(MOUNT_MS=300_000)
     with ended(job.start()) as process:
-        until((job.workdir / NOTES).exists)
+        until(lambda: answered(job))
         process.kill()
     until(lambda: not job.survivors())
     assert job.report().phase == "stage-in"
@@ -137,7 +144,7 @@ def test_a_second_run_gives_back_what_a_killed_one_has_asked_for(job: CopyJob, t
 def test_a_job_told_to_stop_cancels_its_recall(job: CopyJob, tape: TapeServer) -> None:
     tape.behave(MOUNT_MS=300_000)
     with ended(job.start()) as process:
-        until((job.workdir / NOTES).exists)
+        until(lambda: answered(job))
         process.send_signal(signal.SIGTERM)
         report = job.end(process)
     assert (report.exit_status, report.verdict.code) == (69, "COMPASS-5011")

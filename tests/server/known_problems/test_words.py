@@ -52,9 +52,14 @@ def test_a_pilot_starts_one_program_with_one_option_whatever_the_task_is_called(
 
 def test_what_people_write_stays_one_word_of_a_command_and_needs_no_quotes() -> None:
     """Known problem 22 of the legacy system: names and lists of files went into lines for a shell, as they were."""
-    submit(name="plain")
+    submit()
     file = f"/castor/{HOSTILE}/cdr11-2.raw"
-    submit([file], name="hostile", parameters={**PARAMETERS, "soft": HOSTILE}, environment={"A": HOSTILE})
+    submit(
+        [file],
+        name="hostile",
+        parameters={**PARAMETERS, "production": "other", "soft": HOSTILE},
+        environment={"A": HOSTILE},
+    )
     plain, hostile = leased().job, leased().job
     assert hostile.inputs[0].sources[0].endswith(file)
     assert hostile.environment["A"] == HOSTILE

@@ -132,7 +132,9 @@ def test_a_file_that_comes_while_another_job_begins_to_wait_for_it_lets_it_go_on
     storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = on_tape(storage)
-    submit(["/castor/W14/cdr1-1.raw"], name="t2", staging=True, parameters=ON_MEMORY)
+    submit(
+        ["/castor/W14/cdr1-1.raw"], name="t2", staging=True, parameters={**ON_MEMORY, "production": "t2", "prodslt": 2}
+    )
     mine = StagedFile.objects.filter(pk=file.pk)
     other = Meanwhile(lambda: transact(lambda: staging.came(mine, now())))
     with monkeypatch.context() as patch:

@@ -128,7 +128,7 @@ def test_a_file_is_given_back_once_when_no_job_needs_it_any_more(storage: Memory
 @pytest.mark.usefixtures("limit")
 def test_a_file_that_two_tasks_read_is_asked_for_and_given_back_once(storage: MemoryStorage) -> None:
     on_tape(storage, {1: 1})
-    on_tape(storage, {1: 1}, name="t2", parameters={**ON_MEMORY, "soft": "other"})
+    on_tape(storage, {1: 1}, name="t2", parameters={**ON_MEMORY, "production": "other", "soft": "other"})
     cycle(2)
     do(leased(), storage)
     cycle(2)
@@ -271,7 +271,14 @@ def test_a_request_that_another_cycle_is_making_is_not_made_twice(storage: Memor
 def test_a_site_without_staging_gets_its_jobs_at_once(storage: MemoryStorage) -> None:
     on_tape(storage, {1: 1}, staging=None, sites=["BW_COMPASS_MCORE"])
     assert states() == ["ready"]
-    on_tape(storage, {1: 1}, name="t2", staging=None, sites=[SITE])
+    on_tape(
+        storage,
+        {1: 1},
+        name="t2",
+        staging=None,
+        sites=[SITE],
+        parameters={**ON_MEMORY, "production": "t2", "prodslt": 2},
+    )
     assert sorted(states()) == ["defined", "ready"]
 
 
