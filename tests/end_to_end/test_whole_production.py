@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end import whole_production_checks as checks
-from tests.end_to_end.whole_production import NODES, PILOTS, TASK, Production, Scale
+from tests.end_to_end import whole_production_neighbours as neighbours
+from tests.end_to_end import whole_production_outages as outages
+from tests.end_to_end.whole_production import NODES, PERSON, PILOTS, TASK, Production, Scale
 from tests.end_to_end.whole_production_faults import (
     ASKED_ABOUT,
     FAULTS,
@@ -21,6 +23,9 @@ from tests.end_to_end.whole_production_faults import (
 )
 from tests.end_to_end.whole_production_parts import prepare, producing
 
+BEFORE_THE_OUTAGES = 4
+"""Jobs that have finished then."""
+
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def production(request: pytest.FixtureRequest, tmp_path: Path, open_folder: Path) -> Iterator[Production]:
@@ -30,11 +35,16 @@ def production(request: pytest.FixtureRequest, tmp_path: Path, open_folder: Path
 
 @pytest.mark.timeout(3600)
 @pytest.mark.fault("production", "a dozen failures of different classes, an agent killed, one raw file cut on tape")
+@pytest.mark.fault("production", "EOS and the tape server are away for longer than any retry")
 def test_a_whole_production_ends_by_itself_but_for_one_decision(production: Production) -> None:
     assert len({fault.cause for fault in FAULTS}) >= 12
     server = production.server
-    submitted = server.command("manager", "submit", str(prepare(production)))
+    task = prepare(production)
+    neighbours.finish_earlier_task(production)
+    submitted = server.command("manager", "submit", str(task))
     assert submitted.returncode == 0, submitted.stderr
+    neighbours.cancel_dropped_task(production)
+    before = neighbours.look_at_neighbours(production)
     production.begin()
     killed: list[str] = []
 
@@ -48,8 +58,13 @@ def test_a_whole_production_ends_by_itself_but_for_one_decision(production: Prod
         kept = Counter(row.run for row in production.products() if row.state == "kept")
         return not states.keys() - {"finished", "manual"} and kept == {run: 3 for run in RUNS if run != HELD}
 
-    production.wait_until(only_decisions_are_missing, meanwhile)
-    assert killed
+    def some_are_finished() -> bool:
+        return bool(killed) and sum(row.state == "finished" for row in production.jobs()) >= BEFORE_THE_OUTAGES
+
+    production.wait_until(some_are_finished, meanwhile)
+    outages.lose_both_storages(production)
+    production.wait_until(only_decisions_are_missing)
+    outages.outages_cost_nothing_but_time(production)
     decide(production)
     production.wait_until(lambda: production.task_state() == "done")
 
@@ -69,6 +84,8 @@ def test_a_whole_production_ends_by_itself_but_for_one_decision(production: Prod
     production.wait_until(lambda: production.task_state() == "archived")
     checks.only_what_is_kept_is_left(production, production.products())
     checks.the_archives_hold_the_log_of_every_report(production, pages)
+    checks.every_file_is_what_its_record_says(production)
+    neighbours.nothing_of_them_has_changed(production, before)
     production.stop()
     checks.nothing_is_left_running(production)
 
@@ -91,4 +108,4 @@ def decide(production: Production) -> None:
     assert len(production.merge_without(HELD, cut)) == 3
     for place, reason in ((ASKED_ABOUT, why), (TRUNCATED, cut)):
         page = production.page_at(place)
-        assert [event.why for event in page.events if event.who == "test-expert"] == [reason], page
+        assert [event.why for event in page.events if event.who == PERSON] == [reason], page

@@ -39,6 +39,12 @@ SITE = "CERN_COMPASS_PROD"
 PILOTS = "cern-pilots"
 BY_PILOTS = 2
 NODES = ("wn1", "wn2", "wn3")
+PERSON = "person:test-expert"
+"""Who decides, as the audit trail has it."""
+
+KEEP_AFTER_S = 3.0
+"""Outputs of a job whose storage is away are left to the agent after this."""
+
 WITHIN_S = 1200.0
 GONE_WITHIN_S = 60.0
 
@@ -53,6 +59,15 @@ class Scale:
     faults: tuple[Fault, ...] = FAULTS
 
 
+@dataclass(frozen=True)
+class Outage:
+    """A time, in seconds since 1970, when a storage server was away, and the server's `root://HOST:PORT`."""
+
+    server: str
+    begin: float
+    end: float
+
+
 @dataclass
 class Production:
     """The parts, and what has become of them so far. `agent_module` is what runs an agent, as the command does."""
@@ -65,6 +80,7 @@ class Production:
     postgres: PostgresServer | None = None
     agents: dict[str, psutil.Popen] = field(default_factory=dict)
     pilots: list[Pilot] = field(default_factory=list)
+    outages: list[Outage] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.viewer, self.expert = self.server.client("viewer"), self.server.client("expert")
@@ -103,12 +119,13 @@ class Production:
         for node in NODES:
             self.start_agent(node)
 
-    def start_agent(self, node: str) -> None:
+    def start_agent(self, node: str, *options: str) -> None:
         """A real agent on a machine of that name, as far as it can see."""
         server = self.server
         env = {**server.env, "PILOTEXT_SERVER": server.url, "PILOTEXT_TOKEN": server.token("agent")}
         alone = ["unshare", *([] if os.getuid() == 0 else ["--map-root-user"]), "--uts", "/bin/sh", "-c"]
         command = [sys.executable, "-P", "-X", "utf8", "-m", self.agent_module, "agent", "--name", node, "--site", SITE]
+        command += ["--keep-after", str(KEEP_AFTER_S), *options]
         words = [*alone, 'hostname "$0" && exec "$@"', node, *command]
         with (server.folder / f"{node}.log").open("ab") as log:
             folder = str(server.folder / node)
@@ -199,8 +216,8 @@ class Production:
                 assert time.monotonic() < end, error
             time.sleep(0.2)
 
-    def jobs(self) -> tuple[api.JobRow, ...]:
-        return self.look("/api/v1/jobs", api.JobList, {"limit": 1000}).jobs
+    def jobs(self, task: str = TASK) -> tuple[api.JobRow, ...]:
+        return self.look("/api/v1/jobs", api.JobList, {"limit": 1000, "task": task}).jobs
 
     def pages(self) -> list[api.JobPage]:
         return [self.look(f"/api/v1/jobs/{row.job}", api.JobPage) for row in self.jobs()]
@@ -209,10 +226,11 @@ class Production:
         return self.look("/api/v1/agents", api.AgentList).agents
 
     def products(self) -> tuple[api.ProductRow, ...]:
-        return self.look("/api/v1/products", api.ProductList).products
+        return self.look("/api/v1/products", api.ProductList, {"task": TASK}).products
 
-    def task_state(self) -> str:
-        return self.look("/api/v1/tasks", api.TaskList).tasks[0].state
+    def task_state(self, task: str = TASK) -> str:
+        rows = self.look("/api/v1/tasks", api.TaskList).tasks
+        return next(row.state for row in rows if row.name == task)
 
     def job_at(self, place: Place) -> api.JobRow:
         return next(row for row in self.jobs() if (row.run, row.chunk) == place and not row.product)
@@ -229,10 +247,18 @@ class Production:
         return self.expert.post(f"/api/v1/products/{product}/move", api.Move("merge-without", why), api.Moved).moved
 
     def wait_until(self, what: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Wait with the clock accelerated."""
+
+        def sooner() -> None:
+            self.let_time_pass()
+            meanwhile()
+
+        self.wait_in_true_time(what, sooner)
+
+    def wait_in_true_time(self, what: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
         end = time.monotonic() + WITHIN_S
         while not what():
             assert time.monotonic() < end, self.server.log()[-20_000:]
-            self.let_time_pass()
             meanwhile()
             time.sleep(0.5)
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import tarfile
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import psutil
 import uproot
+from msgspec.structs import replace
 
+from pilotext.decode import from_json
 from pilotext.formats import rootfile
-from pilotext.messages import JobPage, ProductRow
-from tests.end_to_end.whole_production import PILOTS, SITE, Production
+from pilotext.messages import AttemptRow, JobPage, ProductRow
+from pilotext.model import Report
+from pilotext.storage.base import adler32_of
+from pilotext.storage.urls import canonical
+from tests.end_to_end.whole_production import PERSON, PILOTS, RAW, SITE, TASK, Production
 from tests.end_to_end.whole_production_faults import (
     ASKED_ABOUT,
     BAD_MERGE,
@@ -21,6 +29,9 @@ from tests.end_to_end.whole_production_faults import (
     Fault,
     events_of,
 )
+
+from django.db.models import QuerySet  # isort: skip  needs the boot
+from pilotext.server.production.models import Evidence, LogArchive, Output  # isort: skip  needs the boot
 
 MERGES = ("mdst", "hist", "dump")
 
@@ -92,7 +103,7 @@ def every_fault_was_understood(production: Production, pages: list[JobPage]) -> 
     jobs = {(page.job.run, page.job.chunk): page for page in pages if not page.job.product}
     assert jobs.keys() == set(production.places)
     for place in production.places:
-        page = jobs[place]
+        page = _but_for_outages(production, jobs[place])
         fault = production.faults.get(place)
         if fault is None:
             assert [each.state for each in page.attempts] == ["finished"], page
@@ -100,11 +111,29 @@ def every_fault_was_understood(production: Production, pages: list[JobPage]) -> 
             _fault_was_understood(fault, page)
     merges = {(page.job.run, page.job.product): page for page in pages if page.job.product}
     assert merges.keys() == {(run, merge) for run in production.scale.runs for merge in MERGES}
-    for (run, merge), page in merges.items():
+    for (run, merge), whole_page in merges.items():
+        page = _but_for_outages(production, whole_page)
         again = (run, merge) == (BAD_MERGE, "mdst")
         assert [each.state for each in page.attempts] == [*(["failed"] if again else []), "finished"]
         if again:
             assert (page.attempts[0].code, page.attempts[0].cause) == ("COMPASS-2105", "root-io")
+
+
+def _but_for_outages(production: Production, page: JobPage) -> JobPage:
+    """Without the attempts that failed for a storage that was away."""
+    own = tuple(each for each in page.attempts if not _failed_by_an_outage(production, each))
+    return replace(page, attempts=own)
+
+
+def _failed_by_an_outage(production: Production, attempt: AttemptRow) -> bool:
+    failed = attempt.cause == "storage" and "-3" in attempt.code and not attempt.charged
+    return failed and _within_an_outage(production, attempt)
+
+
+def _within_an_outage(production: Production, attempt: AttemptRow) -> bool:
+    """Whether a storage was away during a part of it."""
+    ended = attempt.ended or math.inf
+    return any(attempt.leased <= outage.end and ended >= outage.begin for outage in production.outages)
 
 
 def _fault_was_understood(fault: Fault, page: JobPage) -> None:
@@ -122,7 +151,7 @@ def _fault_was_understood(fault: Fault, page: JobPage) -> None:
     if fault.action == "retry-elsewhere":
         assert others[0].node != first.node, page
     if fault.place == ASKED_ABOUT:
-        assert any(event.who == "test-expert" and event.before == "manual" for event in page.events), page
+        assert any(event.who == PERSON and event.before == "manual" for event in page.events), page
 
 
 def tapes_were_given_back(production: Production) -> None:
@@ -143,7 +172,18 @@ def tapes_were_given_back(production: Production) -> None:
 
 
 def on_eos(production: Production) -> set[str]:
-    return {path.name for path in production.eos.store.rglob("*") if path.is_file()}
+    """Names of what the main task has published."""
+    folders = ("gen/soft", "generalprod/testcoral/PanDALogs/dvcs")
+    return _names(production.eos.store / "eos/experiment/compass" / each for each in folders)
+
+
+def kept_on_tape(production: Production) -> set[str]:
+    folders = ("compass/gen/oracle_dst/soft", "user/n/na58dst1/prodlogs")
+    return _names(production.tape.store / "castor/cern.ch" / each for each in folders)
+
+
+def _names(folders: Iterable[Path]) -> set[str]:
+    return {path.name for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def chunk_files_are_still_there(production: Production) -> None:
@@ -161,18 +201,26 @@ def only_what_is_kept_is_left(production: Production, rows: tuple[ProductRow, ..
     merged = {file.name for row in rows for file in row.files}
     archives = {f"dvcs.{run}.tar.gz" for run in production.scale.runs}
     assert on_eos(production) == merged | archives
-    kept = {path.name for path in production.tape.store.rglob("*") if path.is_file() and "data" not in path.parts}
-    assert kept == merged | {"dvcs_logFiles.tar"}
+    assert kept_on_tape(production) == merged | {"dvcs_logFiles.tar"}
 
 
 def the_archives_hold_the_log_of_every_report(production: Production, pages: list[JobPage]) -> None:
-    """And perhaps those of attempts that were lost: their wrappers end like every other, but nobody is told."""
+    """And perhaps those of attempts that were lost: their wrappers end like every other, but nobody is told.
+
+    Only an attempt for which a storage was away may have delivered none.
+    """
     for run in production.scale.runs:
         (path,) = production.eos.store.rglob(f"dvcs.{run}.tar.gz")
         with tarfile.open(path) as archive:
             held = set(archive.getnames())
         of_run = [(page, attempt) for page in pages if page.job.run == run for attempt in page.attempts]
-        reported = {_log_of(page, attempt.number) for page, attempt in of_run if attempt.verdict}
+        logs = dict(Evidence.objects.filter(attempt__job__run=run).values_list("attempt", "report"))
+        delivered = {pk for pk, report in logs.items() if from_json(report, Report).log is not None}
+        reported = {
+            _log_of(page, attempt.number)
+            for page, attempt in of_run
+            if attempt.verdict and (attempt.attempt in delivered or not _within_an_outage(production, attempt))
+        }
         assert reported <= held <= {_log_of(page, attempt.number) for page, attempt in of_run}
     (whole,) = production.tape.store.rglob("dvcs_logFiles.tar")
     with tarfile.open(whole) as archive:
@@ -183,6 +231,64 @@ def _log_of(page: JobPage, attempt: int) -> str:
     job = page.job
     of_what = f"{job.task}-{job.job}" if job.product else f"{job.run}-{job.chunk}-0-7-{job.job}"
     return f"dvcs-{of_what}-{attempt}.job.log.tgz"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file as a storage has it, or as a record describes it."""
+
+    size: int
+    adler32: str
+
+
+def stored_files(production: Production) -> dict[str, StoredFile]:
+    """Return every file on EOS and on the tape server but raw files, by its URL."""
+    found = {}
+    for server in (production.eos, production.tape):
+        raws = server.store / RAW.lstrip("/")
+        for path in server.store.rglob("*"):
+            if path.is_file() and raws not in path.parents:
+                url = canonical(server.url(str(path.relative_to(server.store))))
+                found[url] = StoredFile(path.stat().st_size, adler32_of(path))
+    return found
+
+
+def every_file_is_what_its_record_says(production: Production) -> None:
+    """Compare the files of every task by checksum: none is missing, and no other is there but logs of attempts."""
+    there, recorded, logs = stored_files(production), _recorded_files(), _reported_logs()
+    assert set(Output.objects.filter(state="valid").values_list("job__task__name", flat=True)) > {TASK}
+    wrong = {url: (file, there.get(url)) for url, file in recorded.items() if there.get(url) != file}
+    assert not wrong, wrong
+    removed = _urls_of(Output.objects.filter(state="removed")).keys() - recorded.keys()
+    assert removed
+    assert not removed & there.keys()
+    strange = {url: file for url, file in there.items() if url not in recorded and logs.get(url) != file}
+    assert not strange, strange
+    put_away = Evidence.objects.filter(attempt__task__state="archived")
+    missing = logs.keys() - _logs_in(put_away).keys() - there.keys()
+    assert not missing, missing
+
+
+def _recorded_files() -> dict[str, StoredFile]:
+    """Return what should be there: valid outputs, their copies for good, the archives of logs."""
+    found = _urls_of(Output.objects.filter(state="valid"))
+    for archive in LogArchive.objects.filter(state__in=("kept", "cleaned")):
+        found[canonical(archive.url)] = StoredFile(archive.size, archive.adler32)
+    return found
+
+
+def _urls_of(outputs: QuerySet[Output]) -> dict[str, StoredFile]:
+    places = ((url, output) for output in outputs for url in (output.url, output.kept) if url)
+    return {canonical(url): StoredFile(output.size, output.adler32) for url, output in places}
+
+
+def _reported_logs() -> dict[str, StoredFile]:
+    return _logs_in(Evidence.objects.all())
+
+
+def _logs_in(reports: QuerySet[Evidence]) -> dict[str, StoredFile]:
+    logs = (from_json(text, Report).log for text in reports.values_list("report", flat=True))
+    return {canonical(log.url): StoredFile(log.size, log.adler32) for log in logs if log is not None and log.url}
 
 
 def nothing_is_left_running(production: Production) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -33,16 +33,17 @@ def prepare(production: Production) -> Path:
         on_tape.parent.mkdir(parents=True, exist_ok=True)
         path.replace(on_tape)
     production.tape.give_to_server()
-    _install_software(production)
-    return _write_task(production)
+    programs = {"coral.exe": CORAL, "coral/setup.sh": SETUP, "phast.exe": PHAST, "hadd": HADD}
+    install_software(production, "soft", programs)
+    return write_task(production, TASK, production.scale.runs, {"production": "dvcs", "soft": "soft"})
 
 
-def _install_software(production: Production) -> None:
-    area = production.server.folder / "sw/gen/soft"
+def install_software(production: Production, soft: str, texts: Mapping[str, str]) -> None:
+    """An area below the home of all software, with these programs in it."""
+    area = production.server.folder / "sw/gen" / soft
     (area / "coral").mkdir(parents=True)
     (area / "template.opt").symlink_to(PAYLOADS / "template.opt")
     cases = "\n".join(f"{raw_name(*fault.place)}) {fault.shell} ;;" for fault in production.faults.values())
-    texts = {"coral.exe": CORAL, "coral/setup.sh": SETUP, "phast.exe": PHAST, "hadd": HADD}
     for name, text in texts.items():
         for word, value in {"CASES": cases, "MARKS": production.marks, "PAYLOADS": PAYLOADS, "BIN": area}.items():
             text = text.replace(f"@{word}@", str(value))  # noqa: PLW2901
@@ -50,26 +51,33 @@ def _install_software(production: Production) -> None:
         (area / name).chmod(0o755)
 
 
-def _write_task(production: Production) -> Path:
+def write_task(
+    production: Production,
+    name: str,
+    runs: Sequence[int],
+    parameters: Mapping[str, str],
+    merges: Sequence[str] | None = None,
+) -> Path:
+    """The file of a task of these runs, with these parameters beside those of the servers and folders."""
     catalogue = [f"{RAW}/{raw_name(*place)},{events_of(place)}" for place in production.places]
     (production.server.folder / "catalogue.csv").write_text("\n".join(["file,events", *catalogue, ""]))
     task = {
         "experiment": "COMPASS",
-        "name": TASK,
+        "name": name,
         "type": "mass production",
-        "files": {"runs": list(production.scale.runs)},
+        "files": {"runs": list(runs)},
         "catalogue": "catalogue.csv",
         "parameters": {
-            "production": "dvcs",
             "home": f"{production.server.folder}/sw/",
             "path": "gen/",
-            "soft": "soft",
             "year": 2016,
             "eos_server": production.eos.url().rstrip("/") + "/",
             "tape_server": production.tape.url().rstrip("/") + "/",
+            **parameters,
         },
+        **({} if merges is None else {"merges": list(merges)}),
     }
-    path = production.server.folder / "task.yaml"
+    path = production.server.folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(task))
     return path
 

@@ -69,6 +69,13 @@ class GuardedMover:
         if row is not None and row.due > now():
             raise ServerAwayError(url, row.due, row.why)
 
+    def ask(self, url: str) -> None:
+        """Put a plain question to the server of this URL. Raises ServerAwayError where it does not answer."""
+        self._pass(url)
+        why = self._why_away(url)
+        if why is not None:
+            raise _trip(self._experiment, url, why)
+
     def pause(self, seconds: float) -> None:
         self._mover.pause(seconds)
 

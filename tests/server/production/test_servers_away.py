@@ -20,6 +20,7 @@ from pilotext.server.production.machines import recall, staging
 from pilotext.server.production.machines.archiving import make_archives, plan_archives
 from pilotext.server.production.machines.cleaning import clean_logs, clean_products, finish_archiving
 from pilotext.server.production.machines.keeping import keep_products
+from pilotext.server.production.machines.task import end_cancelled
 from pilotext.server.production.models import Breaker, Job, LogArchive, Product, StagedFile, Task
 from pilotext.server.production.overview import sites
 from tests.server.merged import cycle, do, product, submit_runs
@@ -151,6 +152,32 @@ def test_a_file_that_a_tape_server_does_not_have_waits_for_a_person_and_closes_n
             break
     assert list(Job.objects.order_by("chunk").values_list("state", flat=True)) == ["manual", "ready"]
     assert not Breaker.objects.exists()
+
+
+@pytest.mark.usefixtures("limit")
+@pytest.mark.fault("staging", "the tape server goes away before files are given back")
+@pytest.mark.parametrize("asked_again", [False, True], ids=["not needed", "wanted again"])
+def test_a_request_is_given_back_when_the_tape_server_is_back(tape: TapeServer, *, asked_again: bool) -> None:
+    on_tape(tape, 2)
+    until_ready()
+    requests = set(StagedFile.objects.values_list("request", flat=True))
+    assert all(requests)
+    if asked_again:
+        transact(lambda: staging.gone(StagedFile.objects.all(), "it is not on disk any more"))
+    else:
+        transact(lambda: move_task(Task.objects.get().pk, "cancel", WHY))
+        end_cancelled()
+    assert states() == ({"defined"} if asked_again else {"cancelled"})
+    tape.stop()
+    for _ in range(TRIES):
+        tape_steps()
+    assert the_breaker().state == "open"
+    assert set(StagedFile.objects.values_list("request", flat=True)) == requests
+    tape.start()
+    for _ in range(TRIES):
+        tape_steps()
+    assert (tape.requests("evict"), tape.requests("stage")) == (1, 2 if asked_again else 1)
+    assert gaps() == []
 
 
 # ------------------------------------------------------------------------------------- keeping, archiving, cleaning

@@ -1,7 +1,8 @@
 """Staging, what is said to tape systems: asked in bulk for a run, polled, looked at again, given back exactly once.
 
 Before a request is given back, its id is struck out: one that stays with the tape system is better than one that is
-given back twice, which takes the file from somebody else.
+given back twice, which takes the file from somebody else. So that none stays because its server is away, the server is
+asked a plain question before.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pilotext.server.production.models import Experiment, StagedFile
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import STAGED_FILE
-from pilotext.server.production.storage_breakers import ServerAwayError
+from pilotext.server.production.storage_breakers import GuardedMover, ServerAwayError
 from pilotext.storage.base import Residence
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import server_of
@@ -38,7 +39,7 @@ _AT_ONCE = 1000
 RESIDENCES: tuple[Residence, ...] = ("online", "offline", "missing")
 SHORTEST_POLL_S = 1.0
 
-Work = Callable[[list[StagedFile], Mover, Staging], int]
+Work = Callable[[list[StagedFile], GuardedMover, Staging], int]
 
 
 def ask_for_files() -> int:
@@ -90,7 +91,8 @@ def _requests(files: list[StagedFile], most: int) -> Iterator[list[StagedFile]]:
         yield from (some[begin : begin + most] for begin in range(0, len(some), most))
 
 
-def _ask(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
+def _ask(files: list[StagedFile], mover: GuardedMover, limits: Staging) -> int:
+    _ask_before_giving_back(files, mover)
     _release(files, mover)
     rows = _rows(files).filter(state="wanted")
     try:
@@ -134,7 +136,8 @@ def _look(files: list[StagedFile], mover: Mover, limits: Staging) -> int:  # noq
     return transact(lambda: staging.gone(_rows(lost), "it is not on disk any more"))
 
 
-def _give_back(files: list[StagedFile], mover: Mover, limits: Staging) -> int:  # noqa: ARG001 - as the others
+def _give_back(files: list[StagedFile], mover: GuardedMover, limits: Staging) -> int:  # noqa: ARG001 - as the others
+    _ask_before_giving_back(files, mover)
     ids = transact(lambda: _released([file.pk for file in files]))
     given = [file for file in files if file.pk in ids]
     _release(given, mover)
@@ -151,6 +154,13 @@ def _released(ids: list[int]) -> list[int]:
     return advance(
         STAGED_FILE, found, ("wanted", "requested", "online", "failed"), "released", reason, online=None, busy_until=0.0
     )
+
+
+def _ask_before_giving_back(files: Sequence[StagedFile], mover: GuardedMover) -> None:
+    """Raise ServerAwayError where these files have a request and their server does not answer."""
+    url = next((file.url for file in files if file.request), None)
+    if url is not None:
+        mover.ask(url)
 
 
 def _release(files: Sequence[StagedFile], mover: Mover) -> None:
