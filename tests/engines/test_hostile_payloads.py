@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.hostile import SITE, WITHIN_S, hostile_server, page, submit
+from tests.support.hostile import SITE, WITHIN_S, hostile_server, page, submit, wait_until_finished
 from tests.support.pilotext_server import ProductionServer, production_server
 
 serving = production_server  # a whole server is started: not for the fast tests
@@ -67,7 +67,7 @@ def test_nothing_of_the_agents_is_in_the_environment_of_setup_and_payload(server
     assert foreign.isdisjoint(variables)
     assert {name for name in variables if name.startswith("PILOTEXT_")} == {"PILOTEXT_DEADLINE"}
     assert server.token("agent") not in seen.read_text()
-    assert page(server, "env").job.state == "finished", server.log()
+    wait_until_finished(server, "env")
 
 
 @pytest.mark.fault("payload", "a work directory that rmtree cannot remove")
@@ -77,7 +77,7 @@ def test_a_tree_without_end_takes_no_slot(server: ProductionServer) -> None:
     submit(server, "deep", f"echo x > advout-1-1.txt; {sys.executable} {server.folder}/deep.py; mkdir c; chmod 0 c")
     submit(server, "after", "echo x > advout-2-1.txt", chunk=2)
     assert server.agent("--site", SITE, "--jobs", "2").wait(WITHIN_S) == 0
-    assert page(server, "after").job.state == "finished", server.log()
+    wait_until_finished(server, "after")
     assert not list((server.folder / "agent").glob("attempt-*"))
 
 
@@ -100,4 +100,4 @@ def test_a_payload_that_stops_all_who_watch_it_takes_no_slot(server: ProductionS
     program.write_text(SUSPEND)
     submit(server, "suspend", f"{sys.executable} {program}")
     assert server.agent("--site", SITE, "--jobs", "1").wait(WITHIN_S) == 0
-    assert page(server, "suspend").job.state == "finished", server.log()
+    wait_until_finished(server, "suspend")

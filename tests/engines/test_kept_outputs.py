@@ -12,7 +12,7 @@ import pytest
 
 from fixtures.servers.xrootd import XrdServer
 from pilotext.messages import AttemptRow
-from tests.support.hostile import SITE, WITHIN_S, hostile_server, page, submit, wait_for
+from tests.support.hostile import SITE, WITHIN_S, hostile_server, page, submit, wait_for, wait_until_finished
 from tests.support.pilotext_server import ProductionServer
 from tests.support.xrootd_server import serving
 
@@ -68,7 +68,7 @@ def test_outputs_wait_without_a_slot_and_are_published_by_the_next_agent(tmp_pat
         eos.start()
         assert agent.wait(WITHIN_S) == 0, "it stays while outputs wait, and no longer"
         for task in ("first", "second"):
-            assert page(server, task).job.state == "finished", server.log()
+            wait_until_finished(server, task)
             assert len(page(server, task).attempts) == 1
         assert published(eos) == {"advout-1-1.txt": CONTENT, "advout-2-1.txt": CONTENT}
         assert not kept(server)

@@ -92,3 +92,8 @@ def wait_for(what: Callable[[], object], server: ProductionServer) -> None:
 
 def read_json(path: Path) -> object:
     return json.loads(path.read_text())
+
+
+def wait_until_finished(server: ProductionServer, task: str) -> None:
+    """Wait for the job of a task, whose agent has reported a success: the server compares its files first."""
+    wait_for(lambda: page(server, task).job.state == "finished", server)
