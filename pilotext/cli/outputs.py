@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.cli.output import say, write
+from pilotext.cli.output import say, write_json
 from pilotext.codes import Exit
 from pilotext.errors import UsageError
+from pilotext.sanitize import one_line
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import kept as keeping
 from pilotext.worker.delivery import OF_A_JOB, Delivery
@@ -54,10 +55,10 @@ def run(options: argparse.Namespace) -> int:
             say(f"pilotext: {order}; what is not published is kept", stream=2)
             return Exit.STOPPED
     if options.json:
-        write(json.dumps([msgspec.to_builtins(replace_report(one)) for one in outcomes]).encode() + b"\n")
+        write_json(json.dumps([msgspec.to_builtins(replace_report(one)) for one in outcomes]).encode())
     else:
         for one in outcomes:
-            say(f"{one.state:<10} {one.label}{': ' if one.said else ''}{one.said}")
+            say(one_line(f"{one.state:<10} {one.label}{': ' if one.said else ''}{one.said}"))
     if options.publish and outcomes[0].state == "lost":
         return Exit.STAGE_OUT_FAILED
     done = len(outcomes) == len(folders) and all(one.state == "published" for one in outcomes)

@@ -88,7 +88,8 @@ def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
         say("\none whole job, as a worker would get it:")
         say("\n".join(map(one_line, _example(told.example, told))))
     staging = "brought from tape" if told.staging else "on disk"
-    say(f"\n{told.jobs} jobs, {told.runs} runs, merges: {', '.join(told.merges) or 'none'}; inputs are {staging}")
+    merges = one_line(", ".join(told.merges) or "none")
+    say(f"\n{told.jobs} jobs, {told.runs} runs, merges: {merges}; inputs are {staging}")
     say(f"{told.names} names to publish under" + ("" if asked else "; whose they are was not asked: no --server"))
     say(
         "\n".join(

@@ -78,9 +78,9 @@ def _show(rows: tuple[TaskRow, ...], options: argparse.Namespace) -> int:
         show(head, [(row.task, row.name, row.type, row.state, counts(row.jobs), counts(row.merges)) for row in rows])
         for row in rows:
             if row.replaced_by:
-                say(f"{row.name}: replaced by {row.replaced_by}, which owns its published names now")
+                say(one_line(f"{row.name}: replaced by {row.replaced_by}, which owns its published names now"))
             if row.note:
-                say(f"{row.name}: {row.note}")
+                say(one_line(f"{row.name}: {row.note}"))
     return Exit.SUCCESS
 
 

@@ -212,11 +212,9 @@ class Agent:
             self._runners.add(runner)
         try:
             report = self._run(runner, client)
-            kept = False
-            if runner.disowned and report.kept is not None:
+            kept = not runner.disowned and self._kept.take(lease, report, self._client)
+            if not kept and report.kept is not None:  # nobody wants them, or nobody can look after them
                 remove_tree(Path(report.kept.folder))
-            else:
-                kept = self._kept.take(lease, report, self._client)
             if not kept:
                 self._spool.keep(lease.attempt, lease.token, report)
             self._spool.deliver(client)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,16 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 def folder_of(attempt: int, below: Path) -> Path:
     return below / f"{_PREFIX}{attempt}"
+
+
+def make_new(folder: Path) -> None:
+    """Make the folder of an attempt anew: what has its name already, nobody but an earlier payload can have put there.
+
+    Raises OSError.
+    """
+    if (folder.exists() or folder.is_symlink()) and not _removed(folder):  # somebody holds it, or it cannot be removed
+        folder.rename(folder.with_name(f"{folder.name}-{secrets.token_hex(6)}"))
+    folder.mkdir(parents=True)
 
 
 @contextmanager

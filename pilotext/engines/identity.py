@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import secrets
 import socket
+import stat
 from pathlib import Path
+
+from pilotext.directory_tree import remove_tree
 
 FILE_NAME = "agent.name"
 _LONGEST_HOST = 150
@@ -24,7 +28,9 @@ class Identity:
         fresh = f"{host}-{secrets.token_hex(6)}"
         self.name = fresh
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._file = _opened(folder / FILE_NAME)
+        if self._file is None:
+            return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -33,9 +39,24 @@ class Identity:
         if re.fullmatch(rf"{re.escape(host)}-[0-9a-f]{{12}}", known):
             self.name = known
             return
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, fresh.encode(), 0)
+        with contextlib.suppress(OSError):  # the disk is full: the next agent here has another name
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, fresh.encode(), 0)
 
     def close(self) -> None:
         """Let the next agent have the name."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
+
+
+def _opened(path: Path) -> int | None:
+    """Return the file, made anew where a payload has put something else in its place; None where that cannot be."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            remove_tree(path)
+    except OSError:  # it is not there
+        pass
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError:  # the agent works under a name of its own all the same
+        return None

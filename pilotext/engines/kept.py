@@ -8,6 +8,7 @@ may be somebody else's.
 from __future__ import annotations
 
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from pilotext.engines.client import Client
 from pilotext.engines.folders import held
 from pilotext.engines.runner import Runner
 from pilotext.engines.sealing import Seal
-from pilotext.engines.spool import Spool, read_own, write_whole
+from pilotext.engines.spool import Spool, put_aside, read_own, write_whole
 from pilotext.engines.wrapper import WrapperProcess
 from pilotext.errors import FieldError
 from pilotext.messages import OUTPUTS_KEPT, LeasedJob
@@ -71,7 +72,7 @@ class KeptOutputs:
                 job = from_json(self._seal.verified(read_own(path), str(path)), KeptJob, where=str(path))
                 lease = replace(job.lease, token=self._seal.show(job.lease.token))
             except (FieldError, OSError, ValueError):
-                path.rename(path.with_suffix(".unreadable"))
+                put_aside(path, ".unreadable")
                 continue
             self._look_after(replace(job, lease=lease), client)
 
@@ -124,6 +125,7 @@ class _Keeper(Runner):
         super().__init__(job.lease, Path(kept.folder).parent, time.monotonic() - job.lease.lease_s)
         self.job = job
         self.words = ["outputs", "--publish", kept.folder, "--sha256", kept.sha256]
+        self.most_s = None  # transfers have limits of their own
         self._ending = stop
         self._wait_s = FIRST_WAIT_S
 
@@ -135,7 +137,11 @@ class _Keeper(Runner):
             if self.disowned or time.time() > self.job.kept.until:
                 return self.job.failure
             if time.monotonic() >= due and self._has_lease():
-                report = self._tried(client)
+                try:
+                    report = self._tried(client)
+                except OSError as error:  # no process, descriptor or room left: the next try may find them
+                    print(f"pilotext: attempt {self.lease.attempt}: outputs are kept on: {error}", file=sys.stderr)
+                    report = None
                 if report is not None:
                     return report
                 due = time.monotonic() + self._wait_s * random.uniform(0.5, 1.5)  # noqa: S311  only spreads the tries

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pilotext import __version__
 from pilotext.codes import Exit
 from pilotext.engines.client import Client, ServerError
-from pilotext.engines.folders import held
+from pilotext.engines.folders import held, make_new
 from pilotext.engines.wrapper import WrapperProcess
 from pilotext.messages import Heartbeat, LeasedJob
 from pilotext.model import JobIdentity, Report, Verdict
@@ -21,6 +21,10 @@ from pilotext.model import JobIdentity, Report, Verdict
 _TICK_S = 0.05
 _STOPPED_AT, _KILLED_AT = 0.85, 0.95
 """Parts of a lease that was not renewed after which its job is ended, and ended at once."""
+
+_RESUME_EVERY_S = 0.5
+_OVERTIME_S = 300.0
+"""How long after a job's time its wrapper, which ends it in time unless it is stopped again and again, is killed."""
 
 _MAX_NUMBER = 2**63
 
@@ -35,6 +39,9 @@ class Runner:
         self.lease = lease
         self.folder = folder
         self.words = ["run", "-", "--workdir", str(folder), *options]
+        wall_s = lease.job.limits.wall_s
+        self.most_s = None if wall_s is None else wall_s + _OVERTIME_S
+        """After this, its process is killed; None: never."""
         self._renewed = asked
         self._process: WrapperProcess | None = None
         self._stopped = False
@@ -44,6 +51,7 @@ class Runner:
     def run(self, client: Client) -> Report:
         """Run the job to its end and return its final report, whatever has become of its process."""
         document = msgspec.json.encode(replace(self.lease.job, report=None))
+        make_new(self.folder)
         with held(self.folder) as holding:
             self._process = WrapperProcess(self.words, document, self.folder, holding)
             try:
@@ -55,11 +63,16 @@ class Runner:
     def _watched(self, client: Client, process: WrapperProcess) -> int:
         if self._stopped:
             process.terminate()
-        due = time.monotonic()
+        due = resume_at = began = time.monotonic()
         while (status := process.status) is None:
             if time.monotonic() >= due:
                 self._beat(client, process)
                 due = time.monotonic() + self.lease.heartbeat_s
+            if time.monotonic() >= resume_at:
+                process.resume()
+                resume_at = time.monotonic() + _RESUME_EVERY_S
+            if self.most_s is not None and time.monotonic() - began > self.most_s:
+                process.kill()
             self._end_if_cut_off(time.monotonic() - self._renewed)
             time.sleep(_TICK_S)
         return status

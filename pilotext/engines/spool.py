@@ -6,6 +6,7 @@ of attempts are hidden in them by the same key, and a file that was changed is p
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from pilotext.decode import from_json
+from pilotext.directory_tree import remove_tree
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.sealing import Seal
 from pilotext.errors import FieldError
@@ -38,6 +40,8 @@ class Spool:
         self._lock = threading.Lock()
         self._in_memory: dict[int, Waiting] = {}
         """Those for which the disk had no room."""
+        self._silent = False
+        """Whether the server did not answer just now: each further report would wait as long for nothing."""
 
     def keep(self, attempt: int, token: str, report: Report) -> None:
         """Put a report on disk, whole or not at all; where that cannot be done it is kept in memory."""
@@ -51,6 +55,7 @@ class Spool:
     def deliver(self, client: Client) -> int:
         """Send what is there; returns how many reports stay. Those that the server refuses for good are put aside."""
         with self._lock:
+            self._silent = False
             left = {attempt: one for attempt, one in self._in_memory.items() if self._sent(client, one) == "later"}
             self._in_memory = left
             return len(left) + sum(not self._delivered(client, path) for path in sorted(self._folder.glob("*.json")))
@@ -58,20 +63,25 @@ class Spool:
     def _delivered(self, client: Client, path: Path) -> bool:
         try:
             waiting = from_json(self._seal.verified(read_own(path), str(path)), Waiting, where=str(path))
+        except FileNotFoundError:  # another agent in this folder has just sent it
+            return True
         except (FieldError, OSError):
-            path.rename(path.with_suffix(".unreadable"))
+            put_aside(path, ".unreadable")
             return True
         outcome = self._sent(client, waiting)
         if outcome == "refused":
-            path.rename(path.with_suffix(".refused"))
+            put_aside(path, ".refused")
         elif outcome == "taken":
-            path.unlink()
+            remove_tree(path)
         return outcome != "later"
 
     def _sent(self, client: Client, waiting: Waiting) -> str:
+        if self._silent:
+            return "later"
         try:
             client.report(waiting.attempt, self._seal.show(waiting.token), waiting.report)
         except ServerError as error:
+            self._silent = error.status == 0
             return "later" if error.worth_another_try else "refused"
         return "taken"
 
@@ -90,6 +100,14 @@ def write_whole(path: Path, data: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def put_aside(path: Path, suffix: str) -> None:
+    """Give a file that is of no use another suffix, whatever it is and has that name; where that fails it stays."""
+    aside = path.with_suffix(suffix)
+    remove_tree(aside)
+    with contextlib.suppress(OSError):
+        path.rename(aside)
 
 
 def read_own(path: Path) -> bytes:

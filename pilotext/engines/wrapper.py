@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from pilotext.decode import from_json
+from pilotext.directory_tree import remove_tree
 from pilotext.environment import for_wrapper
 from pilotext.errors import FieldError
 from pilotext.model import Report
@@ -73,6 +75,10 @@ class WrapperProcess:
 
     def terminate(self) -> None:
         self._process.terminate()
+
+    def resume(self) -> None:
+        """Let it go on if a payload has stopped it, with all that would do so below it."""
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """What it leaves behind is ended by its keeper."""
@@ -133,9 +139,16 @@ def _received(ours: socket.socket) -> bytes:
 
 
 def _new_file(path: Path) -> int:
-    """Return a descriptor of a new file; what was there in its place is removed."""
-    path.unlink(missing_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    """Return a descriptor of a new file; what was there in its place is removed, also while others do the same."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        if path.is_dir() and not path.is_symlink():
+            remove_tree(path)
+        fresh.replace(path)
+    except OSError:  # nobody reads it by its name but people
+        fresh.unlink(missing_ok=True)
+    return descriptor
 
 
 def _end_with_parent() -> None:

@@ -12,6 +12,7 @@ PILOTEXT_REPORT_GRACE_S  seconds that a report may come after its pilot's last w
 PILOTEXT_VERIFY_OUTPUTS  no: reported successes are believed without comparing their published files, for servers that
                        cannot reach the storage (default: yes)
 PILOTEXT_LOG_LEVEL     from which level on something stands in the logs: DEBUG, INFO, WARNING, ERROR (default: INFO)
+PILOTEXT_THREADS       threads that answer requests; `pilotext server` sets it from its option --threads (default: 64)
 PILOTEXT_TRF_URL       what PanDA pilots take for the transformation (default: /trf/pilotext-trf of this server)
 """
 

@@ -17,6 +17,7 @@ _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://|(?P<local>file):/", re.I
 _FILE = re.compile(r"file:(?://(?:localhost)?)?(?P<path>/(?:[^/].*)?)", re.IGNORECASE | re.DOTALL)
 _XROOTD = re.compile(r"roots?://(?P<server>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<opaque>.*))?", re.IGNORECASE | re.DOTALL)
 _SERVER = re.compile(r"(?:[\w.-]+@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?")
+_PORT = re.compile(r":0*(\d+)$")
 _TOKEN = re.compile(r"[?&](?:authz|access_token)=", re.IGNORECASE)
 
 
@@ -83,7 +84,7 @@ def canonical(url: str) -> str:
     scheme = scheme.lower()
     if scheme in XROOTD:
         host, slash, path = rest.partition("/")
-        host = host.rpartition("@")[2].lower().removesuffix(f":{_XROOTD_PORT}")
+        host = _PORT.sub(r":\1", host.rpartition("@")[2].lower()).removesuffix(f":{_XROOTD_PORT}")
         return f"root://{host}/{posixpath.normpath(slash + '/' + path.lstrip('/'))}"
     host, _, path = rest.partition("/")
     return f"{scheme}://{host}{posixpath.normpath('/' + path.lstrip('/'))}"

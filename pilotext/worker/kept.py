@@ -12,9 +12,10 @@ import fcntl
 import hashlib
 import hmac
 import os
+import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -22,16 +23,20 @@ from typing import Literal
 import msgspec
 
 from pilotext.decode import from_json
+from pilotext.directory_tree import remove_tree
 from pilotext.errors import FieldError, PilotextError
 from pilotext.model import Job, Kept, Limits, Record, Report, ReportTarget
-from pilotext.storage.base import Copied, adler32_of
+from pilotext.storage.base import CHUNK, Copied, adler32_of
 from pilotext.storage.stage_out import Upload
+from pilotext.storage.transfer import no_tick
 
 DOCUMENT = "kept.json"
 MAX_BYTES = 100 * 10**9
 MAX_JOBS = 200
 KEEP_FOR_S = 48 * 3600.0
 MAX_DOCUMENT_BYTES = 64_000_000
+_ORPHAN_AFTER_S = 3600.0
+_BLOCK = 512
 
 
 class KeepError(PilotextError):
@@ -78,9 +83,24 @@ class Keeping(Record, frozen=True):
         return limits.stage_out_s if self.after is None else min(self.after, limits.stage_out_s)
 
 
-def keep_outputs(job: Job, uploads: Sequence[Upload], success: Report, keeping: Keeping, *, checksums: bool) -> Kept:
-    """Move the outputs of a job into a folder of their own. Raises KeepError or OSError, and then moves them back."""
+def keep_outputs(
+    job: Job,
+    uploads: Sequence[Upload],
+    success: Report,
+    keeping: Keeping,
+    *,
+    hurried: bool,
+    tick: Callable[[], None] = no_tick,
+) -> Kept:
+    """Move the outputs of a job into a folder of their own. Raises KeepError or OSError, and then moves them back.
+
+    Who is in a hurry reads and copies nothing. `tick` is called several times a second and may raise, with the same
+    end.
+    """
     _make_private(keeping.folder)
+    same_disk = _same_disk(keeping.folder, uploads)
+    if hurried and not same_disk:
+        raise KeepError(f"{keeping.folder}: it is on another disk, and there is no time to copy them.")
     _check_room(keeping.folder, uploads)
     now = time.time()
     files = tuple(
@@ -89,7 +109,7 @@ def keep_outputs(job: Job, uploads: Sequence[Upload], success: Report, keeping: 
             destinations=upload.destinations,
             published_name=upload.published_name,
             size=upload.path.stat().st_size,
-            adler32=adler32_of(upload.path) if checksums else None,
+            adler32=None if hurried else adler32_of(upload.path, lambda _: tick()),
             known=upload.known,
         )
         for upload in uploads
@@ -113,16 +133,22 @@ def keep_outputs(job: Job, uploads: Sequence[Upload], success: Report, keeping: 
     moved: list[Upload] = []
     try:
         for upload in uploads:
-            moved.append(upload)
-            shutil.move(upload.path, folder / upload.name)
+            if same_disk:
+                moved.append(upload)
+                upload.path.rename(folder / upload.name)
+            else:
+                _copy(upload.path, folder / upload.name, tick)
         data = signed(kept)
         _write(folder / DOCUMENT, data)
-    except OSError:
+    except BaseException:
         for upload in moved:
             if (folder / upload.name).exists():
-                shutil.move(folder / upload.name, upload.path)
+                (folder / upload.name).rename(upload.path)
         remove(folder)
         raise
+    if not same_disk:
+        for upload in uploads:
+            remove_tree(upload.path)
     digest = hashlib.sha256(data).hexdigest()
     return Kept(str(folder), digest, sum(file.size for file in files), now, kept.until)
 
@@ -179,8 +205,8 @@ def waiting(root: Path) -> list[Path]:
 def alone(folder: Path) -> Iterator[bool]:
     """Hold a folder inside the block; False where somebody else does, or it is gone."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
         yield False
         return
     try:
@@ -194,10 +220,10 @@ def alone(folder: Path) -> Iterator[bool]:
 
 
 def remove(folder: Path) -> None:
-    """Remove what is kept; there are no folders in it."""
-    with contextlib.suppress(FileNotFoundError):
-        (folder / DOCUMENT).unlink(missing_ok=True)  # first: what is half removed is nothing that waits
-        shutil.rmtree(folder)
+    """Remove what is kept, whatever a payload has made of it."""
+    if not folder.is_symlink():
+        remove_tree(folder / DOCUMENT)  # first: what is half removed is nothing that waits
+    remove_tree(folder)
 
 
 def signed(kept: KeptOutputs) -> bytes:
@@ -220,14 +246,34 @@ def _make_private(root: Path) -> None:
 
 
 def _check_room(root: Path, uploads: Sequence[Upload]) -> None:
-    folders = [path for path in root.iterdir() if path.is_dir()]
-    there = sum(path.lstat().st_size for folder in folders for path in folder.iterdir())
+    _remove_orphans(root)
+    folders = [path.parent for path in root.glob(f"*/{DOCUMENT}")]
+    there = sum(path.lstat().st_blocks * _BLOCK for folder in folders for path in folder.iterdir())
     wanted = sum(upload.path.stat().st_size for upload in uploads)
     if len(folders) >= MAX_JOBS or there + wanted > MAX_BYTES:
         raise KeepError(f"{root}: there are outputs of {len(folders)} jobs with {there} bytes already.")
-    same_disk = all(upload.path.stat().st_dev == root.stat().st_dev for upload in uploads)
-    if not same_disk and wanted > shutil.disk_usage(root).free:
+    if not _same_disk(root, uploads) and wanted > shutil.disk_usage(root).free:
         raise KeepError(f"{root}: {wanted} bytes are needed, {shutil.disk_usage(root).free} are free.")
+
+
+def _same_disk(root: Path, uploads: Sequence[Upload]) -> bool:
+    return all(upload.path.stat().st_dev == root.stat().st_dev for upload in uploads)
+
+
+def _copy(path: Path, copy: Path, tick: Callable[[], None]) -> None:
+    with path.open("rb") as source, copy.open("xb") as target:
+        while piece := source.read(CHUNK):
+            target.write(piece)
+            tick()
+
+
+def _remove_orphans(root: Path) -> None:
+    """Remove what nobody looks after any more: its time was over long ago, or it was never whole."""
+    old = time.time() - KEEP_FOR_S - _ORPHAN_AFTER_S
+    for folder in root.iterdir():
+        with contextlib.suppress(OSError):
+            if re.fullmatch("[0-9a-f]{32}", folder.name) and folder.lstat().st_mtime < old:
+                remove(folder)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -122,7 +122,7 @@ def _keep(run: Run, uploads: Sequence[Upload]) -> str:
         return "the outputs are not kept: the job is no success"
     hurried = run.switch.received is not None
     try:
-        run.ledger.kept = keep_outputs(run.job, uploads, success, run.keeping, checksums=not hurried)
+        run.ledger.kept = keep_outputs(run.job, uploads, success, run.keeping, hurried=hurried, tick=run.switch.tick)
     except (KeepError, OSError) as error:
         return f"the outputs are not kept: {error}"
     return f"the outputs are kept in {run.ledger.kept.folder} and published later"

@@ -20,11 +20,14 @@ import msgspec
 from msgspec.structs import replace
 
 from pilotext.decode import from_json
+from pilotext.directory_tree import remove_tree
 from pilotext.errors import PilotextError, UsageError
 from pilotext.model import Record, ReportTarget
+from pilotext.worker.own_files import is_regular
 
 MOST_REPORTS = 1000
 MOST_BYTES = 200_000_000
+MOST_OF_ONE = 32_000_000
 MOST_ASIDE = 200
 OLD_TEMPORARY_S = 3600.0
 
@@ -90,9 +93,11 @@ class Held:
 
     def read(self) -> Spooled:
         """Raises UsageError, whose sentence says what is wrong with the file."""
+        if os.fstat(self._descriptor).st_size > MOST_OF_ONE:
+            raise UsageError("no report is so large.")
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(MOST_OF_ONE)
         spooled = from_json(data, Spooled)
         if not spooled.is_genuine:
             raise UsageError("this report was changed since its job left it.")
@@ -165,6 +170,8 @@ class Spool:
 
     def set_aside(self, held: Held, reason: str) -> None:
         """Move a report out of the way, with the sentence that says why. Raises OSError."""
+        if self.aside.is_symlink() or not self.aside.is_dir():
+            remove_tree(self.aside)
         self.aside.mkdir(mode=0o700, exist_ok=True)
         (self.aside / f"{held.path.name}{REASON}").write_text(
             reason + "\n", encoding="ascii", errors="backslashreplace"
@@ -176,7 +183,10 @@ class Spool:
             path.with_name(path.name + REASON).unlink(missing_ok=True)
 
     def _tidy(self) -> None:
-        """Remove what a killed writer has left."""
+        """Remove what a killed writer has left, and what is no file: only another program can have put it there."""
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            if not is_regular(path):
+                remove_tree(path)
         for path in self.folder.glob(f".*{SUFFIX}.*"):
             if time.time() - _age_key(path) > OLD_TEMPORARY_S:
                 path.unlink(missing_ok=True)
@@ -189,7 +199,7 @@ class Spool:
             raise SpoolError(f"{self.folder}: others can write in this spool.", advice=advice)
 
     def _room_for(self, path: Path, size: int) -> None:
-        others = [one for one in self.folder.iterdir() if one.suffix == SUFFIX and one != path]
+        others = [one for one in self.folder.iterdir() if one.suffix == SUFFIX and one != path and is_regular(one)]
         total = size + sum(_size(one) for one in others)
         if len(others) >= MOST_REPORTS or total > MOST_BYTES:
             raise SpoolError(f"{self.folder}: the spool is full ({len(others)} reports)")

@@ -153,6 +153,7 @@ def production_job(castor: XrdServer, eos: XrdServer, raw: Path, mode: str = "",
             "grace_s": 1,
             "transfer_stall_s": 5,
             "transfer_wait_s": 0.1,
+            "stage_out_s": 0,
             **limits,
         },
     }

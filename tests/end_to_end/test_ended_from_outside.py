@@ -30,7 +30,7 @@ sys.exit(main())
 
 
 def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)

@@ -156,7 +156,7 @@ def test_a_job_told_to_stop_sends_its_report_once_and_tells_the_pilot_the_same(
         assert told_to_stop(words, environment, tmp_path / "work-1/started") == 69
         (request,) = server.requests
     report = from_json(request.body, Report)
-    assert (report.verdict.rule, report.exit_status) == ("told-to-stop", 69)
+    assert (report.verdict.rule, report.exit_status) == ("evicted", 69)
     pilots = json.loads((tmp_path / "work-1/payload_error_report.json").read_text())
     assert pilots["error_code"] == report.verdict.number
     assert waiting(tmp_path) == []

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
 
-from pilotext.engines.folders import folder_of, held, remove_abandoned
+import pytest
+
+from pilotext.engines.folders import folder_of, held, make_new, remove_abandoned
+from pilotext.engines.wrapper import WrapperProcess
 
 
 def test_a_folder_that_nobody_holds_is_removed(tmp_path: Path) -> None:
@@ -55,3 +59,27 @@ def test_what_a_payload_puts_in_the_way_of_the_next_attempt_is_removed(tmp_path:
     folder_of(9, tmp_path / "agent").symlink_to(tmp_path / "outside")
     assert remove_abandoned(tmp_path / "agent") == ["attempt-7", "attempt-8", "attempt-9"]
     assert (tmp_path / "outside").is_dir()
+
+
+@pytest.mark.fault("payload", "it makes the work directories of the attempts after it")
+@pytest.mark.parametrize("hold", [False, True])
+def test_an_attempt_begins_in_an_empty_folder(tmp_path: Path, hold: bool) -> None:
+    folder = folder_of(7, tmp_path)
+    (folder / "pilotext.out").mkdir(parents=True)
+    (folder / ".rootrc").touch()
+    with held(folder) if hold else contextlib.nullcontext():
+        make_new(folder)
+        with held(folder):
+            assert list(folder.iterdir()) == []
+    assert len(remove_abandoned(tmp_path)) == 1 + hold
+
+
+def test_the_output_of_a_process_has_a_file_whatever_is_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "pilotext.out/x").mkdir(parents=True)
+    with held(tmp_path) as holding:
+        one, two = (WrapperProcess(["--version"], b"", tmp_path, holding) for _ in range(2))
+        for each in (one, two):
+            each.close()
+            each.last_words()
+    assert [path.name for path in tmp_path.iterdir()] == ["pilotext.out"]
+    assert (tmp_path / "pilotext.out").is_file()

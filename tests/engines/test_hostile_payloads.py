@@ -79,3 +79,25 @@ def test_a_tree_without_end_takes_no_slot(server: ProductionServer) -> None:
     assert server.agent("--site", SITE, "--jobs", "2").wait(WITHIN_S) == 0
     assert page(server, "after").job.state == "finished", server.log()
     assert not list((server.folder / "agent").glob("attempt-*"))
+
+
+SUSPEND = """
+import os, signal, time
+def parent(pid): return int([l for l in open(f"/proc/{pid}/status") if l.startswith("PPid")][0].split()[1])
+keeper = os.getppid()
+while "pilotext" not in open(f"/proc/{keeper}/cmdline").read(): keeper = parent(keeper)
+all_three = keeper, parent(keeper), parent(parent(keeper))
+open("advout-1-1.txt", "w").write("x")
+end = time.time() + 3
+while time.time() < end:
+    for pid in all_three: os.kill(pid, signal.SIGSTOP)
+"""
+
+
+@pytest.mark.fault("payload", "it stops wrapper, watchdog and keeper at once")
+def test_a_payload_that_stops_all_who_watch_it_takes_no_slot(server: ProductionServer) -> None:
+    program = server.folder / "suspend.py"
+    program.write_text(SUSPEND)
+    submit(server, "suspend", f"{sys.executable} {program}")
+    assert server.agent("--site", SITE, "--jobs", "1").wait(WITHIN_S) == 0
+    assert page(server, "suspend").job.state == "finished", server.log()

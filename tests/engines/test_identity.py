@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -39,3 +40,19 @@ def test_two_agents_in_one_folder_at_once_have_two_names(tmp_path: Path) -> None
 def test_a_name_that_is_not_of_our_making_is_not_taken(tmp_path: Path, found: str) -> None:
     (tmp_path / FILE_NAME).write_text(found)
     assert Identity(tmp_path).name not in ("", found)
+
+
+@pytest.mark.parametrize("thing", ["folder", "link", "fifo"])
+def test_whatever_a_payload_puts_in_the_place_of_the_name_an_agent_can_start(tmp_path: Path, thing: str) -> None:
+    path, other = tmp_path / FILE_NAME, tmp_path / "other"
+    other.write_text("of somebody")
+    if thing == "folder":
+        (path / "x").mkdir(parents=True)
+    elif thing == "link":
+        path.symlink_to(other)
+    else:
+        os.mkfifo(path)
+    first = Identity(tmp_path)
+    first.close()
+    assert Identity(tmp_path).name == first.name
+    assert other.read_text() == "of somebody"

@@ -8,7 +8,7 @@ import pytest
 
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.sealing import Seal
-from pilotext.engines.spool import Spool
+from pilotext.engines.spool import Spool, read_own
 from pilotext.messages import ReportAnswer
 from pilotext.model import Report
 from tests.support.reports import make_report
@@ -22,9 +22,11 @@ class Server(Client):
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:9", "agent")
         self.away = False
+        self.asked = 0
         self.taken: list[tuple[int, str, Report]] = []
 
     def report(self, attempt: int, token: str, report: Report) -> ReportAnswer:
+        self.asked += 1
         if self.away:
             raise ServerError(0, "away")
         self.taken.append((attempt, token, report))
@@ -79,3 +81,41 @@ def test_a_report_that_cannot_be_written_is_sent_from_memory(spool: Spool, tmp_p
     server.away = False
     assert spool.deliver(server) == 0
     assert server.taken == [(7, TOKEN, make_report())]
+
+
+@pytest.mark.fault("report", "a payload puts folders into the spool of its agent")
+def test_nothing_that_lies_in_the_spool_keeps_the_other_reports(spool: Spool, tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    for name in ("1.json/x", "1.unreadable/x", "7.unreadable/x", "9.refused/x"):
+        (folder / name).mkdir(parents=True)
+    spool.keep(7, TOKEN, make_report())
+    server = Server()
+    assert spool.deliver(server) == 0
+    assert [attempt for attempt, _, _ in server.taken] == [7]
+    assert not list(folder.glob("*.json"))
+
+
+def test_a_report_that_another_agent_has_just_sent_is_no_trouble(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.keep(7, TOKEN, make_report())
+
+    def gone(path: Path) -> bytes:
+        path.unlink()
+        return read_own(path)
+
+    monkeypatch.setattr("pilotext.engines.spool.read_own", gone)
+    assert spool.deliver(Server()) == 0
+    assert not list((tmp_path / "spool").iterdir())
+
+
+def test_a_server_that_does_not_answer_is_asked_once_and_not_for_every_report(spool: Spool) -> None:
+    for attempt in range(5):
+        spool.keep(attempt, TOKEN, make_report())
+    server = Server()
+    server.away = True
+    assert spool.deliver(server) == 5
+    assert server.asked == 1
+    server.away = False
+    assert spool.deliver(server) == 0
+    assert len(server.taken) == 5

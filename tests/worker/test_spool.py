@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.errors import FieldError
+from pilotext.errors import FieldError, UsageError
 from pilotext.model import ReportTarget
 from pilotext.worker import spool as spools
 from pilotext.worker.spool import Spool, Spooled, SpoolError, default_folder, name_of
@@ -157,3 +157,24 @@ def test_the_spool_is_where_the_environment_says_else_with_the_users_state(monke
     assert default_folder({"XDG_STATE_HOME": "/state"}) == Path("/state/pilotext/spool")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert default_folder({}) == Path("/home/somebody/.local/state/pilotext/spool")
+
+
+@pytest.mark.fault("report", "a payload fills the spool with what is no report")
+def test_what_is_no_report_takes_no_room_and_is_not_read(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spools, "MOST_REPORTS", 2)
+    spool.keep(spooled()).release()
+    (spool.folder / "a.json/x").mkdir(parents=True)
+    os.mkfifo(spool.folder / "b.json")
+    spool.aside.touch()
+    spool.keep(spooled("task-1-2")).release()
+    with (spool.folder / "c.json").open("wb") as file:
+        file.truncate(spools.MOST_OF_ONE + 1)
+    assert {path.name for path in spool.waiting()} >= {"c.json"}
+    assert sorted(path.suffix for path in spool.folder.iterdir()) == ["", ".json", ".json", ".json"]
+    held = spool.take(spool.folder / "c.json")
+    assert held is not None
+    with pytest.raises(UsageError, match="so large"):
+        held.read()
+    spool.set_aside(held, "why")
+    assert (spool.aside / "c.json").exists()
+    assert len(spool.waiting()) == 2

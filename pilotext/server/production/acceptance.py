@@ -166,12 +166,20 @@ def _inconsistent(report: Report, expected: dict[str, model.Output]) -> str:
     if report.exit_status != 0 or report.state != "done":
         return f"a success with exit status {report.exit_status} and state {report.state}"
     told = {file.name: file for file in report.outputs}
+    if len(told) != len(report.outputs):
+        return "a success that names an output twice"
     if missing := [name for name in expected if name not in told]:
         return f"a success without {', '.join(missing)}"
-    for name, output in expected.items():
-        places = [place(destination, output.published_name) for destination in output.destinations]
-        if places and told[name].url not in places:
-            return f"{name} is reported at {told[name].url}, which is none of its destinations: {', '.join(places)}"
+    return why_elsewhere(report, expected)
+
+
+def why_elsewhere(report: Report, expected: dict[str, model.Output]) -> str:
+    """Which file of a report is at none of its destinations, as a sentence; empty when every one is."""
+    for file in report.outputs:
+        output = expected.get(file.name)
+        places = [] if output is None else [place(to, output.published_name) for to in output.destinations]
+        if places and file.url not in places:
+            return f"{file.name} is reported at {file.url}, which is none of its destinations: {', '.join(places)}"
     return ""
 
 

@@ -36,10 +36,11 @@ def follow_failure(
 
     `attempt` comes with its job, task, experiment and site. A probe of a breaker is not charged. What an earlier
     decision on the same attempt charged is not charged twice. One that was told to stop says nothing about its job,
-    which goes on if it was sent again. `states` are those that the job may be in.
+    which goes on if it was sent again; but for one whose reported success is being compared, which has the job back.
+    `states` are those that the job may be in.
     """
     job = attempt.job
-    if attempt.stop:
+    if attempt.stop and job.state != "verifying":
         Job.objects.filter(pk=job.pk, state__in=("defined", "staging", "ready")).update(not_before=0.0)
         return None
     decision = decide_on(attempt, fault)

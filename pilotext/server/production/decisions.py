@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from pilotext.decode import from_json, nearest
 from pilotext.model import Report
-from pilotext.server.production.acceptance import NOT_PUBLISHED, outputs_of
+from pilotext.server.production.acceptance import NOT_PUBLISHED, outputs_of, why_elsewhere
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.expanded import expand
 from pilotext.server.production.machines.job import cancel_jobs, hold_tasks
@@ -132,7 +132,9 @@ def _published(job: Job) -> list[dict[str, Any]]:
         return []
     report = from_json(last.evidence.report, Report)
     expected = {output.name: output for output in expand(job.task, job, last.number).outputs}
-    return list(outputs_of(last, report, expected)) if expected.keys() <= {file.name for file in report.outputs} else []
+    if not expected.keys() <= {file.name for file in report.outputs} or why_elsewhere(report, expected):
+        return []
+    return list(outputs_of(last, report, expected))
 
 
 JOB_WORDS: dict[str, Callable[[QuerySet[Job], Reason], list[int]]] = {

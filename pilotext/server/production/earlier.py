@@ -45,7 +45,7 @@ def with_earlier_files(job: Job, number: int, expanded: model.Job) -> model.Job:
 
 def _same_jobs(job: Job) -> list[int]:
     """The jobs that publish under the same names: rounds of a merge, the same input in tasks that were replaced."""
-    tasks = [job.task_id, *_predecessors(job.task)]
+    tasks = [job.task_id, *predecessors(job.task)]
     if not job.product:
         same = Job.objects.filter(task__in=tasks, product="", run=job.run, chunk=job.chunk)
         return [job.pk, *same.exclude(task=job.task_id).values_list("pk", flat=True)]
@@ -53,7 +53,8 @@ def _same_jobs(job: Job) -> list[int]:
     return list(same.values_list("pk", flat=True))
 
 
-def _predecessors(task: Task) -> Iterator[int]:
+def predecessors(task: Task) -> Iterator[int]:
+    """The tasks that this one has replaced, and those that they had, the latest first."""
     earlier = task.replaces_id
     for _ in range(MAX_PREDECESSORS):
         if earlier is None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from django.db.models import Q
 
 from pilotext.model import Record
 from pilotext.server.database import insert_unless_there
-from pilotext.server.production.models import PublishedFile, Task
+from pilotext.server.production.earlier import predecessors
+from pilotext.server.production.models import Output, PublishedFile, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.submission.naming import key_of
 
@@ -27,8 +28,13 @@ class Owned(Record, frozen=True):
     """A name that belongs to a task, and to one of its jobs if it is the output of one."""
 
     key: int
+    experiment: str
     task: str
     job: int | None
+
+    def is_of(self, experiment: str, tasks: Collection[str]) -> bool:
+        """Whether it belongs to one of these tasks of an experiment; another one's may have the same name."""
+        return self.experiment == experiment and self.task in tasks
 
 
 class NamesTakenError(RefusalError):
@@ -54,18 +60,35 @@ def claim(task: int, names: Iterable[tuple[int, int | None]]) -> int:
 
 
 def claim_urls(task: Task, urls: Iterable[str]) -> None:
-    """Give these names to a task. Raises NamesTakenError if one of them is another task's; in a transaction."""
+    """Give these names to a task, also those of tasks that it has replaced; in a transaction.
+
+    Raises NamesTakenError if one of them is another task's.
+    """
     asked = {key_of(url): url for url in urls}
+    _inherit(task, asked)
     claim(task.pk, ((key, None) for key in asked))
-    others = [each for each in owners(asked) if each.task != task.name]
+    others = [each for each in owners(asked) if not each.is_of(task.experiment.name, [task.name])]
     if others:
         raise NamesTakenError([(asked[each.key], each) for each in others], len(others))
+
+
+def _inherit(task: Task, asked: Mapping[int, str]) -> None:
+    """How many files a run is merged into is known late: such names did not pass over when the other was replaced."""
+    earlier = list(predecessors(task))
+    if not earlier:
+        return
+    for some in in_parts(sorted(asked)):
+        PublishedFile.objects.filter(pk__in=some, task__in=earlier).update(task=task.pk, job=None)
+        urls = [asked[key] for key in some]
+        there = Output.objects.filter(Q(url__in=urls) | Q(kept__in=urls), job__task__in=earlier, state="valid")
+        there.update(state="superseded")
 
 
 def owners(keys: Iterable[int]) -> Iterator[Owned]:
     """Those of the names that have an owner."""
     for some in in_parts(sorted(keys)):
-        rows = PublishedFile.objects.filter(pk__in=some).order_by("pk").values_list("pk", "task__name", "job")
+        found = PublishedFile.objects.filter(pk__in=some).order_by("pk")
+        rows = found.values_list("pk", "task__experiment__name", "task__name", "job")
         yield from (Owned(*row) for row in rows)
 
 

@@ -112,10 +112,11 @@ def keep(
 ) -> str:
     """Bring a file to the first destination that takes it, verified there; returns its URL.
 
-    Nothing is written over: another file that is there stays, and ExistsError is raised. `earlier` are files that the
-    same task has kept before; one of them, proven by size and checksum, makes place. `kept` is the URL where the file
-    was verified before, which may have gone to tape since. Done again after any interruption, it goes on from there.
-    Raises StorageError; ServerAwayError where one of the destinations may take it later.
+    The task has to own these names. Nothing is written over: another file that is there stays, and ExistsError is
+    raised. `earlier` are files that the same task has kept before; one of them, proven by size and checksum, makes
+    place, and so does a file of no bytes, as a copy that was broken off leaves it: nothing is lost with it. `kept` is
+    the URL where the file was verified before, which may have gone to tape since. Done again after any interruption,
+    it goes on from there. Raises StorageError; ServerAwayError where one of the destinations may take it later.
     """
     away: ServerAwayError | None = None
     last: StorageError = NotFoundError(file.url, "there is no destination for this file.")
@@ -164,6 +165,8 @@ def _is_kept(target: File, earlier: Sequence[File], mover: Mover, *, known: bool
     try:
         found = compared(target, mover)
     except ChecksumError as error:
+        if _removed_empty(target.url, mover):
+            return False
         for each in earlier:
             if each.url == target.url and _made_place(each, mover):
                 return False
@@ -180,6 +183,14 @@ def _made_place(file: File, mover: Mover) -> bool:
         return remove(file, mover)
     except (ChecksumError, OfflineError):
         return False
+
+
+def _removed_empty(url: str, mover: Mover) -> bool:
+    """Remove the file if it has no bytes, which its size alone proves; False when it has some, and stays."""
+    if mover.do("stat", url=url).size:
+        return False
+    mover.do("remove", url=url)
+    return True
 
 
 def _copy(source: File, target: File, mover: Mover) -> None:

@@ -35,7 +35,7 @@ def _name(pk: int) -> None:
         _told(task, 0, f"its names are not known, and belong to nobody: {error}")
         return
     claim(task.pk, names.items())
-    others = [each for each in owners(names) if each.task != task.name]
+    others = [each for each in owners(names) if not each.is_of(task.experiment.name, [task.name])]
     why = f"{len(names) - len(others)} names"
     if others:
         some = ", ".join(sorted({each.task for each in others})[:MAX_TOLD])

@@ -57,14 +57,16 @@ def test_what_a_site_is_stands_at_the_site_alone() -> None:
 @pytest.mark.parametrize("kind", ["mass production", "MC reconstruction"])
 def test_whoever_runs_a_job_its_files_go_to_the_same_folders(kind: str) -> None:
     """Known problem 29 of the legacy system: three pilots built three names of the same folder, one without `mc/`."""
-    file = raw(1, 11) if kind == "mass production" else "root://eos/mcr00011-1_run000.tgeant"
-    for name, site in (("one", "CERN_COMPASS_PROD"), ("two", "FRONTERA_COMPASS_MCORE")):
-        submit([file], name=name, type=kind, sites=[site])
+    chunks = [raw(1, 11), raw(1, 12)]
+    if kind == "MC reconstruction":
+        chunks = [f"root://eos//mc/mcr{chunk:05}-1_run000.tgeant" for chunk in (11, 12)]
+    sites = ("CERN_COMPASS_PROD", "FRONTERA_COMPASS_MCORE")
+    submit(chunks, type=kind, sites=sites)
     of_agent = leased().job
-    other = Dispatcher().give(Asker(Site.objects.get(name="FRONTERA_COMPASS_MCORE"), "c401"))
+    other = Dispatcher().give(Asker(Site.objects.get(name=sites[1]), "c401"))
     assert other is not None
     of_pilot = fetch_job(other.attempt, hand_over(other, "pilots").partition("ticket=")[2])
-    assert of_agent.task != of_pilot.task
+    assert of_agent.job != of_pilot.job
     assert [file.destinations for file in of_agent.outputs] == [file.destinations for file in of_pilot.outputs]
     folders = {folder for file in of_agent.outputs for folder in file.destinations}
     assert all(("/mc/" in folder) == (kind == "MC reconstruction") for folder in folders), folders

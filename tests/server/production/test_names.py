@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pilotext.model import PLACEHOLDER
 from pilotext.profile import load_experiment
 from pilotext.server.database import transact
 from pilotext.server.production.cycle import STEPS, run_once
@@ -16,6 +17,7 @@ from pilotext.server.production.product_decisions import move_product
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.submission.naming import key_of
 from pilotext.server.production.unnamed import name_tasks
+from pilotext.storage.base import FileStat
 from pilotext.storage.memory import MemoryStorage
 from tests.server.meanwhile import Meanwhile
 from tests.server.merged import ON_MEMORY, TAPE, cycle, do, do_all, product, storage, submit_runs
@@ -130,6 +132,50 @@ def test_keeping_never_writes_over_a_file_that_is_there(storage: MemoryStorage) 
     finish(storage)
     assert (product().state, task().state) == ("kept", "done")
     assert KEPT in storage.files
+
+
+def test_a_file_of_no_bytes_makes_place_where_the_task_owns_the_name(storage: MemoryStorage) -> None:
+    submit_runs({1: 1})
+    storage.files[KEPT] = b""
+    finish(storage)
+    assert owner(KEPT) == "t1"
+    assert (product().state, task().state) == ("kept", "done")
+    assert len(storage.files[KEPT]) == Output.objects.get(kept=KEPT, state="valid").size > 0
+
+
+def test_a_file_of_no_bytes_stays_where_the_name_is_of_another_task(storage: MemoryStorage) -> None:
+    submit([raw(7, 1)], name="t2")
+    submit_runs({1: 1})
+    PublishedFile.objects.filter(pk=key_of(KEPT)).update(task=task("t2"))
+    storage.files[KEPT] = b""
+    finish(storage)
+    assert (storage.files[KEPT], product().state) == (b"", "manual")
+    assert "is t2's" in product().finding
+
+
+@pytest.mark.parametrize("there", [b"x", PLACEHOLDER], ids=["one byte", "what stands for no output"])
+def test_keeping_never_writes_over_a_file_however_small_it_is(storage: MemoryStorage, there: bytes) -> None:
+    submit_runs({1: 1})
+    storage.files[KEPT] = there
+    finish(storage)
+    assert (storage.files[KEPT], product().state) == (there, "manual")
+
+
+def test_a_file_that_is_filled_before_it_could_make_place_stays(storage: MemoryStorage) -> None:
+    """Between the look that finds it without bytes and the one before its removal."""
+    submit_runs({1: 1})
+    storage.files[KEPT] = b""
+    stat = storage.stat
+
+    def and_somebody_writes(url: str) -> FileStat:
+        found = stat(url)
+        if url == KEPT:
+            storage.files[KEPT] = b"of somebody else"
+        return found
+
+    storage.stat = and_somebody_writes  # type: ignore[method-assign]
+    finish(storage)
+    assert (storage.files[KEPT], product().state) == (b"of somebody else", "manual")
 
 
 def test_keeping_never_writes_over_a_file_that_comes_while_it_copies(

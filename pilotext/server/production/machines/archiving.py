@@ -29,6 +29,7 @@ from pilotext.server.production.states import ARCHIVE, TASK
 from pilotext.server.production.storage_breakers import ServerAwayError
 from pilotext.storage.base import adler32_of
 from pilotext.storage.transfer import Mover
+from pilotext.storage.urls import name_of
 
 log = logging.getLogger("pilotext.archiving")
 
@@ -94,18 +95,24 @@ def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
     """URLs of the logs of this run's attempts, and whether a report says that they are there.
 
     A worker that died or was cut off may have delivered its logs, and then they are where every worker puts them.
+    A report may name any file as its log: what is not called as the log of its attempt is none, since archived logs are
+    removed.
     """
     attempts = Attempt.objects.filter(task=task, job__run=run).select_related("job__task__experiment")
     for attempt in attempts.order_by("pk").iterator():
         kept = Evidence.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
-        if kept is not None:
-            delivered = from_json(kept, Report).log
-            if delivered is not None and delivered.url is not None:
-                yield delivered.url, True
+        delivered = None if kept is None else from_json(kept, Report).log
+        if kept is not None and (delivered is None or delivered.url is None):
             continue
         target = expand(attempt.job.task, attempt.job, attempt.number).log
-        if target is not None and target.name is not None:
+        if target is None or target.name is None:
+            continue
+        if delivered is None or delivered.url is None:
             yield from ((storing.place(each, target.name), False) for each in target.destinations)
+        elif name_of(delivered.url) == target.name.rpartition("/")[2]:
+            yield delivered.url, True
+        else:
+            log.warning("attempt %d calls %s its log, which is not archived", attempt.pk, delivered.url)
 
 
 def _make(archive: LogArchive, mover: Mover, folder: Path) -> int:

@@ -33,7 +33,7 @@ _WHO = "keeping"
 def keep_products() -> int:
     """Products that passed their check are copied to where they are kept, one at a time.
 
-    Nothing is written over there: another file stays, and the product waits for a decision.
+    Nothing is written over there: another file stays unless it has no bytes, and the product waits for a decision.
     """
     done = 0
     for claim in claims(Product.objects.filter(state__in=BEFORE, task__successor=None), 1):

@@ -18,7 +18,8 @@ from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.acceptance import believe, claimed_files, refuse
 from pilotext.server.production.advance import Reason, advance_one
-from pilotext.server.production.claims import claims
+from pilotext.server.production.apart import each_apart
+from pilotext.server.production.claims import Claim, claims
 from pilotext.server.production.models import Attempt, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.pilot_verdict import PilotSaid
@@ -40,11 +41,12 @@ class Doubt:
 
 def verify_outputs() -> int:
     """Compare the published files of reported successes; returns how many attempts were settled."""
-    done = 0
-    for claim in claims(Verification.objects.all(), AT_ONCE):
-        with closing(storing.open_mover(claim.renew)) as mover:
-            done += sum(_verify(attempt, mover) for attempt in claim.ids)
-    return done
+    return each_apart(claims(Verification.objects.all(), AT_ONCE), _verify_some)
+
+
+def _verify_some(claim: Claim[Verification]) -> int:
+    with closing(storing.open_mover(claim.renew)) as mover:
+        return each_apart(claim.ids, partial(_verify, mover=mover))
 
 
 def _verify(attempt_id: int, mover: Mover) -> int:
@@ -104,8 +106,8 @@ def _settle(attempt_id: int, report: Report, doubt: Doubt | None) -> int:
     Verification.objects.filter(pk=attempt_id).delete()
     if attempt.state != "verifying":
         return 0
-    if attempt.job.state != "verifying":
-        reason = Reason(_WHO, f"its job is {attempt.job.state} meanwhile", "attempt")
+    if attempt.job.state != "verifying" or attempt.number != attempt.job.attempts:
+        reason = Reason(_WHO, f"its job is {attempt.job.state} meanwhile, in attempt {attempt.job.attempts}", "attempt")
         return int(advance_one(ATTEMPT, attempt, ("verifying",), "cancelled", reason))
     if doubt is not None:
         refuse(attempt, doubt.finding, doubt.text)

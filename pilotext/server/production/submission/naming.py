@@ -22,6 +22,9 @@ from pilotext.storage.urls import XROOTD, canonical, is_folder, join, scheme_of
 
 Values = Mapping[str, Value]
 
+MAX_NAME_BYTES = 200
+"""File systems take 255 for a name; a file on its way has a longer one."""
+
 
 def key_of(url: str) -> int:
     """The key of a name, equal for all spellings of its URL: a signed integer of 64 bits."""
@@ -133,8 +136,17 @@ def shared_places(experiment: Experiment, facts: TaskFacts, runs: Iterable[int],
 def check_urls(urls: Iterable[str]) -> None:
     """Raise UsageError for the first URL that nothing could be published at."""
     for url in urls:
-        if problem := why_unusable(url):
+        if problem := why_unusable(url) or _why_no_path(url):
             raise UsageError(f"{url!r} cannot be published at: {problem}")
+
+
+def _why_no_path(url: str) -> str:
+    words = url.partition("?")[0].split("/")
+    if ".." in words:
+        return "its path goes back by `..`, which storage systems refuse."
+    if longest := [word for word in words if len(word.encode("utf-8", "replace")) > MAX_NAME_BYTES]:
+        return f"the name {longest[0][:20]!r}... is longer than {MAX_NAME_BYTES} bytes, with room for a temporary one."
+    return ""
 
 
 def double(places: Iterable[Place]) -> Iterator[tuple[Place, Place]]:

@@ -82,6 +82,7 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
     task = whole.task
     facts = TaskFacts(task.name, task.type, task.parameters, task.environment)
     check_task(experiment, facts)
+    _check_parameters(facts)
     job_type = experiment.type(task.type)
     for name in task.sites:
         if name not in experiment.sites:
@@ -99,6 +100,13 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
     staging = _staging(experiment, whole)
     warnings = tuple(sorted_out.warnings())
     return Plan(facts, jobs, tuple(sorted_out.refused), merges, staging, digest, names, places, warnings)
+
+
+def _check_parameters(facts: TaskFacts) -> None:
+    """Raise UsageError for a value by which a file would be published under another name than its form says."""
+    for name, value in facts.parameters.items():
+        if isinstance(value, str) and ("?" in value or not value.isprintable()):
+            raise UsageError(f"the parameter {name} is {value!r}: a question mark or control character names no file.")
 
 
 def preview(plan: Plan, experiment: Experiment) -> Iterator[Job]:
@@ -195,7 +203,7 @@ def _places(
     """What is published beside the outputs of jobs. Raises UsageError when it has no name, or one for two files."""
     runs = sorted({job.run for job in jobs if job.run is not None})
     places = shared_places(experiment, facts, runs, merges)
-    check_urls(dict.fromkeys(place.destination for place in places))
+    check_urls(dict.fromkeys(map(url_of, places)))
     for one, other in double(places):
         raise UsageError(f"{one.what} and {other.what} would both be published at {url_of(one)}.")
     return tuple(places)

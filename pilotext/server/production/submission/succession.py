@@ -18,7 +18,7 @@ from pilotext.server.production.submission.plan import Plan
 ENDED = ("done", "archived", "cancelled")
 """States of a task whose names another one may take over."""
 
-OPEN_JOB = ("defined", "staging", "ready", "sent", "running")
+OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "verifying")
 
 MAX_LISTED = 20
 
@@ -30,7 +30,7 @@ def all_keys(plan: Plan) -> list[int]:
 
 def taken_names(experiment: Experiment, plan: Plan, free: Collection[str]) -> NamesTakenError | None:
     """The names of a plan that belong to other tasks of than those in `free`; None when there are none."""
-    taken = [each for each in owners(all_keys(plan)) if each.task not in free]
+    taken = [each for each in owners(all_keys(plan)) if not each.is_of(experiment.name, free)]
     if not taken:
         return None
     return NamesTakenError(list(_with_urls(experiment, plan, taken[:MAX_LISTED])), len(taken))

@@ -152,9 +152,22 @@ def _archiving(task: Task, at: float) -> Iterator[Wait]:
             what += f"; run {failed.run} {failed.merge} failed {failed.tries} times: {failed.finding}"
         until = failed.busy_until if failed is not None and failed.busy_until > at else None
         yield Wait("cleaning", what, task.changed, until, "server", "the cycle tries it again then")
+    yield from _logs(task, at)
     if odd := Product.objects.filter(task=task).exclude(state__in=("kept", "cleaned")).count():
         what = f"{odd} products are not kept"
         yield Wait("person", what, task.changed, None, "expert", f"pilotext runs show {quote(task.name)}")
+
+
+def _logs(task: Task, at: float) -> Iterator[Wait]:
+    archives = LogArchive.objects.filter(task=task, state="kept", run__isnull=False)
+    number, worst = archives.count(), archives.order_by("-tries", "pk").first()
+    if worst is None:
+        return
+    what = f"the log files in {number} archives are to be removed"
+    if worst.tries:
+        what += f"; those of run {worst.run} failed {worst.tries} times: {worst.finding}"
+    until = worst.busy_until if worst.busy_until > at else None
+    yield Wait("cleaning", what, worst.changed, until, "server", "the cycle tries it again then")
 
 
 def _unprintable(task: Task) -> str:
