@@ -344,7 +344,7 @@ def test_a_task_on_the_raw_files_of_another_moves_nothing_of_that_one(storage: M
 
     before = mine()
     assert len({state for _, state, *_ in before}) > 1
-    on_tape(storage, {1: 4}, name="t2", parameters={**ON_MEMORY, "soft": "other"})
+    on_tape(storage, {1: 4}, name="t2", parameters={**ON_MEMORY, "production": "other", "soft": "other"})
     for _ in range(3):
         staging.plan_staging()
         recall.ask_for_files()
