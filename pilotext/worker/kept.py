@@ -102,19 +102,32 @@ def keep_outputs(
     if hurried and not same_disk:
         raise KeepError(f"{keeping.folder}: it is on another disk, and there is no time to copy them.")
     _check_room(keeping.folder, uploads)
-    now = time.time()
+    kept = _document(job, uploads, success, None if hurried else tick)
+    data = signed(kept)
+    name = hashlib.sha256(f"{job.label}\0{job.report.url if job.report else ''}".encode()).hexdigest()[:32]
+    folder = keeping.folder / name
+    remove(folder)
+    folder.mkdir(mode=0o700)
+    _fill(folder, uploads, data, same_disk=same_disk, tick=tick)
+    digest = hashlib.sha256(data).hexdigest()
+    return Kept(str(folder), digest, sum(file.size for file in kept.files), kept.since, kept.until)
+
+
+def _document(job: Job, uploads: Sequence[Upload], success: Report, tick: Callable[[], None] | None) -> KeptOutputs:
+    """Return what stands beside the files; without `tick` there is no time to read them."""
     files = tuple(
         KeptFile(
             name=upload.name,
             destinations=upload.destinations,
             published_name=upload.published_name,
             size=upload.path.stat().st_size,
-            adler32=None if hurried else adler32_of(upload.path, lambda _: tick()),
+            adler32=None if tick is None else adler32_of(upload.path, lambda _: tick()),
             known=upload.known,
         )
         for upload in uploads
     )
-    kept = KeptOutputs(
+    now = time.time()
+    return KeptOutputs(
         format=1,
         label=job.label,
         earlier=job.earlier_labels,
@@ -126,10 +139,10 @@ def keep_outputs(
         until=now + KEEP_FOR_S,
         known_only=not job.replaces_any,
     )
-    name = hashlib.sha256(f"{job.label}\0{job.report.url if job.report else ''}".encode()).hexdigest()[:32]
-    folder = keeping.folder / name
-    remove(folder)
-    folder.mkdir(mode=0o700)
+
+
+def _fill(folder: Path, uploads: Sequence[Upload], data: bytes, *, same_disk: bool, tick: Callable[[], None]) -> None:
+    """Bring files and document into a folder; whatever goes wrong, the files are where they were."""
     moved: list[Upload] = []
     try:
         for upload in uploads:
@@ -138,7 +151,6 @@ def keep_outputs(
                 upload.path.rename(folder / upload.name)
             else:
                 _copy(upload.path, folder / upload.name, tick)
-        data = signed(kept)
         _write(folder / DOCUMENT, data)
     except BaseException:
         for upload in moved:
@@ -149,8 +161,6 @@ def keep_outputs(
     if not same_disk:
         for upload in uploads:
             remove_tree(upload.path)
-    digest = hashlib.sha256(data).hexdigest()
-    return Kept(str(folder), digest, sum(file.size for file in files), now, kept.until)
 
 
 def read_kept(folder: Path, sha256: str | None = None) -> KeptOutputs:
