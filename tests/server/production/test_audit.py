@@ -104,6 +104,7 @@ def test_states_are_changed_in_one_place_only() -> None:
         "machines/merging.py": 1,
         "machines/cleaning.py": 1,
         "submission/succession.py": 1,
+        "ownership.py": 1,
     }
     assert found == {"advance.py": 1, "leases.py": 1, **files}, (
         "of a heartbeat, and those of files, which go with their job or product, or with names that pass to a task"

@@ -168,7 +168,11 @@ def test_a_merge_of_an_earlier_round_that_is_at_work_is_stopped_before_the_next_
     do(old, storage)
     cycle()
     new = leased()
-    assert (new.job.job != old.job.job, new.job.outputs) == (True, old.job.outputs)
+    assert new.job.job != old.job.job
+    (again,), (before,) = new.job.outputs, old.job.outputs
+    assert replace(again, replaces=()) == before
+    (published,) = (file for url, file in storage.files.items() if url.endswith(before.published_name))
+    assert [file.size for file in again.replaces] == [len(published)], "the stopped merge published all the same"
     assert [file.name for file in new.job.inputs] == [file.name for file in old.job.inputs]
 
 
