@@ -29,7 +29,7 @@ class Worker:
 
     def __init__(self, server: ProductionServer) -> None:
         self.client: Client = server.client("agent")
-        self.agent = self.client.hello(AgentHello("a1", SITE)).agent
+        self.agent = self.client.hello(AgentHello("a1", SITE, slots=10)).agent
 
     def lease(self) -> LeasedJob:
         end = time.monotonic() + 60
