@@ -5,7 +5,6 @@ What came of each is plain data, so that the processes of a parallel test run ca
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -58,13 +57,18 @@ class Outcome:
         return told
 
 
+def by_url(job: Document, server: PandaServer) -> str:
+    server.files["588.json"] = json.dumps(job).encode()
+    return f"--job-url {server.url}/jobs/588.json"
+
+
 @dataclass(frozen=True)
 class Case:
     """A mode of the stand-in, what happens meanwhile, and how the job parameters look."""
 
     mode: str = ""
     change: Callable[[Document, XrdServer], None] = lambda _job, _castor: None
-    parameters: Callable[[Document, PandaServer], str] = lambda job, _server: f"--spec {encoded(job)}"
+    parameters: Callable[[Document, PandaServer], str] = by_url
     command: Callable[[int], str] = lambda _update: "NULL"
     meanwhile: Callable[[Pilot], None] = lambda _pilot: None
     environment: dict[str, str] = field(default_factory=lambda: {"PILOTEXT_HOME": str(CHECKOUT)})
@@ -77,15 +81,6 @@ class Storage:
     castor: XrdServer
     eos: XrdServer
     raw: Path
-
-
-def encoded(job: Document) -> str:
-    return base64.b64encode(json.dumps(job).encode()).decode()
-
-
-def by_url(job: Document, server: PandaServer) -> str:
-    server.files["588.json"] = json.dumps(job).encode()
-    return f"--job-url {server.url}/jobs/588.json"
 
 
 def to_a_storage_that_takes_nothing(job: Document, castor: XrdServer) -> None:
@@ -105,7 +100,7 @@ def kill_the_wrapper(pilot: Pilot) -> None:
 
 
 CASES = {
-    "good": Case(parameters=by_url),
+    "good": Case(),
     "latin-1 flood": Case("latin1,flood=20000"),
     "no memory": Case("tlattice"),
     "killed payload": Case("killed=3"),
