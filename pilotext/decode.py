@@ -39,7 +39,11 @@ def from_json(data: bytes | str, kind: type[T], *, where: str = "") -> T:
             raise _field_error(str(error), None, kind, where) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FieldError("", f"this is not a JSON document: {error}", where=where) from None
-    return from_plain(msgspec.json.decode(data), kind, where=where)
+    try:
+        plain = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # behind the first wrong field
+        raise FieldError("", f"this is not a JSON document: {error}", where=where) from None
+    return from_plain(plain, kind, where=where)
 
 
 def from_plain(data: Any, kind: type[T], *, where: str = "", strict: bool = True) -> T:

@@ -45,7 +45,7 @@ def test_the_path_of_the_wrong_field_is_named(fields: dict[str, Any], sentence: 
     assert said(**fields) == sentence
 
 
-@pytest.mark.parametrize("text", ["", "{", b"\xff\xfe", "nope"])
+@pytest.mark.parametrize("text", ["", "{", b"\xff\xfe", "nope", "[no", b"[\xff", "[" * 5000])
 def test_what_is_not_json_is_said(text: str | bytes) -> None:
     with pytest.raises(FieldError, match="this is not a JSON document"):
         from_json(text, Job)

@@ -146,6 +146,7 @@ def test_a_later_attempt_replaces_what_an_earlier_one_has_published(job: CopyJob
     place = server.store / FOLDER[1:] / "out.bin"
     place.write_bytes(b"other events")
     server.give_to_server()
+    job.fields["attempt"] = 2
     aim(job, "stage-out", server.port)
     assert job.run().exit_status == 0
     assert stored(server) == {"out.bin": CONTENT}
@@ -155,6 +156,7 @@ def test_a_later_attempt_replaces_what_an_earlier_one_has_published(job: CopyJob
 def test_an_earlier_result_survives_a_later_attempt_that_fails(job: CopyJob, server: XrdServer, relay: Relay) -> None:
     (server.store / FOLDER[1:] / "out.bin").write_bytes(b"other events")
     server.give_to_server()
+    job.fields["attempt"] = 2
     aim(job, "stage-out", relay.port)
     relay.hold("up", MIDDLE)
     job.limits |= {"transfer_tries": 1, "transfer_stall_s": 3}
