@@ -1,4 +1,4 @@
-"""What an adversary has found: files of others that were removed, jobs that stayed for ever, names that lead astray."""
+"""Hostile reports, names and decisions: by them files of others were removed, and jobs stayed for ever."""
 
 from __future__ import annotations
 
