@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pilotext import decode
 from pilotext.cli.logcases import LogCase, case_files, judge_case, own_cases
-from pilotext.cli.output import write_json, write_text
+from pilotext.cli.output import write, write_json, write_text
 from pilotext.cli.tables import show
 from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model import Verdict
@@ -56,8 +57,13 @@ def run(options: argparse.Namespace) -> int:
         write_json(json.dumps({"rules": [vars(one) for one in covered]}, indent=2).encode())
     else:
         _show(covered)
-        write_text(f"rules: {len(covered)}, cases: {len(cases)}, by cases: {by_cases:.1f} %, by any: {by_any:.1f} %\n")
-    return int(by_any < options.at_least or by_cases < options.by_cases)
+        write_text(
+            f"rules: {len(covered)}, cases: {len(cases)}, by cases: {_percent(by_cases)}, by any: {_percent(by_any)}\n"
+        )
+    too_few = _too_few("cases", by_cases, options.by_cases) + _too_few("cases and examples", by_any, options.at_least)
+    for line in too_few:
+        write(f"pilotext: {line}\n".encode(), stream=2)
+    return int(bool(too_few))
 
 
 def coverage(rulesets: Mapping[str, RuleSet], cases: Sequence[Path]) -> list[Covered]:
@@ -75,6 +81,19 @@ def coverage(rulesets: Mapping[str, RuleSet], cases: Sequence[Path]) -> list[Cov
 def share(covered: Sequence[Covered], kinds: Sequence[str]) -> float:
     """How many percent of the rules are exercised by one of these."""
     return 100 * sum(one.by in kinds for one in covered) / max(1, len(covered))
+
+
+def _percent(value: float) -> str:
+    """Rounded down: 76.995 would read as the 77.0 it does not reach."""
+    return f"{math.floor(value * 100) / 100:.2f} %"
+
+
+def _too_few(kinds: str, reached: float, wanted: float) -> list[str]:
+    if reached >= wanted:
+        return []
+    return [
+        f"{kinds} exercise {_percent(reached)} of the rules, {wanted:g} % are asked for; add cases for those listed"
+    ]
 
 
 def _covered(rule: Rule, elected: set[str | None], seen: set[str]) -> Covered:

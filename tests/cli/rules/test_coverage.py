@@ -45,6 +45,16 @@ def test_too_little_is_told_by_the_status(
     assert coverage(tmp_path, capfd, words)[0] == status
 
 
+def test_a_share_is_rounded_down_and_its_lack_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilotext.cli.rules.coverage.share", lambda _covered, _kinds: 76.9953)
+    assert main(["rules", "coverage", "--by-cases", "77"]) == 1
+    out, err = capfd.readouterr()
+    assert "by cases: 76.99 %" in out
+    assert err == "pilotext: cases exercise 76.99 % of the rules, 77 % are asked for; add cases for those listed\n"
+
+
 def test_people_see_the_rules_that_no_case_exercises(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "coverage"]) == 0
     out = capfd.readouterr().out
