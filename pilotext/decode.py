@@ -33,15 +33,13 @@ def from_json(data: bytes | str, kind: type[T], *, where: str = "") -> T:
     Raises FieldError with the path of the first wrong field; `where` names the document in it.
     """
     try:
-        return msgspec.json.decode(data, type=ready(kind))  # builds nothing but what the record has fields for
-    except msgspec.ValidationError as error:
-        if len(data) > MAX_EXPLAINED_BYTES:
-            raise _field_error(str(error), None, kind, where) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise FieldError("", f"this is not a JSON document: {error}", where=where) from None
-    try:
-        plain = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # behind the first wrong field
+        try:
+            return msgspec.json.decode(data, type=ready(kind))  # builds nothing but what the record has fields for
+        except msgspec.ValidationError as error:
+            if len(data) > MAX_EXPLAINED_BYTES:
+                raise _field_error(str(error), None, kind, where) from None
+            plain = msgspec.json.decode(data)  # behind the first wrong field there may be no JSON
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FieldError("", f"this is not a JSON document: {error}", where=where) from None
     return from_plain(plain, kind, where=where)
 

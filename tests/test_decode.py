@@ -51,6 +51,11 @@ def test_what_is_not_json_is_said(text: str | bytes) -> None:
         from_json(text, Job)
 
 
+def test_brackets_without_end_are_no_document_where_anything_may_stand() -> None:
+    with pytest.raises(FieldError, match="this is not a JSON document"):
+        from_json('{"a": ' + "[" * 5000, dict[str, object])
+
+
 def test_a_word_unlike_all_others_has_no_nearest() -> None:
     assert nearest("zzz", ["command", "inputs"]) == ""
 

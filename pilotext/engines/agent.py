@@ -20,7 +20,7 @@ from pilotext.directory_tree import remove_tree
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.folders import folder_of, remove_abandoned
 from pilotext.engines.identity import Identity
-from pilotext.engines.kept import IN_SLOT_S, KeptOutputs
+from pilotext.engines.kept import IN_SLOT_S, KeptJobs
 from pilotext.engines.runner import Runner
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
@@ -71,7 +71,7 @@ class Agent:
         self._seal = Seal(self.settings.token)
         self._spool = Spool(self.settings.folder / "spool", self._seal)
         self._ending = threading.Event()
-        self._kept = KeptOutputs(self.settings.folder / "kept", self._seal, self._spool, self._ending)
+        self._kept = KeptJobs(self.settings.folder / "kept", self._seal, self._spool, self._ending)
         self._name = self.settings.name
 
     def run(self) -> int:

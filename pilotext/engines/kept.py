@@ -31,7 +31,7 @@ from pilotext.messages import OUTPUTS_KEPT, LeasedJob
 from pilotext.model import Kept, Record, Report
 
 IN_SLOT_S = 600.0
-"""How long a wrapper tries by itself before it leaves the outputs to the agent and its slot to the next job."""
+"""The time that a wrapper tries by itself before it leaves the outputs to the agent and its slot to the next job."""
 
 FIRST_WAIT_S = 10.0
 MAX_WAIT_S = 900.0
@@ -49,7 +49,7 @@ class KeptJob(Record, frozen=True):
     kept: Kept
 
 
-class KeptOutputs:
+class KeptJobs:
     """All the jobs of an agent whose outputs are kept, each looked after in a thread of its own."""
 
     def __init__(self, folder: Path, seal: Seal, spool: Spool, stop: threading.Event) -> None:
@@ -125,7 +125,7 @@ class _Keeper(Runner):
         super().__init__(job.lease, Path(kept.folder).parent, time.monotonic() - job.lease.lease_s)
         self.job = job
         self.words = ["outputs", "--publish", kept.folder, "--sha256", kept.sha256]
-        self.most_s = None  # transfers have limits of their own
+        self.kill_after_s = None  # transfers have limits of their own
         self._ending = stop
         self._wait_s = FIRST_WAIT_S
 

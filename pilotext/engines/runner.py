@@ -24,7 +24,7 @@ _STOPPED_AT, _KILLED_AT = 0.85, 0.95
 
 _RESUME_EVERY_S = 0.5
 _OVERTIME_S = 300.0
-"""How long after a job's time its wrapper, which ends it in time unless it is stopped again and again, is killed."""
+"""Time over the limit of a job after which its wrapper is killed; it ends the job itself unless it is kept stopped."""
 
 _MAX_NUMBER = 2**63
 
@@ -40,8 +40,8 @@ class Runner:
         self.folder = folder
         self.words = ["run", "-", "--workdir", str(folder), *options]
         wall_s = lease.job.limits.wall_s
-        self.most_s = None if wall_s is None else wall_s + _OVERTIME_S
-        """After this, its process is killed; None: never."""
+        self.kill_after_s = None if wall_s is None else wall_s + _OVERTIME_S
+        """None: the process is never killed for the time it takes."""
         self._renewed = asked
         self._process: WrapperProcess | None = None
         self._stopped = False
@@ -71,7 +71,7 @@ class Runner:
             if time.monotonic() >= resume_at:
                 process.resume()
                 resume_at = time.monotonic() + _RESUME_EVERY_S
-            if self.most_s is not None and time.monotonic() - began > self.most_s:
+            if self.kill_after_s is not None and time.monotonic() - began > self.kill_after_s:
                 process.kill()
             self._end_if_cut_off(time.monotonic() - self._renewed)
             time.sleep(_TICK_S)

@@ -70,7 +70,7 @@ class WrapperProcess:
 
     @property
     def status(self) -> int | None:
-        """How it ended; None while it runs."""
+        """Exit status; None while it runs."""
         return self._process.poll()
 
     def terminate(self) -> None:
@@ -81,7 +81,7 @@ class WrapperProcess:
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """What it leaves behind is ended by its keeper."""
+        """Send SIGKILL; the keeper ends the processes that are left behind."""
         self._process.kill()
 
     def close(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from pilotext.server.front.address import trusted_of
-from pilotext.server.front.gate import Gate
+from pilotext.server.front.gate import RequestGate
 from pilotext.server.wsgi import application
 
 THREADS = 64
 
-app = Gate(
+app = RequestGate(
     application,
     application,
     threads=int(os.environ.get("PILOTEXT_THREADS", THREADS)),

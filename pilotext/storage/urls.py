@@ -28,7 +28,7 @@ def scheme_of(url: str) -> str:
 
 
 def why_malformed(url: str) -> str:
-    """What is wrong with the form of a URL, as a sentence that says how to mend it; empty when nothing is."""
+    """Return the error in the form of a URL, as a sentence that says how to mend it; empty when nothing is."""
     if any(character < " " or character == "\x7f" for character in url):
         return "it holds a control character, such as a line end; remove it."
     if _TOKEN.search(url):
@@ -71,7 +71,7 @@ def local_path(url: str) -> Path:
 
 
 def server_of(url: str) -> str:
-    """What has to answer for a URL: `root://host:port`, or the scheme alone where it names no host."""
+    """Server that has to answer for a URL: `root://host:port`, or the scheme alone where it names no host."""
     return split_xrootd(url)[0] if scheme_of(url) in XROOTD else scheme_of(url)
 
 

@@ -73,7 +73,7 @@ class KeptOutputs(Record, frozen=True):
 
 
 class Keeping(Record, frozen=True):
-    """Where outputs are kept, and how long a stage-out is tried before; None: as long as the job says."""
+    """Folder where outputs are kept, and seconds that a stage-out is tried before; None: as long as the job says."""
 
     folder: Path
     after: float | None = None

@@ -27,7 +27,7 @@ from pilotext.worker.own_files import is_regular
 
 MOST_REPORTS = 1000
 MOST_BYTES = 200_000_000
-MOST_OF_ONE = 32_000_000
+MAX_REPORT_BYTES = 32_000_000
 MOST_ASIDE = 200
 OLD_TEMPORARY_S = 3600.0
 
@@ -93,11 +93,11 @@ class Held:
 
     def read(self) -> Spooled:
         """Raises UsageError, whose sentence says what is wrong with the file."""
-        if os.fstat(self._descriptor).st_size > MOST_OF_ONE:
+        if os.fstat(self._descriptor).st_size > MAX_REPORT_BYTES:
             raise UsageError("no report is so large.")
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
-            data = file.read(MOST_OF_ONE)
+            data = file.read(MAX_REPORT_BYTES)
         spooled = from_json(data, Spooled)
         if not spooled.is_genuine:
             raise UsageError("this report was changed since its job left it.")

@@ -168,7 +168,7 @@ def test_what_is_no_report_takes_no_room_and_is_not_read(spool: Spool, monkeypat
     spool.aside.touch()
     spool.keep(spooled("task-1-2")).release()
     with (spool.folder / "c.json").open("wb") as file:
-        file.truncate(spools.MOST_OF_ONE + 1)
+        file.truncate(spools.MAX_REPORT_BYTES + 1)
     assert {path.name for path in spool.waiting()} >= {"c.json"}
     assert sorted(path.suffix for path in spool.folder.iterdir()) == ["", ".json", ".json", ".json"]
     held = spool.take(spool.folder / "c.json")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pilotext import decode
 from pilotext.cli.logcases import LogCase, case_files, judge_case, own_cases
-from pilotext.cli.output import write, write_json, write_text
+from pilotext.cli.output import say, write_json, write_text
 from pilotext.cli.tables import show
 from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model import Verdict
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         )
     too_few = _too_few("cases", by_cases, options.by_cases) + _too_few("cases and examples", by_any, options.at_least)
     for line in too_few:
-        write(f"pilotext: {line}\n".encode(), stream=2)
+        say(f"pilotext: {line}", stream=2)
     return int(bool(too_few))
 
 
@@ -79,7 +79,7 @@ def coverage(rulesets: Mapping[str, RuleSet], cases: Sequence[Path]) -> list[Cov
 
 
 def share(covered: Sequence[Covered], kinds: Sequence[str]) -> float:
-    """How many percent of the rules are exercised by one of these."""
+    """Return the percentage of the rules that are exercised by one of these kinds."""
     return 100 * sum(one.by in kinds for one in covered) / max(1, len(covered))
 
 

@@ -89,7 +89,7 @@ class Request:
     """None: a body of unknown length follows (chunked)."""
 
 
-class Gate:
+class RequestGate:
     """The application that Granian serves."""
 
     def __init__(

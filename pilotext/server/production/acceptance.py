@@ -27,7 +27,7 @@ _COUNTERS_OF = {
     "hist": ("hist_entries",),
     "dump": ("dump_events",),
 }
-"""Which counters of a report tell the events in its outputs, by their kind; the first that is there."""
+"""The counters of a report that tell the events in its outputs, by their kind; the first that is there."""
 
 MAX_DIAG = 1000
 """Characters; the whole text stays in the kept report."""
@@ -162,7 +162,7 @@ def _expected(attempt: Attempt) -> dict[str, model.Output]:
 
 
 def _inconsistent(report: Report, expected: dict[str, model.Output]) -> str:
-    """Why the report of a success contradicts itself or the job, as a sentence; empty when it does not."""
+    """Return the contradiction between the report of a success and its job, as a sentence; empty when there is none."""
     if report.exit_status != 0 or report.state != "done":
         return f"a success with exit status {report.exit_status} and state {report.state}"
     told = {file.name: file for file in report.outputs}
@@ -174,7 +174,7 @@ def _inconsistent(report: Report, expected: dict[str, model.Output]) -> str:
 
 
 def why_elsewhere(report: Report, expected: dict[str, model.Output]) -> str:
-    """Which file of a report is at none of its destinations, as a sentence; empty when every one is."""
+    """Name the file of a report that is at none of its destinations, in a sentence; empty when every one is."""
     for file in report.outputs:
         output = expected.get(file.name)
         places = [] if output is None else [place(to, output.published_name) for to in output.destinations]

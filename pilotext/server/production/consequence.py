@@ -1,4 +1,4 @@
-"""What a failed attempt means for its job: the policy's decision, carried out."""
+"""Consequence of a failed attempt for its job: the decision of the policy, carried out."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def follow_failure(
 
 
 def decide_on(attempt: Attempt, fault: Fault) -> Decision:
-    """What the policy of its experiment makes of a failed attempt; nothing is moved.
+    """Return the decision of the experiment's policy on a failed attempt; nothing is moved.
 
     A job that the profile does not know (any more) waits for somebody.
     """

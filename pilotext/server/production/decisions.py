@@ -1,4 +1,4 @@
-"""What people decide, by the words they use for it."""
+"""Decisions of people on jobs, runs and tasks, by the words of the command line."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _to_accept(jobs: QuerySet[Job]) -> QuerySet[Job]:
 
 
 def _unacceptable(job: Job) -> str:
-    """Why a job cannot count as finished: its run would be merged without its events, and nobody would know."""
+    """Return why a job cannot count as finished: its run would be merged without its events, and nobody would know."""
     if job.task.state in ("archiving", "archived"):
         return f"its task {job.task.name} is {job.task.state}"
     if why := why_replaced(job.task):

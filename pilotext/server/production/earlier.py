@@ -21,7 +21,7 @@ _PUBLISHING = ("stage-out", "report")
 
 
 class _Told(msgspec.Struct):
-    """What is read of a kept report."""
+    """The part of a kept report that is read here."""
 
     outputs: tuple[Transfer, ...] = ()
 
@@ -64,7 +64,7 @@ def predecessors(task: Task) -> Iterator[int]:
 
 
 def _known(jobs: list[int], tries: QuerySet[Attempt]) -> dict[str, set[KnownFile]]:
-    """What was published under each name, as far as reports tell, also those that came too late to count."""
+    """Return the file published under each name, as far as reports tell, also those that came too late to count."""
     known: defaultdict[str, set[KnownFile]] = defaultdict(set)
     for name, size, adler32 in Output.objects.filter(job__in=jobs).values_list("name", "size", "adler32"):
         known[name].add(KnownFile(size, adler32))

@@ -1,4 +1,4 @@
-"""Who owns the published names: each belongs to one task, and whoever writes or removes a file asks here before."""
+"""Ownership of the published names: each belongs to one task, and whoever writes or removes a file asks here before."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def claim_urls(task: Task, urls: Iterable[str]) -> None:
 
 
 def _inherit(task: Task, asked: Mapping[int, str]) -> None:
-    """How many files a run is merged into is known late: such names did not pass over when the other was replaced."""
+    """Take names over late: the number of files of a merged run was not known when the earlier task was replaced."""
     earlier = list(predecessors(task))
     if not earlier:
         return

@@ -195,4 +195,7 @@ BREAKER = Machine(
 ACTIVE_ATTEMPT = ("leased", "running")
 """An attempt that may still report for itself; a job has at most one of them."""
 
+OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "verifying", "manual")
+"""A job that may still be run, or waits for a decision; a task with one of them has not ended."""
+
 FAILED_ATTEMPT = ("failed", "lost")

@@ -1,4 +1,4 @@
-"""What the cycle does on storage: always in a child process that is ended when it hangs, never within a transaction."""
+"""Storage operations of the cycle, in a child process that is ended when it hangs; never within a transaction."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def is_there(file: File, mover: Mover) -> bool:
 
 
 def compared(file: File, mover: Mover) -> Literal["same", "same-size", "absent"]:
-    """How far this file is proven to be there. Raises ChecksumError for another one, StorageError."""
+    """Return how far this file is proven to be there. Raises ChecksumError for another one, StorageError."""
     try:
         found = mover.do("stat", url=file.url)
         if found.size != file.size:

@@ -90,7 +90,7 @@ def _keep_one(product: Product, output: Output, tape: list[str], mover: Mover) -
 
 
 def _failed(product: Product, error: PilotextError) -> float:
-    """What follows from a failure; returns how long to wait before the next try."""
+    """Act on a failure; returns how long to wait before the next try."""
     why = str(error)
     log.warning("product %d: %s", product.pk, why)
     mine = Product.objects.filter(pk=product.pk, round=product.round, state__in=BEFORE)

@@ -178,7 +178,7 @@ def _release(files: Sequence[StagedFile], mover: Mover) -> None:
 
 
 def _residences(files: Sequence[StagedFile], mover: Mover) -> tuple[dict[str, Residence], list[tuple[StagedFile, str]]]:
-    """Where the files of one request are; and those of which the tape system says why they will not come.
+    """Return where the files of one request are, and those of which the tape system says why they will not come.
 
     It says so for the first of them only: the others are found by halves.
     """

@@ -11,9 +11,8 @@ from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.machines.job import cancel_jobs
 from pilotext.server.production.machines.resend import resend_jobs
 from pilotext.server.production.models import Event, Job, Product, Task
-from pilotext.server.production.states import TASK
+from pilotext.server.production.states import OPEN_JOB, TASK
 
-OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "verifying", "manual")
 OPEN_PRODUCT = ("waiting", "merging", "merged", "checked", "copying", "manual")
 
 AT_ONCE = 2000

@@ -47,7 +47,7 @@ def _canonical_folder(folder: str) -> str:
 
 
 def url_of(place: Place) -> str:
-    """Where a file is published; of a form, the form of the URL."""
+    """URL at which a file is published; of a form, the form of the URL."""
     return join(place.destination, place.name) if is_folder(place.destination) else place.destination
 
 
@@ -112,7 +112,10 @@ class JobNames:
 
 
 def values_of(experiment: Experiment, job_type: str, file: FileFacts) -> dict[str, Value]:
-    """What a form of a name may use of an input. Raises UsageError for a file that is no input of this type."""
+    """Return the values of an input that a form of a name may use.
+
+    Raises UsageError for a file that is no input of this type.
+    """
     values = parse_input(experiment, job_type, file.file)
     if "{" in file.file or "}" in file.file:
         raise UsageError("it holds a brace, which stands for a value in a template.")
@@ -120,7 +123,9 @@ def values_of(experiment: Experiment, job_type: str, file: FileFacts) -> dict[st
 
 
 def shared_places(experiment: Experiment, facts: TaskFacts, runs: Iterable[int], merges: Iterable[str]) -> list[Place]:
-    """What is published of runs and of the task as a whole. Raises UsageError when a value is missing for one of them.
+    """Return the places of all that is published of runs and of the task as a whole.
+
+    Raises UsageError when a value is missing for one of them.
 
     Of merged files only the first of each run: how many there will be is known when they are merged.
     """

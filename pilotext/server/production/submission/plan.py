@@ -148,7 +148,7 @@ class _SortedOut:
             check_urls(self.names.forms.print(values))
 
     def warnings(self) -> Iterator[str]:
-        """What is perhaps not meant, in words."""
+        """Warnings of what is perhaps not meant, in words."""
         if self._known and self._unknown:
             yield f"the catalogue does not know {len(self._unknown)} of the files, such as {self._unknown[0]}."
         for words, count in self._differing.most_common(10):
@@ -185,7 +185,7 @@ class _SortedOut:
 
 
 def _usable(entry: FileFacts) -> FileFacts:
-    """What a catalogue says of a file, checked. Raises UsageError."""
+    """Return the facts of a catalogue about a file, checked. Raises UsageError."""
     if entry.events is not None and entry.events <= 0:
         raise UsageError(f"the catalogue says that it has {entry.events} events.")
     if entry.size is not None and entry.size <= 0:
@@ -200,7 +200,10 @@ def _usable(entry: FileFacts) -> FileFacts:
 def _places(
     experiment: Experiment, facts: TaskFacts, jobs: Sequence[Planned], merges: Sequence[str]
 ) -> tuple[Place, ...]:
-    """What is published beside the outputs of jobs. Raises UsageError when it has no name, or one for two files."""
+    """Return the places of all that is published beside the outputs of jobs.
+
+    Raises UsageError when one has no name, or two files have the same.
+    """
     runs = sorted({job.run for job in jobs if job.run is not None})
     places = shared_places(experiment, facts, runs, merges)
     check_urls(dict.fromkeys(map(url_of, places)))

@@ -11,14 +11,12 @@ from pilotext.server.production.models import Attempt, Output, Product, Publishe
 from pilotext.server.production.models.common import now
 from pilotext.server.production.ownership import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, OPEN_JOB
 from pilotext.server.production.submission.naming import key_of, url_of, values_of
 from pilotext.server.production.submission.plan import Plan
 
 ENDED = ("done", "archived", "cancelled")
 """States of a task whose names another one may take over."""
-
-OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "verifying")
 
 MAX_LISTED = 20
 
@@ -50,7 +48,7 @@ def _with_urls(experiment: Experiment, plan: Plan, taken: list[Owned]) -> Iterat
 
 
 def why_not_replaceable(task: Task) -> str:
-    """Why another task cannot take over the names of this one now, as a sentence; empty when it can."""
+    """Return why another task cannot take over the names of this one now, as a sentence; empty when it can."""
     if why := why_replaced(task):
         return f"{why}; replace that one."
     if task.state not in ENDED:

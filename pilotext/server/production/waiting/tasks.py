@@ -1,4 +1,4 @@
-"""Why a task goes on no further: what its jobs, its products and its archives wait for, counted."""
+"""Reasons why a task waits: those of its jobs, products and archives, counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_ARCHIVES = 20
 
 
 def of_task(task: Task, at: float | None = None) -> tuple[Wait, ...]:
-    """Why a task is not further; empty for one that has ended. It comes with its experiment."""
+    """Return the reasons why a task waits; empty for one that has ended. It comes with its experiment."""
     at = now() if at is None else at
     waits = with_servers(_of_task(task, at), task.experiment_id)
     return (*waits, *of_cycle(at)) if waits else ()
@@ -171,7 +171,7 @@ def _logs(task: Task, at: float) -> Iterator[Wait]:
 
 
 def _unprintable(task: Task) -> str:
-    """Why the names and places of a task's log archives cannot be made; empty when they can."""
+    """Return why the names and places of a task's log archives cannot be made; empty when they can."""
     experiment, facts = profile_of(task.experiment.name), task_facts(task)
     logs = experiment.logs
     if logs is None:
