@@ -15,6 +15,7 @@ from pilotext.server.production.models import Event, Job, LogArchive, Output, Pr
 from pilotext.server.production.ownership import NamesTakenError
 from pilotext.server.production.product_decisions import move_product
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import OPEN_JOB
 from pilotext.server.production.submission.naming import key_of
 from pilotext.server.production.unnamed import name_tasks
 from pilotext.storage.base import FileStat
@@ -322,6 +323,18 @@ def test_only_a_task_that_has_ended_can_be_replaced(how: str, words: str, storag
     with pytest.raises(RefusalError, match=words):
         submit_runs({1: 1}, name="t2", replaces="t0" if how == "missing" else "t1", parameters=parameters)
     assert not Task.objects.filter(name="t2").exists()
+
+
+@pytest.mark.parametrize("state", OPEN_JOB)
+def test_a_job_that_is_not_cancelled_yet_keeps_its_task_from_being_replaced(state: str, storage: MemoryStorage) -> None:
+    submit_runs({1: 1}, name="t1")
+    transact(lambda: move_task(task("t1").pk, "cancel", WHY))
+    cycle()
+    Job.objects.update(state=state)
+    with pytest.raises(RefusalError, match="the jobs of t1 are just being cancelled"):
+        submit_runs({1: 1}, name="t2", replaces="t1")
+    Job.objects.update(state="cancelled")
+    submit_runs({1: 1}, name="t2", replaces="t1")
 
 
 def test_an_attempt_that_is_at_work_keeps_its_task_from_being_replaced(storage: MemoryStorage) -> None:
