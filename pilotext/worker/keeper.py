@@ -127,7 +127,8 @@ def _guard_and_exit(task: _Task) -> NoReturn:
             _keep_and_exit(task, watchdog)
         os.close(task.news)
         watch(task.wrapper, keeper, task.orders, task.deadline)
-        task.group.remove()
+        if os.getppid() != task.wrapper:  # or else it still reads what the group has counted, and removes it then
+            task.group.remove()
     except BaseException:  # noqa: BLE001  as below; where the pipe is closed already, the keeper goes on alone
         with contextlib.suppress(OSError):
             _tell(task.news, {"error": traceback.format_exc()})

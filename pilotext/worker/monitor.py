@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ class Monitor:
         self.outputs = outputs
         self.usage = Usage()
         self.started = time.monotonic()
-        self._oom = OomWatch(keeper_pid)
+        self._oom = OomWatch(os.getpid(), group=group)
         self._disk = DiskUsage(directory, DISK_EVERY_S, lambda: [use.pid for use in uses_below(keeper_pid)])
         self._share = _CachedShare()
         self._shared = SharedMemory()

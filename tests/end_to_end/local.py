@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-import psutil
 import pytest
 
 from fixtures.servers.xrootd import XrdServer
 from pilotext.formats.rawmake import make_raw
 from tests.end_to_end.conftest import CASTOR, EOS, EVENTS, RAW, Ended, production_job, read_report
+from tests.support.processes import processes_below
 
 
 @dataclass(frozen=True)
@@ -82,17 +82,7 @@ def local(open_folder: Path) -> Iterator[Local]:
     make_raw(raw, run=275772, events=EVENTS)
     castor, eos = (cast("XrdServer", Store(open_folder / name)) for name in ("castor", "eos"))
     yield Local(open_folder, raw, production_job(castor, eos, raw))
-    assert processes_in(open_folder) == [], "a process outlived its job"
-
-
-def processes_in(folder: Path) -> list[psutil.Process]:
-    """Living processes that work somewhere in a folder."""
-    found = []
-    for process in psutil.process_iter(["cwd", "status"]):
-        cwd, alive = process.info["cwd"], process.info["status"] != psutil.STATUS_ZOMBIE
-        if alive and cwd and Path(cwd).is_relative_to(folder.resolve()):
-            found.append(process)
-    return found
+    assert processes_below(open_folder) == [], "a process outlived its job"
 
 
 def assert_failed(local: Local, ended: Ended, rule: str, cause: str, status: int) -> None:
@@ -102,4 +92,4 @@ def assert_failed(local: Local, ended: Ended, rule: str, cause: str, status: int
     assert (verdict.verdict, verdict.rule, verdict.cause) == ("failure", rule, cause), told
     assert (ended.status, ended.report.exit_status, ended.report.state) == (status, status, "failed")
     assert local.published() <= {"job.log.tgz"}
-    assert processes_in(local.folder) == []
+    assert processes_below(local.folder) == []

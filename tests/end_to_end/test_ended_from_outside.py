@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -9,10 +10,11 @@ import sys
 import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from tests.end_to_end.conftest import DUMP, HISTOGRAMS, MDST, Grid, read_report
-from tests.end_to_end.test_good_job import processes_in
+from tests.support.processes import processes_below
 
 PHASES = ["prepare", "stage-in", "payload", "classify", "validate", "stage-out"]
 
@@ -77,21 +79,31 @@ def test_sigkill_while_the_logs_are_delivered_leaves_the_final_verdict(grid: Gri
     assert set(grid.published()) == {MDST, HISTOGRAMS, DUMP}
 
 
+def payload_of(grid: Grid) -> list[psutil.Process]:
+    """The stand-in CORAL and the shells that run it, once they are there."""
+    found = []
+    for process in processes_below(grid.workdir):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            if "coral.exe" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 @pytest.mark.fault("payload", "SIGKILL with children that ignore SIGTERM")
 def test_sigkill_while_the_payload_runs_leaves_no_process(grid: Grid) -> None:
     grid.job["environment"]["PILOTEXT_STANDIN"] = "ignore-term"
     wrapper = subprocess.Popen(grid.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: len(processes_in(grid.workdir)) >= 2)
+    until(lambda: len(payload_of(grid)) >= 2)
     wrapper.kill()
     wrapper.wait()
-    until(lambda: processes_in(grid.workdir) == [])
+    until(lambda: processes_below(grid.workdir) == [])
     assert read_report(grid.workdir).phase == "payload"
 
 
 def test_a_second_run_after_a_sigkill_succeeds(grid: Grid) -> None:
     grid.job["environment"]["PILOTEXT_STANDIN"] = "hang"
     wrapper = subprocess.Popen(grid.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: len(processes_in(grid.workdir)) >= 1)
+    until(lambda: payload_of(grid))
     wrapper.kill()
     wrapper.wait()
     grid.job["environment"]["PILOTEXT_STANDIN"] = ""
@@ -108,7 +120,7 @@ def test_a_second_run_after_a_sigkill_succeeds(grid: Grid) -> None:
 def test_sigterm_ends_the_payload_and_the_final_report_says_so(grid: Grid, mode: str) -> None:
     grid.job["environment"]["PILOTEXT_STANDIN"] = mode
     wrapper = subprocess.Popen(grid.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    until(lambda: len(processes_in(grid.workdir)) >= 1)
+    until(lambda: payload_of(grid))
     wrapper.send_signal(signal.SIGTERM)
     stdout, stderr = wrapper.communicate(timeout=60)
     ended = grid.ended(wrapper.returncode, stdout, stderr)
@@ -116,7 +128,7 @@ def test_sigterm_ends_the_payload_and_the_final_report_says_so(grid: Grid, mode:
     assert (ended.report.state, ended.report.phase) == ("failed", "payload")
     assert (ended.report.verdict.code, ended.report.verdict.cause) == ("COMPASS-5011", "evicted")
     assert "SIGTERM" in ended.report.verdict.evidence[0].text
-    assert processes_in(grid.workdir) == []
+    assert processes_below(grid.workdir) == []
     assert set(grid.published()) == {"job.log.tgz"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from tests.end_to_end.conftest import MDST, Grid
-from tests.end_to_end.test_good_job import processes_in
+from tests.support.processes import processes_below
 
 
 @dataclass(frozen=True)
@@ -68,5 +68,5 @@ def test_a_failure_ends_with_the_right_verdict_and_nothing_published(grid: Grid,
     assert failure.quote in verdict.evidence[0].text
     assert (ended.status, ended.report.exit_status, ended.report.state) == (failure.status, failure.status, "failed")
     assert set(grid.published()) == {"job.log.tgz"}
-    assert processes_in(grid.workdir) == []
+    assert processes_below(grid.workdir) == []
     assert failure.quote in ended.stdout

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import DUMP, EVENTS, HISTOGRAMS, MDST, RAW, Grid
+from tests.support.processes import processes_below
 from tests.support.servers import server_adler32
 
 PHASES = ["prepare", "stage-in", "payload", "classify", "validate", "stage-out", "report"]
@@ -85,14 +86,7 @@ def test_an_ugly_log_does_not_spoil_a_good_job(grid: Grid, mode: str) -> None:
 def test_a_daemon_that_a_good_payload_leaves_behind_is_ended(grid: Grid) -> None:
     grid.job["environment"]["PILOTEXT_STANDIN"] = "double-fork"
     assert grid.run().status == 0
-    assert processes_in(grid.workdir) == []
-
-
-def processes_in(workdir: Path) -> list[str]:
-    """Command lines of processes that work in a folder."""
-    found = subprocess.run(["pgrep", "-f", "coral.exe"], capture_output=True, text=True, check=False).stdout.split()
-    links = [Path("/proc", pid, "cwd") for pid in found]
-    return [str(link) for link in links if link.exists() and link.resolve() == workdir.resolve()]
+    assert processes_below(grid.workdir) == []
 
 
 def test_true_on_local_files(open_folder: Path) -> None:

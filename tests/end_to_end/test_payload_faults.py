@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from tests.end_to_end.conftest import EVENTS, HISTOGRAMS, MDST, read_report
-from tests.end_to_end.local import Local, assert_failed, local, processes_in
+from tests.end_to_end.local import Local, assert_failed, local
 from tests.support.jobs import PAYLOADS
+from tests.support.processes import processes_below
 
 __all__ = ["local"]
 
@@ -62,7 +63,7 @@ def test_a_decoder_that_was_told_to_end_and_exits_0_is_no_success(local: Local) 
     local.job["environment"]["PILOTEXT_STANDIN"] = "slow=0.2"
     wrapper = local.start()
     until((local.workdir / "out.raw").exists)
-    (decoder,) = (process for process in processes_in(local.workdir) if "--filter-CAL" in process.cmdline())
+    (decoder,) = (process for process in processes_below(local.workdir) if "--filter-CAL" in process.cmdline())
     time.sleep(0.3)
     decoder.terminate()
     ended = local.end(wrapper)
@@ -155,10 +156,10 @@ def test_the_reason_of_a_kill_is_on_disk_before_the_kill(local: Local) -> None:
     wrapper = local.start()
     report = local.workdir / "payload_error_report.json"
     until(lambda: report.exists() and "limit-silence" in report.read_text())
-    assert processes_in(local.workdir), "the payload is in its grace"
+    assert processes_below(local.workdir), "the payload is in its grace"
     wrapper.kill()
     local.end(wrapper)
-    until(lambda: not processes_in(local.folder))
+    until(lambda: not processes_below(local.folder))
 
 
 @pytest.mark.fault("payload", "setup script fails")
@@ -176,7 +177,7 @@ def test_a_setup_script_that_fails_is_the_verdict(local: Local) -> None:
 def test_a_keeper_that_is_killed_takes_the_payload_with_it(local: Local) -> None:
     local.bash("setsid sleep 600 & sleep 600")
     wrapper = local.start()
-    until(lambda: len(processes_in(local.workdir)) >= 3)
+    until(lambda: len(processes_below(local.workdir)) >= 3)
     (watchdog,) = psutil.Process(wrapper.pid).children()
     (keeper,) = watchdog.children()
     keeper.kill()

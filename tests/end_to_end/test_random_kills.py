@@ -16,9 +16,10 @@ import pytest
 from pilotext.decode import from_json
 from pilotext.model import Report
 from tests.end_to_end.conftest import DUMP, HISTOGRAMS, MDST
-from tests.end_to_end.local import Local, local, processes_in
+from tests.end_to_end.local import Local, local
 from tests.end_to_end.test_payload_faults import CORAL, until
 from tests.support.jobs import CHECKOUT
+from tests.support.processes import processes_below
 
 __all__ = ["local"]
 
@@ -49,7 +50,7 @@ def test_sigkill_at_a_random_moment_leaves_a_report_and_no_process(local: Local,
     below = psutil.Process(wrapper.pid).children(recursive=True) if wrapper.poll() is None else []
     killed = time.monotonic()
     wrapper.kill()
-    until(lambda: not any(map(_lives, below)) and not processes_in(local.folder))
+    until(lambda: not any(map(_lives, below)) and not processes_below(local.folder))
     gone_s = time.monotonic() - killed
     wrapper.communicate()
     print(f"moment {moment}: {len(below)} processes, the last was gone after {gone_s:.2f} s")
@@ -135,7 +136,7 @@ def test_an_order_to_stop_does_not_wait_until_a_long_log_is_read(local: Local) -
     local.bash("truncate -s 64G payload_stdout.txt; echo done > ready")
     del local.job["log"]
     wrapper = local.start()
-    until(lambda: (local.workdir / "ready").exists() and not processes_in(local.workdir))
+    until(lambda: (local.workdir / "ready").exists() and not processes_below(local.workdir))
     time.sleep(0.5)
     began = time.monotonic()
     wrapper.terminate()

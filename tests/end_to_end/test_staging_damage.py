@@ -194,7 +194,11 @@ def test_a_destination_with_another_checksum_publishes_nothing(job: CopyJob, ope
 def test_a_line_that_changes_bytes_publishes_what_was_written_or_nothing(
     job: CopyJob, server: XrdServer, relay: Relay, phase: str, direction: str
 ) -> None:
-    """XRootD sends pages again whose checksum is wrong; those are small, and may get through the line unchanged."""
+    """The XRootD client asks for each damaged page again, by itself. Such a page is small: it may come unchanged.
+
+    Where several of their answers go together, the changed byte may be one of a header. That answer reaches nobody, and
+    the transfer ends as stalled when the client's request has expired, instead of with a wrong checksum.
+    """
     aim(job, phase, relay.port)
     relay.flip("down" if direction == "down" else "up")
     report = job.run()
@@ -202,10 +206,11 @@ def test_a_line_that_changes_bytes_publishes_what_was_written_or_nothing(
     if report.exit_status == 0:
         assert here["out.bin"] == job.content
     else:
-        assert outcome(report)[:2] == ((65, "COMPASS-3108") if phase == "stage-in" else (68, "COMPASS-3208"))
-        assert faults(report)[-2:] == ["checksum", "checksum"], (
-            "before these, a client that asks for pages again may stall"
-        )
+        assert 2 <= len(faults(report)) <= 3, "two tries, and the one fresh copy that a wrong checksum deserves"
+        assert set(faults(report)) <= {"checksum", "stalled"}
+        kind = {"checksum": "08", "stalled": "11"}[faults(report)[-1]]
+        status, code = (65, "31") if phase == "stage-in" else (68, "32")
+        assert outcome(report)[:2] == (status, f"COMPASS-{code}{kind}")
         assert "out.bin" not in here
 
 

@@ -18,8 +18,9 @@ from fixtures.payloads.standin import rootout
 from pilotext.formats.raw import walk
 from pilotext.formats.rawmake import make_raw
 from tests.end_to_end.conftest import EVENTS, HISTOGRAMS, MDST, RAW, Ended
-from tests.end_to_end.local import Local, assert_failed, local, processes_in
+from tests.end_to_end.local import Local, assert_failed, local
 from tests.end_to_end.test_payload_faults import CORAL, DDD, THEN, until
+from tests.support.processes import processes_below
 
 __all__ = ["local"]
 
@@ -314,4 +315,4 @@ def test_a_log_that_is_tampered_with_is_judged_as_far_as_it_was_read_or_is_no_su
     well = ended.status == 0
     assert ended.report.state == ("done" if well else "failed")
     assert (MDST in local.published()) == well
-    assert processes_in(local.folder) == []
+    assert processes_below(local.folder) == []

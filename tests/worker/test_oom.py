@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pilotext.worker.control_group import ControlGroup
 from pilotext.worker.oom import OomWatch
 
 PID = 4711
@@ -52,6 +53,19 @@ def test_kills_since_the_begin_are_counted(tmp_path: Path, *, version: int, grou
 def test_a_group_that_does_not_tell_is_not_taken_for_one_without_kills(tmp_path: Path, version: int) -> None:
     proc, _ = tree(tmp_path, version, group="/job", root="/", at="job")
     assert OomWatch(PID, proc).count() is None
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_kill_in_the_group_of_the_payload_before_the_watch_began_counts(tmp_path: Path, version: int) -> None:
+    """A program can be killed in the time that the wrapper needs to begin its watch."""
+    proc, place = tree(tmp_path, version, group="/job", root="/", at="job")
+    name, text = FILES[version]
+    of_payload = place / "pilotext-1"
+    of_payload.mkdir()
+    (of_payload / name).write_text(text.format(1))
+    (place / name).write_text(text.format(5))
+    assert OomWatch(PID, proc, ControlGroup(None, of_payload)).count() == 1
+    assert OomWatch(PID, proc).count() == 0
 
 
 def test_a_group_that_vanishes_is_no_error(tmp_path: Path) -> None:

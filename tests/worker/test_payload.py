@@ -16,6 +16,7 @@ import pytest
 
 from pilotext.model import ExitStatus, SoftStop
 from pilotext.storage.transfer import no_tick
+from pilotext.worker.control_group import ControlGroup
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError, command_line
 from pilotext.worker.processes import descendants
 from tests.support.jobs import make_job
@@ -49,6 +50,27 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)
+
+
+class _NeverJoined(ControlGroup):
+    """A plain folder in the place of a control group."""
+
+    def join(self) -> None:
+        pass
+
+
+def test_what_the_control_group_has_counted_can_be_read_after_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "group"
+    folder.mkdir()
+    monkeypatch.setattr("pilotext.worker.payload.make_group", lambda _name: _NeverJoined(None, folder))
+    with Payload(make_job(command=["/bin/true"]), tmp_path, os.environ) as payload:
+        payload.start(no_tick)
+        assert payload.wait(PATIENCE_S)
+        until(lambda: psutil.Process(payload.watchdog_pid).status() == psutil.STATUS_ZOMBIE)
+        assert folder.is_dir()
+    assert not folder.exists()
 
 
 def test_the_exit_code_is_the_programs_own(tmp_path: Path) -> None:

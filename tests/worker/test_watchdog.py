@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from pilotext.decode import from_json
@@ -24,6 +23,7 @@ from pilotext.model import Report
 from pilotext.worker.stop import FAULTS, STOP_SIGNALS, SUSPENSIONS
 from pilotext.worker.watchdog import resume_stopped, state_of
 from tests.support.jobs import job_document
+from tests.support.processes import processes_below
 
 PATIENCE_S = 120.0
 SOAK = bool(os.environ.get("PILOTEXT_SOAK"))
@@ -78,18 +78,8 @@ def work(tmp_path: Path) -> Iterator[Path]:
     work = tmp_path / "work"
     work.mkdir()
     yield work
-    for process in processes_in(work):
+    for process in processes_below(work):
         process.kill()
-
-
-def processes_in(folder: Path) -> list[psutil.Process]:
-    """Living processes that work in a folder, those that are stopped or traced too."""
-    found = []
-    for process in psutil.process_iter(["cwd", "status"]):
-        alive = process.info["status"] != psutil.STATUS_ZOMBIE
-        if alive and process.info["cwd"] == str(folder):
-            found.append(process)
-    return found
 
 
 def start(work: Path, attack: str, **fields: Any) -> subprocess.Popen[bytes]:
@@ -119,7 +109,7 @@ def test_the_wall_time_holds_whoever_is_held(work: Path, victim: str, how: str) 
     report = report_in(work)
     assert (wrapper.returncode, report.state, report.exit_status) == (69, "failed", 69), stderr.decode()
     assert report.verdict.rule == "limit-wall"
-    until(lambda: not processes_in(work))
+    until(lambda: not processes_below(work))
 
 
 @pytest.mark.fault("payload", "the payload stops two of wrapper, watchdog and keeper")
@@ -128,7 +118,7 @@ def test_the_wall_time_holds_when_two_are_stopped(work: Path, victims: tuple[str
     wrapper = start(work, f"[stop(ALL[each]) for each in {victims!r}]; time.sleep(600)", limits=LIMITS)
     wrapper.communicate(timeout=PATIENCE_S)
     assert (wrapper.returncode, report_in(work).verdict.rule) == (69, "limit-wall")
-    until(lambda: not processes_in(work))
+    until(lambda: not processes_below(work))
 
 
 CASES = (
@@ -153,7 +143,7 @@ def test_nothing_of_the_payload_outlives_the_others(work: Path, how: str, victim
     first, then = victims
     wrapper = start(work, f"{how}(ALL[{first!r}]); kill(ALL[{then!r}]); time.sleep(600)", limits=LIMITS)
     wrapper.communicate(timeout=PATIENCE_S)
-    until(lambda: not processes_in(work))
+    until(lambda: not processes_below(work))
     assert report_in(work).exit_status == 69
     if "wrapper" not in ([first, then] if how == "kill" else [then]):
         assert report_in(work).state == "failed"
@@ -165,7 +155,7 @@ def test_a_payload_that_attacks_nobody_is_left_alone(work: Path) -> None:
     wrapper.communicate(timeout=PATIENCE_S)
     report = report_in(work)
     assert (wrapper.returncode, report.exit_status, report.usage.left_behind) == (0, 0, 1)
-    assert not processes_in(work)
+    assert not processes_below(work)
 
 
 @pytest.mark.fault("payload", "any deadly signal to the wrapper")
@@ -177,7 +167,7 @@ def test_every_deadly_signal_leaves_a_final_report(work: Path, number: int) -> N
     wrapper.communicate(timeout=PATIENCE_S)
     report = report_in(work)
     assert (wrapper.returncode, report.state, report.verdict.rule) == (69, "failed", "told-to-stop")
-    until(lambda: not processes_in(work))
+    until(lambda: not processes_below(work))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGSTOP, signal.SIGPIPE])
