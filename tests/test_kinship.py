@@ -9,6 +9,8 @@ import time
 import psutil
 import pytest
 
+from tests.support.processes import is_alive
+
 PARENT = """
 import subprocess, time
 from pilotext.kinship import tied
@@ -31,7 +33,7 @@ def killed_parent_of(how: str) -> psutil.Process:
 
 def ends(process: psutil.Process, within_s: float) -> bool:
     deadline = time.monotonic() + within_s
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+    while is_alive(process):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)

@@ -25,6 +25,7 @@ from pilotext.messages import Submitted, TaskDocument, TaskPage, TaskRow
 from tests.server.conftest import use
 from tests.server.support import SITE, raw, task_document
 from tests.support.pilotext_server import READY_WITHIN_S, ProductionServer
+from tests.support.processes import children_of, command_of
 
 from django.db import connection  # isort: skip  needs the boot of tests.server.conftest
 
@@ -75,7 +76,7 @@ class Production:
     def kill_web_worker(self) -> None:
         """The process behind the one that was started: it has the connections to the database."""
         for process in self._parts("web"):
-            for worker in process.children():
+            for worker in children_of(process):
                 worker.kill()
 
     def kill_server(self) -> None:
@@ -112,7 +113,7 @@ class Production:
             process.kill()
 
     def _parts(self, part: str) -> list[psutil.Process]:
-        return [process for process in psutil.Process(self.whole.pid).children() if part in process.cmdline()]
+        return [process for process in psutil.Process(self.whole.pid).children() if part in command_of(process)]
 
 
 @contextmanager

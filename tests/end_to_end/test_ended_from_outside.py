@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import psutil
 import pytest
 
 from tests.end_to_end.conftest import DUMP, HISTOGRAMS, MDST, Grid, read_report
-from tests.support.processes import processes_below
+from tests.support.processes import command_of, processes_below
 
 PHASES = ["prepare", "stage-in", "payload", "classify", "validate", "stage-out"]
 
@@ -81,12 +80,7 @@ def test_sigkill_while_the_logs_are_delivered_leaves_the_final_verdict(grid: Gri
 
 def payload_of(grid: Grid) -> list[psutil.Process]:
     """The stand-in CORAL and the shells that run it, once they are there."""
-    found = []
-    for process in processes_below(grid.workdir):
-        with contextlib.suppress(psutil.Error):  # it has just ended
-            if "coral.exe" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
+    return [each for each in processes_below(grid.workdir) if "coral.exe" in " ".join(command_of(each))]
 
 
 @pytest.mark.fault("payload", "SIGKILL with children that ignore SIGTERM")

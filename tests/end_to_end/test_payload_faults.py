@@ -18,7 +18,7 @@ import pytest
 from tests.end_to_end.conftest import EVENTS, HISTOGRAMS, MDST, read_report
 from tests.end_to_end.local import Local, assert_failed, local
 from tests.support.jobs import PAYLOADS
-from tests.support.processes import processes_below
+from tests.support.processes import command_of, processes_below
 
 __all__ = ["local"]
 
@@ -63,7 +63,7 @@ def test_a_decoder_that_was_told_to_end_and_exits_0_is_no_success(local: Local) 
     local.job["environment"]["PILOTEXT_STANDIN"] = "slow=0.2"
     wrapper = local.start()
     until((local.workdir / "out.raw").exists)
-    (decoder,) = (process for process in processes_below(local.workdir) if "--filter-CAL" in process.cmdline())
+    (decoder,) = (process for process in processes_below(local.workdir) if "--filter-CAL" in command_of(process))
     time.sleep(0.3)
     decoder.terminate()
     ended = local.end(wrapper)

@@ -19,7 +19,7 @@ from tests.end_to_end.conftest import DUMP, HISTOGRAMS, MDST
 from tests.end_to_end.local import Local, local
 from tests.end_to_end.test_payload_faults import CORAL, until
 from tests.support.jobs import CHECKOUT
-from tests.support.processes import processes_below
+from tests.support.processes import is_alive, processes_below
 
 __all__ = ["local"]
 
@@ -50,7 +50,7 @@ def test_sigkill_at_a_random_moment_leaves_a_report_and_no_process(local: Local,
     below = psutil.Process(wrapper.pid).children(recursive=True) if wrapper.poll() is None else []
     killed = time.monotonic()
     wrapper.kill()
-    until(lambda: not any(map(_lives, below)) and not processes_below(local.folder))
+    until(lambda: not any(map(is_alive, below)) and not processes_below(local.folder))
     gone_s = time.monotonic() - killed
     wrapper.communicate()
     print(f"moment {moment}: {len(below)} processes, the last was gone after {gone_s:.2f} s")
@@ -69,13 +69,6 @@ def test_sigkill_at_a_random_moment_leaves_a_report_and_no_process(local: Local,
     assert again.status == 0, again.stdout
     assert {name for name in local.published() if not name.startswith(".")} == {MDST, HISTOGRAMS, DUMP, "job.log.tgz"}
     assert not list(local.workdir.glob(".stage-in-*"))
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def launched(local: Local) -> subprocess.Popen[bytes]:

@@ -12,6 +12,7 @@ import pytest
 
 from fixtures.servers.relay import Direction, Relay
 from tests.support.copy_job import CONTENT, FOLDER, MIDDLE, CopyJob, aim, ended, named, put, stored
+from tests.support.processes import command_of
 from tests.support.xrootd_server import XrdServer, serving
 
 DIRECTION: dict[str, Direction] = {"stage-in": "down", "stage-out": "up"}
@@ -123,7 +124,7 @@ def test_a_transfer_process_that_is_killed_costs_one_try(
         (child,) = [
             each
             for each in psutil.Process(process.pid).children(recursive=True)
-            if "pilotext.storage.transfer_process" in each.cmdline()
+            if "pilotext.storage.transfer_process" in command_of(each)
         ]
         child.kill()
         relay.release()

@@ -25,6 +25,7 @@ from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, RUNS, Fault
 from tests.support.jobs import CHECKOUT
 from tests.support.pilot import Pilot, installed_release
 from tests.support.pilotext_server import ProductionServer
+from tests.support.processes import children_of, command_of
 
 boot()
 
@@ -142,11 +143,11 @@ class Production:
     def kill_agent(self, node: str) -> None:
         """SIGKILL; its jobs must end with it. Then, as if the time of their leases had passed, it comes back."""
         agent = self.agents.pop(node)
-        jobs = agent.children(recursive=True)
+        jobs = children_of(agent, recursive=True)
         agent.kill()
         agent.wait()
         _, alive = psutil.wait_procs(jobs, GONE_WITHIN_S)
-        assert not alive, [process.cmdline() for process in alive]
+        assert not alive, [command_of(process) for process in alive]
         rows = Attempt.objects.filter(agent__name=node, state__in=("leased", "running"))
         again(lambda: rows.update(lease_until=0.0))
         self.start_agent(node)
@@ -178,7 +179,7 @@ class Production:
         """SIGKILL for all of them and what they have; another one comes."""
         for pilot in self.pilots:
             if pilot.is_running():
-                below = psutil.Process(pilot.pid).children(recursive=True)
+                below = children_of(psutil.Process(pilot.pid), recursive=True)
                 pilot.__exit__(None, None, None)
                 _, alive = psutil.wait_procs(below, GONE_WITHIN_S)
                 assert not alive, alive

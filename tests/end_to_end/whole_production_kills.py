@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from tests.end_to_end.whole_production import GONE_WITHIN_S, Production
+from tests.support.processes import children_of, command_of
 
 from django.db import connection  # isort: skip  needs the boot of tests.server.conftest
 
@@ -49,7 +50,7 @@ class Killer:
     def web_worker(self) -> None:
         """The process behind the one that was started: it has the connections to the database."""
         for process in self._parts("web"):
-            for worker in process.children():
+            for worker in children_of(process):
                 worker.kill()
 
     def cycle(self) -> None:
@@ -96,12 +97,12 @@ class Killer:
 
     def _parts(self, part: str) -> list[psutil.Process]:
         whole = psutil.Process(self.production.server.processes[-1].pid)
-        return [process for process in whole.children() if part in process.cmdline()]
+        return [process for process in whole.children() if part in command_of(process)]
 
     @staticmethod
     def _end(process: psutil.Process, kill: Callable[[], None]) -> None:
         """Kill it, and wait until what it had started has ended too."""
-        below = process.children(recursive=True)
+        below = children_of(process, recursive=True)
         kill()
         _, alive = psutil.wait_procs(below, GONE_WITHIN_S)
         assert not alive, alive

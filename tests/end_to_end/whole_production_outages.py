@@ -13,6 +13,7 @@ from pilotext.messages import OUTPUTS_KEPT
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.storage.urls import server_of
 from tests.end_to_end.whole_production import Outage, Production, again
+from tests.support.processes import command_of
 
 from pilotext.server.production.models import (  # isort: skip  needs the boot
     Attempt,
@@ -100,7 +101,7 @@ def _stop_while_a_success_waits(production: Production) -> float:
 @contextmanager
 def _held(production: Production) -> Iterator[None]:
     whole = psutil.Process(production.server.processes[-1].pid)
-    (cycle,) = (process for process in whole.children() if "cycle" in process.cmdline())
+    (cycle,) = (process for process in whole.children() if "cycle" in command_of(process))
     cycle.suspend()
     try:
         yield

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pilotext.storage.child import Child, ChildEndedError, environment
-from tests.storage.conftest import gone
+from tests.support.processes import has_ended
 from tests.support.xrootd_server import XrdServer
 
 
@@ -34,7 +34,7 @@ def test_a_child_answers_and_lives_on(child: Child) -> None:
 
 def test_a_killed_child_is_gone(child: Child) -> None:
     child.kill()
-    assert gone(child.pid)
+    assert has_ended(child.pid)
     assert not child.alive
 
 

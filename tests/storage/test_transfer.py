@@ -17,7 +17,8 @@ from pilotext.storage.base import Copied, FileStat
 from pilotext.storage.conformance import CONTENT, adler32
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.transfer import ChildMover, InProcessMover, _Watch
-from tests.storage.conftest import eventually, gone
+from tests.storage.conftest import eventually
+from tests.support.processes import has_ended
 from tests.support.xrootd_server import XrdServer
 
 PIECE = 1 << 20
@@ -119,7 +120,7 @@ def test_a_copy_that_stops_moving_is_ended(pipe: Path, tmp_path: Path) -> None:
     writer.join()
     assert own.pid is None
     assert seen - {None}
-    assert all(gone(pid) for pid in seen if pid)
+    assert all(has_ended(pid) for pid in seen if pid)
     assert not (tmp_path / "arrived").exists()
 
 
@@ -133,7 +134,7 @@ def test_a_frozen_server_stalls_and_its_transfer_process_is_gone(server: XrdServ
         server.kill(signal.SIGSTOP)
         with pytest.raises(StalledError):
             own.do("get", url=url, path=tmp_path / "arrived")
-        assert gone(seen[-1])
+        assert has_ended(seen[-1])
         server.kill(signal.SIGCONT)
         assert own.do("get", url=url, path=tmp_path / "arrived").size == len(CONTENT)
         assert own.pid != seen[0]
@@ -151,7 +152,7 @@ def test_what_the_tick_raises_ends_the_copy_and_goes_up(pipe: Path, tmp_path: Pa
     with pytest.raises(StopTheJobError):
         own.do("get", url=f"file://{pipe}", path=tmp_path / "arrived")
     assert ticks[0] > 0
-    assert gone(ticks[0])
+    assert has_ended(ticks[0])
 
 
 def test_a_transfer_process_that_dies_is_a_transient_error(pipe: Path, tmp_path: Path) -> None:
@@ -172,9 +173,9 @@ mover.do("stat", url="{server.url("/eos/compass/x")}")
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         time.sleep(0.5)  # it is in the middle of waiting for the server then
-        assert not gone(child)
+        assert not has_ended(child)
         parent.kill()
-    assert eventually(lambda: gone(child), within_s=5)
+    assert eventually(lambda: has_ended(child), within_s=5)
 
 
 def test_a_forgotten_mover_ends_its_process(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_a_forgotten_mover_ends_its_process(tmp_path: Path) -> None:
     pid = mover.pid
     del mover
     assert pid is not None
-    assert gone(pid)
+    assert has_ended(pid)
 
 
 def test_a_tidier_goes_on_with_the_process_that_is_there(mover: ChildMover) -> None:

@@ -18,7 +18,7 @@ from pilotext.decode import from_json
 from pilotext.model import Report
 from pilotext.worker.report import PILOT_ERROR_NAME, PILOT_METADATA_NAME, REPORT_NAME
 from tests.support.jobs import job_document
-from tests.support.processes import processes_below
+from tests.support.processes import command_of, processes_below
 from tests.support.xrootd_server import XrdServer
 
 FOLDER = "/eos/compass/dvcs"
@@ -120,7 +120,7 @@ class CopyJob:
 
     def survivors(self) -> list[str]:
         """Processes that work in our folder, as all of a job's do."""
-        return [" ".join(process.cmdline()) for process in processes_below(self.folder)]
+        return [" ".join(command_of(process)) for process in processes_below(self.folder)]
 
     def left_in_workdir(self) -> set[str]:
         """What a failed transfer could have left there."""

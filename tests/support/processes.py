@@ -1,4 +1,4 @@
-"""Processes of this machine, by the folder that they work in."""
+"""Processes of this machine, each of which may end while a test asks for it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,46 @@ from pathlib import Path
 import psutil
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it has not ended; one whose status nobody has asked for yet has ended."""
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def has_ended(pid: int) -> bool:
+    """Whether no living process has this identifier."""
+    try:
+        return not is_alive(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return True
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """The command line; empty for a process that has ended or is another user's."""
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
 def processes_below(folder: Path) -> list[psutil.Process]:
     """Living processes that work somewhere in a folder, those that are stopped or traced too."""
     return [process for process in psutil.process_iter() if _works_below(process, folder.resolve())]
 
 
+def children_of(process: psutil.Process, *, recursive: bool = False) -> list[psutil.Process]:
+    """The children of a process; none of one that has ended."""
+    try:
+        return list(process.children(recursive=recursive))
+    except psutil.NoSuchProcess:
+        return []
+
+
 def _works_below(process: psutil.Process, folder: Path) -> bool:
     try:
-        return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()).is_relative_to(folder)
+        return is_alive(process) and Path(process.cwd()).is_relative_to(folder)
     except psutil.Error:  # it has ended, or is another user's
         return False
     except OSError:  # psutil passes ENAMETOOLONG on, for a process of another test far down in a deep tree

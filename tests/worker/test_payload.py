@@ -20,6 +20,7 @@ from pilotext.worker.control_group import ControlGroup
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError, command_line
 from pilotext.worker.processes import descendants
 from tests.support.jobs import make_job
+from tests.support.processes import has_ended, is_alive
 
 PATIENCE_S = 20.0
 
@@ -68,7 +69,7 @@ def test_what_the_control_group_has_counted_can_be_read_after_the_end(
     with Payload(make_job(command=["/bin/true"]), tmp_path, os.environ) as payload:
         payload.start(no_tick)
         assert payload.wait(PATIENCE_S)
-        until(lambda: psutil.Process(payload.watchdog_pid).status() == psutil.STATUS_ZOMBIE)
+        until(lambda: has_ended(payload.watchdog_pid))
         assert folder.is_dir()
     assert not folder.exists()
 
@@ -244,7 +245,7 @@ def test_a_wrapper_killed_by_sigkill_leaves_nothing(tmp_path: Path) -> None:
     wrapper.wait()
     wrapper.stdout.close()
     until(lambda: not sleepers("4711.05"))
-    until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in below))
+    until(lambda: not any(map(is_alive, below)))
 
 
 def test_the_cpu_time_of_ended_children_is_counted(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pilotext.storage.transfer import no_tick
 from pilotext.worker.payload import Payload
 from pilotext.worker.processes import kill_below, own_children
 from tests.support.jobs import make_job
+from tests.support.processes import has_ended
 
 PATIENCE_S = 60.0
 LIVES_S = 120
@@ -110,7 +111,7 @@ def test_a_killed_keeper_hands_its_orphans_over_before_they_are_looked_for(tmp_p
             assert payload.wait(PATIENCE_S)
         left = int((tmp_path / "pid").read_text())
         (tmp_path / "pid").unlink()
-        assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
+        assert has_ended(left)
 
 
 @pytest.fixture
