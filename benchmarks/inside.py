@@ -12,7 +12,7 @@ import regex
 
 from pilotext.classify import Case, LogScan, judge
 from pilotext.classify.literals import needed_by
-from pilotext.model import ExitStatus
+from pilotext.model.verdict import ExitStatus
 from pilotext.rules.schema import Condition, Rule, RuleSet
 
 PIECE = 1 << 20

@@ -19,7 +19,7 @@ from statistics import median
 
 from benchmarks.speed import size_of
 from fixtures.servers.xrootd import XrdServer
-from pilotext.model import Input
+from pilotext.model.job import Input
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import stage_in
 from pilotext.storage.stage_out import Upload, stage_out

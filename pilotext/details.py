@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pilotext.model import PhaseRecord, Record
+from pilotext.model import Record
+from pilotext.model.report import PhaseRecord
 
 
 class AttemptDetail(Record, frozen=True):

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from pilotext.model import Try
+    from pilotext.model.report import Try
 
 
 class PilotextError(Exception):

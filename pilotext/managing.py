@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 
 from pilotext.messages import EventRow, JobRow, ProductRow
-from pilotext.model import Cause, Evidence, Record
+from pilotext.model import Record
+from pilotext.model.verdict import Cause, Evidence
 from pilotext.waiting import Wait
 
 Why = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]

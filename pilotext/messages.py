@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from pilotext.details import AttemptDetail, JobFacts, OutputRow
-from pilotext.model import Job, Record, Verdict
+from pilotext.model import Record
+from pilotext.model.job import Job
+from pilotext.model.verdict import Verdict
 from pilotext.waiting import Wait
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")]

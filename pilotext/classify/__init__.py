@@ -13,7 +13,7 @@ from pilotext.classify.follow import LogScan, Progress, named_files
 from pilotext.classify.judge import judge, provisional
 from pilotext.classify.observe import Case
 from pilotext.classify.sighting import Matches
-from pilotext.model import ExitStatus, Finding, Verdict
+from pilotext.model.verdict import ExitStatus, Finding, Verdict
 from pilotext.rules.schema import RuleSet
 
 __all__ = ["Case", "LogScan", "Matches", "Progress", "classify_files", "judge", "named_files", "provisional"]

@@ -18,7 +18,8 @@ from pilotext.classify.judge import judge
 from pilotext.classify.match import StreamMatcher, Watch
 from pilotext.classify.observe import Case
 from pilotext.classify.sighting import Matches, Sighting, StreamEnd, Weight, place_in_log
-from pilotext.model import Evidence, Report, Verdict
+from pilotext.model.report import Report
+from pilotext.model.verdict import Evidence, Verdict
 from pilotext.rules.schema import Condition, RuleSet
 
 KNOWN_BY_RULE = ("unclassified",)

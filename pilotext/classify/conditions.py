@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pilotext.model import PLACEHOLDER, ExitStatus
+from pilotext.model.job import PLACEHOLDER
+from pilotext.model.verdict import ExitStatus
 from pilotext.rules.meaning import exit_range
 from pilotext.rules.schema import ExitCondition, FileCondition
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pilotext.classify.sighting import Sighting, Weight
-from pilotext.model import Evidence
+from pilotext.model.verdict import Evidence
 from pilotext.rules import law
 from pilotext.rules.schema import Condition, RateCondition, Rule
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from pilotext.classify.sighting import Sighting
-from pilotext.model import Evidence
+from pilotext.model.verdict import Evidence
 
 LONGEST = 256
 """PanDA's columns for diagnostics hold no more."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pilotext.classify.sighting import Sighting, Weight
-from pilotext.model import Dropped
+from pilotext.model.verdict import Dropped
 from pilotext.rules.schema import Rule
 
 WORDS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pilotext.classify.observe import Case
-from pilotext.model import Evidence, Verdict
+from pilotext.model.verdict import Evidence, Verdict
 from pilotext.rules.nearest import Nearest, nearest_line
 from pilotext.rules.schema import CONDITION_KINDS, Condition, Rule
 

@@ -14,7 +14,7 @@ from pilotext.classify.match import StreamMatcher, Watch
 from pilotext.classify.probe import TIMEOUT_S
 from pilotext.classify.sighting import Matches, place_in_log
 from pilotext.classify.tailing import Tail
-from pilotext.model import Dropped
+from pilotext.model.verdict import Dropped
 from pilotext.rules.schema import Condition, CounterText, Rule, RuleSet
 
 CHUNK = 512 * 1024

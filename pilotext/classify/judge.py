@@ -13,7 +13,7 @@ from pilotext.classify.observe import Case, observe, of_finding, rules_for, unse
 from pilotext.classify.sighting import Matches, Sighting, Weight
 from pilotext.classify.tail import quote_tail, signature_of, tail_that_matters
 from pilotext.classify.unless import ended_well, names_of, silenced
-from pilotext.model import Finding, Match, Verdict
+from pilotext.model.verdict import Finding, Match, Verdict
 from pilotext.rules.schema import Rule, RuleSet
 
 NOT_JUDGED = ("no-log", "classifier-failed")

@@ -19,7 +19,7 @@ from pilotext.classify.probe import Probe
 from pilotext.classify.quote import AFTER, BEFORE, PLAIN, quote, shorten, touched_lines, with_neighbours
 from pilotext.classify.recent import Recent
 from pilotext.classify.sighting import Sighting, StreamEnd, Weight, place_in_log
-from pilotext.model import Evidence
+from pilotext.model.verdict import Evidence
 from pilotext.rules.patterns import Found
 from pilotext.rules.schema import Condition, CounterText, Rule
 

@@ -10,7 +10,7 @@ from pilotext.classify.conditions import CRASH_SIGNALS, exit_fits, file_fits
 from pilotext.classify.counted import of_counters
 from pilotext.classify.diag import fields_of
 from pilotext.classify.sighting import Matches, Sighting, Weight
-from pilotext.model import Evidence, ExitStatus, Finding
+from pilotext.model.verdict import Evidence, ExitStatus, Finding
 from pilotext.rules.schema import Condition, ExitCondition, Rule, RuleSet
 
 VALIDATIONS = ("output-", "raw-", "law-")

@@ -8,7 +8,7 @@ import msgspec
 
 from pilotext.classify.clean import Line
 from pilotext.classify.recent import Recent
-from pilotext.model import Evidence
+from pilotext.model.verdict import Evidence
 from pilotext.redact import Redactor
 from pilotext.rules.patterns import Found
 

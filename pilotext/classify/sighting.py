@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from pilotext.classify.clean import Line
-from pilotext.model import Dropped, Evidence
+from pilotext.model.verdict import Dropped, Evidence
 from pilotext.rules.schema import Condition, Rule
 
 

@@ -8,7 +8,7 @@ from pilotext.classify.clean import Line
 from pilotext.classify.probe import Probe
 from pilotext.classify.sighting import Matches, place_in_log
 from pilotext.classify.signature import signature
-from pilotext.model import Evidence, ExitStatus
+from pilotext.model.verdict import Evidence, ExitStatus
 from pilotext.rules.schema import Condition, RuleSet
 
 MOST_BEFORE = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pilotext.classify.sighting import Matches, Sighting
-from pilotext.model import ExitStatus
+from pilotext.model.verdict import ExitStatus
 from pilotext.rules.schema import ALONE, GOOD_END, Rule
 
 

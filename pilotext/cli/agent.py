@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pilotext.cli import connect
 from pilotext.cli.output import say
-from pilotext.codes import Exit
 from pilotext.engines.agent import Agent, Settings
 from pilotext.engines.kept import IN_SLOT_S
+from pilotext.model.codes import Exit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

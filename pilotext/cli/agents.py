@@ -8,10 +8,10 @@ from pilotext.adjusting import AgentMove
 from pilotext.cli import confirm, connect
 from pilotext.cli.output import say
 from pilotext.cli.tables import clock, pages, progress, show, write_json
-from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.messages import AgentList, AgentRow, Health, Moved
+from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
 MAX_SHOWN = 10

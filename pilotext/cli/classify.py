@@ -11,7 +11,8 @@ import msgspec
 from pilotext.classify import Case, classify_files
 from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError
-from pilotext.model import ExitStatus, Kind, Verdict
+from pilotext.model.job import Kind
+from pilotext.model.verdict import ExitStatus, Verdict
 from pilotext.profile import load_experiment
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet

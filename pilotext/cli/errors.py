@@ -9,9 +9,9 @@ from calendar import timegm
 
 from pilotext.cli import connect
 from pilotext.cli.tables import clock, show, write_json
-from pilotext.codes import Exit
 from pilotext.errors import UsageError
 from pilotext.managing import ErrorList
+from pilotext.model.codes import Exit
 
 FIELDS = ("code", "cause", "site", "task", "day")
 _AGO = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}

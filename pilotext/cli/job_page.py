@@ -9,7 +9,7 @@ from pilotext.cli.tables import clock
 from pilotext.details import JobFacts, OutputRow
 from pilotext.managing import WorkItem
 from pilotext.messages import AttemptRow, EventRow, JobPage
-from pilotext.model import Evidence
+from pilotext.model.verdict import Evidence
 from pilotext.sanitize import one_line
 
 

@@ -9,13 +9,13 @@ from pilotext.cli.job_page import page_of, work_of
 from pilotext.cli.output import say
 from pilotext.cli.summary import table
 from pilotext.cli.tables import pages, progress, show, write_json
-from pilotext.codes import Exit
-from pilotext.decode import from_plain
 from pilotext.engines.client import Client, ServerError
 from pilotext.errors import FieldError, UsageError
 from pilotext.managing import Assign, JobFilter, ManyMoved, ManyMoves, ManyRejudged, Noted, Rejudge, Rejudged, WorkList
 from pilotext.messages import JobList, JobPage, JobRow, Move, Moved
+from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
+from pilotext.serialization.json import from_plain
 
 WORDS = ("resend", "accept", "fail", "cancel")
 LISTS = ("list", "manual")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pilotext import decode
 from pilotext.classify import classify_files
 from pilotext.errors import FieldError, Problem, UsageError
-from pilotext.model import ExitStatus, Finding, Record, Verdict
+from pilotext.model import Record
+from pilotext.model.verdict import ExitStatus, Finding, Verdict
 from pilotext.profile import find_rules_root, load_experiment
 from pilotext.rules.schema import RuleSet
-from pilotext.yamlfile import read_yaml
+from pilotext.serialization.json import from_plain
+from pilotext.serialization.yaml import read_yaml
 
 CASE = "case.yaml"
 
@@ -63,7 +64,7 @@ def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[Problem]:
     if document.problems:
         return list(document.problems)
     try:
-        case = decode.from_plain(document.data, LogCase)
+        case = from_plain(document.data, LogCase)
     except FieldError as error:
         return [document.field_problem((), error)]
     ruleset = rulesets.get(case.experiment)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pilotext import __version__
 from pilotext.cli.output import hidden, open_standard_streams, say
-from pilotext.codes import Exit
 from pilotext.errors import PilotextError, RuleFilesError, UsageError
 from pilotext.kinship import forbid_inspection
+from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 from pilotext.worker.stop import release
 

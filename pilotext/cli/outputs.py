@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from pilotext.cli.output import say, write_json
-from pilotext.codes import Exit
 from pilotext.errors import UsageError
+from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import kept as keeping

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from pilotext.cli.output import say, write_document, write_json
-from pilotext.codes import Exit
 from pilotext.errors import UsageError
-from pilotext.jsonschema import SCHEMAS, schema_text
+from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
+from pilotext.serialization.schema import SCHEMAS, schema_text
 from pilotext.worker.delivery import OF_A_JOB, Flushed, flush
 from pilotext.worker.spool import Spool, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop

@@ -14,9 +14,10 @@ import msgspec
 
 from pilotext.cli.output import say, tell_pilot, write_json
 from pilotext.cli.summary import render
-from pilotext.codes import Exit
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.model import Job, Report
+from pilotext.model.codes import Exit
+from pilotext.model.job import Job
+from pilotext.model.report import Report
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.transfer import ChildMover

@@ -11,11 +11,11 @@ from pilotext.cli import confirm, connect
 from pilotext.cli.output import say
 from pilotext.cli.run_page import run_page
 from pilotext.cli.tables import counts, pages, progress, show, write_json
-from pilotext.codes import Exit
 from pilotext.engines.client import Client, ServerError
 from pilotext.errors import UsageError
 from pilotext.managing import RunEvents, RunList, RunPage, RunRow
 from pilotext.messages import Move, Moved, ProductList, ProductRow, TaskList
+from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
 WORDS = ("merge-without", "remerge", "accept")

@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from pilotext.cli.output import say
-from pilotext.codes import Exit
 from pilotext.errors import UsageError
+from pilotext.model.codes import Exit
 
 THREADS = {"sqlite": 64, "postgresql": 32}
 """Of a web process, by database; each may hold one connection to it, and PostgreSQL has 100 of them by default."""

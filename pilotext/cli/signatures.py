@@ -6,8 +6,8 @@ import argparse
 
 from pilotext.cli import connect
 from pilotext.cli.tables import clock, show, write_json
-from pilotext.codes import Exit
 from pilotext.managing import SignatureList
+from pilotext.model.codes import Exit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,11 +8,11 @@ from pilotext.adjusting import Hold, SiteLimit
 from pilotext.cli import connect
 from pilotext.cli.output import say
 from pilotext.cli.tables import clock, show, write_json
-from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.managing import BreakerRow, SiteList
 from pilotext.messages import Move, Moved
+from pilotext.model.codes import Exit
 from pilotext.profile.records import unknown
 
 WORDS = ("close", "open", "limit", "hold")

@@ -14,9 +14,9 @@ import msgspec
 from pilotext.cli import connect
 from pilotext.cli.output import say, write_json
 from pilotext.cli.summary import table
-from pilotext.codes import Exit
 from pilotext.messages import DryRun, Submitted, TaskDocument
-from pilotext.model import Job
+from pilotext.model.codes import Exit
+from pilotext.model.job import Job
 from pilotext.profile import Experiment, load_experiment
 from pilotext.sanitize import one_line
 from pilotext.server.production.submission.describe import describe

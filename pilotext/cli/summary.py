@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pilotext.model import Evidence, Report
+from pilotext.model.report import Report
+from pilotext.model.verdict import Evidence
 from pilotext.sanitize import one_line
 
 

@@ -10,11 +10,11 @@ from pilotext.cli import connect
 from pilotext.cli.output import say
 from pilotext.cli.run_page import task_page
 from pilotext.cli.tables import clock, counts, progress, show, write_json
-from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.managing import EventList
 from pilotext.messages import Move, Moved, TaskList, TaskPage, TaskRow
+from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
 WORDS = ("start", "pause", "resume", "cancel", "archive")

@@ -7,10 +7,10 @@ import argparse
 from pilotext.cli import connect
 from pilotext.cli.output import say, write
 from pilotext.cli.tables import clock, show, write_json
-from pilotext.codes import Exit
 from pilotext.engines.client import Client
 from pilotext.errors import UsageError
 from pilotext.messages import Made, NewToken, Revoke, Revoked, TokenList, TokenRow
+from pilotext.model.codes import Exit
 from pilotext.profile.records import unknown
 
 ROLES = ("viewer", "expert", "manager", "agent")

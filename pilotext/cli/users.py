@@ -7,7 +7,7 @@ import argparse
 from pilotext.adjusting import UserList
 from pilotext.cli import connect
 from pilotext.cli.tables import clock, show, write_json
-from pilotext.codes import Exit
+from pilotext.model.codes import Exit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

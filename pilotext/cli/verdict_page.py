@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.text import Text
 
 from pilotext.cli.styled import rendered, styled
-from pilotext.model import Evidence, Match, Verdict
+from pilotext.model.verdict import Evidence, Match, Verdict
 
 COLOURS = {"success": "bold green", "failure": "bold red", "unknown": "bold yellow"}
 WIDTH = 10

@@ -25,7 +25,7 @@ from pilotext.engines.runner import Runner
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
 from pilotext.messages import AgentHello, LeasedJob
-from pilotext.model import Report
+from pilotext.model.report import Report
 
 MOST_WAIT_S = 60.0
 _TICK_S = 0.1

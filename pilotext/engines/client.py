@@ -9,9 +9,9 @@ import msgspec
 import requests
 
 from pilotext import messages
-from pilotext.decode import from_json
 from pilotext.errors import FieldError, PilotextError, UsageError
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 
 T = TypeVar("T")
 

@@ -17,8 +17,6 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.codes import Exit
-from pilotext.decode import from_json
 from pilotext.directory_tree import remove_tree
 from pilotext.engines.client import Client
 from pilotext.engines.folders import held
@@ -28,7 +26,10 @@ from pilotext.engines.spool import Spool, put_aside, read_own, write_whole
 from pilotext.engines.wrapper import WrapperProcess
 from pilotext.errors import FieldError
 from pilotext.messages import OUTPUTS_KEPT, LeasedJob
-from pilotext.model import Kept, Record, Report
+from pilotext.model import Record
+from pilotext.model.codes import Exit
+from pilotext.model.report import Kept, Report
+from pilotext.serialization.json import from_json
 
 IN_SLOT_S = 600.0
 """The time that a wrapper tries by itself before it leaves the outputs to the agent and its slot to the next job."""

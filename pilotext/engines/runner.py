@@ -11,12 +11,14 @@ import msgspec
 from msgspec.structs import replace
 
 from pilotext import __version__
-from pilotext.codes import Exit
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.folders import held, make_new
 from pilotext.engines.wrapper import WrapperProcess
 from pilotext.messages import Heartbeat, LeasedJob
-from pilotext.model import JobIdentity, Report, Verdict
+from pilotext.model.codes import Exit
+from pilotext.model.job import JobIdentity
+from pilotext.model.report import Report
+from pilotext.model.verdict import Verdict
 
 _TICK_S = 0.05
 _STOPPED_AT, _KILLED_AT = 0.85, 0.95

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.decode import from_json
 from pilotext.directory_tree import remove_tree
 from pilotext.engines.client import Client, ServerError
 from pilotext.engines.sealing import Seal
 from pilotext.errors import FieldError
-from pilotext.model import Record, Report
+from pilotext.model import Record
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 
 MAX_FILE_BYTES = 64_000_000
 

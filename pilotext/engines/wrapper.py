@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from pilotext.decode import from_json
 from pilotext.directory_tree import remove_tree
 from pilotext.environment import for_wrapper
 from pilotext.errors import FieldError
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 
 OUTPUT_NAME = "pilotext.out"
 MAX_REPORT_BYTES = 64_000_000

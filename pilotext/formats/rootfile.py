@@ -20,10 +20,11 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-from pilotext.decode import from_json
 from pilotext.formats.rootheader import header_fault
 from pilotext.kinship import tied
-from pilotext.model import Record, signal_name
+from pilotext.model import Record
+from pilotext.model.verdict import signal_name
+from pilotext.serialization.json import from_json
 
 Method = Literal["every branch read", "header, size and trailer", "not checked"]
 

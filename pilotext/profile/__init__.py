@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pilotext import decode
 from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError
 from pilotext.profile.records import Experiment, JobType
+from pilotext.serialization.json import from_plain, nearest
 
 if TYPE_CHECKING:
-    from pilotext.yamlfile import Document
+    from pilotext.serialization.yaml import Document
 
 __all__ = [
     "ENGINE",
@@ -97,7 +97,7 @@ def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
 def read_profile(path: Path) -> Experiment:
     """The profile in this file. Raises RuleFilesError with every problem that it has."""
     from pilotext.profile.check import wrong  # noqa: PLC0415  a YAML reader, for those who read profiles only
-    from pilotext.yamlfile import read_yaml  # noqa: PLC0415
+    from pilotext.serialization.yaml import read_yaml  # noqa: PLC0415
 
     document = read_yaml(path)
     if document.problems:
@@ -105,7 +105,7 @@ def read_profile(path: Path) -> Experiment:
     if problem := document.engine_problem(ENGINE):
         raise RuleFilesError([problem])
     try:
-        experiment = decode.from_plain(_with_likes(document), Experiment)
+        experiment = from_plain(_with_likes(document), Experiment)
     except FieldError as error:
         raise RuleFilesError([document.field_problem((), error)]) from None
     problems = [*_wrong_folder(document, experiment), *(document.problem(*found) for found in wrong(experiment))]
@@ -144,6 +144,6 @@ def _wrong_folder(document: Document, experiment: Experiment) -> list[Problem]:
 
 
 def _choice(word: str, known: list[str]) -> str:
-    if meant := decode.nearest(word, known):
+    if meant := nearest(word, known):
         return f"Did you mean {meant!r}?"
     return f"Known are: {', '.join(known)}."

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from pilotext.errors import UsageError
-from pilotext.model import Input, Job, LogTarget, Output, Record, ReportTarget
+from pilotext.model import Record
+from pilotext.model.job import Input, Job, LogTarget, Output, ReportTarget
 from pilotext.profile.records import Experiment, JobType, OutputFile, unknown
 from pilotext.profile.templates import Scope, Value, parse
 

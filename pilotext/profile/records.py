@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from pilotext.decode import nearest
 from pilotext.errors import UsageError
-from pilotext.model import Action, Cause, Kind, Limits, SoftStop
+from pilotext.model.job import Kind, Limits, SoftStop
+from pilotext.model.verdict import Action, Cause
+from pilotext.serialization.json import nearest
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

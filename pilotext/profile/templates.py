@@ -7,8 +7,8 @@ import re
 import string
 from collections.abc import Collection, Iterator, Mapping
 
-from pilotext.decode import nearest
 from pilotext.errors import UsageError
+from pilotext.serialization.json import nearest
 
 Value = str | int | float
 

@@ -12,15 +12,15 @@ from typing import get_args
 
 import regex
 
-from pilotext.codes import BLOCKS
-from pilotext.decode import nearest
 from pilotext.errors import Problem
-from pilotext.model import Kind
+from pilotext.model.codes import BLOCKS
+from pilotext.model.job import Kind
 from pilotext.rules.causes import ANY, circles
 from pilotext.rules.meaning import counters_in
 from pilotext.rules.patterns import compile_pattern
 from pilotext.rules.schema import ALONE, GOOD_END, Condition, CounterText, RuleText, conditions_of
 from pilotext.rules.source import Entry
+from pilotext.serialization.json import nearest
 
 KINDS: tuple[str, ...] = get_args(Kind)
 WRAPPER_COUNTERS = ("raw_events", "raw_calibration_events")

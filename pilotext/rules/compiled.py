@@ -17,10 +17,10 @@ import msgspec
 import regex
 
 import pilotext
-from pilotext.codes import Code
-from pilotext.decode import ready
-from pilotext.model import Kind
+from pilotext.model.codes import Code
+from pilotext.model.job import Kind
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
+from pilotext.serialization.json import ready
 
 CODE = ("*.py", "profile/*.py", "rules/*.py")
 """What reads rule files: a checkout may change without a new version."""

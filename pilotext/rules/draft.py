@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from pilotext.codes import BLOCKS
 from pilotext.errors import UsageError
-from pilotext.model import Evidence
+from pilotext.model.codes import BLOCKS
+from pilotext.model.verdict import Evidence
 from pilotext.rules.patterns import find
 from pilotext.rules.schema import ENGINE, RuleSet
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from pilotext.jsonschema import with_clean_descriptions
 from pilotext.rules.schema import CONDITION_KINDS, RuleFile
+from pilotext.serialization.schema import with_clean_descriptions
 
 
 def schema_text() -> str:

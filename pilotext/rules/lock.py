@@ -13,12 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext import decode
 from pilotext.errors import FieldError, Problem, RuleFilesError
 from pilotext.model import Record
 from pilotext.profile import rule_files
 from pilotext.rules.schema import RuleText, conditions_of
 from pilotext.rules.source import Entry, read_source
+from pilotext.serialization.json import from_json
 
 LOCK = "lock.json"
 UPDATE = "pilotext rules lint --update-lock"
@@ -123,7 +123,7 @@ def _gone(path: Path, agreed: dict[str, Locked], known: set[str]) -> Iterator[Pr
 
 def _read(path: Path) -> Lock:
     try:
-        return decode.from_json(path.read_bytes(), Lock)
+        return from_json(path.read_bytes(), Lock)
     except FieldError as error:
         advice = error.advice or f"Take the last version that was right, then run `{UPDATE}`."
         raise RuleFilesError([Problem(path, 1, 1, "", f"{error.path} {error.message}".strip(), advice)]) from None

@@ -9,8 +9,8 @@ import re
 import signal
 from collections.abc import Iterator
 
-from pilotext import decode
-from pilotext.model import FINDINGS, LIMITS
+from pilotext.model.job import LIMITS
+from pilotext.model.verdict import FINDINGS
 from pilotext.rules import law
 from pilotext.rules.schema import (
     CONDITION_KINDS,
@@ -21,6 +21,7 @@ from pilotext.rules.schema import (
     RuleText,
     conditions_of,
 )
+from pilotext.serialization.json import nearest
 
 Wrong = tuple[str, str, str]
 
@@ -153,6 +154,6 @@ def _wrong_file(wanted: FileCondition) -> Iterator[Wrong]:
 def _not_among(field: str, word: str, known: tuple[str, ...] | list[str]) -> Iterator[Wrong]:
     if word in known:
         return
-    meant = decode.nearest(word, list(known))
+    meant = nearest(word, list(known))
     advice = f"Did you mean `{meant}`?" if meant else f"Known are: {', '.join(known)}."
     yield field, f"there is no {field.rpartition('.')[2].removesuffix('s')} {word!r}.", advice

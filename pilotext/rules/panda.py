@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from pilotext.model import Action, Cause
+from pilotext.model.verdict import Action, Cause
 from pilotext.rules.schema import Rule, RuleSet
 
 LONGEST_DESCRIPTION = 250

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pilotext import decode
 from pilotext.errors import FieldError, Problem, RuleFilesError
 from pilotext.profile import Experiment, JobType, read_profile
 from pilotext.rules import law
-from pilotext.yamlfile import Document, read_yaml
+from pilotext.serialization.json import from_plain
+from pilotext.serialization.yaml import Document, read_yaml
 
 LARGEST_NUMBER = 999
 """An experiment's number and the four digits of a code fit PanDA's seven digits."""
@@ -32,7 +32,7 @@ def _wrong_job_types(document: Document) -> Iterator[Problem]:
         if isinstance(data, dict) and "like" in data:  # what is missing here stands in the other one
             continue
         try:
-            decode.from_plain(data, JobType)
+            from_plain(data, JobType)
         except FieldError as error:
             yield document.field_problem(("job_types", str(name)), error)
 

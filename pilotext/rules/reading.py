@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.codes import Code
 from pilotext.errors import Problem, RuleFilesError
+from pilotext.model.codes import Code
 from pilotext.profile import Experiment, read_profile
 from pilotext.rules.causes import explanations
 from pilotext.rules.checks import Group, patterns_that_are_none, repeated_names

@@ -14,8 +14,10 @@ from typing import Literal
 
 import msgspec
 
-from pilotext.codes import Code
-from pilotext.model import Action, Cause, Kind, Record
+from pilotext.model import Record
+from pilotext.model.codes import Code
+from pilotext.model.job import Kind
+from pilotext.model.verdict import Action, Cause
 
 ENGINE = 1
 """The version of the format that this engine reads; a newer file asks for a newer pilotext."""

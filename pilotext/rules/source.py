@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from pilotext import decode
 from pilotext.errors import FieldError, Problem
 from pilotext.rules.meaning import wrong_counter, wrong_rule
 from pilotext.rules.schema import ENGINE, CounterText, Place, RuleFile, RuleText
-from pilotext.yamlfile import Document, Steps, path_steps, read_yaml
+from pilotext.serialization.json import from_plain
+from pilotext.serialization.yaml import Document, Steps, path_steps, read_yaml
 
 T = TypeVar("T", RuleText, CounterText)
 
@@ -114,7 +114,7 @@ def _decode(data: Any, kind: type[Any]) -> tuple[Any, list[FieldError]]:
     rest = dict(data) if isinstance(data, dict) else data
     while True:
         try:
-            return decode.from_plain(rest, kind), errors
+            return from_plain(rest, kind), errors
         except FieldError as error:
             first = next(iter(path_steps(error.path)), None)
             if isinstance(rest, dict) and first in rest:

@@ -16,7 +16,7 @@ import msgspec
 
 import pilotext
 from pilotext.kinship import tied
-from pilotext.model import signal_name
+from pilotext.model.verdict import signal_name
 
 LAST_WORDS = 4096
 REAP_WITHIN_S = 5.0

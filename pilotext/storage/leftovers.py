@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pilotext.errors import NotFoundError, StorageError, TransientError
-from pilotext.model import Try
+from pilotext.model.report import Try
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import name_of, server_of, sibling
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-from pilotext.decode import nearest
 from pilotext.errors import UnsupportedError
+from pilotext.serialization.json import nearest
 from pilotext.storage.base import Storage
 from pilotext.storage.urls import scheme_of, why_malformed
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pilotext.errors import ChecksumError, StorageError
-from pilotext.model import Record, Try
+from pilotext.model import Record
+from pilotext.model.report import Try
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import server_of
 

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from pilotext.directory_tree import remove_tree
 from pilotext.errors import ChecksumError, NotFoundError, OfflineError, SizeError, StorageError
-from pilotext.model import Input, Transfer
+from pilotext.model.job import Input
+from pilotext.model.report import Transfer
 from pilotext.storage.base import Copied, FileStat
 from pilotext.storage.os_errors import translated
 from pilotext.storage.retry import Policy, Retries

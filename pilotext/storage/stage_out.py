@@ -20,7 +20,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pilotext.errors import ChecksumError, ExistsError, NotFoundError, SizeError, StorageError, TransientError
-from pilotext.model import Record, Transfer, Try
+from pilotext.model import Record
+from pilotext.model.report import Transfer, Try
 from pilotext.storage.base import Copied, FileStat
 from pilotext.storage.leftovers import aside_of, clear, discard, part_of, remove_if_there
 from pilotext.storage.os_errors import translated

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.decode import from_json
 from pilotext.errors import NotFoundError, OfflineError, StorageError, TransientError
-from pilotext.model import Record, Try
+from pilotext.model import Record
+from pilotext.model.report import Try
+from pilotext.serialization.json import from_json
 from pilotext.storage.base import Residence
 from pilotext.storage.os_errors import translated
 from pilotext.storage.retry import Policy

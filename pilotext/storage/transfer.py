@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pilotext.decode import ready
 from pilotext.errors import STORAGE_ERRORS, StalledError, TransientError
+from pilotext.serialization.json import ready
 from pilotext.storage.child import Child, ChildEndedError
 from pilotext.storage.operations import RESULTS, Operation, perform, subject
 

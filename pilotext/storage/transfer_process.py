@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
-from pilotext.decode import from_json, ready
 from pilotext.errors import StorageError
+from pilotext.serialization.json import from_json, ready
 from pilotext.storage.operations import Operation, perform
 
 REPORT_EVERY_S = 0.2

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pilotext.decode import from_json
 from pilotext.errors import (
     ChecksumError,
     FieldError,
@@ -25,6 +24,7 @@ from pilotext.errors import (
     StorageError,
     UnsupportedError,
 )
+from pilotext.serialization.json import from_json
 from pilotext.storage.base import Copied, FileStat, Progress, Residence, hex8, unwatched
 from pilotext.storage.os_errors import translated
 from pilotext.storage.urls import join, split_xrootd

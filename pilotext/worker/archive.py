@@ -20,7 +20,10 @@ from typing import BinaryIO, cast
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.model import Evidence, Job, Record, Report
+from pilotext.model import Record
+from pilotext.model.job import Job
+from pilotext.model.report import Report
+from pilotext.model.verdict import Evidence
 from pilotext.redact import Redactor
 from pilotext.worker.cores import STACK_NAME
 from pilotext.worker.excerpt import Part, Place, gap_note, lines_in, parts_of, places_in

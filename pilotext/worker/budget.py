@@ -6,7 +6,8 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from pilotext.model import Finding, Job, Phase
+from pilotext.model.job import Job
+from pilotext.model.verdict import Finding, Phase
 
 FINISH_PART = 0.1
 FINISH_MOST_S = 1800.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pilotext.formats.rootfile import RootSummary
-from pilotext.model import Finding, Phase
+from pilotext.model.verdict import Finding, Phase
 
 
 @dataclass

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pilotext.model import Finding, Job
+from pilotext.model.job import Job
+from pilotext.model.verdict import Finding
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import Mover

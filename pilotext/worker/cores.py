@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pilotext.formats.corefile import is_core, program_of
 from pilotext.kinship import tied
-from pilotext.model import Finding
+from pilotext.model.verdict import Finding
 from pilotext.worker.own_files import is_regular, move_away
 
 STACK_NAME = "payload_stack_trace.txt"

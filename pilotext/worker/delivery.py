@@ -12,7 +12,9 @@ import msgspec
 from msgspec.structs import replace
 
 from pilotext.errors import UsageError
-from pilotext.model import Record, Report, ReportTarget
+from pilotext.model import Record
+from pilotext.model.job import ReportTarget
+from pilotext.model.report import Report
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.sending import Answer, Patience, Tick, prepare, send

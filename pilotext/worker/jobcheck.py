@@ -7,11 +7,11 @@ import signal
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
-from pilotext.decode import nearest
 from pilotext.environment import is_credential
 from pilotext.errors import FieldError, UsageError
-from pilotext.model import Job, Kind
+from pilotext.model.job import Job, Kind
 from pilotext.rules import law
+from pilotext.serialization.json import nearest
 from pilotext.storage import registry
 from pilotext.storage.leftovers import PARTS
 from pilotext.storage.urls import is_folder, join

@@ -12,9 +12,9 @@ from typing import IO, Any
 
 import msgspec
 
-from pilotext.decode import from_plain
 from pilotext.errors import FieldError, UsageError
-from pilotext.model import Job
+from pilotext.model.job import Job
+from pilotext.serialization.json import from_plain
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.fetch import LARGEST, PATIENCE, fetch

@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from pilotext.kinship import adopt_orphans, resumed_without, tied
-from pilotext.model import ExitStatus, signal_name
+from pilotext.model.verdict import ExitStatus, signal_name
 from pilotext.worker.control_group import NO_GROUP, ControlGroup
 from pilotext.worker.own_files import is_regular, move_away
 from pilotext.worker.processes import descendants, kill_below, own_children, signal_all

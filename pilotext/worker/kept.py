@@ -22,10 +22,12 @@ from typing import Literal
 
 import msgspec
 
-from pilotext.decode import from_json
 from pilotext.directory_tree import remove_tree
 from pilotext.errors import FieldError, PilotextError
-from pilotext.model import Job, Kept, Limits, Record, Report, ReportTarget
+from pilotext.model import Record
+from pilotext.model.job import Job, Limits, ReportTarget
+from pilotext.model.report import Kept, Report
+from pilotext.serialization.json import from_json
 from pilotext.storage.base import CHUNK, Copied, adler32_of
 from pilotext.storage.stage_out import Upload
 from pilotext.storage.transfer import no_tick

@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.decode import from_json
 from pilotext.errors import StorageError
 from pilotext.messages import OUTPUTS_KEPT, Heartbeat, HeartbeatAnswer
-from pilotext.model import PhaseRecord, Record, Report, ReportTarget, Transfer
+from pilotext.model import Record
+from pilotext.model.job import ReportTarget
+from pilotext.model.report import PhaseRecord, Report, Transfer
+from pilotext.serialization.json import from_json
 from pilotext.storage.stage_out import stage_out
 from pilotext.storage.transfer import Mover
 from pilotext.worker.kept import KeepError, KeptOutputs, alone, check_files, read_kept, remove

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pilotext.model import Finding, Job, Kind
+from pilotext.model.job import Job, Kind
+from pilotext.model.verdict import Finding
 from pilotext.rules import law
 from pilotext.worker.checked import Checked
 

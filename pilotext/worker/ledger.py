@@ -13,22 +13,10 @@ from msgspec.structs import replace
 
 import pilotext
 from pilotext.classify import Case, Matches, judge, provisional
-from pilotext.codes import Exit
-from pilotext.model import (
-    ExitStatus,
-    Finding,
-    Job,
-    JobIdentity,
-    Kept,
-    Phase,
-    PhaseRecord,
-    Report,
-    StepRecord,
-    Transfer,
-    Try,
-    Usage,
-    Verdict,
-)
+from pilotext.model.codes import Exit
+from pilotext.model.job import Job, JobIdentity
+from pilotext.model.report import Kept, PhaseRecord, Report, StepRecord, Transfer, Try, Usage
+from pilotext.model.verdict import ExitStatus, Finding, Phase, Verdict
 from pilotext.rules.schema import RuleSet
 from pilotext.worker import report
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pilotext.codes import Exit
 from pilotext.errors import StorageError, TransientError, UsageError
-from pilotext.model import Job, Phase, Report
+from pilotext.model.codes import Exit
+from pilotext.model.job import Job
+from pilotext.model.report import Report
+from pilotext.model.verdict import Phase
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pilotext import directory_tree
-from pilotext.model import Finding, Limits, Usage
+from pilotext.model.job import Limits
+from pilotext.model.report import Usage
+from pilotext.model.verdict import Finding
 from pilotext.worker.control_group import NO_GROUP, ControlGroup
 from pilotext.worker.disk_usage import DiskUsage
 from pilotext.worker.oom import OomWatch

@@ -12,7 +12,7 @@ from pilotext.classify.conditions import is_placeholder
 from pilotext.errors import FormatError
 from pilotext.formats import raw, rootfile
 from pilotext.formats.rootfile import RootSummary
-from pilotext.model import PLACEHOLDER, Input, Job, Output
+from pilotext.model.job import PLACEHOLDER, Input, Job, Output
 from pilotext.worker.checked import Checked
 from pilotext.worker.laws import hold_laws
 from pilotext.worker.own_files import replace_file

@@ -16,10 +16,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from pilotext.decode import from_plain
 from pilotext.errors import PilotextError
 from pilotext.kinship import adopt_orphans
-from pilotext.model import ExitStatus, Job, SoftStop, Step, StepRecord
+from pilotext.model.job import Job, SoftStop, Step
+from pilotext.model.report import StepRecord
+from pilotext.model.verdict import ExitStatus
+from pilotext.serialization.json import from_plain
 from pilotext.worker import keeper
 from pilotext.worker.control_group import NO_GROUP, make_group
 from pilotext.worker.own_files import create_file

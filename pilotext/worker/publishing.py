@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from pilotext.errors import STORAGE_ERRORS, StorageError
-from pilotext.model import Limits
+from pilotext.model.job import Limits
 from pilotext.storage.base import Copied
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_out import Upload, stage_out

@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 
 from pilotext.classify.diag import LONGEST, one_line
-from pilotext.codes import LARGEST_NUMBER
-from pilotext.decode import ready
-from pilotext.model import Report
+from pilotext.model.codes import LARGEST_NUMBER
+from pilotext.model.report import Report
 from pilotext.redact import Redactor
+from pilotext.serialization.json import ready
 from pilotext.worker.own_files import create_file, move_away, replace_file
 
 REPORT_NAME = "job.report.json"

@@ -17,7 +17,7 @@ import time
 import msgspec
 
 from pilotext.errors import UsageError
-from pilotext.model import Report
+from pilotext.model.report import Report
 
 PATIENCE_S = 60.0
 """How long a reader that takes nothing is waited for; its end is noticed at once."""

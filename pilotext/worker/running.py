@@ -7,7 +7,7 @@ import os
 import time
 
 from pilotext.environment import for_payload
-from pilotext.model import Finding
+from pilotext.model.verdict import Finding
 from pilotext.worker.context import Run
 from pilotext.worker.cores import take_cores
 from pilotext.worker.disk_usage import why_full

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pilotext.classify import LogScan, Matches, Progress
-from pilotext.model import Job
+from pilotext.model.job import Job
 from pilotext.rules.schema import RuleSet
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from pilotext.model import Job
+from pilotext.model.job import Job
 from pilotext.redact import Redactor
 from pilotext.secretshapes import is_secret_name, shapes_in
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import pilotext
-from pilotext.model import Record, ReportTarget
+from pilotext.model import Record
+from pilotext.model.job import ReportTarget
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import pause
 from pilotext.worker.bounded import NotInTimeError, bounded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilotext.model import Series
+from pilotext.model.report import Series
 
 MOST = 1000
 

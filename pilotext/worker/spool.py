@@ -19,10 +19,11 @@ from typing import Any, Literal
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.decode import from_json
 from pilotext.directory_tree import remove_tree
 from pilotext.errors import PilotextError, UsageError
-from pilotext.model import Record, ReportTarget
+from pilotext.model import Record
+from pilotext.model.job import ReportTarget
+from pilotext.serialization.json import from_json
 from pilotext.worker.own_files import is_regular
 
 MOST_REPORTS = 1000

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
-from pilotext.model import signal_name
+from pilotext.model.verdict import signal_name
 
 FAULTS = (
     signal.SIGILL,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pilotext.classify import LogScan, Matches, classify_files
-from pilotext.codes import Code
-from pilotext.decode import from_plain
-from pilotext.model import ExitStatus, Finding, Verdict
+from pilotext.model.codes import Code
+from pilotext.model.verdict import ExitStatus, Finding, Verdict
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
+from pilotext.serialization.json import from_plain
 
 NOWHERE = Place(Path("inline"), 1, 1)
 WELL = ExitStatus(code=0)

@@ -7,7 +7,9 @@ import pytest
 
 from pilotext.classify import classify_files
 from pilotext.classify.again import judge_again
-from pilotext.model import ExitStatus, Finding, JobIdentity, Report, Verdict
+from pilotext.model.job import JobIdentity
+from pilotext.model.report import Report
+from pilotext.model.verdict import ExitStatus, Finding, Verdict
 from pilotext.rules.schema import RuleSet
 from tests.classify.inline import logs, rule, ruleset
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pilotext.classify.conditions import exit_fits, file_fits
-from pilotext.model import PLACEHOLDER, ExitStatus
+from pilotext.model.job import PLACEHOLDER
+from pilotext.model.verdict import ExitStatus
 from pilotext.rules.schema import ExitCondition, FileCondition
 
 CODE_3 = ExitStatus(code=3)

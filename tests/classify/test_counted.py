@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pilotext.classify import classify_files
-from pilotext.model import Verdict
+from pilotext.model.verdict import Verdict
 from pilotext.rules.schema import Rule
 from tests.classify.inline import WELL, counter, logs, rule, ruleset
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from pilotext.classify.diag import LONGEST, compose, place, sentence
 from pilotext.classify.sighting import Sighting, Weight
-from pilotext.model import Evidence
+from pilotext.model.verdict import Evidence
 from tests.classify.inline import rule
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pilotext.classify.elect import Election, elect
 from pilotext.classify.sighting import Sighting, Weight, place_in_log
-from pilotext.model import Evidence
+from pilotext.model.verdict import Evidence
 from pilotext.rules.schema import Rule
 from tests.classify.inline import rule
 

@@ -7,7 +7,7 @@ import pytest
 
 from pilotext.classify import Case, classify_files
 from pilotext.classify.explain import Explanation, explain
-from pilotext.model import ExitStatus
+from pilotext.model.verdict import ExitStatus
 from pilotext.rules.schema import Rule
 from tests.classify.inline import WELL, logs, rule, ruleset
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.classify import Case, Matches, classify_files, judge, provisional
-from pilotext.model import ExitStatus, Finding
+from pilotext.model.verdict import ExitStatus, Finding
 from tests.classify.inline import WELL, rule, ruleset, scan, verdict
 
 END = rule("no-end", cause="incomplete", absent="End of Job", stream="stdout")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.model import ExitStatus
+from pilotext.model.verdict import ExitStatus
 from pilotext.rules.schema import Rule
 from tests.classify.inline import WELL, rule, ruleset, verdict
 

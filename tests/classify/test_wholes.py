@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pilotext.model import Verdict
+from pilotext.model.verdict import Verdict
 from pilotext.rules.schema import Rule
 from tests.classify.inline import rule, ruleset, verdict
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pilotext.model import Evidence, Verdict
+from pilotext.model.verdict import Evidence, Verdict
 
 CORAL_GOOD = "Event: 5\nEvent: 10\nEnd of Logger Dump.\n"
 

@@ -20,7 +20,7 @@ from pilotext.cli.main import main
 from pilotext.cli.output import say
 from pilotext.cli.summary import render
 from pilotext.engines.client import RequestRefusedError
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.server.logs import JsonLines
 
 HOSTILE = "a\x1b]0;owned\x07\x9b31m\u202e\u2066[red]\nFORGED: all is well\rFORGED\u2028FORGED\x7f\x00b"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.cli.logcases import Expected, case_files, differences, run_case
-from pilotext.model import Evidence, Match, Verdict
+from pilotext.model.verdict import Evidence, Match, Verdict
 from pilotext.rules.loader import load_rules
 
 QUOTED = Evidence(rule="killed", stream="stderr", line=1, offset=0, text="24833 Killed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.cli.main import main
-from pilotext.codes import Exit
+from pilotext.model.codes import Exit
 from pilotext.storage.stage_out import Upload
 from pilotext.worker.kept import Keeping, keep_outputs
 from tests.support.jobs import make_job

@@ -11,7 +11,8 @@ from pilotext.cli.run_page import run_page, task_page
 from pilotext.details import AttemptDetail, JobFacts, OutputRow
 from pilotext.managing import ChunkEvents, RunEvents, RunPage, RunRow
 from pilotext.messages import AttemptRow, EventRow, JobPage, JobRow, MergedFile, ProductRow, TaskPage, TaskRow
-from pilotext.model import Evidence, PhaseRecord, Verdict
+from pilotext.model.report import PhaseRecord
+from pilotext.model.verdict import Evidence, Verdict
 from pilotext.waiting import Wait
 
 URL = f"root://eoscompass.cern.ch//eos/experiment/compass/{'x' * 60}/mDST-1-11-0-7.root"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.cli.main import main
-from pilotext.model import ReportTarget
+from pilotext.model.job import ReportTarget
 from pilotext.worker.delivery import Delivery
 from pilotext.worker.stop import StopSwitch
 from tests.support.report_server import report_server

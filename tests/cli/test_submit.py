@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from pilotext.cli.main import main
-from pilotext.model import Job
+from pilotext.model.job import Job
 from pilotext.worker.jobcheck import check
 
 TASKS = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pilotext.cli.summary import render
-from pilotext.model import Evidence, JobIdentity, Match, PhaseRecord, Report, Transfer, Verdict
+from pilotext.model.job import JobIdentity
+from pilotext.model.report import PhaseRecord, Report, Transfer
+from pilotext.model.verdict import Evidence, Match, Verdict
 from tests.support.jobs import make_job
 
 

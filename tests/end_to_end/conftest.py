@@ -17,9 +17,9 @@ import jsonschema
 import pytest
 
 from fixtures.servers.xrootd import XrdServer
-from pilotext.decode import from_json
 from pilotext.formats.rawmake import make_raw
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 from tests.support.jobs import CHECKOUT, PAYLOADS
 
 CASTOR = "/castor/cern.ch/compass/data/2016/raw/W14"

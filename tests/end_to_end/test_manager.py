@@ -14,7 +14,7 @@ import yaml
 
 from pilotext.engines.client import Client, ServerError
 from pilotext.messages import AgentHello, LeasedJob, TaskList
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.server.boot import boot
 from tests.support.pilotext_server import COMMAND, ProductionServer, production_server
 from tests.support.xrootd_server import serving

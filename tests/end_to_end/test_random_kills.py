@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pilotext.decode import from_json
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 from tests.end_to_end.conftest import DUMP, HISTOGRAMS, MDST
 from tests.end_to_end.local import Local, local
 from tests.end_to_end.test_payload_faults import CORAL, until

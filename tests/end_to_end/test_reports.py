@@ -16,9 +16,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from pilotext.decode import from_json
-from pilotext.jsonschema import schema_text
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
+from pilotext.serialization.schema import schema_text
 from pilotext.worker.archive import Index
 from tests.support.jobs import job_document
 from tests.support.report_server import dead_url, report_server

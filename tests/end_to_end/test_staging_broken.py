@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.servers.relay import Direction, Relay, mute
-from pilotext.model import Report
+from pilotext.model.report import Report
 from tests.support.copy_job import CONTENT, MIDDLE, CopyJob, aim, ended, named, outcome, put, stored, transfers
 from tests.support.xrootd_server import XrdServer, serving
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.servers.relay import Relay
-from pilotext.model import Report
+from pilotext.model.report import Report
 from tests.support.copy_job import (
     CONTENT,
     FOLDER,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.storage.tape import NOTES
 from tests.support.copy_job import SMALL, CopyJob, ended, faults, outcome
 from tests.support.xrootd_server import TapeServer, serving_tape

@@ -14,10 +14,10 @@ import psutil
 import uproot
 from msgspec.structs import replace
 
-from pilotext.decode import from_json
 from pilotext.formats import rootfile
 from pilotext.messages import AttemptRow, JobPage, ProductRow
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 from pilotext.storage.base import adler32_of
 from pilotext.storage.urls import canonical
 from tests.end_to_end.whole_production import PERSON, PILOTS, RAW, SITE, TASK, Production

@@ -10,7 +10,7 @@ from pilotext.engines.client import Client, ServerError
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool, read_own
 from pilotext.messages import ReportAnswer
-from pilotext.model import Report
+from pilotext.model.report import Report
 from tests.support.reports import make_report
 
 TOKEN = "token-of-the-attempt"

@@ -19,7 +19,7 @@ except ImportError:
 with atheris.instrument_imports(include=["pilotext"]):
     from pilotext.classify import classify_files
     from pilotext.errors import RuleFilesError
-    from pilotext.model import ExitStatus
+    from pilotext.model.verdict import ExitStatus
     from pilotext.profile import PROFILE, find_rules_root
     from pilotext.rules.lint import lint
     from pilotext.rules.loader import load_rules

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pilotext import profile
 from pilotext.classify import Case, LogScan, classify_files, judge
 from pilotext.errors import RuleFilesError, UsageError
-from pilotext.model import ExitStatus, Job, Verdict
+from pilotext.model.job import Job
+from pilotext.model.verdict import ExitStatus, Verdict
 from pilotext.profile import load_experiment
 from pilotext.rules import lint
 from pilotext.rules.loader import load_rules

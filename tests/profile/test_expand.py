@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pilotext.errors import UsageError
-from pilotext.model import Input, Job
+from pilotext.model.job import Input, Job
 from pilotext.profile import load_experiment
 from pilotext.profile.expand import (
     AttemptFacts,

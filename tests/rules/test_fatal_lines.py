@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.classify import classify_files
-from pilotext.model import ExitStatus, Verdict
+from pilotext.model.verdict import ExitStatus, Verdict
 from pilotext.profile import load_experiment
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Rule, RuleSet

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pilotext.decode import from_plain
 from pilotext.rules.meaning import exit_range, wrong_counter, wrong_rule
 from pilotext.rules.schema import CounterText, RuleText
+from pilotext.serialization.json import from_plain
 
 
 def wrong(**fields: Any) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from pilotext.classify.clean import LINE_LIMIT
 from pilotext.classify.probe import TIMEOUT_S
-from pilotext.model import FINDINGS
+from pilotext.model.verdict import FINDINGS
 from pilotext.rules.examples import check_examples
 from pilotext.rules.loader import load_rules
 from pilotext.rules.patterns import compile_pattern

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from pilotext.model import PLACEHOLDER, Finding, Transfer
+from pilotext.model.job import PLACEHOLDER
+from pilotext.model.report import Transfer
+from pilotext.model.verdict import Finding
 from pilotext.server.production import storing
 from pilotext.server.production.cycle import STEPS, run_once
 from pilotext.server.production.dispatch import Lease

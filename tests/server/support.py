@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 
 from pilotext.messages import ReportAnswer, Submitted
-from pilotext.model import Finding, JobIdentity, Report, Transfer, Verdict
+from pilotext.model.job import JobIdentity
+from pilotext.model.report import Report, Transfer
+from pilotext.model.verdict import Finding, Verdict
 from pilotext.server.production import models
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.dispatch import Asker, Dispatcher, Lease

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from pilotext.errors import ChecksumError, DeniedError, SizeError, StalledError, StorageError, TransientError
-from pilotext.model import Try
+from pilotext.model.report import Try
 from pilotext.storage.retry import Policy, Retries, retried
 from pilotext.storage.transfer import InProcessMover
 

@@ -17,7 +17,7 @@ from pilotext.errors import (
     StorageError,
     TransientError,
 )
-from pilotext.model import Input
+from pilotext.model.job import Input
 from pilotext.storage.conformance import CONTENT, adler32
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.retry import Policy

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.errors import DeniedError, OfflineError, StalledError, TransientError
-from pilotext.model import Input
+from pilotext.model.job import Input
 from pilotext.storage import registry
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.retry import Policy

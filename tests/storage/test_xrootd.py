@@ -19,7 +19,7 @@ from pilotext.errors import (
     TransientError,
     UnsupportedError,
 )
-from pilotext.model import Input
+from pilotext.model.job import Input
 from pilotext.storage.base import Copied, FileStat, Storage
 from pilotext.storage.conformance import CONTENT, StorageConformance, adler32, ignore
 from pilotext.storage.retry import Policy, retried

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pilotext.decode import from_json
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 from pilotext.worker.report import PILOT_ERROR_NAME, PILOT_METADATA_NAME, REPORT_NAME
 from tests.support.jobs import job_document
 from tests.support.processes import command_of, processes_below

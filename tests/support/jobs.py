@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pilotext.decode import from_plain
-from pilotext.model import Job
+from pilotext.model.job import Job
+from pilotext.serialization.json import from_plain
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAYLOADS = CHECKOUT / "fixtures/payloads"

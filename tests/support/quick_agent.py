@@ -23,7 +23,7 @@ from pilotext.engines.client import Client, ServerError
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
 from pilotext.messages import AgentHello, Heartbeat, LeasedJob, ReportAnswer
-from pilotext.model import Report
+from pilotext.model.report import Report
 from tests.support.success import success_of
 
 

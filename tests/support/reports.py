@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pilotext.model import JobIdentity, Report, Verdict
+from pilotext.model.job import JobIdentity
+from pilotext.model.report import Report
+from pilotext.model.verdict import Verdict
 from tests.support.jobs import make_job
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pilotext.model import Finding, Job, JobIdentity, Report, Transfer, Verdict
+from pilotext.model.job import Job, JobIdentity
+from pilotext.model.report import Report, Transfer
+from pilotext.model.verdict import Finding, Verdict
 
 
 def success_of(job: Job) -> Report:

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from pilotext.cli.main import main
 from pilotext.engines.client import Client
 from pilotext.messages import ReportAnswer
-from pilotext.model import Report
+from pilotext.model.report import Report
 
 _report = Client.report
 

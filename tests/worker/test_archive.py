@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from pilotext.decode import from_json
-from pilotext.model import Evidence, Match, Report, Verdict
+from pilotext.model.report import Report
+from pilotext.model.verdict import Evidence, Match, Verdict
 from pilotext.redact import Redactor
+from pilotext.serialization.json import from_json
 from pilotext.worker.archive import Index, archive_name, make_archive
 from tests.support.jobs import CHECKOUT, make_job
 from tests.support.reports import make_report

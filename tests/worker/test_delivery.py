@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from pilotext.decode import from_json
-from pilotext.model import Report, ReportTarget
+from pilotext.model.job import ReportTarget
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
 from pilotext.worker import delivery as deliveries

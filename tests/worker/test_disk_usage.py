@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from pilotext import directory_tree
-from pilotext.model import Finding, Limits
+from pilotext.model.job import Limits
+from pilotext.model.verdict import Finding
 from pilotext.worker import disk_usage
 from pilotext.worker.disk_usage import DiskUsage
 from pilotext.worker.monitor import Monitor

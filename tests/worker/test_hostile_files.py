@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from pilotext.decode import from_json
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 from tests.support.jobs import job_document
 from tests.support.report_server import ReportServer, report_server
 

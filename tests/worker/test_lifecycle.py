@@ -13,7 +13,7 @@ import pytest
 
 from pilotext.classify import LogScan
 from pilotext.errors import DeniedError, NoSpaceError, StorageError
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 from pilotext.storage import registry

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.model import Finding, Limits
+from pilotext.model.job import Limits
+from pilotext.model.verdict import Finding
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.control_group import NO_GROUP
 from pilotext.worker.monitor import Monitor

@@ -14,7 +14,7 @@ from pilotext.formats import rootfile
 from pilotext.formats.raw import copy_events, iter_headers
 from pilotext.formats.rawmake import make_raw
 from pilotext.formats.rootfile import RootSummary
-from pilotext.model import PLACEHOLDER
+from pilotext.model.job import PLACEHOLDER
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.checked import Checked
 from pilotext.worker.outputs import check_inputs, check_outputs

@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from pilotext.model import ExitStatus, SoftStop
+from pilotext.model.job import SoftStop
+from pilotext.model.verdict import ExitStatus
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.control_group import ControlGroup
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, Payload, PayloadRefusedError, command_line

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext.decode import from_json
-from pilotext.model import Evidence, Finding, Report, Transfer, Verdict
+from pilotext.model.report import Report, Transfer
+from pilotext.model.verdict import Evidence, Finding, Verdict
 from pilotext.redact import Redactor
+from pilotext.serialization.json import from_json
 from pilotext.worker import own_files
 from pilotext.worker import report as reports
 from pilotext.worker.report import MOST_ENTRIES, fit_to_travel

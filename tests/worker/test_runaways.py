@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pilotext.model import ExitStatus
+from pilotext.model.verdict import ExitStatus
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.payload import Payload
 from pilotext.worker.processes import kill_below, own_children

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext.model import ReportTarget
+from pilotext.model.job import ReportTarget
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.sending import LONGEST_RETRY_AFTER_S, Answer, Patience, retry_after, send

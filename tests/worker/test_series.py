@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pilotext.model import Series
+from pilotext.model.report import Series
 from pilotext.worker.series import MOST, SeriesKeeper
 
 

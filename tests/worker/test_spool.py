@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.errors import FieldError, UsageError
-from pilotext.model import ReportTarget
+from pilotext.model.job import ReportTarget
 from pilotext.worker import spool as spools
 from pilotext.worker.spool import Spool, Spooled, SpoolError, default_folder, name_of
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from pilotext.decode import from_json
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 from pilotext.worker.stop import FAULTS, STOP_SIGNALS, SUSPENSIONS
 from pilotext.worker.watchdog import resume_stopped, state_of
 from tests.support.jobs import job_document

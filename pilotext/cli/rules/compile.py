@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from pilotext.cli.output import say
-from pilotext.codes import Exit
 from pilotext.errors import UsageError
+from pilotext.model.codes import Exit
 from pilotext.profile import known_experiments
 from pilotext.rules.loader import compile_rules
 

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pilotext import decode
 from pilotext.cli.logcases import LogCase, case_files, judge_case, own_cases
 from pilotext.cli.output import say, write_json, write_text
 from pilotext.cli.tables import show
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.model import Verdict
+from pilotext.model.verdict import Verdict
 from pilotext.profile import known_experiments
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Rule, RuleSet
-from pilotext.yamlfile import read_yaml
+from pilotext.serialization.json import from_plain
+from pilotext.serialization.yaml import read_yaml
 
 ELECTED, SEEN, EXAMPLE, NOTHING = "elected in a case", "seen in a case", "an example", "nothing"
 
@@ -107,7 +107,7 @@ def _verdict(path: Path, rulesets: Mapping[str, RuleSet]) -> Verdict:
     if document.problems:
         raise RuleFilesError(document.problems)
     try:
-        case = decode.from_plain(document.data, LogCase)
+        case = from_plain(document.data, LogCase)
     except FieldError as error:
         raise RuleFilesError([document.field_problem((), error)]) from None
     if case.experiment not in rulesets:

@@ -8,14 +8,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pilotext import decode
 from pilotext.cli import classify
 from pilotext.cli.output import write_text
 from pilotext.errors import FieldError, UsageError
-from pilotext.model import Evidence, Report, Verdict
+from pilotext.model.report import Report
+from pilotext.model.verdict import Evidence, Verdict
 from pilotext.rules.draft import draft
 from pilotext.rules.loader import load_rules
 from pilotext.rules.nearest import lines_of
+from pilotext.serialization.json import from_json
 
 AROUND = 10
 SIGNATURE = re.compile("[0-9a-f]{16}")
@@ -73,7 +74,7 @@ def _file_of(word: str, folders: Sequence[Path]) -> Path:
 def _signed(file: Path) -> str | None:
     """The signature in a report; None for a file that is something else."""
     try:
-        return decode.from_json(file.read_bytes(), Report, where=str(file)).verdict.signature
+        return from_json(file.read_bytes(), Report, where=str(file)).verdict.signature
     except FieldError:
         return None
 
@@ -83,7 +84,7 @@ def _report(path: Path) -> Report:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: this report cannot be read: {error.strerror}.") from None
-    return decode.from_json(data, Report, where=str(path))
+    return from_json(data, Report, where=str(path))
 
 
 def _unknown(verdict: Verdict) -> Evidence:

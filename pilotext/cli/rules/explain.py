@@ -11,10 +11,10 @@ import msgspec
 from pilotext.classify.explain import Explanation, explain
 from pilotext.cli import classify
 from pilotext.cli.output import write, write_json
-from pilotext.decode import nearest
 from pilotext.errors import UsageError
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Condition, Rule, RuleSet
+from pilotext.serialization.json import nearest
 
 LONGEST = 200
 

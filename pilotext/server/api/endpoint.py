@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pilotext import decode
 from pilotext.errors import FieldError
+from pilotext.serialization.json import from_json, from_plain
 from pilotext.server.production.refusal import RefusalError
 
 Role = Literal["anyone", "attempt", "ticket", "agent", "viewer", "expert", "manager"]
@@ -87,7 +87,7 @@ class Endpoint:
         if self.body is None or self.raw:
             return None
         try:
-            return decode.from_json(raw, self.body, where="body")
+            return from_json(raw, self.body, where="body")
         except (FieldError, RecursionError) as error:
             raise RefusalError("invalid", str(error)) from None
 
@@ -95,6 +95,6 @@ class Endpoint:
         if self.query is None:
             return None
         try:
-            return decode.from_plain(query, self.query, where="query", strict=False)
+            return from_plain(query, self.query, where="query", strict=False)
         except FieldError as error:
             raise RefusalError("invalid", str(error)) from None

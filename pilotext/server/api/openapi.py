@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from pilotext import __version__
-from pilotext.jsonschema import with_clean_descriptions
 from pilotext.messages import Problem
+from pilotext.serialization.schema import with_clean_descriptions
 from pilotext.server.api.endpoint import Endpoint
 
 _REF = "#/components/schemas/{name}"

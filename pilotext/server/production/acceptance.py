@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.db.models import F
 
-from pilotext import model
 from pilotext.errors import UsageError
-from pilotext.model import Report
+from pilotext.model import job as worker_job
+from pilotext.model.report import Report
 from pilotext.redact import shortened
 from pilotext.server.production.advance import Reason, advance_one
 from pilotext.server.production.consequence import BEFORE_A_REPORT, HELD, follow_failure
@@ -135,7 +135,7 @@ def end_attempt(attempt: Attempt, state: str, report: Report, why: str) -> None:
     )
 
 
-def outputs_of(attempt: Attempt, report: Report, expected: dict[str, model.Output]) -> Iterator[dict[str, Any]]:
+def outputs_of(attempt: Attempt, report: Report, expected: dict[str, worker_job.Output]) -> Iterator[dict[str, Any]]:
     """Rows for those files of a report that the job was expected to publish."""
     counters = report.verdict.counters
     replaced = {finding.fields.get("file") for finding in report.findings if finding.name == "output-replaced"}
@@ -157,11 +157,11 @@ def outputs_of(attempt: Attempt, report: Report, expected: dict[str, model.Outpu
         }
 
 
-def _expected(attempt: Attempt) -> dict[str, model.Output]:
+def _expected(attempt: Attempt) -> dict[str, worker_job.Output]:
     return {output.name: output for output in expand(attempt.task, attempt.job, attempt.number).outputs}
 
 
-def _inconsistent(report: Report, expected: dict[str, model.Output]) -> str:
+def _inconsistent(report: Report, expected: dict[str, worker_job.Output]) -> str:
     """Return the contradiction between the report of a success and its job, as a sentence; empty when there is none."""
     if report.exit_status != 0 or report.state != "done":
         return f"a success with exit status {report.exit_status} and state {report.state}"
@@ -173,7 +173,7 @@ def _inconsistent(report: Report, expected: dict[str, model.Output]) -> str:
     return why_elsewhere(report, expected)
 
 
-def why_elsewhere(report: Report, expected: dict[str, model.Output]) -> str:
+def why_elsewhere(report: Report, expected: dict[str, worker_job.Output]) -> str:
     """Name the file of a report that is at none of its destinations, in a sentence; empty when every one is."""
     for file in report.outputs:
         output = expected.get(file.name)

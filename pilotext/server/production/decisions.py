@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from pilotext.decode import from_json, nearest
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json, nearest
 from pilotext.server.production.acceptance import NOT_PUBLISHED, outputs_of, why_elsewhere
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.expanded import expand

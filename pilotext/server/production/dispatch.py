@@ -16,7 +16,7 @@ from django.db import connection
 
 from pilotext.errors import UsageError
 from pilotext.messages import OUTPUTS_KEPT
-from pilotext.model import Job, ReportTarget
+from pilotext.model.job import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production import models
 from pilotext.server.production.advance import Reason, advance, advance_one, record

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import msgspec
 from django.db.models import Q, QuerySet
 
-from pilotext import model
-from pilotext.decode import ready
-from pilotext.model import KnownFile, Transfer
+from pilotext.model import job as worker_job
+from pilotext.model.job import KnownFile
+from pilotext.model.report import Transfer
+from pilotext.serialization.json import ready
 from pilotext.server.production.models import Attempt, Evidence, Job, Output, Task
 
 MAX_PREDECESSORS = 20
@@ -26,7 +27,7 @@ class _Told(msgspec.Struct):
     outputs: tuple[Transfer, ...] = ()
 
 
-def with_earlier_files(job: Job, number: int, expanded: model.Job) -> model.Job:
+def with_earlier_files(job: Job, number: int, expanded: worker_job.Job) -> worker_job.Job:
     """The job with what its n-th attempt may replace: files of its earlier attempts, of merges of the same run before.
 
     The same for the tasks that its task replaced. No query is needed for the first attempt of most jobs.

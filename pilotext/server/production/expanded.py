@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilotext.model import Input, Job, ReportTarget
+from pilotext.model.job import Input, Job, ReportTarget
 from pilotext.profile import records as profile
 from pilotext.profile.expand import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
 from pilotext.server.production import models

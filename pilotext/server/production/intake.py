@@ -9,11 +9,11 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.decode import from_json
 from pilotext.errors import FieldError
 from pilotext.messages import ReportAnswer
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.redact import shortened
+from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.acceptance import MAX_DIAG, claim_success, end_attempt
 from pilotext.server.production.advance import Reason, record

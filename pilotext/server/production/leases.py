@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from pilotext.decode import from_plain
 from pilotext.messages import Heartbeat, HeartbeatAnswer
+from pilotext.serialization.json import from_plain
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, advance_one, record
 from pilotext.server.production.consequence import follow_failure

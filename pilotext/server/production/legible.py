@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from pilotext.decode import from_json, from_plain
 from pilotext.errors import FieldError
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.redact import LONGEST_TEXT, shortened
+from pilotext.serialization.json import from_json, from_plain
 
 _STRANGE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _LONG = re.compile(rb'"[^"]{%d}' % LONGEST_TEXT)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import msgspec
 from django.db.models import F, QuerySet
 
-from pilotext.decode import ready
 from pilotext.details import AttemptDetail, JobFacts, OutputRow
 from pilotext.managing import JobFilter, JobQuery
 from pilotext.messages import (
@@ -19,7 +18,9 @@ from pilotext.messages import (
     TaskPage,
     TaskRow,
 )
-from pilotext.model import PhaseRecord, Transfer, Usage, Verdict
+from pilotext.model.report import PhaseRecord, Transfer, Usage
+from pilotext.model.verdict import Verdict
+from pilotext.serialization.json import ready
 from pilotext.server.database import spelled_out
 from pilotext.server.production import waiting
 from pilotext.server.production.counts import TaskCounts, counts_of

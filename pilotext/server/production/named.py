@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 
 from django.contrib.auth.models import User
 
-from pilotext.decode import nearest
 from pilotext.managing import JobFilter
 from pilotext.profile import known_experiments
 from pilotext.rules.loader import load_rules
+from pilotext.serialization.json import nearest
 from pilotext.server.production.models import Agent, Experiment, Job, Product, Signature, Site, Task, Token
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError

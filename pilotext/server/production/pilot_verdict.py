@@ -9,12 +9,13 @@ from typing import Any
 
 import msgspec
 
-from pilotext.codes import Exit
-from pilotext.decode import from_json, from_plain
 from pilotext.errors import FieldError
-from pilotext.model import Record, Verdict
+from pilotext.model import Record
+from pilotext.model.codes import Exit
+from pilotext.model.verdict import Verdict
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Rule, RuleSet
+from pilotext.serialization.json import from_json, from_plain
 
 # The pilot's own codes (pilot3 `common/errorcodes.py`) that say more than that the job failed.
 _PAYLOAD_FAILED = 1305

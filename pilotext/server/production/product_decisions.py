@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pilotext.decode import nearest
 from pilotext.profile.records import Merge
+from pilotext.serialization.json import nearest
 from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.machines.job import hold_tasks, leave_out, reopen
 from pilotext.server.production.models import Job, Output, Product, Task

@@ -7,12 +7,13 @@ from functools import partial
 import msgspec
 
 from pilotext.classify.again import judge_again
-from pilotext.decode import from_json
 from pilotext.errors import UsageError
 from pilotext.managing import ManyRejudged, Rejudge, Rejudged
-from pilotext.model import Report, Verdict
+from pilotext.model.report import Report
+from pilotext.model.verdict import Verdict
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
+from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, record
 from pilotext.server.production.consequence import decide_on, follow_failure

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.model import Evidence, Match, Report, Series, Transfer
+from pilotext.model.report import Report, Series, Transfer
+from pilotext.model.verdict import Evidence, Match
 from pilotext.redact import shortened
 from pilotext.server.production.refusal import RefusalError
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from pilotext.errors import UsageError
-from pilotext.model import Job, ReportTarget
+from pilotext.model.job import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, record
 from pilotext.server.production.dispatch import Lease

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from pilotext.cli.main import main
-from pilotext.model import Evidence, JobIdentity, Report, Verdict
+from pilotext.model.job import JobIdentity
+from pilotext.model.report import Report
+from pilotext.model.verdict import Evidence, Verdict
 from tests.rules.packs import Pack
 
 LINE = 'CsGeom: can\'t read 0x7f3a of /sw/geometry/2016.dat (17 of 21 planes): a "hole"'

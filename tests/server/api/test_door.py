@@ -8,8 +8,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from pilotext.decode import from_plain
 from pilotext.messages import LeasedJob
+from pilotext.serialization.json import from_plain
 from pilotext.server.api import auth
 from pilotext.server.boot import boot
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from msgspec.structs import replace
 
-from pilotext.model import ExitStatus
+from pilotext.model.verdict import ExitStatus
 from pilotext.server.database import transact
 from pilotext.server.production import lists
 from pilotext.server.production.decisions import move_job

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from pilotext.errors import StorageError, UsageError
 from pilotext.messages import OUTPUTS_KEPT, AgentHello, Heartbeat
-from pilotext.model import Evidence, Match, Report, Transfer
+from pilotext.model.report import Report, Transfer
+from pilotext.model.verdict import Evidence, Match
 from pilotext.server.api.endpoint import Caller
 from pilotext.server.database import check_connections, transact
 from pilotext.server.production import models

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from pilotext.errors import DeniedError, UsageError
-from pilotext.model import Transfer
+from pilotext.model.report import Transfer
 from pilotext.server.database import transact
 from pilotext.server.production.cycle import STEPS, run_once
 from pilotext.server.production.decisions import move_jobs, move_task

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pilotext.model import PLACEHOLDER
+from pilotext.model.job import PLACEHOLDER
 from pilotext.profile import load_experiment
 from pilotext.server.database import transact
 from pilotext.server.production.cycle import STEPS, run_once

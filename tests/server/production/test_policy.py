@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pilotext.model import Action, Cause
+from pilotext.model.verdict import Action, Cause
 from pilotext.profile import load_experiment
 from pilotext.profile.records import Retry
 from pilotext.server.production.policy import Decision, Fault, History, decide

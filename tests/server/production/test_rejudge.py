@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pilotext.managing import JobFilter, ManyRejudged, Rejudge
-from pilotext.model import Evidence, ExitStatus
+from pilotext.model.verdict import Evidence, ExitStatus
 from pilotext.server.production import lists
 from pilotext.server.production.models import Attempt, Event, Job, Signature
 from pilotext.server.production.overview import signatures

@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 from pilotext.errors import DeniedError, TransientError
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.server.database import transact
 from pilotext.server.production import waiting
 from pilotext.server.production.advance import Reason

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from pilotext.managing import JobFilter, JobQuery, ManyMoved, ManyMoves
-from pilotext.model import Evidence
+from pilotext.model.verdict import Evidence
 from pilotext.server.database import transact
 from pilotext.server.production import decisions, lists
 from pilotext.server.production.advance import Reason

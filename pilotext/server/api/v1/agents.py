@@ -12,7 +12,9 @@ from pilotext.messages import (
     LeasedJob,
     ReportAnswer,
 )
-from pilotext.model import Job, Record, Report
+from pilotext.model import Record
+from pilotext.model.job import Job
+from pilotext.model.report import Report
 from pilotext.server.api import auth
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact

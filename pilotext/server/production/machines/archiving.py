@@ -10,11 +10,11 @@ from pathlib import Path
 
 from django.db.models import Exists, OuterRef
 
-from pilotext.decode import from_json
 from pilotext.errors import ExistsError, NotFoundError, PilotextError, UsageError
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.profile import Experiment
 from pilotext.profile.expand import printed
+from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.advance import Reason, advance, record

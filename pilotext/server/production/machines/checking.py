@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pilotext.decode import from_json
-from pilotext.model import Report
+from pilotext.model.report import Report
 from pilotext.profile.records import CrossCheck
+from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance
 from pilotext.server.production.apart import each_apart

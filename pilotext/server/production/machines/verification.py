@@ -11,9 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 
-from pilotext.decode import from_json, from_plain
 from pilotext.errors import ChecksumError, StorageError, UsageError
-from pilotext.model import Report
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json, from_plain
 from pilotext.server.database import transact
 from pilotext.server.production import storing
 from pilotext.server.production.acceptance import believe, claimed_files, refuse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotext.messages import DryRun, PlannedFile, RefusedInput
-from pilotext.model import Job
+from pilotext.model.job import Job
 from pilotext.profile.records import Experiment
 from pilotext.server.production.submission.naming import shared_places, url_of
 from pilotext.server.production.submission.plan import Plan, preview

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pilotext import decode
 from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.messages import Name
 from pilotext.profile.expand import FileFacts
-from pilotext.yamlfile import read_yaml
+from pilotext.serialization.json import from_plain as record_from_plain
+from pilotext.serialization.json import ready
+from pilotext.serialization.yaml import read_yaml
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,7 +72,7 @@ def read_task(path: Path) -> WholeTask:
     if document.problems:
         raise RuleFilesError(document.problems)
     try:
-        task = decode.from_plain(document.data, TaskFile)
+        task = record_from_plain(document.data, TaskFile)
     except FieldError as error:
         raise RuleFilesError([document.field_problem((), error)]) from None
     return WholeTask(
@@ -83,7 +84,7 @@ def read_task(path: Path) -> WholeTask:
 
 def from_plain(data: Any) -> WholeTask:
     """The same from a request."""
-    return decode.from_plain(data, WholeTask, where="task")
+    return record_from_plain(data, WholeTask, where="task")
 
 
 def read_catalogue(path: Path) -> tuple[FileFacts, ...]:
@@ -104,7 +105,7 @@ def _entry(path: Path, number: int, head: list[str], line: str) -> FileFacts:
         raise UsageError(f"{path}:{number}: {len(words)} columns where the head line has {len(head)}.")
     known = {name: word for name, word in zip(head, words, strict=True) if word}
     try:
-        return msgspec.convert(known, decode.ready(FileFacts), strict=False)
+        return msgspec.convert(known, ready(FileFacts), strict=False)
     except msgspec.ValidationError as error:
         raise UsageError(f"{path}:{number}: {error}.") from None
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from pilotext.errors import UsageError
-from pilotext.model import Job, Record
+from pilotext.model import Record
+from pilotext.model.job import Job
 from pilotext.profile.expand import (
     AttemptFacts,
     FileFacts,

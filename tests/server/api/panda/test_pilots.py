@@ -11,12 +11,12 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 import pytest
 
-from pilotext.model import Job as WorkerJob
+from pilotext.model.job import Job as WorkerJob
 from pilotext.server.boot import boot
 
 boot()
 
-from pilotext.decode import from_json  # noqa: E402  needs boot
+from pilotext.serialization.json import from_json  # noqa: E402  needs boot
 from pilotext.server.api.v1.agents import dispatcher  # noqa: E402
 from pilotext.server.production import tickets  # noqa: E402
 from pilotext.server.production.advance import Reason  # noqa: E402

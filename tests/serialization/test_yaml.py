@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pilotext import yamlfile
 from pilotext.errors import FieldError
-from pilotext.yamlfile import Document, path_steps, read_yaml
+from pilotext.serialization import yaml as yaml_file
+from pilotext.serialization.yaml import Document, path_steps, read_yaml
 
 
 def document(folder: Path, text: str) -> Document:
@@ -130,7 +130,7 @@ def test_some_levels_and_many_brackets_are_no_deep_nesting(tmp_path: Path) -> No
 def test_the_depth_is_ours_where_a_library_refuses_it_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, refusal: Exception
 ) -> None:
-    class Strict(yamlfile._Loader):
+    class Strict(yaml_file._Loader):
         def get_single_node(self) -> yaml.Node:
             raise refusal
 
@@ -140,7 +140,7 @@ def test_the_depth_is_ours_where_a_library_refuses_it_before(
         def check_event(self, *choices: type[yaml.Event]) -> bool:
             raise refusal
 
-    monkeypatch.setattr(yamlfile, "_Loader", Strict)
+    monkeypatch.setattr(yaml_file, "_Loader", Strict)
     read = document(tmp_path, text)
     assert [(one.line, one.message) for one in read.problems] == [(1, "this is nested deeper than 40 levels.")]
 

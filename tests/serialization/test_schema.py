@@ -10,7 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from pilotext.jsonschema import SCHEMAS, schema_text, with_clean_descriptions
+from pilotext.serialization.schema import SCHEMAS, schema_text, with_clean_descriptions
 from pilotext.worker import jobfile
 from pilotext.worker import report as reports
 from tests.support.jobs import CHECKOUT, job_document

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from pilotext.model import Job, Report
+from pilotext.model.job import Job
+from pilotext.model.report import Report
 
 SCHEMAS: dict[str, type] = {"job": Job, "report": Report}
 """What has a schema, and the records that it is made from."""

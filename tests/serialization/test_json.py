@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pilotext.decode import from_json, nearest
 from pilotext.errors import FieldError
-from pilotext.model import Job
+from pilotext.model.job import Job
+from pilotext.serialization.json import from_json, nearest
 from tests.support.jobs import job_document
 
 
@@ -63,7 +63,7 @@ def test_a_word_unlike_all_others_has_no_nearest() -> None:
 MANY_THREADS = """
 import sys, threading
 import msgspec
-from pilotext.decode import from_plain
+from pilotext.serialization.json import from_plain
 
 types = []
 for number in range(300):

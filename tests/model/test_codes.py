@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.codes import BLOCKS, Code, Exit
+from pilotext.model.codes import BLOCKS, Code, Exit
 
 
 def test_a_code_has_a_form_for_people_and_one_for_panda() -> None:

@@ -1,0 +1,130 @@
+"""The report of one attempt: verdict, phases, transfers, usage."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pilotext.model import Record
+from pilotext.model.job import JobIdentity
+from pilotext.model.verdict import ExitStatus, Finding, Phase, Verdict
+
+
+class Try(Record, frozen=True):
+    """One try of a transfer that did not work."""
+
+    url: str
+    fault: str
+    message: str
+    seconds: float
+
+
+class Transfer(Record, frozen=True):
+    """One file moved and compared: `url` is the place it came from or is published at."""
+
+    name: str
+    url: str | None
+    size: int
+    adler32: str
+    seconds: float
+    tries: tuple[Try, ...] = ()
+
+
+class PhaseRecord(Record, frozen=True):
+    """When a phase began, how long it took (None while it lasts), and how it ended."""
+
+    name: Phase
+    started: float
+    seconds: float | None = None
+    outcome: Literal["running", "done", "failed", "skipped"] = "running"
+
+
+class StepRecord(Record, frozen=True):
+    """What became of a step: `exit` is None if it did not end, or never ran.
+
+    Its output begins at these bytes of the payload's streams.
+    """
+
+    name: str
+    exit: ExitStatus | None = None
+    seconds: float | None = None
+    stdout_from: int = 0
+    stderr_from: int = 0
+
+
+class Series(Record, frozen=True):
+    """Samples of a payload, at most 1000, one column for each quantity; `at_s` is seconds since its start.
+
+    CPU and I/O are totals so far, the others are what it was at that moment.
+    """
+
+    at_s: tuple[float, ...] = ()
+    cpu_s: tuple[float, ...] = ()
+    memory_mb: tuple[float, ...] = ()
+    processes: tuple[int, ...] = ()
+    read_mb: tuple[float, ...] = ()
+    written_mb: tuple[float, ...] = ()
+    disk_mb: tuple[float, ...] = ()
+
+
+class Usage(Record, frozen=True):
+    """What the payload used, over its whole process tree.
+
+    Memory is proportional (PSS) in `peak_pss_mb` as far as it was asked for, else resident (RSS). `log_mb` is what its
+    streams have got, `oom_kills` counts the processes that the kernel's memory killer ended in its control group.
+    """
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_memory_mb: float = 0.0
+    average_memory_mb: float = 0.0
+    peak_pss_mb: float = 0.0
+    peak_processes: int = 0
+    read_mb: float = 0.0
+    written_mb: float = 0.0
+    peak_disk_mb: float = 0.0
+    least_free_mb: float | None = None
+    log_mb: float = 0.0
+    left_behind: int = 0
+    oom_kills: int = 0
+    samples: int = 0
+    series: Series = Series()
+
+
+class Kept(Record, frozen=True):
+    """Where outputs wait on the node for their storage, at most `until`; `sha256` is of the document there."""
+
+    folder: str
+    sha256: str
+    bytes: int
+    since: float
+    until: float
+
+
+class Report(Record, frozen=True, kw_only=True):
+    """What became of a job, valid from its first second: until the end it says what is true if the wrapper dies now."""
+
+    format: Literal[1] = 1
+    pilotext: str
+    job: JobIdentity
+    state: Literal["running", "done", "failed"]
+    phase: Phase
+    exit_status: int
+    verdict: Verdict
+    started: float
+    ended: float | None = None
+    host: str = ""
+    payload: ExitStatus | None = None
+    """How the program ended; of several steps, the last that ran."""
+    steps: tuple[StepRecord, ...] = ()
+    phases: tuple[PhaseRecord, ...] = ()
+    inputs: tuple[Transfer, ...] = ()
+    outputs: tuple[Transfer, ...] = ()
+    log: Transfer | None = None
+    tries: tuple[Try, ...] = ()
+    """Every failed try of the stage-in or stage-out that ended the job."""
+    findings: tuple[Finding, ...] = ()
+    usage: Usage = Usage()
+    files: dict[str, str] = {}
+    """Where to look: role → path on the worker node."""
+    kept: Kept | None = None
+    """Outputs that were good and could not be published in time."""
