@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from benchmarks.http import Connection
-from pilotext.messages import AgentHello, AgentWelcome, Heartbeat, JobAnswer, JobRequest, LeasedJob
+from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer, JobRequest
+from pilotext.api.schemas.attempts import Heartbeat, LeasedJob
 from tests.support.success import success_of
 
 SITES = ("CERN_COMPASS_PROD", "FRONTERA_COMPASS_MCORE")
@@ -155,9 +156,9 @@ def _live(connection: Connection, lease: LeasedJob, done: Done) -> None:
 
 def _hello(connection: Connection, name: str, site: str = SITES[0]) -> int:
     said = connection.post(
-        "/api/v1/agents", AgentHello(name=name, site=site, slots=MAX_SLOTS if name.startswith("holder") else 1)
+        "/api/v1/agents", AgentRegistration(name=name, site=site, slots=MAX_SLOTS if name.startswith("holder") else 1)
     )
-    return msgspec.json.decode(said, type=AgentWelcome).agent
+    return msgspec.json.decode(said, type=AgentRegistered).agent
 
 
 def _job(connection: Connection, agent: int) -> tuple[LeasedJob | None, float]:

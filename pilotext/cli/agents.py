@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from pilotext.adjusting import AgentMove
+from pilotext.api.client import Client
+from pilotext.api.schemas.agents import AgentList, AgentMove, AgentRow
+from pilotext.api.schemas.fields import Moved
+from pilotext.api.schemas.health import Health
 from pilotext.cli import confirm, connect
 from pilotext.cli.output import say
 from pilotext.cli.tables import clock, pages, progress, show, write_json
-from pilotext.engines.client import Client
 from pilotext.errors import UsageError
-from pilotext.messages import AgentList, AgentRow, Health, Moved
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from pilotext.engines.client import Client
+from pilotext.api.client import Client
 from pilotext.errors import UsageError
 
 

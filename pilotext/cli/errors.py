@@ -7,10 +7,10 @@ import re
 import time
 from calendar import timegm
 
+from pilotext.api.schemas.errors import ErrorList
 from pilotext.cli import connect
 from pilotext.cli.tables import clock, show, write_json
 from pilotext.errors import UsageError
-from pilotext.managing import ErrorList
 from pilotext.model.codes import Exit
 
 FIELDS = ("code", "cause", "site", "task", "day")

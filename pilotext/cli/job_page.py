@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pilotext.api.schemas.attempts import AttemptRow, OutputRow
+from pilotext.api.schemas.audit import AuditRow
+from pilotext.api.schemas.jobs import JobFacts, JobPage, WorkItem
 from pilotext.cli.paragraphs import bytes_of, duration, fields, reasons, sentence
 from pilotext.cli.tables import clock
-from pilotext.details import JobFacts, OutputRow
-from pilotext.managing import WorkItem
-from pilotext.messages import AttemptRow, EventRow, JobPage
 from pilotext.model.verdict import Evidence
 from pilotext.sanitize import one_line
 
@@ -79,7 +79,7 @@ def _output(row: OutputRow) -> str:
     return "\n".join([sentence(f"{row.kind} {row.name}: {row.state}, of attempt {row.attempt}"), fields(rows)])
 
 
-def _event(row: EventRow) -> str:
+def _event(row: AuditRow) -> str:
     return sentence(f"{clock(row.at)} {row.who}: {row.subject} {_move(row.before, row.after)}: {row.why}")
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+from pilotext.api.client import Client, ServerError
+from pilotext.api.schemas.fields import Move, Moved, Note
+from pilotext.api.schemas.jobs import Assignment, BulkMove, BulkMoved, JobFilter, JobList, JobPage, JobRow, WorkList
+from pilotext.api.schemas.rules import BulkReclassified, Reclassified, Reclassify
 from pilotext.cli import confirm, connect
 from pilotext.cli.job_page import page_of, work_of
 from pilotext.cli.output import say
 from pilotext.cli.summary import table
 from pilotext.cli.tables import pages, progress, show, write_json
-from pilotext.engines.client import Client, ServerError
 from pilotext.errors import FieldError, UsageError
-from pilotext.managing import Assign, JobFilter, ManyMoved, ManyMoves, ManyRejudged, Noted, Rejudge, Rejudged, WorkList
-from pilotext.messages import JobList, JobPage, JobRow, Move, Moved
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 from pilotext.serialization.json import from_plain
@@ -149,7 +150,7 @@ def _show(client: Client, options: argparse.Namespace) -> int:
 
 def _tell(client: Client, options: argparse.Namespace) -> int:
     for job in _named(options):
-        said = Noted(options.why) if options.do == "note" else Assign(options.to, options.why or "assigned")
+        said = Note(options.why) if options.do == "note" else Assignment(options.to, options.why or "assigned")
         client.post(f"/api/v1/jobs/{job}/{options.do}", said, Moved)
     return Exit.SUCCESS
 
@@ -180,8 +181,8 @@ def _move_many(client: Client, options: argparse.Namespace) -> int:
     if chosen == JobFilter():
         raise UsageError("which jobs?", advice="Give their numbers, or a choice such as --task NAME --state manual.")
     _whose(options)
-    asked = ManyMoves(options.do, options.why, chosen, all_tasks=options.all_tasks, dry_run=True)
-    would = client.post("/api/v1/jobs/move", asked, ManyMoved)
+    asked = BulkMove(options.do, options.why, chosen, all_tasks=options.all_tasks, dry_run=True)
+    would = client.post("/api/v1/jobs/move", asked, BulkMoved)
     if would.left:
         question = f"{options.do} these {would.left} jobs?"
         confirm.confirm(_preview(options.do, would), would, question, options)
@@ -190,8 +191,8 @@ def _move_many(client: Client, options: argparse.Namespace) -> int:
     after: int | None = 0
     with progress(options.do) as tell:
         while after is not None:
-            asked = ManyMoves(options.do, options.why, chosen, after, all_tasks=options.all_tasks)
-            done = client.post("/api/v1/jobs/move", asked, ManyMoved)
+            asked = BulkMove(options.do, options.why, chosen, after, all_tasks=options.all_tasks)
+            done = client.post("/api/v1/jobs/move", asked, BulkMoved)
             moved += done.moved
             hindered |= {one.job: one.why for one in done.hindered}
             after = done.next
@@ -204,7 +205,7 @@ def _move_many(client: Client, options: argparse.Namespace) -> int:
     return Exit.SUCCESS if moved and not hindered else Exit.USAGE
 
 
-def _preview(word: str, would: ManyMoved) -> str:
+def _preview(word: str, would: BulkMoved) -> str:
     """The lines that say what a decision on many will do."""
     assert would.preview is not None, "it was asked for"
     preview, why = would.preview, {one.job: one.why for one in would.hindered}
@@ -245,29 +246,29 @@ def _rejudge(client: Client, options: argparse.Namespace) -> int:
     return Exit.SUCCESS
 
 
-def _verdicts(changed: tuple[Rejudged, ...]) -> str:
+def _verdicts(changed: tuple[Reclassified, ...]) -> str:
     return table(CHANGED, [[str(cell) for cell in _changed(row)] for row in changed])
 
 
-def _changed(row: Rejudged) -> tuple[object, ...]:
+def _changed(row: Reclassified) -> tuple[object, ...]:
     return row.job, row.attempt, row.before, row.after, row.rule, row.decision, row.diag
 
 
-def _rejudged(client: Client, options: argparse.Namespace, *, act: bool) -> ManyRejudged:
+def _rejudged(client: Client, options: argparse.Namespace, *, act: bool) -> BulkReclassified:
     """What the rules of today say of all of the choice, some at a time."""
-    changed: list[Rejudged] = []
+    changed: list[Reclassified] = []
     looked_at, after = 0, 0
     with progress("rejudge") as tell:
         while True:
-            asked = Rejudge(
+            asked = Reclassify(
                 _filter(options), act, options.why or "", after, all_tasks=options.all_tasks, only=tuple(options.job)
             )
-            done = client.post("/api/v1/jobs/rejudge", asked, ManyRejudged)
+            done = client.post("/api/v1/jobs/rejudge", asked, BulkReclassified)
             looked_at += done.looked_at
             changed += done.changed
             tell(looked_at, looked_at + done.left)
             if done.next is None:
-                return ManyRejudged(looked_at, tuple(changed), None, 0)
+                return BulkReclassified(looked_at, tuple(changed), None, 0)
             after = done.next
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator
 
+from pilotext.api.schemas.waits import Wait
 from pilotext.cli.tables import clock
 from pilotext.sanitize import one_line
-from pilotext.waiting import Wait
 
 WIDTH = 80
 LABEL = 12

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pilotext.api.schemas.runs import ProductRow, RunEvents, RunPage
+from pilotext.api.schemas.tasks import TaskPage
 from pilotext.cli.paragraphs import bytes_of, fields, reasons, sentence
 from pilotext.cli.tables import clock, counts
-from pilotext.managing import RunEvents, RunPage
-from pilotext.messages import ProductRow, TaskPage
 
 
 def run_page(page: RunPage) -> str:

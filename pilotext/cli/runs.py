@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from pilotext.api.client import Client, ServerError
+from pilotext.api.schemas.fields import Move, Moved
+from pilotext.api.schemas.runs import ProductList, ProductRow, RunEvents, RunList, RunPage, RunRow
+from pilotext.api.schemas.tasks import TaskList
 from pilotext.cli import confirm, connect
 from pilotext.cli.output import say
 from pilotext.cli.run_page import run_page
 from pilotext.cli.tables import counts, pages, progress, show, write_json
-from pilotext.engines.client import Client, ServerError
 from pilotext.errors import UsageError
-from pilotext.managing import RunEvents, RunList, RunPage, RunRow
-from pilotext.messages import Move, Moved, ProductList, ProductRow, TaskList
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 

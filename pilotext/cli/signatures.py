@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from pilotext.api.schemas.rules import SignatureList
 from pilotext.cli import connect
 from pilotext.cli.tables import clock, show, write_json
-from pilotext.managing import SignatureList
 from pilotext.model.codes import Exit
 
 

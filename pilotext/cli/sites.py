@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from pilotext.adjusting import Hold, SiteLimit
+from pilotext.api.client import Client
+from pilotext.api.schemas.fields import Move, Moved
+from pilotext.api.schemas.sites import BreakerHold, BreakerRow, SiteLimit, SiteList
 from pilotext.cli import connect
 from pilotext.cli.output import say
 from pilotext.cli.tables import clock, show, write_json
-from pilotext.engines.client import Client
 from pilotext.errors import UsageError
-from pilotext.managing import BreakerRow, SiteList
-from pilotext.messages import Move, Moved
 from pilotext.model.codes import Exit
 from pilotext.profile.records import unknown
 
@@ -56,10 +55,10 @@ def run(options: argparse.Namespace) -> int:
     return Exit.SUCCESS if moved.moved else Exit.USAGE
 
 
-def _hold(options: argparse.Namespace) -> Hold:
+def _hold(options: argparse.Namespace) -> BreakerHold:
     if not options.rule:
         raise UsageError("by which breaker?", advice="Give --rule, one of the profile's breakers.")
-    return Hold(options.rule, options.why, options.experiment, options.site, options.node)
+    return BreakerHold(options.rule, options.why, options.experiment, options.site, options.node)
 
 
 def _limit(options: argparse.Namespace) -> SiteLimit:

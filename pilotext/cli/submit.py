@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from pilotext.api.schemas.tasks import DryRun, Submitted, TaskDocument
 from pilotext.cli import connect
 from pilotext.cli.output import say, write_json
 from pilotext.cli.summary import table
-from pilotext.messages import DryRun, Submitted, TaskDocument
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job
 from pilotext.profile import Experiment, load_experiment

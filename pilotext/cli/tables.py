@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from pilotext.api.client import Client
 from pilotext.cli import output
 from pilotext.cli.output import plain, say, write
 from pilotext.cli.summary import table
-from pilotext.engines.client import Client
 from pilotext.sanitize import one_line
 
 T = TypeVar("T")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import time
 
-from pilotext.adjusting import TaskSettings
+from pilotext.api.client import Client
+from pilotext.api.schemas.audit import AuditTrail
+from pilotext.api.schemas.fields import Move, Moved
+from pilotext.api.schemas.tasks import TaskList, TaskPage, TaskRow, TaskSettings
 from pilotext.cli import connect
 from pilotext.cli.output import say
 from pilotext.cli.run_page import task_page
 from pilotext.cli.tables import clock, counts, progress, show, write_json
-from pilotext.engines.client import Client
 from pilotext.errors import UsageError
-from pilotext.managing import EventList
-from pilotext.messages import Move, Moved, TaskList, TaskPage, TaskRow
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
@@ -92,7 +92,7 @@ def _page(client: Client, options: argparse.Namespace) -> int:
 
 def _history(client: Client, options: argparse.Namespace) -> int:
     task = _find(client, options.name).task
-    found = client.get("/api/v1/events", EventList, {"task": task, "limit": options.limit})
+    found = client.get("/api/v1/events", AuditTrail, {"task": task, "limit": options.limit})
     if options.json:
         write_json(found)
     else:

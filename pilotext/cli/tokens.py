@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
+from pilotext.api.client import Client
+from pilotext.api.schemas.access import IssuedToken, NewToken, Revocation, Revoked, TokenList, TokenRow
 from pilotext.cli import connect
 from pilotext.cli.output import say, write
 from pilotext.cli.tables import clock, show, write_json
-from pilotext.engines.client import Client
 from pilotext.errors import UsageError
-from pilotext.messages import Made, NewToken, Revoke, Revoked, TokenList, TokenRow
 from pilotext.model.codes import Exit
 from pilotext.profile.records import unknown
 
@@ -58,7 +58,7 @@ def _make(client: Client, options: argparse.Namespace) -> int:
     if not options.label:
         raise UsageError("whose token?", advice="Give a label, such as the name of the person or the node.")
     asked = NewToken(options.label, options.role, options.site, options.days)
-    made = client.post("/api/v1/tokens", asked, Made)
+    made = client.post("/api/v1/tokens", asked, IssuedToken)
     # Not by `say`, which hides secrets: this one is told just now, and never again.
     write(b'{"token":"%b"}\n' % made.token.encode() if options.json else made.token.encode() + b"\n")
     return Exit.SUCCESS
@@ -72,7 +72,7 @@ def _revoke(client: Client, rows: tuple[TokenRow, ...], options: argparse.Namesp
     chosen = [row for row in rows if options.token in (None, row.token) and row.revoked is None]
     ended: list[int] = []
     for row in chosen:
-        ended += client.post(f"/api/v1/tokens/{row.token}/revoke", Revoke(options.why), Revoked).revoked
+        ended += client.post(f"/api/v1/tokens/{row.token}/revoke", Revocation(options.why), Revoked).revoked
     if options.json:
         write_json(Revoked(tuple(ended)))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pilotext.adjusting import UserList
+from pilotext.api.schemas.access import UserList
 from pilotext.cli import connect
 from pilotext.cli.tables import clock, show, write_json
 from pilotext.model.codes import Exit

@@ -16,15 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pilotext import __version__
+from pilotext.api.client import Client, ServerError
+from pilotext.api.schemas.agents import AgentRegistration
+from pilotext.api.schemas.attempts import LeasedJob
 from pilotext.directory_tree import remove_tree
-from pilotext.engines.client import Client, ServerError
 from pilotext.engines.folders import folder_of, remove_abandoned
 from pilotext.engines.identity import Identity
 from pilotext.engines.kept import IN_SLOT_S, KeptJobs
 from pilotext.engines.runner import Runner
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
-from pilotext.messages import AgentHello, LeasedJob
 from pilotext.model.report import Report
 
 MOST_WAIT_S = 60.0
@@ -138,8 +139,8 @@ class Agent:
             wait = min(wait * 2, MOST_WAIT_S)
         return None
 
-    def _hello(self, state: str) -> AgentHello:
-        return AgentHello(
+    def _hello(self, state: str) -> AgentRegistration:
+        return AgentRegistration(
             name=self._name,
             site=self.settings.site,
             host=socket.gethostname(),

@@ -17,15 +17,15 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from pilotext.api.client import Client
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT, LeasedJob
 from pilotext.directory_tree import remove_tree
-from pilotext.engines.client import Client
 from pilotext.engines.folders import held
 from pilotext.engines.runner import Runner
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool, put_aside, read_own, write_whole
 from pilotext.engines.wrapper import WrapperProcess
 from pilotext.errors import FieldError
-from pilotext.messages import OUTPUTS_KEPT, LeasedJob
 from pilotext.model import Record
 from pilotext.model.codes import Exit
 from pilotext.model.report import Kept, Report

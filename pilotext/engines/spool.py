@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from pilotext.api.client import Client, ServerError
 from pilotext.directory_tree import remove_tree
-from pilotext.engines.client import Client, ServerError
 from pilotext.engines.sealing import Seal
 from pilotext.errors import FieldError
 from pilotext.model import Record

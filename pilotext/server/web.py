@@ -10,7 +10,7 @@ from wsgiref.types import StartResponse
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import close_old_connections
 
-from pilotext.messages import Health
+from pilotext.api.schemas.health import Health
 from pilotext.server.api import auth, metrics, openapi
 from pilotext.server.api.door import STATUS, Door, Environ, headers_of, problem_of
 from pilotext.server.api.endpoint import KILO, Call, Endpoint

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat, HeartbeatAnswer
 from pilotext.errors import StorageError
-from pilotext.messages import OUTPUTS_KEPT, Heartbeat, HeartbeatAnswer
 from pilotext.model import Record
 from pilotext.model.job import ReportTarget
 from pilotext.model.report import PhaseRecord, Report, Transfer

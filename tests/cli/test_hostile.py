@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 import pilotext.cli
+from pilotext.api.client import RequestRefusedError
 from pilotext.cli import connect
 from pilotext.cli.main import main
 from pilotext.cli.output import say
 from pilotext.cli.summary import render
-from pilotext.engines.client import RequestRefusedError
 from pilotext.model.report import Report
 from pilotext.server.logs import JsonLines
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from pilotext.api.schemas.attempts import AttemptDetail, AttemptRow, OutputRow
+from pilotext.api.schemas.audit import AuditRow
+from pilotext.api.schemas.jobs import JobFacts, JobPage, JobRow
+from pilotext.api.schemas.runs import ChunkEvents, MergedFile, ProductRow, RunEvents, RunPage, RunRow
+from pilotext.api.schemas.tasks import TaskPage, TaskRow
+from pilotext.api.schemas.waits import Wait
 from pilotext.cli.job_page import page_of
 from pilotext.cli.paragraphs import bytes_of, duration, fields, reasons
 from pilotext.cli.run_page import run_page, task_page
-from pilotext.details import AttemptDetail, JobFacts, OutputRow
-from pilotext.managing import ChunkEvents, RunEvents, RunPage, RunRow
-from pilotext.messages import AttemptRow, EventRow, JobPage, JobRow, MergedFile, ProductRow, TaskPage, TaskRow
 from pilotext.model.report import PhaseRecord
 from pilotext.model.verdict import Evidence, Verdict
-from pilotext.waiting import Wait
 
 URL = f"root://eoscompass.cern.ch//eos/experiment/compass/{'x' * 60}/mDST-1-11-0-7.root"
 LONG = "the storage of the site does not answer, which was seen in twelve of the last twenty attempts " * 3
@@ -28,7 +30,7 @@ JOB = JobPage(
             AttemptDetail((PhaseRecord("stage-out", 1.0, 180.0, "failed"),), 3500.0, 3400.0, 1234.5, URL),
         ),
     ),
-    (EventRow(86400.0, "maria", "job", 7, "sent", "ready", LONG),),
+    (AuditRow(86400.0, "maria", "job", 7, "sent", "ready", LONG),),
     Verdict("failure", remedy="Wait.", evidence=(Evidence("r", "stderr", 12, 1, "no such server"),)),
     JobFacts("running", 2000, 3000.0, 1_100_000_000, "0a0b0c0d", 200, 194, 6, {"production": "dvcs", "year": "2016"}),
     (OutputRow("mdst", "mDST.root", URL, 1000, "0a0b0c0d", 50, "superseded", "", 1),),

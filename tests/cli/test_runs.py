@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from pilotext.api.client import ServerError
+from pilotext.api.schemas.fields import Move, Moved
+from pilotext.api.schemas.runs import ProductList, ProductRow, RunList, RunPage, RunRow
+from pilotext.api.schemas.tasks import TaskList, TaskRow
 from pilotext.cli import connect
 from pilotext.cli.main import main
-from pilotext.engines.client import ServerError
-from pilotext.managing import RunList, RunPage, RunRow
-from pilotext.messages import Move, Moved, ProductList, ProductRow, TaskList, TaskRow
 
 
 def product(number: int, run: int, merge: str, state: str = "manual") -> ProductRow:

@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from fixtures.servers.postgres import PostgresServer, serving_postgres
-from pilotext.engines.client import Client, ServerError
-from pilotext.messages import Submitted, TaskDocument, TaskPage, TaskRow
+from pilotext.api.client import Client, ServerError
+from pilotext.api.schemas.tasks import Submitted, TaskDocument, TaskPage, TaskRow
 from tests.server.conftest import use
 from tests.server.support import SITE, raw, task_document
 from tests.support.pilotext_server import READY_WITHIN_S, ProductionServer

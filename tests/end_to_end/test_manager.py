@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pilotext.engines.client import Client, ServerError
-from pilotext.messages import AgentHello, LeasedJob, TaskList
+from pilotext.api.client import Client, ServerError
+from pilotext.api.schemas.agents import AgentRegistration
+from pilotext.api.schemas.attempts import LeasedJob
+from pilotext.api.schemas.tasks import TaskList
 from pilotext.model.report import Report
 from pilotext.server.boot import boot
 from tests.support.pilotext_server import COMMAND, ProductionServer, production_server
@@ -29,7 +31,7 @@ class Worker:
 
     def __init__(self, server: ProductionServer) -> None:
         self.client: Client = server.client("agent")
-        self.agent = self.client.hello(AgentHello("a1", SITE, slots=10)).agent
+        self.agent = self.client.hello(AgentRegistration("a1", SITE, slots=10)).agent
 
     def lease(self) -> LeasedJob:
         end = time.monotonic() + 60

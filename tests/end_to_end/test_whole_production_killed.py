@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.messages import JobPage
+from pilotext.api.schemas.jobs import JobPage
 from tests.end_to_end import whole_production_checks as checks
 from tests.end_to_end.whole_production import NODES, TASK, Production, Scale
 from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, FIRST, HELD, KILLED_AGENT, RUNS, TRUNCATED

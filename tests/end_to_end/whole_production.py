@@ -16,8 +16,12 @@ import psutil
 from fixtures.servers.postgres import PostgresServer
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
-from pilotext import messages as api
-from pilotext.engines.client import ServerError
+from pilotext.api.client import ServerError
+from pilotext.api.schemas.agents import AgentList, AgentRow
+from pilotext.api.schemas.fields import Move, Moved
+from pilotext.api.schemas.jobs import JobList, JobPage, JobRow
+from pilotext.api.schemas.runs import ProductList, ProductRow
+from pilotext.api.schemas.tasks import TaskList
 from pilotext.formats import raw
 from pilotext.formats.rawmake import raw_name
 from pilotext.server.boot import boot
@@ -217,27 +221,27 @@ class Production:
                 assert time.monotonic() < end, error
             time.sleep(0.2)
 
-    def jobs(self, task: str = TASK) -> tuple[api.JobRow, ...]:
-        return self.look("/api/v1/jobs", api.JobList, {"limit": 1000, "task": task}).jobs
+    def jobs(self, task: str = TASK) -> tuple[JobRow, ...]:
+        return self.look("/api/v1/jobs", JobList, {"limit": 1000, "task": task}).jobs
 
-    def pages(self) -> list[api.JobPage]:
-        return [self.look(f"/api/v1/jobs/{row.job}", api.JobPage) for row in self.jobs()]
+    def pages(self) -> list[JobPage]:
+        return [self.look(f"/api/v1/jobs/{row.job}", JobPage) for row in self.jobs()]
 
-    def known_agents(self) -> tuple[api.AgentRow, ...]:
-        return self.look("/api/v1/agents", api.AgentList).agents
+    def known_agents(self) -> tuple[AgentRow, ...]:
+        return self.look("/api/v1/agents", AgentList).agents
 
-    def products(self) -> tuple[api.ProductRow, ...]:
-        return self.look("/api/v1/products", api.ProductList, {"task": TASK}).products
+    def products(self) -> tuple[ProductRow, ...]:
+        return self.look("/api/v1/products", ProductList, {"task": TASK}).products
 
     def task_state(self, task: str = TASK) -> str:
-        rows = self.look("/api/v1/tasks", api.TaskList).tasks
+        rows = self.look("/api/v1/tasks", TaskList).tasks
         return next(row.state for row in rows if row.name == task)
 
-    def job_at(self, place: Place) -> api.JobRow:
+    def job_at(self, place: Place) -> JobRow:
         return next(row for row in self.jobs() if (row.run, row.chunk) == place and not row.product)
 
-    def page_at(self, place: Place) -> api.JobPage:
-        return self.look(f"/api/v1/jobs/{self.job_at(place).job}", api.JobPage)
+    def page_at(self, place: Place) -> JobPage:
+        return self.look(f"/api/v1/jobs/{self.job_at(place).job}", JobPage)
 
     def raws_on_disk(self) -> int:
         return sum(self.raw_on_disk(place).exists() for place in self.places)
@@ -245,7 +249,7 @@ class Production:
     def merge_without(self, run: int, why: str) -> tuple[int, ...]:
         """The decision on a run that is held; returns the products that it moved."""
         product = next(row.product for row in self.products() if row.run == run)
-        return self.expert.post(f"/api/v1/products/{product}/move", api.Move("merge-without", why), api.Moved).moved
+        return self.expert.post(f"/api/v1/products/{product}/move", Move("merge-without", why), Moved).moved
 
     def wait_until(self, what: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> None:
         """Wait with the clock accelerated."""

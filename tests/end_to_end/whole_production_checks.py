@@ -14,8 +14,10 @@ import psutil
 import uproot
 from msgspec.structs import replace
 
+from pilotext.api.schemas.attempts import AttemptRow
+from pilotext.api.schemas.jobs import JobPage
+from pilotext.api.schemas.runs import ProductRow
 from pilotext.formats import rootfile
-from pilotext.messages import AttemptRow, JobPage, ProductRow
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.storage.base import adler32_of

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import psutil
 
 from fixtures.servers.xrootd import XrdServer
-from pilotext.messages import OUTPUTS_KEPT
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.storage.urls import server_of
 from tests.end_to_end.whole_production import Outage, Production, again

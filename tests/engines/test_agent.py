@@ -12,8 +12,8 @@ import psutil
 import pytest
 import yaml
 
+from pilotext.api.schemas.jobs import JobList, JobPage, JobRow
 from pilotext.formats.rawmake import make_raw
-from pilotext.messages import JobList, JobPage, JobRow
 from tests.support.pilotext_server import ProductionServer, production_server
 
 SITE = "CERN_COMPASS_PROD"

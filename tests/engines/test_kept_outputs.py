@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fixtures.servers.xrootd import XrdServer
-from pilotext.messages import AttemptRow
+from pilotext.api.schemas.attempts import AttemptRow
 from tests.support.hostile import SITE, WITHIN_S, hostile_server, page, submit, wait_for, wait_until_finished
 from tests.support.pilotext_server import ProductionServer
 from tests.support.xrootd_server import serving

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.engines.client import Client, ServerError
+from pilotext.api.client import Client, ServerError
+from pilotext.api.schemas.attempts import ReportAnswer
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool, read_own
-from pilotext.messages import ReportAnswer
 from pilotext.model.report import Report
 from tests.support.reports import make_report
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from pilotext.messages import ReportAnswer, Submitted
+from pilotext.api.schemas.attempts import ReportAnswer
+from pilotext.api.schemas.tasks import Submitted
 from pilotext.model.job import JobIdentity
 from pilotext.model.report import Report, Transfer
 from pilotext.model.verdict import Finding, Verdict

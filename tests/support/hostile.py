@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from pilotext.messages import JobList, JobPage
+from pilotext.api.schemas.jobs import JobList, JobPage
 from tests.support.pilotext_server import ProductionServer, production_server
 
 SITE = "ADV_SITE"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import requests
 
-from pilotext.engines.client import Client
+from pilotext.api.client import Client
 
 COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "pilotext")
 READY_WITHIN_S = 150.0

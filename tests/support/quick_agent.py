@@ -19,10 +19,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pilotext.engines.client import Client, ServerError
+from pilotext.api.client import Client, ServerError
+from pilotext.api.schemas.agents import AgentRegistration
+from pilotext.api.schemas.attempts import Heartbeat, LeasedJob, ReportAnswer
 from pilotext.engines.sealing import Seal
 from pilotext.engines.spool import Spool
-from pilotext.messages import AgentHello, Heartbeat, LeasedJob, ReportAnswer
 from pilotext.model.report import Report
 from tests.support.success import success_of
 
@@ -54,7 +55,7 @@ def main(words: Sequence[str]) -> None:
     (folder / "running").mkdir(exist_ok=True)
     while not stop.is_set():
         try:
-            agent = client.hello(AgentHello(name, site)).agent
+            agent = client.hello(AgentRegistration(name, site)).agent
             while not stop.is_set():
                 spool.deliver(client)
                 lease = asked_for(client, agent, name, stop)

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from unittest.mock import patch
 
+from pilotext.api.client import Client
+from pilotext.api.schemas.attempts import ReportAnswer
 from pilotext.cli.main import main
-from pilotext.engines.client import Client
-from pilotext.messages import ReportAnswer
 from pilotext.model.report import Report
 
 _report = Client.report

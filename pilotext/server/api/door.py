@@ -13,7 +13,7 @@ from wsgiref.types import StartResponse
 import msgspec
 from django.db import OperationalError, close_old_connections
 
-from pilotext.messages import Problem
+from pilotext.api.schemas.errors import Problem
 from pilotext.server.api import auth, metrics
 from pilotext.server.api.endpoint import Call, Endpoint, number_of
 from pilotext.server.front.guard import Policy

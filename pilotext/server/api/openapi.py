@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pilotext import __version__
-from pilotext.messages import Problem
+from pilotext.api.schemas.errors import Problem
 from pilotext.serialization.schema import with_clean_descriptions
 from pilotext.server.api.endpoint import Endpoint
 

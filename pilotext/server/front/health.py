@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from pilotext import __version__
-from pilotext.messages import Health, Part
+from pilotext.api.schemas.health import Health, HealthPart
 from pilotext.server.front.guard import Response
 
 WITHIN_S = 3.0
@@ -23,7 +23,9 @@ BUSY = Response(
     503,
     [("Content-Type", "application/json"), ("Cache-Control", "no-store"), ("Retry-After", "5")],
     msgspec.json.encode(
-        Health("failed", __version__, {"database": Part("failed", f"database busy: no answer within {WITHIN_S:g} s")})
+        Health(
+            "failed", __version__, {"database": HealthPart("failed", f"database busy: no answer within {WITHIN_S:g} s")}
+        )
     ),
 )
 

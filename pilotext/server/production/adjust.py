@@ -6,7 +6,8 @@ from typing import Any
 
 from django.db.models import F
 
-from pilotext.adjusting import Hold, SiteLimit, TaskSettings
+from pilotext.api.schemas.sites import BreakerHold, SiteLimit
+from pilotext.api.schemas.tasks import TaskSettings
 from pilotext.errors import UsageError
 from pilotext.profile.records import unknown
 from pilotext.server.production.advance import Reason, advance, record
@@ -55,7 +56,7 @@ def limit_site(asked: SiteLimit, reason: Reason) -> list[int]:
     return [row.pk]
 
 
-def hold(asked: Hold, reason: Reason) -> list[int]:
+def hold(asked: BreakerHold, reason: Reason) -> list[int]:
     """Open a breaker by hand. Raises RefusalError when there is no such rule, or not the place that it is about."""
     experiment = experiment_named(asked.experiment)
     profile = profile_of(experiment.name)

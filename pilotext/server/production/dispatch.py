@@ -14,8 +14,8 @@ from functools import partial
 from django.conf import settings
 from django.db import connection
 
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT
 from pilotext.errors import UsageError
-from pilotext.messages import OUTPUTS_KEPT
 from pilotext.model.job import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production import models

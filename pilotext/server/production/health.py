@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection
 from django.db.models import Q
 
 from pilotext import __version__
-from pilotext.messages import Health, Part, PartStatus
+from pilotext.api.schemas.health import Health, HealthPart, PartStatus
 from pilotext.server.database import transact
 from pilotext.server.production.machines.agent import GONE_AFTER_S, heard_since
 from pilotext.server.production.models import Agent, CycleStep, Token
@@ -31,35 +31,35 @@ def health() -> Health:
     """Look at every part. Raises nothing for a database that does not answer: then only that is told."""
     parts = {"database": _database()}
     if parts["database"].status == "ok":
-        looks: dict[str, Callable[[], Part]] = {"disk": _disk, "cycle": _cycle, "agents": _agents}
+        looks: dict[str, Callable[[], HealthPart]] = {"disk": _disk, "cycle": _cycle, "agents": _agents}
         parts |= {name: _looked_at(look) for name, look in looks.items()}
     worst = max((part.status for part in parts.values()), key=_ORDER.index)
     return Health(worst, __version__, parts)
 
 
-def disk_part(free: int, total: int) -> Part:
+def disk_part(free: int, total: int) -> HealthPart:
     """How a disk is that has so many bytes free."""
     what = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB are free on the disk of the database"
     if free < FULL_BYTES:
-        return Part("failed", f"{what}: nothing can be written soon")
+        return HealthPart("failed", f"{what}: nothing can be written soon")
     if free < min(LOW_BYTES, LOW_SHARE * total):
-        return Part("warning", f"{what}: make room before it is full")
-    return Part("ok", what)
+        return HealthPart("warning", f"{what}: make room before it is full")
+    return HealthPart("ok", what)
 
 
-def _looked_at(look: Callable[[], Part]) -> Part:
+def _looked_at(look: Callable[[], HealthPart]) -> HealthPart:
     try:
         return look()
     except DatabaseError as error:
-        return Part("failed", f"it cannot be looked at: {type(error).__name__}")
+        return HealthPart("failed", f"it cannot be looked at: {type(error).__name__}")
 
 
-def _database() -> Part:
+def _database() -> HealthPart:
     try:
         transact(_ask)
     except DatabaseError as error:
-        return Part("failed", f"the database does not answer: {type(error).__name__}")
-    return Part("ok", f"{connection.display_name} answers")
+        return HealthPart("failed", f"the database does not answer: {type(error).__name__}")
+    return HealthPart("ok", f"{connection.display_name} answers")
 
 
 def _ask() -> None:
@@ -68,14 +68,14 @@ def _ask() -> None:
         cursor.execute("SELECT 1")
 
 
-def _disk() -> Part:
+def _disk() -> HealthPart:
     folder = _folder_of_database()
     if folder is None:
-        return Part("ok", "the database does not tell where its disk is: watch it there")
+        return HealthPart("ok", "the database does not tell where its disk is: watch it there")
     try:
         usage = shutil.disk_usage(folder)
     except OSError as error:
-        return Part("warning", f"the disk of the database cannot be looked at: {error.strerror}")
+        return HealthPart("warning", f"the disk of the database cannot be looked at: {error.strerror}")
     return disk_part(usage.free, usage.total)
 
 
@@ -92,20 +92,20 @@ def _folder_of_database() -> Path | None:
     return Path(found[0]) if found is not None and Path(found[0]).parent.exists() else None
 
 
-def _cycle() -> Part:
+def _cycle() -> HealthPart:
     rows = list(CycleStep.objects.order_by("name"))
     if not rows:
-        return Part("warning", "no cycle has run on this database so far")
+        return HealthPart("warning", "no cycle has run on this database so far")
     silent_s = now() - max(row.at for row in rows)
     if silent_s > SILENT_AFTER_S:
-        return Part("failed", f"the cycle was not heard of for {silent_s:.0f} s: nothing is moved")
+        return HealthPart("failed", f"the cycle was not heard of for {silent_s:.0f} s: nothing is moved")
     failing = [row.name for row in rows if row.error]
     if failing:
-        return Part("warning", f"steps that fail: {', '.join(failing)}; the log of the server says why")
-    return Part("ok", f"{len(rows)} steps are done")
+        return HealthPart("warning", f"steps that fail: {', '.join(failing)}; the log of the server says why")
+    return HealthPart("ok", f"{len(rows)} steps are done")
 
 
-def _agents() -> Part:
+def _agents() -> HealthPart:
     at = now()
     active = Agent.objects.filter(state__in=("active", "draining"))
     heard = active.filter(heard_since(at - GONE_AFTER_S)).count()
@@ -116,4 +116,4 @@ def _agents() -> Part:
     said = [f"{heard} agents are heard of"]
     said += [f"{number} are silent"] if number else []
     said += [f"{refused} have a token that was revoked or has expired"] if refused else []
-    return Part("warning" if number or refused else "ok", "; ".join(said))
+    return HealthPart("warning" if number or refused else "ok", "; ".join(said))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
+from pilotext.api.schemas.attempts import ReportAnswer
 from pilotext.errors import FieldError
-from pilotext.messages import ReportAnswer
 from pilotext.model.report import Report
 from pilotext.redact import shortened
 from pilotext.serialization.json import from_json

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from pilotext.messages import Heartbeat, HeartbeatAnswer
+from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer
 from pilotext.serialization.json import from_plain
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, advance_one, record

@@ -7,17 +7,10 @@ from collections.abc import Iterator
 import msgspec
 from django.db.models import F, QuerySet
 
-from pilotext.details import AttemptDetail, JobFacts, OutputRow
-from pilotext.managing import JobFilter, JobQuery
-from pilotext.messages import (
-    AttemptRow,
-    EventRow,
-    JobList,
-    JobPage,
-    JobRow,
-    TaskPage,
-    TaskRow,
-)
+from pilotext.api.schemas.attempts import AttemptDetail, AttemptRow, OutputRow
+from pilotext.api.schemas.audit import AuditRow
+from pilotext.api.schemas.jobs import JobFacts, JobFilter, JobList, JobPage, JobQuery, JobRow
+from pilotext.api.schemas.tasks import TaskPage, TaskRow
 from pilotext.model.report import PhaseRecord, Transfer, Usage
 from pilotext.model.verdict import Verdict
 from pilotext.serialization.json import ready
@@ -217,5 +210,5 @@ def _attempts(row: Job) -> Iterator[AttemptRow]:
         )
 
 
-def event_row(event: Event) -> EventRow:
-    return EventRow(**{name: getattr(event, name) for name in EventRow.__struct_fields__})
+def event_row(event: Event) -> AuditRow:
+    return AuditRow(**{name: getattr(event, name) for name in AuditRow.__struct_fields__})

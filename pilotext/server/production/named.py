@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from django.contrib.auth.models import User
 
-from pilotext.managing import JobFilter
+from pilotext.api.schemas.jobs import JobFilter
 from pilotext.profile import known_experiments
 from pilotext.rules.loader import load_rules
 from pilotext.serialization.json import nearest

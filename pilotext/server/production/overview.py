@@ -10,22 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from django.db.models import Count, F, Max, Q, QuerySet, Sum
 from django.db.models.functions import Floor
 
-from pilotext.managing import (
-    BreakerRow,
-    ChunkEvents,
-    ErrorList,
-    ErrorRow,
-    EventList,
-    RunEvents,
-    RunList,
-    RunPage,
-    RunRow,
-    SignatureList,
-    SignatureRow,
-    SiteList,
-    SiteRow,
-)
-from pilotext.messages import AgentList, AgentRow
+from pilotext.api.schemas.agents import AgentList, AgentRow
+from pilotext.api.schemas.audit import AuditTrail
+from pilotext.api.schemas.errors import ErrorList, ErrorRow
+from pilotext.api.schemas.rules import SignatureList, SignatureRow
+from pilotext.api.schemas.runs import ChunkEvents, RunEvents, RunList, RunPage, RunRow
+from pilotext.api.schemas.sites import BreakerRow, SiteList, SiteRow
 from pilotext.server.database import spelled_out
 from pilotext.server.production import product_lists, waiting
 from pilotext.server.production.lists import event_row
@@ -263,7 +253,7 @@ def _ended_tokens(labels: Collection[str]) -> dict[str, float]:
     return {label: max(points) for label, points in ends.items() if max(points) <= at}
 
 
-def events(*, task: int | None, who: str | None, before: int | None, limit: int) -> EventList:
+def events(*, task: int | None, who: str | None, before: int | None, limit: int) -> AuditTrail:
     """A page of the audit trail, the newest first; `before` is the number of the event where it goes on."""
     rows = Event.objects.order_by("-pk")
     if task is not None:
@@ -276,4 +266,4 @@ def events(*, task: int | None, who: str | None, before: int | None, limit: int)
         rows = rows.filter(pk__lt=before)
     found = list(rows[: limit + 1])
     page = found[:limit]
-    return EventList(tuple(event_row(event) for event in page), page[-1].pk if len(found) > limit else None)
+    return AuditTrail(tuple(event_row(event) for event in page), page[-1].pk if len(found) > limit else None)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pilotext.messages import Heartbeat
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, record
 from pilotext.server.production.leases import renew

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from django.db.models import Count, F
 
-from pilotext.messages import MergedFile, ProductList, ProductRow
+from pilotext.api.schemas.runs import MergedFile, ProductList, ProductRow
 from pilotext.server.production.models import Output, Product, Task
 from pilotext.server.production.named import refuse_unknown_merge, refuse_unknown_run, tasks_named
 from pilotext.server.production.refusal import RefusalError

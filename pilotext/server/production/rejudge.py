@@ -6,9 +6,9 @@ from functools import partial
 
 import msgspec
 
+from pilotext.api.schemas.rules import BulkReclassified, Reclassified, Reclassify
 from pilotext.classify.again import judge_again
 from pilotext.errors import UsageError
-from pilotext.managing import ManyRejudged, Rejudge, Rejudged
 from pilotext.model.report import Report
 from pilotext.model.verdict import Verdict
 from pilotext.rules.loader import load_rules
@@ -25,7 +25,7 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ATTEMPT
 
 
-def rejudge(asked: Rejudge, who: str) -> ManyRejudged:
+def rejudge(asked: Reclassify, who: str) -> BulkReclassified:
     """Judge the next failed attempts of a choice of jobs again; each is written down in a transaction of its own."""
     chosen_ones = chosen(asked.jobs)
     if asked.only:
@@ -51,7 +51,7 @@ def rejudge(asked: Rejudge, who: str) -> ManyRejudged:
         decision = transact(partial(_act, attempt, new, reason)) if asked.act else ""
         changed.append(_told(attempt, new, decision))
     left = ahead.filter(pk__gt=found[-1].pk).count() if len(found) == asked.limit else 0
-    return ManyRejudged(len(found), tuple(changed), found[-1].pk if left else None, left)
+    return BulkReclassified(len(found), tuple(changed), found[-1].pk if left else None, left)
 
 
 def _known(numbers: tuple[int, ...]) -> list[int]:
@@ -73,9 +73,9 @@ def _same(new: Verdict, old: Verdict) -> bool:
     return (new.verdict, new.code, new.cause, new.action) == (old.verdict, old.code, old.cause, old.action)
 
 
-def _told(attempt: Attempt, new: Verdict, decision: str) -> Rejudged:
+def _told(attempt: Attempt, new: Verdict, decision: str) -> Reclassified:
     before = attempt.code or attempt.verdict
-    return Rejudged(attempt.pk, attempt.job_id, before, new.code or new.verdict, new.rule or "", new.diag, decision)
+    return Reclassified(attempt.pk, attempt.job_id, before, new.code or new.verdict, new.rule or "", new.diag, decision)
 
 
 def _act(given: Attempt, new: Verdict, reason: Reason) -> str:

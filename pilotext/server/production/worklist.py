@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 
 from django.db.models import Count, F
 
-from pilotext.managing import (
+from pilotext.api.schemas.jobs import (
+    BulkMove,
+    BulkMoved,
     ChosenCount,
-    Hindered,
     JobQuery,
-    ManyMoved,
-    ManyMoves,
-    Preview,
+    MovePreview,
+    NotMoved,
     WorkItem,
     WorkList,
 )
@@ -73,7 +73,7 @@ def _item(job: Job, attempt: Attempt | None, notes: int) -> WorkItem:
     )
 
 
-def move_many(asked: ManyMoves, reason: Reason) -> ManyMoved:
+def move_many(asked: BulkMove, reason: Reason) -> BulkMoved:
     """Move the next jobs of a choice; in a transaction. Raises RefusalError for a word that there is not."""
     states = may_move(asked.to)
     open_ones = chosen(asked.jobs).filter(pk__gt=asked.after, state__in=states).order_by("pk")
@@ -84,11 +84,11 @@ def move_many(asked: ManyMoves, reason: Reason) -> ManyMoved:
     cannot = hindered(mine, asked.to)
     moved = move_jobs(mine, asked.to, reason)
     left = chosen(asked.jobs).filter(pk__gt=ids[-1], state__in=states).count() if len(ids) == asked.limit else 0
-    told = tuple(Hindered(job, why) for job, why in sorted(cannot.items()))
-    return ManyMoved(tuple(sorted(moved)), told, ids[-1] if left else None, left)
+    told = tuple(NotMoved(job, why) for job, why in sorted(cannot.items()))
+    return BulkMoved(tuple(sorted(moved)), told, ids[-1] if left else None, left)
 
 
-def preview_many(asked: ManyMoves) -> ManyMoved:
+def preview_many(asked: BulkMove) -> BulkMoved:
     """What a decision would do to all jobs of a choice; nothing is moved. Raises RefusalError as `move_many` does.
 
     Whether a job is hindered is looked at for the first ones only.
@@ -101,5 +101,5 @@ def preview_many(asked: ManyMoves) -> ManyMoved:
     rows = chosen(asked.jobs).filter(state__in=states).select_related("task").order_by("pk")
     first = list(rows[:MAX_FIRST])
     cannot = hindered(Job.objects.filter(pk__in=[row.pk for row in first]), asked.to)
-    preview = Preview(sum(each.jobs for each in counts if each.moves), counts, tuple(map(job_row, first)))
-    return ManyMoved((), tuple(Hindered(job, why) for job, why in sorted(cannot.items())), None, preview.jobs, preview)
+    preview = MovePreview(sum(each.jobs for each in counts if each.moves), counts, tuple(map(job_row, first)))
+    return BulkMoved((), tuple(NotMoved(job, why) for job, why in sorted(cannot.items())), None, preview.jobs, preview)

@@ -6,7 +6,9 @@ from typing import Any, get_args
 
 import pytest
 
-from pilotext import managing
+from pilotext.api.schemas.jobs import JobState
+from pilotext.api.schemas.runs import ProductState
+from pilotext.api.schemas.tasks import TaskState
 from pilotext.server.production.models import Event, Job
 from pilotext.server.production.states import JOB, PRODUCT, TASK
 from tests.server.api.test_door import Caller
@@ -95,5 +97,5 @@ def test_a_misspelt_word_of_a_query_is_answered_with_what_was_meant(address: str
 
 
 def test_the_states_of_filters_are_those_of_the_machines() -> None:
-    for literal, machine in ((managing.JobState, JOB), (managing.TaskState, TASK), (managing.ProductState, PRODUCT)):
+    for literal, machine in ((JobState, JOB), (TaskState, TASK), (ProductState, PRODUCT)):
         assert {*get_args(literal)} == {*machine.states}

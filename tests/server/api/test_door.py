@@ -8,7 +8,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from pilotext.messages import LeasedJob
+from pilotext.api.schemas.attempts import LeasedJob
 from pilotext.serialization.json import from_plain
 from pilotext.server.api import auth
 from pilotext.server.boot import boot

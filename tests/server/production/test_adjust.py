@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.adjusting import Hold, SiteLimit, TaskSettings
+from pilotext.api.schemas.sites import BreakerHold, SiteLimit
+from pilotext.api.schemas.tasks import TaskSettings
 from pilotext.server.database import transact
 from pilotext.server.production import adjust
 from pilotext.server.production.decisions import move_breaker
@@ -27,7 +28,7 @@ def limit(most: int | None, where: str = SITE) -> list[int]:
 
 
 def hold(rule: str, **place: str) -> list[int]:
-    return transact(lambda: adjust.hold(Hold(rule, "maintenance", **place), WHY))
+    return transact(lambda: adjust.hold(BreakerHold(rule, "maintenance", **place), WHY))
 
 
 def test_a_task_of_higher_priority_goes_first_from_now_on() -> None:

@@ -11,7 +11,8 @@ from django.apps import apps
 from msgspec.structs import replace
 
 import pilotext.server
-from pilotext.messages import AgentHello, Heartbeat
+from pilotext.api.schemas.agents import AgentRegistration
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import assign, move_job, move_site, move_task, note
@@ -46,7 +47,7 @@ def told(subject: str) -> tuple[str, str, str, str]:
 
 def test_the_trail_of_a_whole_production_is_a_chain_that_ends_where_everything_is(storage: MemoryStorage) -> None:
     remember_all()
-    me = transact(lambda: register(AgentHello("a1", SITE), site(), "agents"))
+    me = transact(lambda: register(AgentRegistration("a1", SITE), site(), "agents"))
     submit_runs({1: 3, 2: 2, 3: 1}, merges=("mdst", "hist"))
     fail(leased(), "crash", "retry")
     lost = leased()
@@ -147,7 +148,7 @@ def test_an_attempt_that_is_given_again_with_another_token_is_told() -> None:
 
 def test_an_agent_that_comes_and_one_that_changes_are_told() -> None:
     remember_all()
-    hello = AgentHello("a1", SITE, host="wn1", slots=4, version="1")
+    hello = AgentRegistration("a1", SITE, host="wn1", slots=4, version="1")
     transact(lambda: register(hello, site(), "cern-agents"))
     assert told("agent") == (
         "agent:a1",

@@ -14,8 +14,8 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.errors import TransientError
-from pilotext.messages import Heartbeat
 from pilotext.server.api import auth
 from pilotext.server.database import transact
 from pilotext.server.production.decisions import JOB_WORDS, TASK_WORDS, move_job, move_task

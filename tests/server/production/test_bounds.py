@@ -16,8 +16,9 @@ import pytest
 from django.db import connection
 from msgspec.structs import replace
 
+from pilotext.api.schemas.agents import AgentRegistration
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat
 from pilotext.errors import StorageError, UsageError
-from pilotext.messages import OUTPUTS_KEPT, AgentHello, Heartbeat
 from pilotext.model.report import Report, Transfer
 from pilotext.model.verdict import Evidence, Match
 from pilotext.server.api.endpoint import Caller
@@ -42,7 +43,7 @@ from tests.support.pilotext_server import COMMAND
 
 
 def agent_of(name: str, slots: int) -> models.Agent:
-    number = transact(lambda: register(AgentHello(name, site().name, slots=slots), site(), "cern-agents"))
+    number = transact(lambda: register(AgentRegistration(name, site().name, slots=slots), site(), "cern-agents"))
     return models.Agent.objects.get(pk=number)
 
 
@@ -92,7 +93,7 @@ def test_requests_at_once_get_no_more_either() -> None:
 def test_an_agent_does_not_sign_as_a_person_of_its_name() -> None:
     submit()
     agent_of("maria", 1)
-    transact(lambda: register(AgentHello("maria", site().name, state="draining"), site(), "node"))
+    transact(lambda: register(AgentRegistration("maria", site().name, state="draining"), site(), "node"))
     signed = models.Event.objects.filter(subject="agent").values_list("who", flat=True)
     assert set(signed) == {"agent:maria"}
     names = {Caller("maria", role).who for role in ("viewer", "expert", "manager", "agent")}

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 from django.db import IntegrityError, connection
 
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.errors import UsageError
-from pilotext.messages import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_task

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pilotext.messages import DryRun
+from pilotext.api.schemas.tasks import DryRun
 from pilotext.server.database import transact
 from pilotext.server.production.decisions import move_task
 from pilotext.server.production.models import Agent, Job, PublishedFile, Site, Task

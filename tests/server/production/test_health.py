@@ -10,7 +10,8 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-from pilotext.messages import AgentHello, Health
+from pilotext.api.schemas.agents import AgentRegistration
+from pilotext.api.schemas.health import Health
 from pilotext.server.database import transact
 from pilotext.server.production import health, overview, signs
 from pilotext.server.production.advance import Reason
@@ -112,7 +113,7 @@ def test_an_agent_that_works_is_not_silent_whatever_it_asks() -> None:
 
 def test_an_agent_whose_token_was_revoked_is_told() -> None:
     issue("node7", "agent")
-    transact(lambda: register(AgentHello("a1", SITE), site(), "node7"))
+    transact(lambda: register(AgentRegistration("a1", SITE), site(), "node7"))
     (row,) = overview.agents(site=None, state=None, after=0, limit=9).agents
     assert (row.token, row.token_ended) == ("node7", None)
     transact(lambda: revoke(Token.objects.filter(label="node7"), Reason("maria", "it was in a mail", "person")))

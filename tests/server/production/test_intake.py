@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pilotext.messages import Heartbeat
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_job, move_task

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pilotext.adjusting import Hold, SiteLimit
-from pilotext.managing import JobFilter, JobQuery, ManyMoves, Rejudge
+from pilotext.api.schemas.jobs import BulkMove, JobFilter, JobQuery
+from pilotext.api.schemas.rules import Reclassify
+from pilotext.api.schemas.sites import BreakerHold, SiteLimit
 from pilotext.server.database import transact
 from pilotext.server.production import adjust, decisions, lists, overview, product_lists
 from pilotext.server.production.models import Agent
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def move(**chosen: Any) -> object:
-    return transact(lambda: move_many(ManyMoves("resend", "x", JobFilter(**chosen)), WHY))
+    return transact(lambda: move_many(BulkMove("resend", "x", JobFilter(**chosen)), WHY))
 
 
 def errors(**only: str) -> object:
@@ -48,14 +49,14 @@ UNKNOWN: list[tuple[str, Callable[[], object], str]] = [
     ("work of a task", lambda: worklist(JobQuery(task="t2")), "there is no task 't2'. Known are: t1."),
     ("decision on a task", lambda: move(task="t2"), "there is no task 't2'. Known are: t1."),
     ("decision on a code", lambda: move(task="t1", code="COMPASS-9"), "there is no code 'COMPASS-9'"),
-    ("preview", lambda: preview_many(ManyMoves("resend", "x", JobFilter(code="1241"))), "Did you mean 'COMPASS-1241'?"),
+    ("preview", lambda: preview_many(BulkMove("resend", "x", JobFilter(code="1241"))), "Did you mean 'COMPASS-1241'?"),
     (
         "rejudging a task",
-        lambda: rejudge(Rejudge(JobFilter(task="t2")), "maria"),
+        lambda: rejudge(Reclassify(JobFilter(task="t2")), "maria"),
         "there is no task 't2'. Known are: t1.",
     ),
-    ("rejudging a merge", lambda: rejudge(Rejudge(JobFilter(product="hits")), "maria"), "Did you mean 'hist'?"),
-    ("rejudging a job", lambda: rejudge(Rejudge(JobFilter(), only=(999,)), "maria"), "there is no job 999"),
+    ("rejudging a merge", lambda: rejudge(Reclassify(JobFilter(product="hits")), "maria"), "Did you mean 'hist'?"),
+    ("rejudging a job", lambda: rejudge(Reclassify(JobFilter(), only=(999,)), "maria"), "there is no job 999"),
     ("tasks", lambda: list(lists.tasks(name="t2")), "there is no task 't2'. Known are: t1."),
     ("runs of a task", lambda: runs("t2"), "there is no task 't2'. Known are: t1."),
     ("a run of a task", lambda: runs("t1", run=7), "there is no run '7'. Known are: 1."),
@@ -71,8 +72,16 @@ UNKNOWN: list[tuple[str, Callable[[], object], str]] = [
     ("the trail of a task", lambda: overview.events(task=99, who=None, before=None, limit=1), "there is no task 99"),
     ("closing a site", lambda: transact(lambda: decisions.move_site(SITE[:-1], "close", WHY)), "Did you mean"),
     ("limiting a site", lambda: transact(lambda: adjust.limit_site(SiteLimit(SITE[:-1], "x", 1), WHY)), "Did you mean"),
-    ("holding", lambda: transact(lambda: adjust.hold(Hold("broken sit", "x"), WHY)), "Did you mean 'broken site'?"),
-    ("holding for", lambda: transact(lambda: adjust.hold(Hold("x", "x", "COMPAS"), WHY)), "Did you mean 'COMPASS'?"),
+    (
+        "holding",
+        lambda: transact(lambda: adjust.hold(BreakerHold("broken sit", "x"), WHY)),
+        "Did you mean 'broken site'?",
+    ),
+    (
+        "holding for",
+        lambda: transact(lambda: adjust.hold(BreakerHold("x", "x", "COMPAS"), WHY)),
+        "Did you mean 'COMPASS'?",
+    ),
 ]
 
 

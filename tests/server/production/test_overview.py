@@ -4,7 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from pilotext.managing import ErrorList, JobQuery
+from pilotext.api.schemas.errors import ErrorList
+from pilotext.api.schemas.jobs import JobQuery
 from pilotext.server.database import transact
 from pilotext.server.production import decisions, lists, overview
 from pilotext.server.production.advance import Reason

@@ -5,7 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pilotext.managing import JobFilter, ManyRejudged, Rejudge
+from pilotext.api.schemas.jobs import JobFilter
+from pilotext.api.schemas.rules import BulkReclassified, Reclassify
 from pilotext.model.verdict import Evidence, ExitStatus
 from pilotext.server.production import lists
 from pilotext.server.production.models import Attempt, Event, Job, Signature
@@ -56,8 +57,8 @@ def new_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def again(*, act: bool = True, after: int = 0, limit: int = 100, **jobs: object) -> ManyRejudged:
-    return rejudge(Rejudge(JobFilter(**jobs), act, "the rule is new", after, limit), "maria")  # type: ignore[arg-type]
+def again(*, act: bool = True, after: int = 0, limit: int = 100, **jobs: object) -> BulkReclassified:
+    return rejudge(Reclassify(JobFilter(**jobs), act, "the rule is new", after, limit), "maria")  # type: ignore[arg-type]
 
 
 def test_without_a_new_rule_nothing_is_judged_otherwise() -> None:

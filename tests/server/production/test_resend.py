@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.managing import JobFilter, ManyMoves
+from pilotext.api.schemas.jobs import BulkMove, JobFilter
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_job
@@ -102,7 +102,7 @@ def test_one_chunk_of_a_run_whose_chunk_files_were_removed_is_not_sent_alone() -
 
 def test_all_chunks_of_such_a_run_are_sent_together() -> None:
     merged_run(state="cleaned")
-    asked = ManyMoves("resend", "all of it", JobFilter(run=1, product=""))
+    asked = BulkMove("resend", "all of it", JobFilter(run=1, product=""))
     assert len(transact(lambda: move_many(asked, WHY)).moved) == 3
     assert Product.objects.get().state == "waiting"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.messages import Heartbeat
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production import decisions
 from pilotext.server.production.dispatch import Lease

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from pilotext.api.schemas.waits import Wait
 from pilotext.server.database import transact
 from pilotext.server.production import decisions, lists, overview, waiting
 from pilotext.server.production.cycle import STEPS, run_once
@@ -27,7 +28,6 @@ from pilotext.server.production.models import (
 from pilotext.server.production.models.common import now
 from pilotext.server.production.signs import SILENT_AFTER_S
 from pilotext.storage.memory import MemoryStorage
-from pilotext.waiting import Wait
 from tests.server.merged import cycle, do_all, storage, submit_runs
 from tests.server.support import SITE, WHY, fail, leased, raw, submit, succeed
 

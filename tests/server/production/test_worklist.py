@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pilotext.managing import JobFilter, JobQuery, ManyMoved, ManyMoves
+from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter, JobQuery
 from pilotext.model.verdict import Evidence
 from pilotext.server.database import transact
 from pilotext.server.production import decisions, lists
@@ -28,8 +28,8 @@ def fail_for_somebody(number: int = 1, **more: object) -> None:
         send(given, msgspec.structs.replace(report, verdict=verdict))
 
 
-def many(word: str, *, limit: int = 500, after: int = 0, **jobs: object) -> ManyMoved:
-    asked = ManyMoves(word, "looked at it", JobFilter(**jobs), after, limit)  # type: ignore[arg-type]
+def many(word: str, *, limit: int = 500, after: int = 0, **jobs: object) -> BulkMoved:
+    asked = BulkMove(word, "looked at it", JobFilter(**jobs), after, limit)  # type: ignore[arg-type]
     return transact(lambda: move_many(asked, WHY))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.conf import settings
 
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.errors import FieldError
-from pilotext.messages import Heartbeat
 from pilotext.serialization.json import from_plain
 from pilotext.server.api.endpoint import Caller
 from pilotext.server.api.panda.encoding import Sent, number_of, text_of

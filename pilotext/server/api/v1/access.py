@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pilotext.api.schemas.access import IssuedToken, NewToken, Revocation, Revoked, TokenList, TokenRow
 from pilotext.errors import UsageError
-from pilotext.messages import Made, NewToken, Revoke, Revoked, TokenList, TokenRow
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.models import Token
@@ -25,17 +25,17 @@ def tokens(_call: Call) -> TokenList:
     )
 
 
-def make_token(call: Call) -> Made:
+def make_token(call: Call) -> IssuedToken:
     asked: NewToken = call.body
     by = Reason(call.caller.who, "asked for", "person")
     try:
-        return Made(issue(asked.label, asked.role, asked.site, good_for_s=asked.days * 86400.0, by=by))
+        return IssuedToken(issue(asked.label, asked.role, asked.site, good_for_s=asked.days * 86400.0, by=by))
     except UsageError as error:
         raise RefusalError("invalid", str(error)) from None
 
 
 def revoke_token(call: Call) -> Revoked:
-    asked: Revoke = call.body
+    asked: Revocation = call.body
     number = call.number("token")
     if not Token.objects.filter(pk=number).exists():
         raise RefusalError("not-found", f"there is no token {number}.")
@@ -44,6 +44,6 @@ def revoke_token(call: Call) -> Revoked:
 
 ENDPOINTS = (
     Endpoint("GET", "/api/v1/tokens", "manager", TokenList, tokens, "Tokens, without what is secret of them."),
-    Endpoint("POST", "/api/v1/tokens", "manager", Made, make_token, "Make a token; it is told this once.", NewToken),
-    Endpoint("POST", "/api/v1/tokens/{token}/revoke", "manager", Revoked, revoke_token, "End a token.", Revoke),
+    Endpoint("POST", "/api/v1/tokens", "manager", IssuedToken, make_token, "Make a token; it is shown once.", NewToken),
+    Endpoint("POST", "/api/v1/tokens/{token}/revoke", "manager", Revoked, revoke_token, "End a token.", Revocation),
 )

@@ -5,8 +5,11 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db.models import Count, Q
 
-from pilotext.adjusting import AgentMove, Hold, SiteLimit, TaskSettings, UserList, UserRow
-from pilotext.messages import Moved
+from pilotext.api.schemas.access import UserList, UserRow
+from pilotext.api.schemas.agents import AgentMove
+from pilotext.api.schemas.fields import Moved
+from pilotext.api.schemas.sites import BreakerHold, SiteLimit
+from pilotext.api.schemas.tasks import TaskSettings
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.database import transact
 from pilotext.server.production import adjust
@@ -28,7 +31,7 @@ def limit_site(call: Call) -> Moved:
 
 
 def hold(call: Call) -> Moved:
-    asked: Hold = call.body
+    asked: BreakerHold = call.body
     return Moved(tuple(transact(lambda: adjust.hold(asked, Reason(call.caller.who, asked.why, "person")))))
 
 
@@ -67,7 +70,7 @@ ENDPOINTS = (
     Endpoint(
         "POST", "/api/v1/sites/limit", "manager", Moved, limit_site, "Limit what runs at a site at once.", SiteLimit
     ),
-    Endpoint("POST", "/api/v1/breakers", "manager", Moved, hold, "Hold back jobs by a breaker of the profile.", Hold),
+    Endpoint("POST", "/api/v1/breakers", "manager", Moved, hold, "Open a breaker of the profile.", BreakerHold),
     Endpoint("POST", "/api/v1/agents/{agent}/move", "manager", Moved, move_agent, "Drain an agent.", AgentMove),
     Endpoint("GET", "/api/v1/users", "manager", UserList, users, "Who has an account, and may what."),
 )

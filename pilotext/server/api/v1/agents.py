@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from pilotext.messages import (
-    AgentHello,
-    AgentWelcome,
-    Heartbeat,
-    HeartbeatAnswer,
-    JobAnswer,
-    JobRequest,
-    LeasedJob,
-    ReportAnswer,
-)
-from pilotext.model import Record
+from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer, JobRequest
+from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer, LeasedJob, ReportAnswer, Ticket
 from pilotext.model.job import Job
 from pilotext.model.report import Report
 from pilotext.server.api import auth
@@ -38,22 +29,15 @@ dispatcher = Dispatcher()
 _AGENT = ById(lambda: Agent.objects.select_related("site"))
 
 
-class Ticket(Record, frozen=True):
-    """What a pilot's job parameters hold, and the wrapper's own word, with which it may ask again."""
-
-    ticket: str
-    claim: str = ""
-
-
-def hello(call: Call) -> AgentWelcome:
-    said: AgentHello = call.body
+def hello(call: Call) -> AgentRegistered:
+    said: AgentRegistration = call.body
     site = site_named(said.site)
     if call.caller.site not in (None, site.pk):
         raise RefusalError("forbidden", f"this token is for another site than {said.site!r}.")
     known = Agent.objects.filter(name=said.name).first()
     if known is not None and call.caller.site not in (None, known.site_id):
         raise RefusalError("forbidden", f"an agent of another site has the name {said.name!r}.")
-    return AgentWelcome(transact(lambda: register(said, site, call.caller.label)), HEARTBEAT_S)
+    return AgentRegistered(transact(lambda: register(said, site, call.caller.label)), HEARTBEAT_S)
 
 
 def get_job(call: Call) -> JobAnswer:
@@ -93,7 +77,13 @@ def report(call: Call) -> ReportAnswer:
 
 ENDPOINTS = (
     Endpoint(
-        "POST", "/api/v1/agents", "agent", AgentWelcome, hello, "An agent registers, or says how it is.", AgentHello
+        "POST",
+        "/api/v1/agents",
+        "agent",
+        AgentRegistered,
+        hello,
+        "An agent registers.",
+        AgentRegistration,
     ),
     Endpoint("POST", "/api/v1/agents/{agent}/job", "agent", JobAnswer, get_job, "Lease a job.", JobRequest),
     Endpoint(

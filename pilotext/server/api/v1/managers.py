@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from pilotext.api.schemas.fields import Move, Moved
+from pilotext.api.schemas.jobs import JobList, JobPage, JobQuery
+from pilotext.api.schemas.tasks import DryRun, Submitted, TaskDocument, TaskFilter, TaskList, TaskPage
 from pilotext.errors import StorageError, UsageError
-from pilotext.managing import JobQuery, TaskState
-from pilotext.messages import DryRun, JobList, JobPage, Move, Moved, Submitted, TaskDocument, TaskList, TaskPage
-from pilotext.model import Record
 from pilotext.profile.records import Experiment
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
@@ -20,11 +20,6 @@ from pilotext.server.production.submission.dry_run import dry_run, site_warnings
 from pilotext.server.production.submission.listing import lister_for_others
 from pilotext.server.production.submission.plan import Plan, make_plan
 from pilotext.server.production.submission.store import store
-
-
-class TaskFilter(Record, frozen=True):
-    state: TaskState | None = None
-    name: str | None = None
 
 
 def tasks(call: Call) -> TaskList:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
 
-from pilotext.managing import ProductState
-from pilotext.messages import Move, Moved, ProductList, ProductRow
-from pilotext.model import Record
+from pilotext.api.schemas.fields import Move, Moved
+from pilotext.api.schemas.runs import ProductFilter, ProductList, ProductRow
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.database import transact
 from pilotext.server.production import product_lists
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.product_decisions import move_product
-
-
-class ProductFilter(Record, frozen=True):
-    """Which products: `after` is the id behind which the page begins."""
-
-    task: str | None = None
-    run: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
-    merge: str | None = None
-    state: ProductState | None = None
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
 
 
 def products(call: Call) -> ProductList:

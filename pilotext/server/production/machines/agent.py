@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Exists, OuterRef, Q
 
-from pilotext.messages import AgentHello
+from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.models import Agent, Attempt, Event, Site
@@ -37,7 +37,7 @@ def heard_since(point: float) -> Q:
     return Q(seen__gte=point) | Q(Exists(at_work))
 
 
-def register(said: AgentHello, site: Site, token: str) -> int:
+def register(said: AgentRegistration, site: Site, token: str) -> int:
     """The id of the agent that says hello by a token of this label; in a transaction.
 
     That it came, and whatever is another way than last time, stands in the audit trail.

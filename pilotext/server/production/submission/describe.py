@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pilotext.messages import DryRun, PlannedFile, RefusedInput
+from pilotext.api.schemas.tasks import DryRun, PlannedFile, RefusedInput
 from pilotext.model.job import Job
 from pilotext.profile.records import Experiment
 from pilotext.server.production.submission.naming import shared_places, url_of

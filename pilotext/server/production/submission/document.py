@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from pilotext.api.schemas.fields import Name
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.messages import Name
 from pilotext.profile.expand import FileFacts
 from pilotext.serialization.json import from_plain as record_from_plain
 from pilotext.serialization.json import ready

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from pilotext.messages import DryRun, TakenName
+from pilotext.api.schemas.tasks import DryRun, TakenName
 from pilotext.profile.records import Experiment
 from pilotext.server.database import transact
 from pilotext.server.production.models import Agent, Attempt, Site, Task

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.messages import Submitted
+from pilotext.api.schemas.tasks import Submitted
 from pilotext.profile.records import Experiment
 from pilotext.server.database import insert_many, transact
 from pilotext.server.production.advance import Reason, advance, record

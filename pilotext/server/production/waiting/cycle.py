@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pilotext.api.schemas.waits import Wait
 from pilotext.server.production.models import CycleStep
 from pilotext.server.production.signs import SILENT_AFTER_S
-from pilotext.waiting import Wait
 
 
 def of_cycle(at: float) -> Iterator[Wait]:

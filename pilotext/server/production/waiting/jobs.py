@@ -8,6 +8,7 @@ from shlex import quote
 from django.db.models import Count, Sum
 from django.db.models.functions import Coalesce
 
+from pilotext.api.schemas.waits import Changer, Wait, WaitKind
 from pilotext.profile.records import Staging
 from pilotext.server.production.models import Attempt, Event, Job, StagedFile, Task, Verification
 from pilotext.server.production.models.common import now
@@ -16,7 +17,6 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT
 from pilotext.server.production.waiting.cycle import of_cycle
 from pilotext.server.production.waiting.places import obstacles, places_of
 from pilotext.server.production.waiting.storage import with_servers
-from pilotext.waiting import Changer, Wait, WaitKind
 
 MAX_AHEAD = 10_000
 """Jobs that are counted before this one; of more it is only said that there are more."""

@@ -9,6 +9,7 @@ from shlex import quote
 
 from django.db.models import Count, Max, Q, Sum
 
+from pilotext.api.schemas.waits import Wait
 from pilotext.profile.records import Experiment as Profile
 from pilotext.server.production.elsewhere import nodes_of, of_site
 from pilotext.server.production.gates import types_held
@@ -16,7 +17,6 @@ from pilotext.server.production.machines.agent import GONE_AFTER_S, heard_since
 from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Site, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT
-from pilotext.waiting import Wait
 
 
 @dataclass(frozen=True)

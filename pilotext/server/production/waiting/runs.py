@@ -8,6 +8,7 @@ from shlex import quote
 
 from django.db.models import Count, F
 
+from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.profile.records import Merge
 from pilotext.server.production.machines.merging import ENDED, PAST_THE_CHECK
 from pilotext.server.production.models import Attempt, Job, Product, Task
@@ -18,7 +19,6 @@ from pilotext.server.production.storing import MAX_TRIES
 from pilotext.server.production.waiting.cycle import of_cycle
 from pilotext.server.production.waiting.jobs import of_tasks_state
 from pilotext.server.production.waiting.storage import with_servers
-from pilotext.waiting import Wait, WaitKind
 
 MAX_NAMED = 5
 """Jobs that a reason names."""

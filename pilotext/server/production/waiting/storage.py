@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pilotext.api.schemas.waits import Wait
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.server.production.models import Breaker
-from pilotext.waiting import Wait
 
 _FOR_STORAGE = {"staging", "verifying", "copying", "cleaning", "archive"}
 

@@ -8,6 +8,7 @@ from shlex import quote
 
 from django.db.models import Count, Min
 
+from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.errors import UsageError
 from pilotext.profile.expand import printed
 from pilotext.server.production.counts import counts_of
@@ -21,7 +22,6 @@ from pilotext.server.production.waiting.cycle import of_cycle
 from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state
 from pilotext.server.production.waiting.places import obstacles, places_of
 from pilotext.server.production.waiting.storage import with_servers
-from pilotext.waiting import Wait, WaitKind
 
 MAX_ARCHIVES = 20
 """Log archives that are named."""

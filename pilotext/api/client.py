@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 import requests
 
-from pilotext import messages
+from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer, JobRequest
+from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer, ReportAnswer
+from pilotext.api.schemas.errors import Problem
 from pilotext.errors import FieldError, PilotextError, UsageError
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
@@ -59,17 +61,17 @@ class Client:
         known = {name: value for name, value in (query or {}).items() if value is not None}
         return self._ask("GET", path, kind, None, params=known)
 
-    def hello(self, said: messages.AgentHello) -> messages.AgentWelcome:
-        return self.post("/api/v1/agents", said, messages.AgentWelcome)
+    def hello(self, said: AgentRegistration) -> AgentRegistered:
+        return self.post("/api/v1/agents", said, AgentRegistered)
 
-    def job(self, agent: int, node: str, key: str = "", *, again: bool = False) -> messages.JobAnswer:
-        return self.post(f"/api/v1/agents/{agent}/job", messages.JobRequest(node, key, again), messages.JobAnswer)
+    def job(self, agent: int, node: str, key: str = "", *, again: bool = False) -> JobAnswer:
+        return self.post(f"/api/v1/agents/{agent}/job", JobRequest(node, key, again), JobAnswer)
 
-    def heartbeat(self, attempt: int, token: str, beat: messages.Heartbeat) -> messages.HeartbeatAnswer:
-        return self.post(f"/api/v1/attempts/{attempt}/heartbeat", beat, messages.HeartbeatAnswer, token=token)
+    def heartbeat(self, attempt: int, token: str, beat: Heartbeat) -> HeartbeatAnswer:
+        return self.post(f"/api/v1/attempts/{attempt}/heartbeat", beat, HeartbeatAnswer, token=token)
 
-    def report(self, attempt: int, token: str, report: Report) -> messages.ReportAnswer:
-        return self.post(f"/api/v1/attempts/{attempt}/report", report, messages.ReportAnswer, token=token)
+    def report(self, attempt: int, token: str, report: Report) -> ReportAnswer:
+        return self.post(f"/api/v1/attempts/{attempt}/report", report, ReportAnswer, token=token)
 
     def _ask(self, method: str, path: str, kind: type[T], token: str | None, **more: Any) -> T:
         headers = {"Authorization": f"Bearer {token or self._token}", "Content-Type": "application/json"}
@@ -87,7 +89,7 @@ class Client:
         try:
             if answer.status_code == 200:
                 return from_json(answer.content, kind, where=path)
-            problem = from_json(answer.content, messages.Problem)
+            problem = from_json(answer.content, Problem)
         except FieldError as error:
             raise ServerError(answer.status_code, f"{self.url} answers {answer.status_code}: {error}") from None
         kind_of_error = RequestRefusedError if answer.status_code in _REFUSALS else ServerError

@@ -1,7 +1,6 @@
-"""Records that say why a job, a run or a task waits: over `/api/v1`, like `managing`.
+"""Reasons why a job, a run or a task waits.
 
-Points in time are seconds since 1970, UTC.
-"""
+Points in time are seconds since 1970, UTC."""
 
 from __future__ import annotations
 
@@ -40,6 +39,7 @@ WaitKind = Literal[
     "cycle",
 ]
 """The closed list of reasons; `cycle` is the next step of the server, which comes by itself within seconds."""
+
 
 Changer = Literal["server", "expert", "manager", "operator"]
 """Who can change it: the server by itself, a person of this role, or whoever runs agents at a site."""
