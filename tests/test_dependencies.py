@@ -40,11 +40,12 @@ def on(python: str) -> dict[str, str]:
 
 
 def wanted() -> Wanted:
-    """What setup.cfg and pyproject.toml ask for, by the lock file that must hold it."""
+    """Requirements of setup.cfg and pyproject.toml by the lock file that must hold them; aliases of extras left out."""
     config = configparser.ConfigParser()
     config.read(CHECKOUT / "setup.cfg")
     texts = {"worker": config["options"]["install_requires"], **config["options.extras_require"]}
     asked = {name: [Requirement(line) for line in text.split("\n") if line.strip()] for name, text in texts.items()}
+    asked = {name: needs for name, needs in asked.items() if not any(one.name == "pilotext" for one in needs)}
     build = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["build-system"]["requires"]
     return asked | {"build": [Requirement(text) for text in build]}
 

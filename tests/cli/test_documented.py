@@ -1,4 +1,4 @@
-"""Every command that the documentation of the server shows is one that the command takes."""
+"""Every command that the documents for managers and administrators show is accepted by the command line."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ import pytest
 
 from pilotext.cli.main import VERBS, main
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "server.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+TEXT = "".join((DOCS / name).read_text() for name in ("manager.md", "administrator.md"))
 
 
 def commands(text: str) -> Iterator[str]:
     """What stands behind `pilotext` in code, without what a shell does with it; verbs that are only named are not."""
-    for block in re.findall(r"```\n(.*?)```", text, re.DOTALL):
+    for block in re.findall(r"```[a-z]*\n(.*?)```", text, re.DOTALL):
         yield from re.findall(r"pilotext ([a-z][^#\n()]*)", block)
     plain = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
     yield from (code for code in re.findall(r"`pilotext ([^`]+)`", plain) if " " in code)
 
 
-FOUND = sorted({command.strip() for command in commands(DOCUMENT.read_text())})
+FOUND = sorted({command.strip() for command in commands(TEXT)})
 
 
-def test_the_document_shows_what_managers_do() -> None:
+def test_the_documents_show_all_verbs_of_the_server() -> None:
     assert len(FOUND) > 50
-    shown = set(re.findall(r"pilotext ([a-z]+)", DOCUMENT.read_text()))
+    shown = set(re.findall(r"pilotext ([a-z]+)", TEXT))
     assert set(VERBS) - shown <= {"run", "classify", "outputs", "report", "rules"}, "nothing of the server is left out"
 
 
 @pytest.mark.parametrize("command", FOUND)
-def test_every_command_of_the_document_is_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_of_the_documents_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = [re.sub(r"^N$", "7", word) for word in shlex.split(command)]
     monkeypatch.setattr(importlib.import_module(VERBS[words[0]][0]), "run", lambda _options: 0)
     try:

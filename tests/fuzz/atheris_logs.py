@@ -14,7 +14,7 @@ from pathlib import Path
 try:
     import atheris
 except ImportError:
-    sys.exit(f"Atheris is not installed for Python {sys.version.split()[0]}: bin/prepare root test soak")
+    sys.exit(f"Atheris is not installed for Python {sys.version.split()[0]}: bin/prepare uproot test soak")
 
 with atheris.instrument_imports(include=["pilotext"]):
     from pilotext.classify import classify_files

@@ -142,7 +142,7 @@ def _archiving(task: Task, at: float) -> Iterator[Wait]:
         yield Wait("cycle", "its log archives are to be planned", task.changed, None, "server", "by the cycle")
     for archive in rows.filter(state="manual").order_by("pk")[:MAX_ARCHIVES]:
         what = f"archive {archive.name} could not be made: {archive.finding}"
-        yield Wait("person", what, archive.changed, None, "manager", "mend its storage; see docs/server.md")
+        yield Wait("person", what, archive.changed, None, "manager", "repair its storage; see docs/administrator.md")
     yield from _wanted(task, counted.get("wanted", 0), at)
     products = Product.objects.filter(task=task, state="kept")
     if number := products.count():
