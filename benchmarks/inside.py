@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import regex
 
-from pilotext.classify import Case, LogScan, judge
-from pilotext.classify.literals import needed_by
+from pilotext.classify import Case, LogScan, decide_verdict
+from pilotext.classify.prefilter.literals import required_literals
 from pilotext.model.verdict import ExitStatus
 from pilotext.rules.schema import Condition, Rule, RuleSet
 
@@ -43,7 +43,7 @@ def delay_behind_last_byte(ruleset: RuleSet, log: Path, stream: str) -> float:
             if len(piece) == PIECE:
                 scan.read()
     case = Case(kind="reconstruction", job_type="mass production", exit=ExitStatus(code=0))
-    judge(ruleset, scan.finish(), case)
+    decide_verdict(ruleset, scan.finish(), case)
     delay = time.perf_counter() - end
     grows.unlink()
     return delay
@@ -60,7 +60,7 @@ def _like(rule: Rule, number: int) -> Rule:
 
 def _other(condition: Condition, number: int) -> Condition:
     """The condition with another letter behind the texts that it needs: nearly there, as real rules are, and absent."""
-    needed = needed_by(condition)
+    needed = required_literals(condition)
     mark = chr(ord("A") + number)
     pattern = condition.match
     for text in needed.texts if needed and pattern else ():

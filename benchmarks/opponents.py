@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pilotext.classify.literals import needed_by
+from pilotext.classify.prefilter.literals import required_literals
 from pilotext.rules.schema import Condition, RuleSet
 
 LOOP = """
@@ -96,7 +96,7 @@ def _extended(condition: Condition) -> list[str]:
     pattern = pattern.replace(r"\w", "[_a-zA-Z0-9]")
     if r"\n" not in pattern and _understood(pattern):
         return [pattern]
-    needed = needed_by(condition)
+    needed = required_literals(condition)
     return [_escaped(text) for text in needed.texts] if needed else []
 
 

@@ -20,7 +20,10 @@ from benchmarks.speed import size_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PILOTEXT = [sys.executable, "-P", "-X", "utf8", "-m", "pilotext", "run"]
-IMPORTS = "import sys; sys.argv = ['x']; import pilotext.cli.run, pilotext.classify.fastscan, hyperscan, regex, yaml"
+IMPORTS = (
+    "import sys; sys.argv = ['x']; "
+    "import pilotext.cli.run, pilotext.classify.prefilter.hyperscan, hyperscan, regex, yaml"
+)
 
 BUSY = """
 import sys, time

@@ -1,7 +1,7 @@
-"""Bytes of logs, an exit status and findings to a verdict.
+"""Classifier: logs, an exit status and findings in, a verdict out.
 
-`LogScan` reads logs while they are written, `judge` says what they mean for a `Case`, `classify_files` does both for
-logs that are complete.
+`LogScan` reads logs while they are written, `decide_verdict` gives the verdict on a `Case`, `classify_files` does both
+for logs that are complete.
 """
 
 from __future__ import annotations
@@ -9,14 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pilotext.classify.follow import LogScan, Progress, named_files
-from pilotext.classify.judge import judge, provisional
-from pilotext.classify.observe import Case
-from pilotext.classify.sighting import Matches
+from pilotext.classify.conditions import Case
+from pilotext.classify.log_reader import LogScan, Progress, named_files
+from pilotext.classify.rule_match import Matches
+from pilotext.classify.verdict import decide_verdict, provisional_verdict
 from pilotext.model.verdict import ExitStatus, Finding, Verdict
 from pilotext.rules.schema import RuleSet
 
-__all__ = ["Case", "LogScan", "Matches", "Progress", "classify_files", "judge", "named_files", "provisional"]
+__all__ = [
+    "Case",
+    "LogScan",
+    "Matches",
+    "Progress",
+    "classify_files",
+    "decide_verdict",
+    "named_files",
+    "provisional_verdict",
+]
 
 
 def classify_files(
@@ -31,11 +40,11 @@ def classify_files(
     counters: Mapping[str, int | float] | None = None,
     software: str = "",
 ) -> Verdict:
-    """The verdict on a job that has ended. `streams` are its logs: `stdout`, `stderr`, and others by their names.
+    """Return the verdict on a job that has ended. `streams` are its logs: `stdout`, `stderr`, and others by name.
 
-    `counters` are what is known beside the logs, `software` the version of the experiment's software.
+    `counters` are those known from elsewhere than the logs, `software` the version of the experiment's software.
     """
     named = {} if workdir is None else named_files(ruleset, workdir)
     matches = LogScan(ruleset, kind=kind, job_type=job_type, streams={**named, **streams}).finish()
     case = Case(kind, job_type, exit, tuple(findings), workdir, counters or {}, software)
-    return judge(ruleset, matches, case)
+    return decide_verdict(ruleset, matches, case)

@@ -1,30 +1,30 @@
-"""Numbers that a program counts in its log."""
+"""Counters: numbers that a program prints in its log."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
 
-from pilotext.classify.clean import Block
-from pilotext.classify.crowd import Crowd, crowd_of
-from pilotext.classify.probe import Probe
+from pilotext.classify.cleaning import Block
+from pilotext.classify.prefilter.flood import FloodCounter, flood_counter_of
+from pilotext.rules.patterns import TimedCondition
 from pilotext.rules.schema import Condition, CounterText
 
-LARGEST = 2**63 - 1
-"""Larger numbers are no counts of anything, and no JSON reader takes them."""
+MAX_COUNT = 2**63 - 1
+"""Larger numbers are not counts, and JSON readers do not accept them."""
 
 
-class Count:
-    """One counter in one stream; `value` is None until a line shows one. A line counts once."""
+class StreamCounter:
+    """One counter in one stream; `value` is None until a line has one. A line counts once."""
 
     def __init__(self, text: CounterText) -> None:
         self.text = text
-        self.probe = Probe(Condition(match=text.match))
+        self.probe = TimedCondition(Condition(match=text.match))
         self.value: int | float | None = 0 if text.take == "count" else None
 
     @cached_property
-    def _crowd(self) -> Crowd | None:
-        return crowd_of(self.probe.condition) if self.text.take == "count" else None
+    def _flood(self) -> FloodCounter | None:
+        return flood_counter_of(self.probe.condition) if self.text.take == "count" else None
 
     @property
     def settled(self) -> bool:
@@ -32,7 +32,7 @@ class Count:
         return self.text.take == "first" and self.value is not None
 
     def look(self, line: str) -> bool:
-        """Take the number of a line, if it has one, and say whether it had; what is no number is not counted."""
+        """Take the number of a line, if it has one, and return whether it had; other text is not counted."""
         found = None if self.settled else self.probe.look(line, len(line))
         if found is None:
             return False
@@ -41,17 +41,17 @@ class Count:
             return False
         if self.text.take in ("sum", "count"):
             number += self.value or 0
-        if abs(number) <= LARGEST:
+        if abs(number) <= MAX_COUNT:
             self.value = number
         return True
 
-    def add_flood(self, block: Block) -> bool:
-        """Count the lines of a whole block in one go; False if it is not known to be a flood of them."""
-        return self._add(self._crowd.in_block(block) if self._crowd else None)
+    def add_flood_block(self, block: Block) -> bool:
+        """Count the lines of a whole block at once; False unless it is known to be a flood of them."""
+        return self._add(self._flood.in_block(block) if self._flood else None)
 
-    def add_crowd(self, block: Block, places: Iterable[int]) -> bool:
-        """Count these lines of a block in one go; False if they are to be looked at line by line."""
-        return self._add(self._crowd.in_lines(block, places) if self._crowd else None)
+    def add_flood_lines(self, block: Block, places: Iterable[int]) -> bool:
+        """Count these lines of a block at once; False if they must be tried one by one."""
+        return self._add(self._flood.in_lines(block, places) if self._flood else None)
 
     def _add(self, times: int | None) -> bool:
         if times is not None:
@@ -59,8 +59,8 @@ class Count:
         return times is not None
 
 
-def together(counts: Iterable[Count]) -> dict[str, int | float]:
-    """The values by name, from all streams; `counts` come stream by stream."""
+def merge_counts(counts: Iterable[StreamCounter]) -> dict[str, int | float]:
+    """Merge the values from all streams by name; `counts` are ordered by stream."""
     values: dict[str, int | float] = {}
     for count in counts:
         if count.value is None:
@@ -78,4 +78,4 @@ def _number(text: str, kind: str) -> int | float | None:
         number = int(text) if kind == "int" else float(text)
     except ValueError:
         return None
-    return number if abs(number) <= LARGEST else None  # infinity and NaN are not
+    return number if abs(number) <= MAX_COUNT else None  # excludes infinity and NaN

@@ -1,4 +1,4 @@
-"""Why a rule was elected, was seen and not elected, or was not seen at all."""
+"""Explanation of a rule's outcome: elected, matched and not elected, or not matched."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
-from pilotext.classify.observe import Case
+from pilotext.classify.conditions import Case
+from pilotext.classify.near_miss import NearMiss, near_miss
 from pilotext.model.verdict import Evidence, Verdict
-from pilotext.rules.nearest import Nearest, nearest_line
 from pilotext.rules.schema import CONDITION_KINDS, Condition, Rule
 
 Outcome = Literal["elected", "seen", "not seen"]
 
 
 @dataclass(frozen=True)
-class Near:
-    """What a stream holds for one form of a rule's evidence."""
+class NearLine:
+    """Nearest line of a stream to one condition of a rule."""
 
     stream: str
-    nearest: Nearest
+    nearest: NearMiss
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What became of a rule in a case, the reasons in sentences, and the lines that show it."""
+    """Outcome of a rule in a case, the reasons in sentences, and the lines that show it."""
 
     rule: str
     outcome: Outcome
     reasons: tuple[str, ...]
     evidence: tuple[Evidence, ...] = ()
-    near: tuple[Near, ...] = ()
+    near: tuple[NearLine, ...] = ()
 
 
 def explain(rule: Rule, verdict: Verdict, case: Case, streams: Mapping[str, Path]) -> Explanation:
-    """What became of a rule that took part in this verdict."""
+    """Explain the outcome of a rule that took part in this verdict."""
     dropped = {one.rule: one.reason for one in verdict.dropped}
     if verdict.rule == rule.id:
         behind = (f"before {other}: {reason}" for other, reason in dropped.items())
@@ -47,7 +47,7 @@ def explain(rule: Rule, verdict: Verdict, case: Case, streams: Mapping[str, Path
     reasons = [*_out_of_scope(rule, case)]
     if rule.id in dropped:
         reasons.append(dropped[rule.id])
-    near: list[Near] = []
+    near: list[NearLine] = []
     for condition in rule.conditions:
         if condition.match or condition.contains or condition.absent:
             reasons += _of_text(condition, verdict, case, streams, near)
@@ -65,26 +65,26 @@ def _out_of_scope(rule: Rule, case: Case) -> Iterator[str]:
 
 
 def _of_text(
-    condition: Condition, verdict: Verdict, case: Case, streams: Mapping[str, Path], near: list[Near]
+    condition: Condition, verdict: Verdict, case: Case, streams: Mapping[str, Path], near: list[NearLine]
 ) -> Iterator[str]:
-    """Sentences about one form of text; lines that come near are put to `near`."""
+    """Yield sentences about one text condition; near lines are appended to `near`."""
     wanted = condition.match or condition.contains or condition.absent
     looked = [stream for stream in streams if _is_looked_at(condition, stream)]
     if not looked:
         yield f"`{wanted}` is looked for in {condition.stream}, which was not given"
     for stream, path in streams.items():
-        nearest = nearest_line(condition, path)
+        nearest = near_miss(condition, path)
         if nearest is None:
             continue
         place = f"{stream}:{nearest.line}"
         if nearest.found and stream in looked:
-            near.append(Near(stream, nearest))
+            near.append(NearLine(stream, nearest))
             yield f"the required text stands in {place}" if condition.absent else f"`{wanted}` fits {place}"
         elif nearest.found:
-            near.append(Near(stream, nearest))
+            near.append(NearLine(stream, nearest))
             yield f"`{wanted}` fits {place}, but is looked for in {condition.stream} only"
         elif stream in looked and condition.absent is None:
-            near.append(Near(stream, nearest))
+            near.append(NearLine(stream, nearest))
             yield _clause(nearest, place)
     if silencing := set(condition.unless) & {case.kind, case.job_type, *(match.rule for match in verdict.also)}:
         yield f"it does not matter here, unless: {', '.join(sorted(silencing))}"
@@ -92,7 +92,7 @@ def _of_text(
         yield f"no line of {', '.join(looked)} comes near `{wanted}`"
 
 
-def _clause(nearest: Nearest, place: str) -> str:
+def _clause(nearest: NearMiss, place: str) -> str:
     if nearest.fulfilled:
         return f"nearest is {place}: it fits up to `{nearest.fulfilled}`, then `{nearest.failed}` fails"
     return f"nearest is {place}: it does not fit from the begin; not there: {', '.join(nearest.missing) or 'nothing'}"

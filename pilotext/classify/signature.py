@@ -1,15 +1,21 @@
-"""A name for a failure that no rule knows: equal on other nodes, dates and runs, so that it can be counted."""
+"""Signature of an unclassified failure: equal on other nodes, dates and runs, so that such failures can be counted."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-LINES = 3
-"""How many of the last different lines tell one failure from another."""
+from pilotext.classify.cleaning import Line
+from pilotext.classify.rule_match import Matches, place_in_log
+from pilotext.model.verdict import Evidence, ExitStatus
+from pilotext.rules.patterns import TimedCondition
+from pilotext.rules.schema import Condition, RuleSet
 
-# In this order: what is masked first is not taken apart by the next.
+MAX_SIGNATURE_LINES = 3
+"""Number of last different lines that distinguish failures."""
+
+# In this order: a later mask never splits what an earlier one has masked.
 _MASKS = [
     (re.compile(pattern), mask)
     for pattern, mask in (
@@ -40,14 +46,58 @@ _MASKS = [
 
 
 def masked(line: str) -> str:
-    """The line without what differs between two cases of one failure."""
+    """Return the line with everything masked that differs between two cases of one failure."""
     for pattern, mask in _MASKS:
         line = pattern.sub(mask, line)
     return line.strip()
 
 
 def signature(lines: Iterable[str], exit_status: str = "") -> str:
-    """16 hexadecimal digits for the end of a log and the exit status. Lines that repeat count once."""
+    """Return 16 hexadecimal digits for the end of a log and the exit status. Repeated lines count once."""
     different = dict.fromkeys(text for line in reversed([*lines]) if (text := masked(line)))
-    text = "\n".join([exit_status, *[*different][:LINES]])
+    text = "\n".join([exit_status, *[*different][:MAX_SIGNATURE_LINES]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+MAX_LINES_BEFORE = 10
+
+
+def telling_tail(ruleset: RuleSet, matches: Matches) -> tuple[str, list[Line]]:
+    """Return the last informative lines of stderr, or of the next stream that has any: its name, and the lines.
+
+    Lines that match a note or a counter, and lines without a letter or digit, are left out. If a log has no others,
+    its last lines that are not blank are returned.
+    """
+    streams = sorted(matches.streams, key=lambda name: place_in_log(name, 0))
+    known = [TimedCondition(condition) for condition in _known(ruleset)]
+    for stream in streams:
+        lines = [line for line in matches.streams[stream].tail if _says(line.text)]
+        if telling := [line for line in lines if not any(probe.look(line.text, len(line.text)) for probe in known)]:
+            return stream, telling
+    return next(((name, lines) for name in streams if (lines := _not_blank(matches.streams[name].tail))), ("", []))
+
+
+def quote_tail(rule: str, stream: str, lines: Sequence[Line]) -> Evidence:
+    """Return these lines as evidence for an unknown reason."""
+    last, before = lines[-1], tuple(line.text for line in lines[:-1])[-MAX_LINES_BEFORE:]
+    return Evidence(rule=rule, stream=stream, line=last.number, offset=last.offset, text=last.text, before=before)
+
+
+def signature_of(lines: Iterable[Line], status: ExitStatus | None) -> str:
+    """Return the signature of a failure with this tail and status."""
+    return signature((line.text for line in lines), str(status or ""))
+
+
+def _known(ruleset: RuleSet) -> Iterable[Condition]:
+    for rule in ruleset.rules:
+        if rule.text.action == "note" and rule.text.status == "active":
+            yield from (form for form in rule.conditions if (form.match or form.contains) and form.lines == 1)
+    yield from (Condition(match=counter.match) for counter in ruleset.counters)
+
+
+def _says(text: str) -> bool:
+    return any(letter.isalnum() for letter in text)
+
+
+def _not_blank(lines: Iterable[Line]) -> list[Line]:
+    return [line for line in lines if line.text.strip()]

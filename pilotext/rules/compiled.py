@@ -22,8 +22,8 @@ from pilotext.model.job import Kind
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
 from pilotext.serialization.json import ready
 
-CODE = ("*.py", "profile/*.py", "rules/*.py")
-"""What reads rule files: a checkout may change without a new version."""
+CODE = ("*.py", "model/*.py", "serialization/*.py", "profile/*.py", "rules/**/*.py")
+"""Modules that read rule files: a checkout may change without a new version."""
 
 
 FOLDER = "compiled"

@@ -1,4 +1,4 @@
-"""Whether a text fulfils a condition: the one judge of `match`, `contains` and `absent`, for rules, examples and logs.
+"""Matching of one condition against one text: `match`, `contains` and `absent`, for rules, examples and logs.
 
 Patterns are read by the `regex` module in its VERSION0, so they mean what they mean to Python's `re`. `^` and `$` stand
 at every line of a text that spans several (`lines: N`), `.` does not cross a line end. A group is named `(?<name>…)`.
@@ -16,13 +16,17 @@ from pilotext.rules.schema import Condition
 
 FLAGS = regex.VERSION0 | regex.MULTILINE
 
-_LINE_END = r"\r\n?"
-_UNPRINTED = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])|[\x00-\x08\x0b-\x1f\x7f]"
+LINE_END = r"\r\n|\r|\n"
+ANSI_ESCAPE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[ -/]*[0-~])"
+CONTROLS = "".join(map(chr, (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F)))
+"""Removed from every line, with ANSI escapes: C0 controls but tab and line ends, and DEL."""
+
+_REMOVED = dict.fromkeys(map(ord, CONTROLS))
 
 
 @dataclass(frozen=True)
 class Found:
-    """Where a condition is fulfilled in a text, and what its named groups hold there."""
+    """Span in which a condition is fulfilled, and the content of its named groups."""
 
     fields: dict[str, str]
     start: int
@@ -31,14 +35,14 @@ class Found:
 
 @cache
 def compile_pattern(text: str) -> regex.Pattern[str]:
-    """The compiled pattern of a rule or counter. Raises `regex.error` if it is not one."""
+    """Compile the pattern of a rule or counter. Raises `regex.error` if it is not a pattern."""
     return regex.compile(text, FLAGS)
 
 
 def search(condition: Condition, text: str, timeout_s: float | None = None) -> Found | None:
-    """The first place in a cleaned `text` where a text condition is fulfilled; for `absent`, where its marker stands.
+    """Return the first place in a cleaned `text` where a text condition is fulfilled; for `absent`, that of its marker.
 
-    None if there is no such place, or if the condition is none of `match`, `contains`, `absent`.
+    None if there is no such place, or if the condition is not `match`, `contains` or `absent`.
     Raises TimeoutError if a pattern needs longer than `timeout_s`.
     """
     if condition.match is not None:
@@ -50,7 +54,7 @@ def search(condition: Condition, text: str, timeout_s: float | None = None) -> F
 
 
 def find(pattern: str, text: str, timeout_s: float | None = None) -> Found | None:
-    """The first place where `pattern` matches in `text`. Raises TimeoutError after `timeout_s`."""
+    """Return the first match of `pattern` in `text`. Raises TimeoutError after `timeout_s`."""
     found = compile_pattern(pattern).search(text, timeout=timeout_s)
     if found is None:
         return None
@@ -58,5 +62,29 @@ def find(pattern: str, text: str, timeout_s: float | None = None) -> Found | Non
 
 
 def plain(text: str) -> str:
-    """`text` as the lines of a log are cleaned: no ANSI escapes, no C0 controls but tab, `\\n` for every line end."""
-    return compile_pattern(_UNPRINTED).sub("", compile_pattern(_LINE_END).sub("\n", text))
+    """Clean a text like the lines of a log: no ANSI escapes, no C0 controls but tab, `\\n` for every line end."""
+    lines = compile_pattern(LINE_END).sub("\n", text)
+    return compile_pattern(ANSI_ESCAPE).sub("", lines).translate(_REMOVED)
+
+
+TIMEOUT_S = 1.0
+"""Limit for one text: a thousand times the usual time, so that a busy node does not change a verdict."""
+
+
+class TimedCondition:
+    """Text condition with a time limit; after the first timeout it is given up, because lines of a flood are alike."""
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition = condition
+        self.given_up = False
+
+    def look(self, window: str, first_line: int) -> Found | None:
+        """Return the match in `window`, if it begins in its first line, whose length is `first_line`."""
+        if self.given_up:
+            return None
+        try:
+            found = search(self.condition, window, TIMEOUT_S)
+        except TimeoutError:
+            self.given_up = True
+            return None
+        return found if found and found.start <= first_line else None

@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec.structs import replace
 
 import pilotext
-from pilotext.classify import Case, Matches, judge, provisional
+from pilotext.classify import Case, Matches, decide_verdict, provisional_verdict
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job, JobIdentity
 from pilotext.model.report import Kept, PhaseRecord, Report, StepRecord, Transfer, Try, Usage
@@ -119,7 +119,7 @@ class Ledger:
             extra_counters=self.counters,
             software=self.job.software,
         )
-        return judge(self.ruleset, self.matches, case)
+        return decide_verdict(self.ruleset, self.matches, case)
 
     def write_provisional(self) -> None:
         died = Finding(
@@ -129,7 +129,7 @@ class Ledger:
             fields={"phase": self.phase},
         )
         decided = [finding for finding in self.findings if self.failed([finding])]
-        verdict = provisional(self.ruleset, decided[0] if decided else died)
+        verdict = provisional_verdict(self.ruleset, decided[0] if decided else died)
         self._write("running", replace(verdict, counters={**verdict.counters, **self.progress}))
 
     def write_final(self) -> Report:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.classify.diag import LONGEST, one_line
+from pilotext.classify.verdict import MAX_DIAG_CHARS, one_line
 from pilotext.model.codes import LARGEST_NUMBER
 from pilotext.model.report import Report
 from pilotext.redact import Redactor
@@ -71,7 +71,7 @@ def pilot_error(report: Report) -> dict[str, int | str]:
     number = report.verdict.number
     return {
         "error_code": number if 0 <= number <= LARGEST_NUMBER else 0,
-        "error_diag": one_line(report.verdict.diag, LONGEST),
+        "error_diag": one_line(report.verdict.diag, MAX_DIAG_CHARS),
     }
 
 
@@ -82,7 +82,7 @@ def pilot_metadata(report: Report) -> dict[str, object]:
     outputs = report.outputs[:MOST_ENTRIES]
     return {
         "exitCode": report.exit_status,
-        "exitMsg": one_line(verdict.diag, LONGEST) or "OK",
+        "exitMsg": one_line(verdict.diag, MAX_DIAG_CHARS) or "OK",
         "pilotext": {
             "version": report.pilotext,
             "state": report.state,

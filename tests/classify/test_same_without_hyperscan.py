@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext.classify import crowd as crowd_module
-from pilotext.classify import fastscan, match
-from pilotext.classify.match import StreamMatcher, Watch
-from pilotext.classify.sighting import Sighting
+from pilotext.classify import matching
+from pilotext.classify.matching import StreamCondition, StreamMatcher
+from pilotext.classify.prefilter import flood as flood_module
+from pilotext.classify.prefilter import hyperscan as hyperscan_module
+from pilotext.classify.rule_match import RuleMatch
 from pilotext.rules.schema import CounterText, Rule
 from tests.classify.inline import counter, rule
 
@@ -61,27 +62,27 @@ COUNTERS = [
     counter("count", "Killed", take="count"),
 ]
 
-Seen = tuple[list[Sighting], dict[str, int | float | None], list[str]]
+Seen = tuple[list[RuleMatch], dict[str, int | float | None], list[str]]
 
 
 def seen(chunks: Sequence[bytes], rules: Sequence[Rule], counters: Sequence[CounterText] = COUNTERS) -> Seen:
-    watches = [Watch("stderr", one, condition) for one in rules for condition in one.conditions]
+    watches = [StreamCondition("stderr", one, condition) for one in rules for condition in one.conditions]
     matcher = StreamMatcher("stderr", watches, counters)
     for chunk in chunks:
         matcher.feed(chunk)
     matcher.close()
     values = {count.text.name: count.value for count in matcher.counts}
-    return [watch.sighting() for watch in watches if watch.count], values, [line.text for line in matcher.end().tail]
+    return [watch.rule_match() for watch in watches if watch.count], values, [line.text for line in matcher.end().tail]
 
 
 @contextmanager
-def engine(*, large: int, crowd: int, hyperscan: bool = True) -> Iterator[None]:
+def engine(*, large: int, flood: int, hyperscan: bool = True) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fastscan, "LARGE", large)
-        patch.setattr(match, "DENSE", crowd)
-        patch.setattr(crowd_module, "DENSE", crowd)
+        patch.setattr(hyperscan_module, "MIN_HYPERSCAN_BYTES", large)
+        patch.setattr(matching, "MIN_FLOOD_LINES", flood)
+        patch.setattr(flood_module, "MIN_FLOOD_LINES", flood)
         if not hyperscan:
-            patch.setattr(fastscan, "hyperscan", lambda: None)
+            patch.setattr(hyperscan_module, "hyperscan", lambda: None)
         yield
 
 
@@ -89,18 +90,18 @@ def engine(*, large: int, crowd: int, hyperscan: bool = True) -> Iterator[None]:
 def test_what_is_seen_depends_on_nothing_but_log_and_rules(log: bytes, rules: list[Rule], data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=8)))
     chunks = [log[start:stop] for start, stop in zip([0, *cuts], [*cuts, len(log)], strict=True)]
-    with engine(large=1 << 30, crowd=1 << 30, hyperscan=False):
+    with engine(large=1 << 30, flood=1 << 30, hyperscan=False):
         plain = seen([log], rules)
     for cut in ([log], chunks):
-        with engine(large=0, crowd=1):
+        with engine(large=0, flood=1):
             assert seen(cut, rules) == plain
-        with engine(large=0, crowd=1, hyperscan=False):
+        with engine(large=0, flood=1, hyperscan=False):
             assert seen(cut, rules) == plain
 
 
 def test_a_flood_is_counted_and_its_first_and_last_lines_are_quoted() -> None:
     log = b"".join(b"sh: 1: x%d: not found\n" % number for number in range(10_000))
-    ((sighting,), _, _) = seen([log[:50_000], log[50_000:]], [rule("missing", match=r"(?<what>[^: ]+): not found")])
-    assert sighting.count == 10_000
-    assert [one.line for one in sighting.evidence] == [1, 2, 3, 10_000]
-    assert sighting.fields == {"what": "x0"}
+    ((rule_match,), _, _) = seen([log[:50_000], log[50_000:]], [rule("missing", match=r"(?<what>[^: ]+): not found")])
+    assert rule_match.count == 10_000
+    assert [one.line for one in rule_match.evidence] == [1, 2, 3, 10_000]
+    assert rule_match.fields == {"what": "x0"}

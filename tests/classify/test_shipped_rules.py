@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.classify.literals import needed_by
+from pilotext.classify.prefilter.literals import required_literals
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Condition
 
@@ -19,4 +19,4 @@ CONDITIONS = [
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_every_text_is_found_without_a_look_at_every_line(condition: Condition) -> None:
     """One pattern without a text of its own sends each line of a flood to `regex`, at a hundredth of the speed."""
-    assert needed_by(condition) is not None
+    assert required_literals(condition) is not None

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pilotext import profile
-from pilotext.classify import Case, LogScan, classify_files, judge
+from pilotext.classify import Case, LogScan, classify_files, decide_verdict
 from pilotext.errors import RuleFilesError, UsageError
 from pilotext.model.job import Job
 from pilotext.model.verdict import ExitStatus, Verdict
@@ -279,7 +279,7 @@ def test_how_a_growing_log_is_read_never_changes_the_verdict(
                 with paths[name].open("ab") as file:
                     file.write(log[name][done : done + size])
             scan.read(budget)
-        verdict = judge(RULES, scan.finish(), Case(kind, job_type, WELL))
+        verdict = decide_verdict(RULES, scan.finish(), Case(kind, job_type, WELL))
     assert verdict == judged(log, job_type)
 
 
@@ -289,7 +289,7 @@ def test_hyperscan_never_changes_a_verdict(
     stdout: bytes, stderr: bytes, job_type: str, exit: ExitStatus | None
 ) -> None:
     log = {"stdout": stdout, "stderr": stderr}
-    with engine(large=1 << 30, crowd=1 << 30, hyperscan=False):
+    with engine(large=1 << 30, flood=1 << 30, hyperscan=False):
         plain = judged(log, job_type, exit)
-    with engine(large=0, crowd=1):
+    with engine(large=0, flood=1):
         assert judged(log, job_type, exit) == plain

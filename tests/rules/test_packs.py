@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pilotext.classify.clean import LINE_LIMIT
-from pilotext.classify.probe import TIMEOUT_S
+from pilotext.classify.cleaning import MAX_LINE_BYTES
 from pilotext.model.verdict import FINDINGS
 from pilotext.rules.examples import check_examples
 from pilotext.rules.loader import load_rules
-from pilotext.rules.patterns import compile_pattern
+from pilotext.rules.patterns import TIMEOUT_S, compile_pattern
 from pilotext.rules.schema import RuleSet
 
 PARTS = 8
@@ -80,7 +79,7 @@ def given_up_on(text: str, pattern: str) -> Iterator[str]:
     compiled = compile_pattern(pattern)
     half = len(text) // 2
     for fill in ("a", ":", "1", " ", ".", "-", "/", "=", "_", "("):
-        many = fill * LINE_LIMIT
+        many = fill * MAX_LINE_BYTES
         for line in (many + text, many + text[1:], text[:half] + many + text[half:], text + many):
             try:
                 compiled.search(line, timeout=TIMEOUT_S)

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from pilotext.classify.diag import compose
+from pilotext.classify.verdict import compose
 from pilotext.rules.loader import load_rules
 from pilotext.rules.panda import LONGEST_DESCRIPTION, Classification, RetryError, as_sql, classifications, retry_errors
 from pilotext.rules.schema import RuleSet

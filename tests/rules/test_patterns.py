@@ -5,7 +5,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext.classify.clean import Block
+from pilotext.classify.cleaning import Block
 from pilotext.rules.patterns import compile_pattern, find, plain, search
 from pilotext.rules.schema import Condition
 

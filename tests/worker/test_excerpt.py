@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext.classify.clean import Splitter
+from pilotext.classify.cleaning import Splitter
 from pilotext.worker.excerpt import Place, gap_note, lines_in, parts_of
 
 OFFSETS = st.lists(st.integers(0, 10**7 - 1), max_size=30)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pilotext.classify.near_miss import lines_of
 from pilotext.cli import classify
 from pilotext.cli.output import write_text
 from pilotext.errors import FieldError, UsageError
@@ -15,7 +16,6 @@ from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence, Verdict
 from pilotext.rules.draft import draft
 from pilotext.rules.loader import load_rules
-from pilotext.rules.nearest import lines_of
 from pilotext.serialization.json import from_json
 
 AROUND = 10

@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 
 from pilotext.api.schemas.rules import BulkReclassified, Reclassified, Reclassify
-from pilotext.classify.again import judge_again
+from pilotext.classify.reclassify import reclassify
 from pilotext.errors import UsageError
 from pilotext.model.report import Report
 from pilotext.model.verdict import Verdict
@@ -44,7 +44,7 @@ def rejudge(asked: Reclassify, who: str) -> BulkReclassified:
         name = attempt.task.experiment.name
         if name not in rules:
             rules[name] = load_rules(name)
-        new = judge_again(rules[name], from_json(attempt.evidence.report, Report), software=_software(attempt))
+        new = reclassify(rules[name], from_json(attempt.evidence.report, Report), software=_software(attempt))
         if _same(new, verdict_in(attempt.evidence)):
             continue
         reason = Reason(who, f"rules {new.ruleset}: {asked.why}", "person")

@@ -1,0 +1,58 @@
+"""Patterns for one line, rewritten so that they can be searched in many lines at once."""
+
+from __future__ import annotations
+
+import re
+
+import regex
+
+from pilotext.classify.prefilter.literals import SET, required_literals
+from pilotext.rules.schema import Condition
+
+_PART = re.compile(rf"\\.|{SET}|.", re.DOTALL)
+_CROSSES = re.compile(r"(?<!\\)(?:\\\\)*\\[^dwS\W]|[\x00-\x1f]-?|\\\n")
+"""Elements through which a set that is not negated may contain a line end."""
+
+_GROUP_NAME = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P?<\w+>")
+_NARROWED = {r"\s": r"[^\S\n]", r"\D": r"[^\d\n]", r"\W": r"[^\w\n]"}
+_AS_THEY_ARE = frozenset((r"\d", r"\w", r"\S", r"\b", r"\B", r"\t"))
+
+
+def pattern_of(condition: Condition) -> str | None:
+    """Return a single-line condition as a pattern that crosses no line end; None if that is not certain.
+
+    A condition without a required literal has none: it may match the empty text, or is not understood.
+    """
+    if condition.lines > 1 or required_literals(condition) is None:
+        return None
+    if condition.match is not None:
+        return within_a_line(condition.match)
+    literal = condition.contains or condition.absent or ""
+    return None if "\n" in literal else str(regex.escape(literal))
+
+
+def pattern_for_ascii(condition: Condition) -> bytes | None:
+    """Return that pattern for ASCII bytes, without group names; None if it needs other characters."""
+    pattern = pattern_of(condition)
+    return _GROUP_NAME.sub(r"\1(", pattern).encode() if pattern is not None and pattern.isascii() else None
+
+
+def within_a_line(pattern: str) -> str | None:
+    """Rewrite a pattern with a required literal so that no part crosses a line end; None if not certain."""
+    if re.match(r"\(\?[a-z]*s", pattern):
+        return None
+    parts = [_narrowed(part) for part in _PART.findall(pattern)]
+    known = [part for part in parts if part is not None]
+    return "".join(known) if len(known) == len(parts) else None
+
+
+def _narrowed(part: str) -> str | None:
+    if part.startswith("[^"):
+        return None if part.startswith("[^]") else rf"[^\n{part[2:]}"
+    if part.startswith("["):
+        return None if _CROSSES.search(part) else part
+    if part in _NARROWED:
+        return _NARROWED[part]
+    if part == "\n" or (part.startswith("\\") and part not in _AS_THEY_ARE and (part[1].isalnum() or part[1] == "\n")):
+        return None
+    return part
