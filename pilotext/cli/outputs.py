@@ -61,8 +61,14 @@ def run(options: argparse.Namespace) -> int:
             say(one_line(f"{one.state:<10} {one.label}{': ' if one.said else ''}{one.said}"))
     if options.publish and outcomes[0].state == "lost":
         return Exit.STAGE_OUT_FAILED
-    done = len(outcomes) == len(folders) and all(one.state == "published" for one in outcomes)
+    done = len(outcomes) == len(folders) and all(_is_done(one, options) for one in outcomes)
     return Exit.SUCCESS if done else NOT_ALL_PUBLISHED
+
+
+def _is_done(outcome: Outcome, options: argparse.Namespace) -> bool:
+    """Whether nothing is left to do; who gets the report reads there that a log archive still waits."""
+    waits = outcome.report is not None and outcome.report.kept is not None and not options.publish
+    return outcome.state == "published" and not waits
 
 
 def replace_report(outcome: Outcome) -> Outcome:
@@ -92,7 +98,8 @@ def _publish(folder: Path, sha256: str | None, switch: StopSwitch, channel: Repo
     if channel is not None:
         channel.send(outcome.report)
     problem = Delivery(target, os.environ).send(outcome.report, switch, OF_A_JOB)
-    keeping.remove(folder)  # only now: until its report is sent, or waits in the spool, it may have to be done again
+    if outcome.report.kept is None:  # only now: until its report is sent, or waits in the spool, it may be done again
+        keeping.remove(folder)
     return outcome if not problem else msgspec.structs.replace(outcome, said=problem)
 
 

@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from pilotext import __version__
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.agents import AgentRegistration
@@ -206,6 +208,7 @@ class Agent:
 
     def _work(self, client: Client, lease: LeasedJob, asked: float) -> None:
         folder = folder_of(lease.attempt, self.settings.folder)
+        self._kept.tidy()
         keep = ("--keep-outputs", str(self._kept.folder), "--keep-after", str(self.settings.keep_after_s))
         runner = Runner(lease, folder, asked, keep)
         with self._lock:
@@ -216,7 +219,8 @@ class Agent:
             kept = not runner.disowned and self._kept.take(lease, report, self._client)
             if not kept and report.kept is not None:  # nobody wants them, or nobody can look after them
                 remove_tree(Path(report.kept.folder))
-            if not kept:
+                report = replace(report, kept=None)
+            if report.kept is None or report.kept.log_only:
                 self._spool.keep(lease.attempt, lease.token, report)
             self._spool.deliver(client)
             if not self.settings.keep and not remove_tree(folder):

@@ -1,4 +1,4 @@
-"""Outputs that an agent keeps for their storage to come back: their leases are renewed, and they are published later.
+"""Outputs and logs that an agent keeps for their storage to come back: they are published later, outputs under a lease.
 
 No slot is taken meanwhile. What is needed stands in a signed file beside the agent's spool, so that the next agent in
 the same folder goes on with it. Nothing is published unless the lease was renewed just before: when it is over, the job
@@ -7,7 +7,9 @@ may be somebody else's.
 
 from __future__ import annotations
 
+import contextlib
 import random
+import re
 import sys
 import threading
 import time
@@ -36,10 +38,25 @@ IN_SLOT_S = 600.0
 
 FIRST_WAIT_S = 10.0
 MAX_WAIT_S = 900.0
+MAX_UNNAMED = 50
+"""Folders that no record names and that may stay: an agent with another token may have left them."""
+
+UNNAMED_AFTER_S = 3600.0
+"""Age of a folder that no record names, after which no wrapper can be at work in it: it is removed."""
+
 MAX_AT_ONCE = 100
+MAX_LOGS_AT_ONCE = 20
+"""Jobs of which the log archive alone is kept, among those at once."""
+
+LOGS_HOLD_S = 600.0
+"""After this a log archive that waits does not keep an agent from its end; the next one in its folder goes on."""
+
 _TICK_S = 0.5
 _LATER = 1
 """Exit status of `pilotext outputs`: not now."""
+
+
+_is_name = re.compile("[0-9a-f]{32}").fullmatch
 
 
 class KeptJob(Record, frozen=True):
@@ -59,28 +76,52 @@ class KeptJobs:
         self._seal = seal
         self._spool = spool
         self._stop = stop
-        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._work: dict[threading.Thread, _Keeper] = {}
 
     @property
     def busy(self) -> bool:
-        """Whether there are outputs that wait."""
-        return any(thread.is_alive() for thread in self._threads)
+        """Whether something waits that the agent has to stay for."""
+        return any(keeper.holds for keeper in self._alive().values())
+
+    def _alive(self) -> dict[threading.Thread, _Keeper]:
+        return {thread: keeper for thread, keeper in list(self._work.items()) if thread.is_alive()}
 
     def resume(self, client: Callable[[], Client]) -> None:
         """Go on with what an earlier agent in this folder has left."""
         for path in sorted(self._records.glob("*.json")):
-            try:
-                job = from_json(self._seal.verified(read_own(path), str(path)), KeptJob, where=str(path))
-                lease = replace(job.lease, token=self._seal.show(job.lease.token))
-            except (FieldError, OSError, ValueError):
+            job = self._read(path)
+            if job is None:
                 put_aside(path, ".unreadable")
-                continue
-            self._look_after(replace(job, lease=lease), client)
+            else:
+                self._look_after(job, client)
+
+    def _read(self, path: Path) -> KeptJob | None:
+        """Return the job of a record; None for a file that no agent with this token has written."""
+        try:
+            job = from_json(self._seal.verified(read_own(path), str(path)), KeptJob, where=str(path))
+            return replace(job, lease=replace(job.lease, token=self._seal.show(job.lease.token)))
+        except (FieldError, OSError, ValueError):
+            return None
+
+    def tidy(self) -> None:
+        """Remove folders that no record names, where they are many: payloads have made them to use up the room.
+
+        What a wrapper has just made stays. Age is the time since the last change, whatever date a payload has set.
+        """
+        named = {Path(keeper.job.kept.folder) for keeper in self._alive().values()}
+        named |= {Path(job.kept.folder) for job in map(self._read, self._records.glob("*.json")) if job is not None}
+        unnamed = [one for one in self.folder.glob("*") if one not in named and _is_name(one.name)]
+        old = time.time() - UNNAMED_AFTER_S
+        for folder in unnamed if len(unnamed) > MAX_UNNAMED else []:
+            with contextlib.suppress(OSError):
+                if folder.lstat().st_ctime < old:
+                    remove_tree(folder)
 
     def take(self, lease: LeasedJob, failure: Report, client: Callable[[], Client]) -> bool:
-        """Look after the outputs of a job that has ended; False if that cannot be, and its failure must be reported."""
+        """Look after what is kept of a job that has ended; False if there is nothing, or it cannot be looked after."""
         kept = failure.kept
-        if kept is None or sum(thread.is_alive() for thread in self._threads) >= MAX_AT_ONCE:
+        if kept is None or not self._has_room(kept):
             return False
         hidden = replace(lease, job=replace(lease.job, report=None), token=self._seal.hide(lease.token))
         try:
@@ -93,17 +134,23 @@ class KeptJobs:
 
     def join(self) -> None:
         """Wait for the threads to end, after `stop` was set."""
-        for thread in self._threads:
+        for thread in list(self._work):
             thread.join()
+
+    def _has_room(self, kept: Kept) -> bool:
+        keepers = self._alive().values()
+        logs = sum(keeper.job.kept.log_only for keeper in keepers)
+        return len(keepers) < MAX_AT_ONCE and (not kept.log_only or logs < MAX_LOGS_AT_ONCE)
 
     def _record(self, attempt: int) -> Path:
         return self._records / f"{attempt}.json"
 
     def _look_after(self, job: KeptJob, client: Callable[[], Client]) -> None:
-        keeper = _Keeper(job, self._stop)
+        keeper = _LogKeeper(job, self._stop) if job.kept.log_only else _Keeper(job, self._stop)
         name = f"kept-{job.lease.attempt}"
         thread = threading.Thread(target=self._to_the_end, args=(keeper, client), name=name)
-        self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+        with self._lock:
+            self._work = {**self._alive(), thread: keeper}
         thread.start()
 
     def _to_the_end(self, keeper: _Keeper, client: Callable[[], Client]) -> None:
@@ -112,9 +159,11 @@ class KeptJobs:
         if report is None:  # the agent ends; the next one goes on
             return
         lease = keeper.job.lease
-        self._spool.keep(lease.attempt, lease.token, report)
-        remove_tree(Path(keeper.job.kept.folder))
-        self._record(lease.attempt).unlink(missing_ok=True)
+        if report.log is not None or not keeper.job.kept.log_only:  # else all is reported that is known
+            self._spool.keep(lease.attempt, lease.token, report)
+        if not self.take(lease, report, client):
+            remove_tree(Path(keeper.job.kept.folder))
+            self._record(lease.attempt).unlink(missing_ok=True)
         self._spool.deliver(asker)
 
 
@@ -129,6 +178,17 @@ class _Keeper(Runner):
         self.kill_after_s = None  # transfers have limits of their own
         self._ending = stop
         self._wait_s = FIRST_WAIT_S
+        self._since = time.monotonic()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the agent has to stay for it."""
+        return True
+
+    @property
+    def _given_up(self) -> Report:
+        """The report of a job whose outputs cannot be published any more."""
+        return replace(self.job.failure, kept=None)
 
     def work(self, client: Client) -> Report | None:
         """Return the report of the job when that is known; None when the agent ends before."""
@@ -136,7 +196,7 @@ class _Keeper(Runner):
         while not self._ending.is_set():
             self.tell(client)
             if self.disowned or time.time() > self.job.kept.until:
-                return self.job.failure
+                return self._given_up
             if time.monotonic() >= due and self._has_lease():
                 try:
                     report = self._tried(client)
@@ -167,7 +227,7 @@ class _Keeper(Runner):
         """Try once; None when it is to be tried again."""
         folder = Path(self.job.kept.folder)
         if not folder.is_dir():
-            return self.job.failure
+            return self._given_up
         self._stopped = False  # an earlier try may have been, as its lease could not be renewed
         with held(folder.parent) as holding:
             self._process = WrapperProcess(self.words, b"", folder.parent, holding)
@@ -175,7 +235,30 @@ class _Keeper(Runner):
                 status = self._watched(client, self._process)
             finally:
                 self._process.close()
-        final = self._process.final
-        if status == 0 and final is not None and final.verdict.verdict == "success":
-            return final
-        return None if status in (_LATER, Exit.STOPPED) or status < 0 else self.job.failure
+        if status == 0 and (report := self._accepted(self._process.final)) is not None:
+            return report
+        return None if status in (_LATER, Exit.STOPPED) or status < 0 else self._given_up
+
+    def _accepted(self, final: Report | None) -> Report | None:
+        """Return the report to send for what was published; None where there is none to believe."""
+        return final if final is not None and final.verdict.verdict == "success" else None
+
+
+class _LogKeeper(_Keeper):
+    """Delivers the log archive of a job that has ended and is reported: there is no lease any more."""
+
+    @property
+    def holds(self) -> bool:
+        return time.monotonic() - self._since < LOGS_HOLD_S
+
+    def tell(self, client: Client) -> None:
+        """Say nothing: the attempt has ended."""
+
+    def _has_lease(self) -> bool:
+        return True
+
+    def _end_if_cut_off(self, silent_s: float) -> None:
+        """Go on, however long nothing was heard of the server."""
+
+    def _accepted(self, final: Report | None) -> Report | None:
+        return None if final is None else replace(self.job.failure, log=final.log, kept=None)

@@ -98,6 +98,8 @@ class Kept(Record, frozen=True):
     bytes: int
     since: float
     until: float
+    log_only: bool = False
+    """Only the archive of the logs waits: the report holds as it is, and gets the archive's address later."""
 
 
 class Report(Record, frozen=True, kw_only=True):
@@ -127,4 +129,4 @@ class Report(Record, frozen=True, kw_only=True):
     files: dict[str, str] = {}
     """Where to look: role → path on the worker node."""
     kept: Kept | None = None
-    """Outputs that were good and could not be published in time."""
+    """Outputs that were good, or the archive of the logs, which could not be published in time."""

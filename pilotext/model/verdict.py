@@ -82,7 +82,7 @@ FINDINGS = frozenset(
         "law-broken",  # counters of input, program and output do not agree
         "law-uneven",  # the same, where it is not known whether they must
         "no-log",  # there was no log to judge
-        "log-not-delivered",  # the archive of the logs; it stays in the work directory
+        "log-not-delivered",  # the archive of the logs; it is kept, or stays in the work directory
         "report-not-written",  # the final report, in the work directory
         "report-not-delivered",  # the report to the server; it stays in the work directory
         "unclassified",  # the job failed and no rule says why

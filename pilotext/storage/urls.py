@@ -18,6 +18,9 @@ _FILE = re.compile(r"file:(?://(?:localhost)?)?(?P<path>/(?:[^/].*)?)", re.IGNOR
 _XROOTD = re.compile(r"roots?://(?P<server>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<opaque>.*))?", re.IGNORECASE | re.DOTALL)
 _SERVER = re.compile(r"(?:[\w.-]+@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:.]+\])(?::(?P<port>\d{1,5}))?")
 _PORT = re.compile(r":0*(\d+)$")
+_ROOT_DOT = re.compile(r"\.(?=(?::\d+)?$)")
+"""Dot behind a host name that is written from the root of the domain name system."""
+
 _TOKEN = re.compile(r"[?&](?:authz|access_token)=", re.IGNORECASE)
 
 
@@ -85,6 +88,7 @@ def canonical(url: str) -> str:
     if scheme in XROOTD:
         host, slash, path = rest.partition("/")
         host = _PORT.sub(r":\1", host.rpartition("@")[2].lower()).removesuffix(f":{_XROOTD_PORT}")
+        host = _ROOT_DOT.sub("", host)
         return f"root://{host}/{posixpath.normpath(slash + '/' + path.lstrip('/'))}"
     host, _, path = rest.partition("/")
     return f"{scheme}://{host}{posixpath.normpath('/' + path.lstrip('/'))}"

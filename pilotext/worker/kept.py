@@ -1,8 +1,9 @@
-"""Outputs that are kept on the node, since their storage was away until the job's time was over.
+"""Outputs and log archives that are kept on the node, since their storage was away until the job's time was over.
 
 Each job has a folder of its own, for its owner alone, with its files and a document that says where they go and what is
-reported then. The document's digest is in the job's report; where the report has a token of its own, the document is
-signed with that. Programs of the same user can still take the files away: that costs the outputs, and no more.
+reported then. The log archive of a job that has failed has such a folder to itself. The document's digest is in the
+job's report; where the report has a token of its own, the document is signed with that. Programs of the same user can
+still take the files away: that costs the outputs, and no more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from pilotext.directory_tree import remove_tree
 from pilotext.errors import FieldError, PilotextError
@@ -31,13 +33,19 @@ from pilotext.serialization.json import from_json
 from pilotext.storage.base import CHUNK, Copied, adler32_of
 from pilotext.storage.stage_out import Upload
 from pilotext.storage.transfer import no_tick
+from pilotext.worker.own_files import replace_file
 
 DOCUMENT = "kept.json"
 MAX_BYTES = 100 * 10**9
 MAX_JOBS = 200
+MAX_LOG_JOBS = 100
+"""Jobs of which only the log archive is kept; they leave room for outputs."""
+
 KEEP_FOR_S = 48 * 3600.0
 MAX_DOCUMENT_BYTES = 64_000_000
-_ORPHAN_AFTER_S = 3600.0
+ORPHAN_AFTER_S = 3600.0
+_WRITTEN_WITHIN_S = 60.0
+_NAME = re.compile("[0-9a-f]{32}")
 _BLOCK = 512
 
 
@@ -59,7 +67,10 @@ class KeptFile(Record, frozen=True):
 
 
 class KeptOutputs(Record, frozen=True):
-    """All that is needed to publish the outputs of a job later; `success` is its report then, but for the outputs."""
+    """All that is needed to publish the outputs of a job later; `success` is its report then, but for the outputs.
+
+    Without files only the log archive is published, and `success` is the report of the job, good or bad.
+    """
 
     format: Literal[1]
     label: str
@@ -72,6 +83,8 @@ class KeptOutputs(Record, frozen=True):
     until: float
     known_only: bool
     """Whether only known files may be replaced."""
+    log: KeptFile | None = None
+    """The log archive."""
 
 
 class Keeping(Record, frozen=True):
@@ -93,53 +106,73 @@ def keep_outputs(
     *,
     hurried: bool,
     tick: Callable[[], None] = no_tick,
+    log: Upload | None = None,
 ) -> Kept:
-    """Move the outputs of a job into a folder of their own. Raises KeepError or OSError, and then moves them back.
+    """Move the outputs of a job, and its log archive, into a folder. Raises KeepError or OSError, and moves them back.
+
+    Without outputs the archive alone is kept, with the report of a job that has ended.
 
     Who is in a hurry reads and copies nothing. `tick` is called several times a second and may raise, with the same
     end.
     """
     _make_private(keeping.folder)
-    same_disk = _same_disk(keeping.folder, uploads)
+    moved = [*uploads, log] if log else uploads
+    same_disk = _same_disk(keeping.folder, moved)
     if hurried and not same_disk:
         raise KeepError(f"{keeping.folder}: it is on another disk, and there is no time to copy them.")
-    _check_room(keeping.folder, uploads)
-    kept = _document(job, uploads, success, None if hurried else tick)
+    _check_room(keeping.folder, moved, log_only=not uploads)
+    kept = _document(job, uploads, success, None if hurried else tick, log)
     data = signed(kept)
-    name = hashlib.sha256(f"{job.label}\0{job.report.url if job.report else ''}".encode()).hexdigest()[:32]
-    folder = keeping.folder / name
+    whose = (job.label, job.report.url if job.report else "", *([] if uploads else ["log"]))
+    folder = keeping.folder / hashlib.sha256("\0".join(whose).encode()).hexdigest()[:32]
     remove(folder)
     folder.mkdir(mode=0o700)
-    _fill(folder, uploads, data, same_disk=same_disk, tick=tick)
+    _fill(folder, moved, data, same_disk=same_disk, tick=tick)
+    return _kept(folder, kept, data)
+
+
+def keep_log_alone(folder: Path, kept: KeptOutputs, report: Report) -> Kept:
+    """Keep the log archive in a folder whose outputs are published now, as `report` says. Raises OSError."""
+    alone_now = replace(kept, files=(), success=report)
+    data = signed(alone_now)
+    replace_file(folder / DOCUMENT, data, 0o600)
+    return _kept(folder, alone_now, data)
+
+
+def _kept(folder: Path, kept: KeptOutputs, data: bytes) -> Kept:
+    size = sum(file.size for file in (*kept.files, *([kept.log] if kept.log else [])))
     digest = hashlib.sha256(data).hexdigest()
-    return Kept(str(folder), digest, sum(file.size for file in kept.files), kept.since, kept.until)
+    return Kept(str(folder), digest, size, kept.since, kept.until, log_only=not kept.files)
 
 
-def _document(job: Job, uploads: Sequence[Upload], success: Report, tick: Callable[[], None] | None) -> KeptOutputs:
+def _document(
+    job: Job, uploads: Sequence[Upload], success: Report, tick: Callable[[], None] | None, log: Upload | None
+) -> KeptOutputs:
     """Return what stands beside the files; without `tick` there is no time to read them."""
-    files = tuple(
-        KeptFile(
-            name=upload.name,
-            destinations=upload.destinations,
-            published_name=upload.published_name,
-            size=upload.path.stat().st_size,
-            adler32=None if tick is None else adler32_of(upload.path, lambda _: tick()),
-            known=upload.known,
-        )
-        for upload in uploads
-    )
     now = time.time()
     return KeptOutputs(
         format=1,
         label=job.label,
         earlier=job.earlier_labels,
-        files=files,
+        files=tuple(_described(upload, tick) for upload in uploads),
         limits=job.limits,
         target=job.report,
         success=success,
         since=now,
         until=now + KEEP_FOR_S,
         known_only=not job.replaces_any,
+        log=None if log is None else _described(log, tick),
+    )
+
+
+def _described(upload: Upload, tick: Callable[[], None] | None) -> KeptFile:
+    return KeptFile(
+        name=upload.name,
+        destinations=upload.destinations,
+        published_name=upload.published_name,
+        size=upload.path.stat().st_size,
+        adler32=None if tick is None else adler32_of(upload.path, lambda _: tick()),
+        known=upload.known,
     )
 
 
@@ -178,18 +211,19 @@ def read_kept(folder: Path, sha256: str | None = None) -> KeptOutputs:
         raise KeepError(f"{folder / DOCUMENT}: it cannot be read: {error.strerror}.") from None
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
         raise KeepError(f"{folder / DOCUMENT}: it was changed since the job kept it.")
+    signature, _, document = data.partition(b"\n")
     try:
-        kept = from_json(data.partition(b"\n")[2], KeptOutputs, where=str(folder / DOCUMENT))
+        kept = from_json(document, KeptOutputs, where=str(folder / DOCUMENT))
     except FieldError as error:
         raise KeepError(str(error)) from None
-    if not hmac.compare_digest(signed(kept), data):
+    if not hmac.compare_digest(_signature(kept.target, document), signature):
         raise KeepError(f"{folder / DOCUMENT}: its signature is wrong.")
     return kept
 
 
-def check_files(folder: Path, kept: KeptOutputs) -> list[Upload]:
+def check_files(folder: Path, files: Sequence[KeptFile]) -> list[Upload]:
     """Return the uploads of what is kept. Raises KeepError when a file is not what the job kept."""
-    for file in kept.files:
+    for file in files:
         path = folder / file.name
         try:
             size = path.lstat().st_size if path.is_file() and not path.is_symlink() else -1
@@ -198,19 +232,27 @@ def check_files(folder: Path, kept: KeptOutputs) -> list[Upload]:
             raise KeepError(f"{path}: it cannot be read: {error.strerror}.") from None
         if not good:
             raise KeepError(f"{path}: it is not the file any more that the job kept.")
-    return [
-        Upload(file.name, folder / file.name, file.destinations, file.published_name, file.known) for file in kept.files
-    ]
+    return [Upload(file.name, folder / file.name, file.destinations, file.published_name, file.known) for file in files]
 
 
 def waiting(root: Path) -> list[Path]:
     """Return the folders of jobs whose outputs are kept, oldest first. Raises KeepError if others can write there."""
     try:
         check_private(root)
-        folders = [path for path in root.iterdir() if (path / DOCUMENT).is_file()]
+        folders = folders_of_jobs(root)
     except FileNotFoundError:
         return []
     return sorted(folders, key=lambda path: (path.stat().st_mtime, path.name))
+
+
+def folders_of_jobs(root: Path) -> list[Path]:
+    """Return the folders that have a name and a document as jobs make them. Raises FileNotFoundError."""
+    return [path for path in root.iterdir() if is_name(path.name) and (path / DOCUMENT).is_file()]
+
+
+def is_name(name: str) -> bool:
+    """Whether the folder of a job's kept outputs may have this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 @contextmanager
@@ -241,8 +283,12 @@ def remove(folder: Path) -> None:
 def signed(kept: KeptOutputs) -> bytes:
     """Return the document as it stands on disk: its signature, and the record."""
     data = msgspec.json.encode(kept)
-    key = kept.target.token if kept.target else ""
-    return hmac.digest(key.encode(), data, "sha256").hex().encode() + b"\n" + data
+    return _signature(kept.target, data) + b"\n" + data
+
+
+def _signature(target: ReportTarget | None, document: bytes) -> bytes:
+    key = target.token if target else ""
+    return hmac.digest(key.encode(), document, "sha256").hex().encode()
 
 
 def check_private(root: Path) -> None:
@@ -257,12 +303,17 @@ def _make_private(root: Path) -> None:
     check_private(root)
 
 
-def _check_room(root: Path, uploads: Sequence[Upload]) -> None:
+def _check_room(root: Path, uploads: Sequence[Upload], *, log_only: bool) -> None:
     _remove_orphans(root)
-    folders = [path.parent for path in root.glob(f"*/{DOCUMENT}")]
-    there = sum(path.lstat().st_blocks * _BLOCK for folder in folders for path in folder.iterdir())
     wanted = sum(upload.path.stat().st_size for upload in uploads)
-    if len(folders) >= MAX_JOBS or there + wanted > MAX_BYTES:
+    for last_try in (False, True):
+        folders = folders_of_jobs(root)
+        there = sum(path.lstat().st_blocks * _BLOCK for folder in folders for path in folder.iterdir())
+        if len(folders) < (MAX_LOG_JOBS if log_only else MAX_JOBS) and there + wanted <= MAX_BYTES:
+            break
+        if not last_try:
+            _remove_false(folders)
+    else:
         raise KeepError(f"{root}: there are outputs of {len(folders)} jobs with {there} bytes already.")
     if not _same_disk(root, uploads) and wanted > shutil.disk_usage(root).free:
         raise KeepError(f"{root}: {wanted} bytes are needed, {shutil.disk_usage(root).free} are free.")
@@ -281,11 +332,22 @@ def _copy(path: Path, copy: Path, tick: Callable[[], None]) -> None:
 
 def _remove_orphans(root: Path) -> None:
     """Remove what nobody looks after any more: its time was over long ago, or it was never whole."""
-    old = time.time() - KEEP_FOR_S - _ORPHAN_AFTER_S
+    old = time.time() - KEEP_FOR_S - ORPHAN_AFTER_S
     for folder in root.iterdir():
         with contextlib.suppress(OSError):
-            if re.fullmatch("[0-9a-f]{32}", folder.name) and folder.lstat().st_mtime < old:
+            if is_name(folder.name) and folder.lstat().st_mtime < old:
                 remove(folder)
+
+
+def _remove_false(folders: Sequence[Path]) -> None:
+    """Remove folders with a document that no job has signed: only another program can have put it there."""
+    for folder in folders:
+        with contextlib.suppress(OSError), alone(folder) as mine:
+            if mine and time.time() - (folder / DOCUMENT).lstat().st_ctime > _WRITTEN_WITHIN_S:
+                try:
+                    read_kept(folder)
+                except KeepError:
+                    remove(folder)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Publish outputs that are kept on the node, for a job that is still ours to report on."""
+"""Publish outputs that are kept on the node, for a job that is still ours to report on, and kept log archives."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pilotext.errors import StorageError
 from pilotext.model import Record
 from pilotext.model.job import ReportTarget
 from pilotext.model.report import PhaseRecord, Report, Transfer
+from pilotext.model.verdict import Finding
 from pilotext.serialization.json import from_json
 from pilotext.storage.stage_out import stage_out
 from pilotext.storage.transfer import Mover
-from pilotext.worker.kept import KeepError, KeptOutputs, alone, check_files, read_kept, remove
+from pilotext.worker.kept import KeepError, KeptOutputs, alone, check_files, keep_log_alone, read_kept, remove
 from pilotext.worker.publishing import may_pass, policy_of
 
 HEARTBEAT_S = 60.0
@@ -28,6 +29,9 @@ _ANSWER_WITHIN_S = 10.0
 
 class Outcome(Record, frozen=True):
     """What became of kept outputs; `report` is the success of those that are published.
+
+    Where only a log archive was kept it is the job's report with the archive's address. `report.kept` is set where the
+    archive alone stays in the folder.
 
     `lost`: they are gone, since they were changed, their job is somebody else's by now, or no storage takes them.
     """
@@ -68,21 +72,13 @@ def _publish(
     mover_for: Callable[[KeptOutputs, Callable[[], None]], Mover],
     tick: Callable[[], None],
 ) -> Outcome:
-    lease = _Lease(kept.target, tick)
+    lease = _Lease(kept.target if kept.files else None, tick)  # a job whose log alone is kept has ended
     try:
         if not lease.renewed():
             return _later(folder, kept, "its server does not answer")
-        uploads = check_files(folder, kept)
         mover = mover_for(kept, lease.tick)
         try:
-            transfers = stage_out(
-                uploads,
-                tag=kept.label,
-                mover=mover,
-                policy=policy_of(kept.limits),
-                earlier=kept.earlier,
-                known_only=kept.known_only,
-            )
+            report = _published(folder, kept, mover)
         finally:
             mover.close()
     except NotOursError as error:
@@ -91,7 +87,46 @@ def _publish(
         return _lost(folder, kept.label, str(error))
     except StorageError as error:
         return _later(folder, kept, str(error)) if may_pass(error) else _lost(folder, kept.label, str(error))
-    return Outcome("published", kept.label, report=_success(kept, transfers))
+    return Outcome("published", kept.label, report=report)
+
+
+def _published(folder: Path, kept: KeptOutputs, mover: Mover) -> Report:
+    """Publish what is kept, and return the report. Raises KeepError, StorageError, and what the mover's tick raises."""
+    if not kept.files:
+        return replace(kept.success, log=_publish_log(folder, kept, mover), kept=None)
+    transfers = stage_out(
+        check_files(folder, kept.files),
+        tag=kept.label,
+        mover=mover,
+        policy=policy_of(kept.limits),
+        earlier=kept.earlier,
+        known_only=kept.known_only,
+    )
+    report = _success(kept, transfers)
+    if kept.log is None:
+        return report
+    try:
+        return replace(report, log=_publish_log(folder, kept, mover))
+    except (StorageError, KeepError) as error:
+        return _without_log(folder, kept, report, error)
+
+
+def _publish_log(folder: Path, kept: KeptOutputs, mover: Mover) -> Transfer | None:
+    uploads = check_files(folder, [kept.log] if kept.log else [])
+    published = stage_out(uploads, tag=kept.label, mover=mover, policy=policy_of(kept.limits), known_only=True)
+    return next(iter(published), None)
+
+
+def _without_log(folder: Path, kept: KeptOutputs, report: Report, error: StorageError | KeepError) -> Report:
+    """Return the report of published outputs whose log archive is not; it is kept on where a later try may help."""
+    found = Finding(name="log-not-delivered", text=str(error), phase="report")
+    report = replace(report, findings=(*report.findings, found))
+    if isinstance(error, KeepError) or not may_pass(error):
+        return report
+    try:
+        return replace(report, kept=keep_log_alone(folder, kept, report))
+    except OSError:  # the disk is full: the outputs are published, and that must be reported
+        return report
 
 
 def _later(folder: Path, kept: KeptOutputs, said: str) -> Outcome:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pilotext.errors import StorageError, TransientError, UsageError
+from pilotext.errors import StorageError, UsageError
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job
 from pilotext.model.report import Report
@@ -24,11 +24,9 @@ from pilotext.model.verdict import Phase
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_in import remove_leftovers, stage_in
-from pilotext.storage.stage_out import Upload, stage_out
 from pilotext.storage.transfer import Mover
-from pilotext.storage.urls import server_of
 from pilotext.worker import outputs
-from pilotext.worker.archive import TRACEBACK_NAME, make_archive
+from pilotext.worker.archive import TRACEBACK_NAME
 from pilotext.worker.budget import Budget
 from pilotext.worker.context import Run
 from pilotext.worker.cores import discard_cores
@@ -37,13 +35,9 @@ from pilotext.worker.kept import Keeping
 from pilotext.worker.ledger import Ledger
 from pilotext.worker.own_files import replace_file
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
-from pilotext.worker.publishing import publish_outputs
+from pilotext.worker.publishing import deliver_logs, publish_outputs
 from pilotext.worker.running import run_payload
 from pilotext.worker.stop import OutOfTime, StopSwitch, ToldToStop
-
-STOP_LOG_BYTES = 2_000_000
-"""How much of the logs goes into the archive when we are told to stop: packing it takes a small part of a second."""
-
 
 Step = Callable[[Run], bool]
 
@@ -130,7 +124,7 @@ def _end(run: Run) -> Report:
         delivery.send_at_once(first)
     ledger.begin("report")
     run.switch.deadline = run.budget.deadline("report")
-    well = _deliver_logs(run, first)
+    well = deliver_logs(run, first)
     ledger.leave(well=well)
     ledger.phase = ended_in
     final = ledger.write_final()
@@ -221,36 +215,6 @@ def _validate(run: Run) -> bool:
     run.ledger.counters.update(checked.counters)
     run.ledger.found(*checked.findings)
     return not run.ledger.failed(checked.findings)
-
-
-def _deliver_logs(run: Run, final: Report) -> bool:
-    """The archive goes out for every job, good or bad; that it could not is no verdict on the job itself.
-
-    A server that the failed step before has given up is not tried again.
-    """
-    if run.job.log is None:
-        return True
-    room = run.job.log.max_bytes if run.switch.received is None else min(STOP_LOG_BYTES, run.job.log.max_bytes)
-    try:
-        path = make_archive(run.job, run.directory, final, run.ledger.redactor, room)
-        destinations = _answering(run, run.job.log.destinations)
-        upload = Upload(name=path.name, path=path, destinations=destinations, published_name=path.name)
-        (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy, known_only=True)
-    except (StorageError, OSError, ToldToStop) as error:
-        run.ledger.found(run.finding("log-not-delivered", str(error)))
-        return False
-    except Exception as error:  # noqa: BLE001  the job is judged already, and its report is on disk
-        run.ledger.found(run.finding("log-not-delivered", f"{type(error).__name__}: {error}"))
-        return False
-    return True
-
-
-def _answering(run: Run, destinations: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out the destinations on servers that a failed step has given up; raises TransientError if none is left."""
-    left = tuple(url for url in destinations if server_of(url) not in run.silent)
-    if destinations and not left:
-        raise TransientError(destinations[0], "not tried again, since the server was given up before.")
-    return left
 
 
 STEPS: tuple[tuple[Phase, Step], ...] = (

@@ -15,12 +15,12 @@ from pathlib import Path
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file, whole or not at all: whoever reads it sees the old text or the new one. Raises OSError."""
     _open_up(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     try:
-        with FileIO(os.open(temporary, _NEW, 0o644), "wb") as file:
+        with FileIO(os.open(temporary, _NEW, mode), "wb") as file:
             _write_all(file, data)
         if _is_folder(path):
             move_away(path)

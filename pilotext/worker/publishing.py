@@ -1,4 +1,4 @@
-"""The phase of stage-out: publish the outputs, wait for a storage that is away, keep what is not published in time."""
+"""Stage-out of a job: publish outputs and logs, wait for a storage that is away, keep what is not published in time."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ import math
 import time
 from collections.abc import Sequence
 
-from pilotext.errors import STORAGE_ERRORS, StorageError
+from msgspec.structs import replace
+
+from pilotext.errors import STORAGE_ERRORS, StorageError, TransientError
 from pilotext.model.job import Limits
+from pilotext.model.report import Report
 from pilotext.storage.base import Copied
 from pilotext.storage.retry import Policy
 from pilotext.storage.stage_out import Upload, stage_out
+from pilotext.storage.urls import server_of
 from pilotext.worker import outputs
+from pilotext.worker.archive import make_archive
 from pilotext.worker.context import Run
 from pilotext.worker.kept import KeepError, keep_outputs
 from pilotext.worker.stop import OutOfTime, ToldToStop
 
 MIN_WAIT_S = 1.0
+STOP_LOG_BYTES = 2_000_000
+"""Bytes of logs in the archive of a job that is told to stop: packing them takes a small part of a second."""
+
 AWAY_SINCE = "storage_away_since"
 """In the progress of a job: seconds since 1970."""
 
@@ -120,9 +128,71 @@ def _keep(run: Run, uploads: Sequence[Upload]) -> str:
     success = run.ledger.success_if_published()
     if success is None:
         return "the outputs are not kept: the job is no success"
+    log = _packed(run, success)
     hurried = run.switch.received is not None
     try:
-        run.ledger.kept = keep_outputs(run.job, uploads, success, run.keeping, hurried=hurried, tick=run.switch.tick)
+        kept = keep_outputs(run.job, uploads, success, run.keeping, hurried=hurried, tick=run.switch.tick, log=log)
     except (KeepError, OSError) as error:
         return f"the outputs are not kept: {error}"
-    return f"the outputs are kept in {run.ledger.kept.folder} and published later"
+    run.ledger.kept = kept
+    return f"the outputs are kept in {kept.folder} and published later"
+
+
+def deliver_logs(run: Run, final: Report) -> bool:
+    """Deliver the archive of the logs, of every job, good or bad; a failure here is no verdict on the job itself.
+
+    It is kept where its storage is away and there is a folder for that. With outputs that are kept it is already.
+    """
+    if run.job.log is None or run.ledger.kept is not None:
+        return True
+    upload = _packed(run, final)
+    if upload is None:
+        return False
+    try:
+        upload = replace(upload, destinations=_answering(run, upload.destinations))
+        (run.ledger.log,) = stage_out([upload], tag=run.job.label, mover=run.mover, policy=run.policy, known_only=True)
+    except StorageError as error:
+        what = _keep_log(run, upload, final) if may_pass(error) else ""
+        run.ledger.found(run.finding("log-not-delivered", f"{error}{what}"))
+    except ToldToStop as order:
+        run.ledger.found(run.finding("log-not-delivered", f"{order}{_keep_log(run, upload, final)}"))
+    except Exception as error:  # noqa: BLE001  the job is judged already, and its report is on disk
+        run.ledger.found(run.finding("log-not-delivered", f"{type(error).__name__}: {error}"))
+    return run.ledger.log is not None
+
+
+def _packed(run: Run, report: Report) -> Upload | None:
+    """Pack the archive of the logs; None where the job wants none, or it cannot be made."""
+    if run.job.log is None:
+        return None
+    room = run.job.log.max_bytes if run.switch.received is None else min(STOP_LOG_BYTES, run.job.log.max_bytes)
+    try:
+        path = make_archive(run.job, run.directory, report, run.ledger.redactor, room)
+    except OSError as error:
+        run.ledger.found(run.finding("log-not-delivered", str(error)))
+    except Exception as error:  # noqa: BLE001  as above
+        run.ledger.found(run.finding("log-not-delivered", f"{type(error).__name__}: {error}"))
+    else:
+        return Upload(path.name, path, run.job.log.destinations, path.name)
+    return None
+
+
+def _keep_log(run: Run, log: Upload, final: Report) -> str:
+    """Keep an archive that could not be delivered; returns a note on what became of it, for people."""
+    if run.keeping is None or run.job.log is None:
+        return ""
+    wanted = replace(log, destinations=run.job.log.destinations)
+    hurried = run.switch.received is not None
+    try:
+        run.ledger.kept = keep_outputs(run.job, [], final, run.keeping, hurried=hurried, log=wanted)
+    except (KeepError, OSError) as error:
+        return f" (the archive is not kept: {error})"
+    return f" (the archive is kept in {run.ledger.kept.folder} and delivered later)"
+
+
+def _answering(run: Run, destinations: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out the destinations on servers that a failed step has given up; raises TransientError if none is left."""
+    left = tuple(url for url in destinations if server_of(url) not in run.silent)
+    if destinations and not left:
+        raise TransientError(destinations[0], "not tried again, since the server was given up before.")
+    return left

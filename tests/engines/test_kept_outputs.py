@@ -26,13 +26,25 @@ SCRIPT = "echo eight hours of work > advout-{chunk}-1.txt"
 @contextmanager
 def production(folder: Path) -> Iterator[tuple[ProductionServer, XrdServer]]:
     with serving() as eos:
-        out = eos.url("/eos/compass/out")
-        with hostile_server(folder, out, PILOTEXT_LEASE_S="60") as server:
+        out, logs = eos.url("/eos/compass/out"), eos.url("/eos/compass/logs")
+        with hostile_server(folder, out, logs, PILOTEXT_LEASE_S="60") as server:
             yield server, eos
 
 
 def published(eos: XrdServer) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (eos.store / "eos/compass").rglob("*") if path.is_file()}
+    """Return the files of EOS by name, but for the log archives."""
+    return {path.name: path.read_bytes() for path in files(eos) if path.suffix != ".tgz"}
+
+
+def files(eos: XrdServer) -> list[Path]:
+    return [path for path in (eos.store / "eos/compass").rglob("*") if path.is_file()]
+
+
+def log_is_there(server: ProductionServer, eos: XrdServer, task: str) -> bool:
+    """Whether the server knows where the log archive of a task's job is, and it is there."""
+    detail = attempt(server, task).detail
+    names = [path.name for path in files(eos) if path.suffix == ".tgz"]
+    return detail is not None and bool(detail.log) and detail.log.rpartition("/")[2] in names
 
 
 def kept(server: ProductionServer) -> list[Path]:
@@ -70,6 +82,7 @@ def test_outputs_wait_without_a_slot_and_are_published_by_the_next_agent(tmp_pat
         for task in ("first", "second"):
             wait_until_finished(server, task)
             assert len(page(server, task).attempts) == 1
+            assert log_is_there(server, eos, task)
         assert published(eos) == {"advout-1-1.txt": CONTENT, "advout-2-1.txt": CONTENT}
         assert not kept(server)
         assert not list((server.folder / "agent/kept/jobs").iterdir())
@@ -96,3 +109,26 @@ def test_what_was_changed_or_is_not_wanted_any_more_is_never_published(tmp_path:
         assert attempt(server, "cancelled").state == "cancelled"
         assert published(eos) == {}
         assert not kept(server)
+
+
+@pytest.mark.fault("report", "EOS away: log archive of a failed job; the agent is killed meanwhile")
+def test_the_log_of_a_failed_job_is_delivered_by_the_next_agent(tmp_path: Path) -> None:
+    with production(tmp_path) as (server, eos):
+        eos.stop()
+        submit(server, "bad", "echo out of luck; exit 3")
+        agent = server.agent(*AGENT)
+        wait_for(lambda: taken_over(server), server)
+        wait_for(lambda: attempt(server, "bad").state == "failed", server)  # at once, and not when the log is delivered
+        agent.kill()
+        agent.wait()
+        detail = attempt(server, "bad").detail
+        assert detail is not None
+        assert detail.log == ""
+        eos.start()
+        agent = server.agent(*AGENT, "--idle", "1")
+        wait_for(lambda: log_is_there(server, eos, "bad"), server)
+        assert attempt(server, "bad").state == "failed"
+        assert published(eos) == {}
+        assert agent.wait(WITHIN_S) == 0
+        assert not kept(server)
+        assert not taken_over(server)

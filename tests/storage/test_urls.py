@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.storage.urls import (
+    canonical,
     is_folder,
     join,
     local_path,
@@ -104,3 +105,14 @@ def test_a_folder_ends_in_a_slash_before_the_opaque_part(url: str, folder: bool)
 def test_what_has_to_answer_is_the_server_or_the_scheme() -> None:
     assert server_of("root://eos.cern.ch:1094//eos/x?svcClass=default") == "root://eos.cern.ch:1094"
     assert server_of("file:///eos/x") == "file"
+
+
+@pytest.mark.parametrize("server", ["eos.cern.ch", "EOS.cern.ch.", "eos.cern.ch:1094", "u@eos.cern.ch.:01094"])
+def test_a_host_with_the_dot_of_the_root_domain_is_the_same_host(server: str) -> None:
+    assert canonical(f"root://{server}//eos/x") == canonical("root://eos.cern.ch//eos/x")
+
+
+@pytest.mark.parametrize("server", ["eos.cern.ch.evil.org", "eos.cern.ch.:1095", "eos.cern"])
+def test_another_host_or_port_is_another_name(server: str) -> None:
+    assert canonical(f"root://{server}//eos/x") != canonical("root://eos.cern.ch//eos/x")
+    assert canonical("root://h//eos/x.") != canonical("root://h//eos/x"), "the dots of a path are its own"

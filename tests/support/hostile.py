@@ -44,11 +44,11 @@ sites:
 
 
 @contextmanager
-def hostile_server(folder: Path, out: str = "", **environment: str) -> Iterator[ProductionServer]:
-    """A server whose jobs publish below `out`, by default in the folder `out`."""
+def hostile_server(folder: Path, out: str = "", logs: str = "", **environment: str) -> Iterator[ProductionServer]:
+    """A server whose jobs publish below `out`, and their logs below `logs`, by default in folders of these names."""
     (folder / "rules/adv").mkdir(parents=True)
     out = out or f"file://{folder}/out"
-    profile = PROFILE.replace("OUT", out).replace("LOGS", f"file://{folder}/logs")
+    profile = PROFILE.replace("OUT", out).replace("LOGS", logs or f"file://{folder}/logs")
     (folder / "rules/adv/experiment.yaml").write_text(profile)
     (folder / "raw").mkdir()
     with production_server(folder, PILOTEXT_RULES=str(folder / "rules"), **environment) as server:

@@ -55,6 +55,36 @@ def test_folders_that_nobody_looks_after_take_no_room(uploads: list[Upload], tmp
     assert (root / f"{7:032x}").exists(), "somebody may just be filling it"
 
 
+@pytest.mark.fault("stage-out", "a payload fills the folder of kept outputs with false documents")
+@pytest.mark.parametrize("document", [b"", b"{}", b"0" * 64 + b"\n{}"])
+def test_false_documents_take_no_room(
+    uploads: list[Upload], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, document: bytes
+) -> None:
+    monkeypatch.setattr("pilotext.worker.kept._WRITTEN_WITHIN_S", -1.0)
+    for number in range(MAX_JOBS):
+        folder = tmp_path / "kept" / f"{number:032x}"
+        folder.mkdir(parents=True)
+        (folder / DOCUMENT).write_bytes(document)
+    kept = keep_outputs(JOB, uploads, make_report(), Keeping(tmp_path / "kept"), hurried=False)
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == [Path(kept.folder).name]
+
+
+def test_documents_of_jobs_and_those_just_written_stay(
+    uploads: list[Upload], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilotext.worker.kept.MAX_JOBS", 2)
+    root = tmp_path / "kept"
+    first = keep_outputs(JOB, uploads, make_report(), Keeping(root), hurried=False)
+    being_written = root / f"{1:032x}"
+    being_written.mkdir()
+    (being_written / DOCUMENT).touch()
+    uploads[0].path.write_text("of another job")
+    with pytest.raises(KeepError, match="outputs of 2 jobs"):
+        keep_outputs(make_job(job=2), uploads, make_report(), Keeping(root), hurried=False)
+    assert uploads[0].path.read_text() == "of another job"
+    assert {path.name for path in root.iterdir()} == {Path(first.folder).name, being_written.name}
+
+
 @pytest.mark.parametrize("hurried", [True, False])
 def test_who_is_told_to_stop_copies_nothing_to_another_disk(
     uploads: list[Upload], tmp_path: Path, other_disk: None, hurried: bool

@@ -51,8 +51,13 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
     _check(attempt, report)
     kept = _EVIDENCE.get(attempt.pk)
     if kept is not None:
-        if from_json(kept.report, Report) != report:
+        before = from_json(kept.report, Report)
+        if before != report and not _brings_log(before, report):
             raise RefusalError("conflict", "this attempt has another final report already.")
+        if before.log != report.log:
+            added = msgspec.json.encode(replace(before, log=report.log, kept=None)).decode()
+            Evidence.objects.filter(pk=attempt.pk).update(report=added)
+            return ReportAnswer(not kept.late, "the address of its log archive was added")
         return ReportAnswer(not kept.late, "it was taken before" if not kept.late else "it was kept before")
     holds = attempt.state in ACTIVE_ATTEMPT
     still_last = attempt.number == attempt.job.attempts
@@ -74,6 +79,15 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
     else:
         _failed(attempt, report)
     return ReportAnswer(True)
+
+
+def _brings_log(before: Report, after: Report) -> bool:
+    """Whether a report agrees with the first one, and adds the address of a log archive that was kept until then."""
+
+    def said(report: Report) -> object:
+        return report.state, report.exit_status, report.verdict.verdict, report.verdict.code, report.outputs
+
+    return after.log is not None and before.log in (None, after.log) and said(before) == said(after)
 
 
 def _check(attempt: Attempt, report: Report) -> None:

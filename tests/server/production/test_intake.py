@@ -4,6 +4,9 @@ import msgspec
 import pytest
 
 from pilotext.api.schemas.attempts import Heartbeat
+from pilotext.model.report import Report, Transfer
+from pilotext.model.verdict import Verdict
+from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.advance import Reason
 from pilotext.server.production.decisions import move_job, move_task
@@ -64,6 +67,50 @@ def test_another_final_report_is_refused() -> None:
         succeed(given)
     assert refused.value.kind == "conflict"
     assert the_job().state == "ready"
+
+
+LOG = Transfer("a.job.log.tgz", "root://eos//logs/a.job.log.tgz", 7, "0a0b0c0d", 0.1)
+
+
+def test_the_address_of_a_log_that_was_kept_is_added_to_the_report() -> None:
+    submit()
+    given = leased()
+    fail(given)
+    first = from_json(Evidence.objects.get().report, Report)
+    later = msgspec.structs.replace(first, log=LOG, ended=first.started + 99)
+    for why in ("was added", "taken before"):
+        assert why in send(given, later).why
+        assert from_json(Evidence.objects.get().report, Report) == msgspec.structs.replace(first, log=LOG)
+    assert Attempt.objects.get().state == "failed"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exit_status": 0, "log": LOG},
+        {"outputs": (LOG,), "log": LOG},
+        {"verdict": Verdict("success"), "state": "done", "log": LOG},
+        {"ended": 99.0},
+    ],
+)
+def test_a_later_report_changes_nothing_but_the_address_of_the_log(change: dict[str, object]) -> None:
+    submit()
+    given = leased()
+    fail(given)
+    first = from_json(Evidence.objects.get().report, Report)
+    with pytest.raises(RefusalError, match="another final report"):
+        send(given, msgspec.structs.replace(first, **change))
+    assert from_json(Evidence.objects.get().report, Report) == first
+
+
+def test_the_address_of_a_log_is_given_once() -> None:
+    submit()
+    given = leased()
+    fail(given)
+    first = from_json(Evidence.objects.get().report, Report)
+    send(given, msgspec.structs.replace(first, log=LOG))
+    with pytest.raises(RefusalError, match="another final report"):
+        send(given, msgspec.structs.replace(first, log=msgspec.structs.replace(LOG, url="root://eos//other")))
 
 
 def test_a_token_is_good_for_its_own_attempt_only() -> None:
