@@ -1,4 +1,4 @@
-"""`pilotext agent`: pulls jobs from the server and runs them here."""
+"""`pilotext agent`: pull jobs from the server and run them on this node."""
 
 from __future__ import annotations
 
@@ -6,35 +6,51 @@ import argparse
 import signal
 from pathlib import Path
 
-from pilotext.cli import connect
+from pilotext.cli import connection
+from pilotext.cli.arguments import FolderPath
 from pilotext.cli.output import say
 from pilotext.engines.agent import Agent, Settings
 from pilotext.engines.kept import IN_SLOT_S
 from pilotext.model.codes import Exit
 
+EXAMPLE = "pilotext agent --site CERN_COMPASS_PROD --slots 4 --workdir /scratch/agent"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    connect.add_arguments(parser)
-    parser.add_argument("--site", required=True, help="the queue whose jobs it runs")
-    parser.add_argument("--slots", type=int, default=1, metavar="N", help="jobs at once (default: 1)")
-    parser.add_argument("--workdir", type=Path, default=Path("pilotext-agent"), help="(default: pilotext-agent)")
-    parser.add_argument("--name", default="", help="its name for good (default: one of its own)")
-    parser.add_argument("--jobs", type=int, metavar="N", help="end after so many jobs")
-    parser.add_argument("--idle", type=float, metavar="S", help="end when there was no job for so many seconds")
-    parser.add_argument("--stop-within", type=float, metavar="S", help="after SIGTERM, jobs have S seconds more")
+    connection.add_arguments(parser)
+    parser.add_argument("--site", required=True, help="the site whose jobs it runs")
+    parser.add_argument("--slots", type=int, default=1, metavar="N", help="run N jobs at once (default: 1)")
+    parser.add_argument(
+        "--workdir",
+        action=FolderPath,
+        default=Path("pilotext-agent"),
+        metavar="DIR",
+        help="the folder for the work directories of jobs (default: pilotext-agent)",
+    )
+    parser.add_argument(
+        "--name",
+        default="",
+        help="the name of the agent (default: one made of the host's name, kept in the work directory)",
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="end after N jobs")
+    parser.add_argument("--idle", type=float, metavar="S", help="end when there was no job for S seconds")
+    parser.add_argument(
+        "--stop-within", type=float, metavar="S", help="after SIGTERM, stop jobs that run for more than S seconds"
+    )
     parser.add_argument(
         "--keep-after",
         type=float,
         default=IN_SLOT_S,
         metavar="S",
-        help=f"a job whose storage is away leaves its outputs to the agent after S seconds (default: {IN_SLOT_S:.0f})",
+        help="a job whose storage does not answer leaves its outputs to the agent after S seconds "
+        f"(default: {IN_SLOT_S:.0f})",
     )
-    parser.add_argument("--keep", action="store_true", help="keep the work directories")
+    parser.add_argument("--keep", action="store_true", help="keep the work directories of jobs that have ended")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Work until SIGTERM (running jobs are brought to their end), or until what the options say."""
-    url, token = connect.address(options)
+    """Run jobs until SIGTERM, which lets running jobs end, or until the limits of the options."""
+    url, token = connection.address(options)
     settings = Settings(
         url=url,
         token=token,

@@ -1,4 +1,4 @@
-"""`pilotext agents`: who pulls jobs, where, whether they are still heard of; and draining them."""
+"""`pilotext agents`: list the agents that pull jobs, and drain them."""
 
 from __future__ import annotations
 
@@ -8,90 +8,92 @@ from pilotext.api.client import Client
 from pilotext.api.schemas.agents import AgentList, AgentMove, AgentRow
 from pilotext.api.schemas.fields import Moved
 from pilotext.api.schemas.health import Health
-from pilotext.cli import confirm, connect
+from pilotext.cli import connection
+from pilotext.cli.arguments import add_choice
+from pilotext.cli.decisions import add_reason, add_yes, confirm
+from pilotext.cli.formatting import clock
 from pilotext.cli.output import say
-from pilotext.cli.tables import clock, pages, progress, show, write_json
+from pilotext.cli.parser import Noun, Verb
+from pilotext.cli.tables import print_table, progress, write_json
 from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
 MAX_SHOWN = 10
 """Agents that are shown before a decision on many."""
+MAX_AGENTS = 1_000_000
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("do", nargs="?", choices=("list", "drain"), default="list", help="(default: list)")
-    parser.add_argument("name", nargs="*", help="only these agents; drain without them: all of --site")
-    parser.add_argument("--site", help="only at this site")
-    parser.add_argument("--state", choices=("active", "draining", "gone"), help="only in this state")
-    parser.add_argument("--limit", type=int, default=1000, help="list at most so many (default: 1000)")
-    parser.add_argument("--why", help="the reason of draining; it stands in the audit trail")
-    confirm.add_arguments(parser)
-    connect.add_arguments(parser)
+def _add_choice_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="*", metavar="AGENT", help="only the agents of these names")
+    parser.add_argument("--site", help="only agents of this site")
 
 
-def run(options: argparse.Namespace) -> int:
-    """List or drain; the exit status is 0 only when every agent that was named gets no more jobs."""
-    client = connect.connect(options)
-    if options.do == "drain":
-        return _drain(client, options)
+def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_choice_arguments(parser)
+    add_choice(parser, "--state", ("active", "draining", "gone"), "only agents in this state")
+    connection.add_limit(parser, 1000)
+    connection.add_arguments(parser)
+
+
+def _list(options: argparse.Namespace) -> int:
+    client = connection.connect(options)
     found = _found(client, options, options.state, options.limit)
     if options.json:
         write_json(AgentList(tuple(found), None))
         return Exit.SUCCESS
-    rows = [
-        (
-            row.agent,
-            row.name,
-            row.site,
-            row.host,
-            row.state,
-            f"{row.active}/{row.slots}",
-            row.version,
-            clock(row.seen),
-            _trouble(row),
-        )
-        for row in found
-    ]
-    show(("agent", "name", "site", "host", "state", "busy", "version", "seen", "trouble"), rows)
-    _tell_health(client)
+    head = ("agent", "name", "site", "host", "state", "busy", "version", "seen", "trouble")
+    print_table(head, [_cells(row) for row in found])
+    _print_health(client)
     return Exit.SUCCESS
 
 
+def _cells(row: AgentRow) -> tuple[object, ...]:
+    busy, seen = f"{row.active}/{row.slots}", clock(row.seen)
+    return row.agent, row.name, row.site, row.host, row.state, busy, row.version, seen, _trouble(row)
+
+
 def _trouble(row: AgentRow) -> str:
-    """Why an agent gets no jobs, or may have died."""
+    """Return why an agent gets no jobs, or may have died."""
     said = [f"silent since {clock(row.silent_since)}"] if row.silent_since is not None else []
     said += [f"its token {row.token} ended {clock(row.token_ended)}"] if row.token_ended is not None else []
     return "; ".join(said) or "-"
 
 
-def _tell_health(client: Client) -> None:
-    """Say what is not well with the server, such as a disk of its database that becomes full."""
+def _print_health(client: Client) -> None:
+    """Print problems of the server, such as a database disk that is nearly full."""
     found = client.get("/health", Health)
     for name, part in found.parts.items():
         if part.status != "ok" and name != "agents":  # they stand above
             say(one_line(f"{part.status}: {name}: {part.what}"))
 
 
-def _found(client: Client, options: argparse.Namespace, state: str | None, most: int) -> list[AgentRow]:
-    """The agents that are named, or all; the server refuses a name that there is not."""
+def _found(client: Client, options: argparse.Namespace, state: str | None, limit: int) -> list[AgentRow]:
+    """Return the agents that are named, or all; the server refuses a name that does not exist."""
     found: list[AgentRow] = []
     for name in options.name or [None]:
         query = {"name": name, "site": options.site, "state": state}
-        found += pages(client, "/api/v1/agents", AgentList, query, name="agents", most=most)
+        found += connection.fetch_rows(client, "/api/v1/agents", AgentList, query, name="agents", limit=limit)
     return found
 
 
-def _drain(client: Client, options: argparse.Namespace) -> int:
-    if not options.why:
-        raise UsageError("a decision needs a reason.", advice="Give --why.")
+def _add_drain_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_choice_arguments(parser)
+    add_reason(parser)
+    add_yes(parser)
+    connection.add_arguments(parser)
+
+
+def _drain(options: argparse.Namespace) -> int:
+    """Drain agents; the exit status is 0 only if every agent that was named gets no more jobs."""
+    client = connection.connect(options)
     if not options.name and not options.site:
         raise UsageError("which agents?", advice="Give their names, or --site.")
-    rows = _found(client, options, None if options.name else "active", 1_000_000)
+    rows = _found(client, options, None if options.name else "active", MAX_AGENTS)
     active = [row for row in rows if row.state == "active"]
     if active and not options.name:
         question = f"drain these {len(active)} agents?"
-        confirm.confirm(_preview(active), AgentList(tuple(active), None), question, options)
+        confirm(_preview(active), AgentList(tuple(active), None), question, options)
     moved: list[int] = []
     with progress("drain") as tell:
         for row in active:
@@ -101,7 +103,7 @@ def _drain(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         write_json({"moved": moved, "missing": missing})
     else:
-        said = [f"drain: {len(moved)} agents", *(f"{name} is no active agent" for name in missing)]
+        said = [f"drain: {len(moved)} agents", *(f"{name} is not an active agent" for name in missing)]
         say("\n".join(map(one_line, said)))
     return Exit.SUCCESS if moved and not missing else Exit.USAGE
 
@@ -112,3 +114,22 @@ def _preview(rows: list[AgentRow]) -> str:
     if len(rows) > MAX_SHOWN:
         lines.append(f"  ... and {len(rows) - MAX_SHOWN} more")
     return "\n".join(map(one_line, lines))
+
+
+NOUN = Noun(
+    {
+        "list": Verb(
+            "list agents, with those that are silent or whose token has ended, and problems of the server",
+            "pilotext agents list --site CERN_COMPASS_PROD --state active",
+            _add_list_arguments,
+            _list,
+        ),
+        "drain": Verb(
+            "send no more jobs to agents; they end when their jobs are done",
+            'pilotext agents drain node7 --why "the node is to be repaired"',
+            _add_drain_arguments,
+            _drain,
+        ),
+    },
+    default="list",
+)

@@ -1,4 +1,4 @@
-"""`pilotext classify`: the verdict on the logs of a program that has ended."""
+"""`pilotext classify`: classify the logs of a program that has ended."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pilotext.classify import Case, classify_files
+from pilotext.cli.arguments import FilePath, FolderPath, add_rules
 from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError
 from pilotext.model.job import Kind
@@ -17,30 +18,37 @@ from pilotext.profile import load_experiment
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 
+EXAMPLE = "pilotext classify --job-type 'mass production' --stdout OUT --stderr ERR --exit 1"
 SIGNALS = {member.name: int(member) for member in signal.Signals}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_case_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the verdict as one JSON document")
-    parser.add_argument("--fail", action="store_true", help="exit with 1 if the verdict is failure")
+    parser.add_argument("--fail", action="store_true", help="exit with status 1 if the verdict is failure")
 
 
 def add_case_arguments(parser: argparse.ArgumentParser) -> None:
-    """What says which program ended how, and where its logs are."""
-    parser.add_argument("--experiment", default="COMPASS", metavar="E", help="whose rules (default: COMPASS)")
-    parser.add_argument("--job-type", metavar="T", help="what was run, 'mass production' (default: just a program)")
-    parser.add_argument("--stdout", type=_log, metavar="FILE", help="its standard output")
-    parser.add_argument("--stderr", type=_log, metavar="FILE", help="its standard error")
+    """Add what describes the program: its type, how it ended, and its logs."""
+    parser.add_argument(
+        "--experiment", default="COMPASS", metavar="E", help="the experiment whose rules apply (default: COMPASS)"
+    )
+    parser.add_argument(
+        "--job-type", metavar="T", help="the type of the job, such as 'mass production' (default: any program)"
+    )
+    parser.add_argument("--stdout", action=FilePath, type=_log, metavar="FILE", help="the file of its standard output")
+    parser.add_argument("--stderr", action=FilePath, type=_log, metavar="FILE", help="the file of its standard error")
     ended = parser.add_mutually_exclusive_group()
     ended.add_argument("--exit", type=_code, dest="ended", metavar="N", help="its exit code; -9 is the signal 9")
     ended.add_argument(
-        "--signal", type=_signal, dest="ended", metavar="NAME", help="what killed it, SIGKILL or KILL or 9"
+        "--signal", type=_signal, dest="ended", metavar="NAME", help="the signal that ended it: SIGKILL, KILL or 9"
     )
-    parser.add_argument("--core", action="store_true", help="it dumped core")
-    parser.add_argument("--workdir", type=_folder, metavar="DIR", help="where its files are, for rules about files")
+    parser.add_argument("--core", action="store_true", help="the signal made it dump core")
+    parser.add_argument(
+        "--workdir", action=FolderPath, type=_folder, metavar="DIR", help="its work directory, for rules about files"
+    )
     parser.add_argument("--software", default="", metavar="V", help="the version of the experiment's software")
-    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
+    add_rules(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`pilotext errors`: failed attempts of a period, counted by code, cause, site, task or day."""
+"""`pilotext errors`: count the failed attempts of a period by code, cause, site, task or day."""
 
 from __future__ import annotations
 
@@ -8,45 +8,55 @@ import time
 from calendar import timegm
 
 from pilotext.api.schemas.errors import ErrorList
-from pilotext.cli import connect
-from pilotext.cli.tables import clock, show, write_json
+from pilotext.cli import connection
+from pilotext.cli.formatting import clock
+from pilotext.cli.tables import print_table, write_json
 from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
 
+EXAMPLE = "pilotext errors --by code,site --since 2d"
 FIELDS = ("code", "cause", "site", "task", "day")
 _AGO = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--by", default="code,cause,site", help=f"some of {','.join(FIELDS)} (default: code,cause,site)"
+        "--by",
+        default="code,cause,site",
+        metavar="FIELDS",
+        help=f"count by some of {','.join(FIELDS)} (default: code,cause,site)",
     )
-    parser.add_argument("--since", default="7d", help="2026-05-31, or so long ago: 30m, 12h, 7d, 2w (default: 7d)")
-    parser.add_argument("--until", help="the same (default: now)")
+    parser.add_argument(
+        "--since",
+        default="7d",
+        metavar="TIME",
+        help="a date such as 2026-05-31, or a time ago: 30m, 12h, 7d, 2w (default: 7d)",
+    )
+    parser.add_argument("--until", metavar="TIME", help="a date or a time ago (default: now)")
     for name in ("task", "site", "code"):
-        parser.add_argument(f"--{name}", help=f"only of this {name}")
-    connect.add_arguments(parser)
+        parser.add_argument(f"--{name}", help=f"only attempts of this {name}")
+    connection.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     query = {name: getattr(options, name) for name in ("by", "task", "site", "code")}
     query["since"] = point_in_time(options.since)
     query["until"] = point_in_time(options.until) if options.until else None
-    found = connect.connect(options).get("/api/v1/errors", ErrorList, query)
+    found = connection.connect(options).get("/api/v1/errors", ErrorList, query)
     if options.json:
         write_json(found)
         return Exit.SUCCESS
     fields = [name for name in FIELDS if name in options.by.split(",")]
     rows = [(*(getattr(row, name) for name in fields), row.attempts, row.jobs, clock(row.last)) for row in found.errors]
-    show((*fields, "attempts", "jobs", "last"), rows)
+    print_table((*fields, "attempts", "jobs", "last"), rows)
     return Exit.SUCCESS
 
 
 def point_in_time(text: str) -> float:
-    """Seconds since 1970 of a date (UTC), or of a time ago. Raises UsageError for another text."""
+    """Return the seconds since 1970 of a date (UTC) or of a time ago. Raises UsageError for another text."""
     if ago := re.fullmatch(r"(\d{1,6})([mhdw])", text):
         return max(0.0, time.time() - int(ago[1]) * _AGO[ago[2]])
     try:
         return float(timegm(time.strptime(text, "%Y-%m-%d")))
     except ValueError:
-        raise UsageError(f"{text!r} is no point in time.", advice="Write 2026-05-31, or 12h, 7d, 2w ago.") from None
+        raise UsageError(f"{text!r} is not a point in time.", advice="Write 2026-05-31, or 12h, 7d, 2w ago.") from None

@@ -1,4 +1,4 @@
-"""`pilotext outputs`: publish outputs that are kept on this node, since their storage was away when their job ended."""
+"""`pilotext outputs`: publish outputs that are kept on this node because their storage did not answer in time."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from pilotext.cli.arguments import FolderPath
 from pilotext.cli.output import say, write_json
 from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
@@ -23,20 +24,26 @@ from pilotext.worker.later import Outcome, publish_kept
 from pilotext.worker.report_channel import ReportChannel
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
+EXAMPLE = "pilotext outputs --flush --kept /scratch/kept"
 NOT_ALL_PUBLISHED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--flush", action="store_true", help="publish all that is kept; 1 if some could not be")
-    what.add_argument("--publish", type=Path, metavar="FOLDER", help="publish what is kept in this folder of a job")
-    parser.add_argument("--kept", type=Path, metavar="DIR", help="where outputs are kept (default: PILOTEXT_KEPT)")
-    parser.add_argument(
-        "--within", type=float, default=3600.0, metavar="SECONDS", help="stop after this (default: 3600)"
+    what.add_argument(
+        "--flush", action="store_true", help="publish all that is kept; exit with status 1 if some could not be"
     )
-    parser.add_argument("--json", action="store_true", help="print what was done as one JSON document")
-    parser.add_argument("--sha256", metavar="DIGEST", help="of the document in FOLDER, from the report of its job")
-    parser.add_argument("--report-fd", type=int, metavar="N", help="a socket that gets the report of what is published")
+    text = "publish the outputs that are kept in this folder of one job"
+    what.add_argument("--publish", action=FolderPath, metavar="FOLDER", help=text)
+    text = "the folder of kept outputs (default: PILOTEXT_KEPT)"
+    parser.add_argument("--kept", action=FolderPath, metavar="DIR", help=text)
+    text = "stop after this time (default: 3600)"
+    parser.add_argument("--within", type=float, default=3600.0, metavar="SECONDS", help=text)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
+    text = "the digest of the document in FOLDER, from the report of its job"
+    parser.add_argument("--sha256", metavar="DIGEST", help=text)
+    text = "the descriptor of a socket that gets the report of each job whose outputs are published"
+    parser.add_argument("--report-fd", type=int, metavar="N", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             say(f"pilotext: {order}; what is not published is kept", stream=2)
             return Exit.STOPPED
     if options.json:
-        write_json(json.dumps([msgspec.to_builtins(replace_report(one)) for one in outcomes]).encode())
+        write_json(json.dumps([msgspec.to_builtins(_without_report(one)) for one in outcomes]).encode())
     else:
         for one in outcomes:
             say(one_line(f"{one.state:<10} {one.label}{': ' if one.said else ''}{one.said}"))
@@ -66,13 +73,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _is_done(outcome: Outcome, options: argparse.Namespace) -> bool:
-    """Whether nothing is left to do; who gets the report reads there that a log archive still waits."""
+    """Whether nothing is left to do; the receiver of the report reads there that a log archive still waits."""
     waits = outcome.report is not None and outcome.report.kept is not None and not options.publish
     return outcome.state == "published" and not waits
 
 
-def replace_report(outcome: Outcome) -> Outcome:
-    """The same without the report, which is long."""
+def _without_report(outcome: Outcome) -> Outcome:
+    """Return the same without the report, which is long."""
     return msgspec.structs.replace(outcome, report=None)
 
 

@@ -1,4 +1,4 @@
-"""`pilotext report`: reports that wait for their server, and what a report looks like."""
+"""`pilotext report`: send reports that wait for their server, or print the schema of one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
+from pilotext.cli.arguments import FilePath, FolderPath
 from pilotext.cli.output import say, write_document, write_json
 from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
@@ -19,17 +19,26 @@ from pilotext.worker.delivery import OF_A_JOB, Flushed, flush
 from pilotext.worker.spool import Spool, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
+EXAMPLE = "pilotext report --flush\npilotext report --schema job --output job.schema.json"
 NOT_ALL_SENT = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--flush", action="store_true", help="send every report of the spool; 1 if some are not taken")
-    what.add_argument("--schema", choices=sorted(SCHEMAS), help="the JSON Schema of a report or of a job")
-    parser.add_argument("--spool", type=Path, metavar="DIR", help="the spool (default: PILOTEXT_SPOOL, or yours)")
-    parser.add_argument("--within", type=float, default=600.0, metavar="SECONDS", help="stop after this (default: 600)")
-    parser.add_argument("--json", action="store_true", help="print what was done as one JSON document")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the schema there, not to stdout")
+    what.add_argument(
+        "--flush",
+        action="store_true",
+        help="send every report of the spool; exit with status 1 if some could not be sent",
+    )
+    what.add_argument("--schema", choices=sorted(SCHEMAS), help="print the JSON Schema of a report or of a job")
+    parser.add_argument(
+        "--spool", action=FolderPath, metavar="DIR", help="the spool (default: PILOTEXT_SPOOL, or that of the user)"
+    )
+    parser.add_argument(
+        "--within", type=float, default=600.0, metavar="SECONDS", help="stop after this time (default: 600)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
+    parser.add_argument("--output", action=FilePath, metavar="FILE", help="write the schema to FILE, not to stdout")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`pilotext run`: one job, from stage-in to report."""
+"""`pilotext run`: run one job, from stage-in to report."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from pilotext.cli.arguments import FilePath, FolderPath, add_rules
 from pilotext.cli.output import say, tell_pilot, write_json
-from pilotext.cli.summary import render
+from pilotext.cli.report_summary import render
 from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job
@@ -32,27 +33,28 @@ from pilotext.worker.report_channel import ReportChannel
 from pilotext.worker.spool import Spool, SpoolError, default_folder
 from pilotext.worker.stop import StopSwitch, ToldToStop
 
+EXAMPLE = "pilotext run job.json --workdir work"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     job = parser.add_mutually_exclusive_group(required=True)
-    job.add_argument("job", nargs="?", type=Path, metavar="JOB.json", help="the job file; `-` reads it from stdin")
-    job.add_argument("--spec", metavar="BASE64", help="the job itself, its JSON document in Base64")
+    job.add_argument("job", nargs="?", action=FilePath, metavar="JOB.json", help="the job file; - reads it from stdin")
+    job.add_argument("--spec", metavar="BASE64", help="the JSON document of the job, in Base64")
     job.add_argument("--job-url", metavar="URL", help="fetch the job from this http(s) address")
-    parser.add_argument(
-        "--workdir", type=Path, default=Path(), metavar="DIR", help="the work directory (default: the current one)"
-    )
-    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
+    text = "the work directory (default: the current one)"
+    parser.add_argument("--workdir", action=FolderPath, default=Path(), metavar="DIR", help=text)
+    add_rules(parser)
     parser.add_argument("--json", action="store_true", help="print the report as one JSON document")
     parser.add_argument(
         "--keep-outputs",
-        type=Path,
+        action=FolderPath,
         metavar="DIR",
-        help="keep good outputs there when their storage is away for too long (default: PILOTEXT_KEPT)",
+        help="keep good outputs in DIR when their storage does not answer for too long (default: PILOTEXT_KEPT)",
     )
-    parser.add_argument(
-        "--keep-after", type=float, metavar="S", help="after so many seconds (default: the job's limit)"
-    )
-    parser.add_argument("--report-fd", type=int, metavar="N", help="a socket that gets every report, as a line of JSON")
+    text = "keep them after S seconds without an answer (default: the limit of the job)"
+    parser.add_argument("--keep-after", type=float, metavar="S", help=text)
+    text = "the descriptor of a socket that gets every report, as a line of JSON"
+    parser.add_argument("--report-fd", type=int, metavar="N", help=text)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -131,7 +133,7 @@ def _workdir(options: argparse.Namespace) -> Path:
         workdir: Path = options.workdir.resolve()
         str(workdir).encode()
     except FileNotFoundError:
-        raise UsageError("the current folder is gone; give another one with --workdir.") from None
+        raise UsageError("the current folder was removed; give another one with --workdir.") from None
     except UnicodeEncodeError:
         raise UsageError(f"{str(options.workdir)!r}: the name of a work directory must be valid UTF-8.") from None
     return workdir

@@ -1,4 +1,4 @@
-"""`pilotext server`: the production server."""
+"""`pilotext server`: the production server, and what its administrator does at the console."""
 
 from __future__ import annotations
 
@@ -9,82 +9,183 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
+from pilotext.cli.arguments import FilePath, add_choice
+from pilotext.cli.decisions import add_reason
 from pilotext.cli.output import say
+from pilotext.cli.parser import Noun, Verb
 from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
 
+if TYPE_CHECKING:
+    from pilotext.server.production.advance import Reason
+
 THREADS = {"sqlite": 64, "postgresql": 32}
-"""Of a web process, by database; each may hold one connection to it, and PostgreSQL has 100 of them by default."""
+"""Threads of a web process by database; each may hold one connection to it, and PostgreSQL allows 100 by default."""
 
 ROLES = ("viewer", "expert", "manager", "agent")
+LISTEN = "127.0.0.1:8080"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "part",
-        nargs="?",
-        choices=("all", "web", "cycle", "migrate", "token", "revoke", "user"),
-        default="all",
-        help="all: migrate, then web and cycle; web or cycle alone, several cycles may run; migrate; "
-        "token: make one; revoke: end those of a label; user: make one, or change what one may",
-    )
-    parser.add_argument("--database", metavar="URL", help="sqlite:///FILE or postgresql://… (default: DATABASE_URL)")
-    parser.add_argument("--listen", default="127.0.0.1:8080", metavar="HOST:PORT", help="(default: 127.0.0.1:8080)")
-    parser.add_argument("--public-url", metavar="URL", help="where agents reach the server (default: http://HOST:PORT)")
-    parser.add_argument("--threads", type=int, metavar="N", help="of web (default: 64, with PostgreSQL 32)")
-    parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="serve HTTPS with this certificate chain")
-    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="and its key")
-    parser.add_argument("--role", choices=(*ROLES, "none"), default="viewer", help="of token or user (default: viewer)")
-    parser.add_argument("--label", default="", help="whose token it is; it stands in the audit trail")
-    parser.add_argument("--user", help="the user whose token it is, who can do less with it when they may less")
-    parser.add_argument("--password-stdin", action="store_true", help="read the user's password from stdin")
-    parser.add_argument("--why", default="at the console", help="the reason; it stands in the audit trail")
+def _add_database(parser: argparse.ArgumentParser) -> None:
+    text = "sqlite:///FILE or postgresql://USER@HOST/NAME (default: DATABASE_URL, or sqlite:///pilotext.sqlite3)"
+    parser.add_argument("--database", metavar="URL", help=text)
+
+
+def _add_serving_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what web and cycle need: the cycle puts the address of the server into jobs."""
+    _add_database(parser)
+    text = f"the address to listen on (default: {LISTEN})"
+    parser.add_argument("--listen", default=LISTEN, metavar="HOST:PORT", help=text)
+    text = "where agents and workers reach the server (default: PILOTEXT_PUBLIC_URL, or http://HOST:PORT)"
+    parser.add_argument("--public-url", metavar="URL", help=text)
+    text = "threads of the web process (default: 64, with PostgreSQL 32)"
+    parser.add_argument("--threads", type=int, metavar="N", help=text)
+    text = "serve HTTPS with this certificate chain"
+    parser.add_argument("--tls-certificate", action=FilePath, metavar="FILE", help=text)
+    parser.add_argument("--tls-key", action=FilePath, metavar="FILE", help="the key of the certificate")
+
+
+def _add_token_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_database(parser)
+    add_choice(parser, "--role", ROLES, "what it allows (default: viewer)", default="viewer")
+    _add_label(parser)
+    parser.add_argument("--user", help="the user whose token it is; it never allows more than the user's role")
     parser.add_argument("--site", help="the only site that an agent with this token may ask for")
+    add_reason(parser, default="at the console")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Serve until told to stop, or do the one thing that was asked for."""
-    host, port = _address(options.listen)
-    tls = _tls(options)
+def _add_revoke_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_database(parser)
+    _add_label(parser)
+    add_reason(parser, default="at the console")
+
+
+def _add_label(parser: argparse.ArgumentParser) -> None:
+    text = "the name of the person or the node, for the audit trail"
+    parser.add_argument("--label", required=True, help=text)
+
+
+def _add_user_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_database(parser)
+    parser.add_argument("--user", required=True, metavar="NAME", help="the user")
+    roles = (*(role for role in ROLES if role != "agent"), "none")
+    add_choice(parser, "--role", roles, "what the user may do (default: viewer)", default="viewer")
+    parser.add_argument("--password-stdin", action="store_true", help="read the user's password from stdin")
+    add_reason(parser, default="at the console")
+
+
+def _serve_all(options: argparse.Namespace) -> int:
+    """Make or upgrade the tables, then run a web and a cycle process until SIGTERM or SIGINT."""
+    _, tls, threads = _set_up_serving(options)
+    from pilotext.server import serve  # noqa: PLC0415  Django is not for the other verbs
+
+    _migrate_database("")
+    say(f"serving {os.environ['PILOTEXT_PUBLIC_URL']}; `pilotext server token` makes tokens", stream=2)
+    files = () if tls is None else ("--tls-certificate", str(tls[0]), "--tls-key", str(tls[1]))
+    serve.serve_all([("web", "--listen", options.listen, "--threads", str(threads), *files), ("cycle",)])
+    return Exit.SUCCESS
+
+
+def _serve_web(options: argparse.Namespace) -> int:
+    (host, port), tls, threads = _set_up_serving(options)
+    from pilotext.server import boot, serve  # noqa: PLC0415  Django is not for the other verbs
+
+    with _database_errors():
+        boot.check_connections(threads)
+    serve.serve_web(host, port, threads, tls)
+    return Exit.SUCCESS
+
+
+def _serve_cycle(options: argparse.Namespace) -> int:
+    _set_up_serving(options)
+    from pilotext.server import serve  # noqa: PLC0415  Django is not for the other verbs
+
+    serve.serve_cycle()
+    return Exit.SUCCESS
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    _set_up(options)
+    _migrate_database(" is ready")
+    return Exit.SUCCESS
+
+
+def _migrate_database(said: str) -> None:
+    from pilotext.server import boot  # noqa: PLC0415  Django is not for the other verbs
+
+    with _database_errors():
+        boot.migrate()
+    say(f"database {boot.database_name()}{said}", stream=2)
+
+
+def _token(options: argparse.Namespace) -> int:
+    by = _set_up_access(options)
+    from pilotext.server.production import tokens  # noqa: PLC0415  needs Django to be set up
+
+    with _database_errors():
+        say(tokens.issue(options.label, options.role, options.site, user=options.user, by=by))
+    return Exit.SUCCESS
+
+
+def _revoke(options: argparse.Namespace) -> int:
+    by = _set_up_access(options)
+    from pilotext.server.production import models, tokens  # noqa: PLC0415  needs Django to be set up
+
+    with _database_errors():
+        ended = tokens.revoke(models.Token.objects.filter(label=options.label), by)
+    say(f"tokens revoked: {len(ended)}")
+    return Exit.SUCCESS
+
+
+def _user(options: argparse.Namespace) -> int:
+    by = _set_up_access(options)
+    from pilotext.server.production import people  # noqa: PLC0415  needs Django to be set up
+
+    password = sys.stdin.readline().rstrip("\n") if options.password_stdin else None
+    with _database_errors():
+        people.set_user(options.user, None if options.role == "none" else options.role, by, password)
+    return Exit.SUCCESS
+
+
+def _set_up_access(options: argparse.Namespace) -> Reason:
+    """Prepare Django, and return who acts and why."""
+    _set_up(options)
+    from pilotext.server.production.advance import Reason  # noqa: PLC0415  needs Django to be set up
+
+    return Reason(f"{getpass.getuser()} at the console", options.why, "person")
+
+
+def _set_up_serving(options: argparse.Namespace) -> tuple[tuple[str, int], tuple[Path, Path] | None, int]:
+    """Prepare Django to serve; return the address, certificate and key, and the number of threads."""
+    address, tls = _address(options.listen), _tls(options)
     os.environ.setdefault("PILOTEXT_PUBLIC_URL", f"{'https' if tls else 'http'}://{options.listen}")
     if options.public_url is not None:
         os.environ["PILOTEXT_PUBLIC_URL"] = options.public_url
+    _set_up(options)
+    from pilotext.server import boot  # noqa: PLC0415  Django is not for the other verbs
+
+    return address, tls, options.threads or THREADS[boot.database_vendor()]
+
+
+def _set_up(options: argparse.Namespace) -> None:
+    """Prepare Django with the database of the options."""
     try:
-        from pilotext.server import boot, logs, serve  # noqa: PLC0415  Django is not for the other verbs
+        from pilotext.server import boot, logs  # noqa: PLC0415  Django is not for the other verbs
         from pilotext.server.front.address import trusted_of  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(f"the server needs {error.name}.", advice="Install pilotext[server].") from None
     logs.set_up(os.environ.get("PILOTEXT_LOG_LEVEL", "INFO"))
     boot.boot(_without_password(options.database))
     boot.keep_private()
-    trusted_of(os.environ)  # a mistake in it is told at once
-    threads = options.threads or THREADS[boot.database_vendor()]
-    if options.part in ("all", "migrate"):
-        with _database_told():
-            boot.migrate()
-        say(f"database {boot.database_name()}{' is ready' if options.part == 'migrate' else ''}", stream=2)
-    if options.part == "all":
-        say(f"serving {os.environ['PILOTEXT_PUBLIC_URL']}; `pilotext server token` makes tokens", stream=2)
-        files = () if tls is None else ("--tls-certificate", str(tls[0]), "--tls-key", str(tls[1]))
-        web = ("web", "--listen", options.listen, "--threads", str(threads), *files)
-        serve.serve_all([web, ("cycle",)])
-    elif options.part == "web":
-        with _database_told():
-            boot.check_connections(threads)
-        serve.serve_web(host, port, threads, tls)
-    elif options.part == "cycle":
-        serve.serve_cycle()
-    elif options.part in ("token", "revoke", "user"):
-        with _database_told():
-            _access(options)
-    return Exit.SUCCESS
+    trusted_of(os.environ)  # reports a mistake in it at once
 
 
 @contextmanager
-def _database_told() -> Iterator[None]:
-    """A database that is away, or was never made, is no bug; its URL, which may hold a password, is not told."""
+def _database_errors() -> Iterator[None]:
+    """Make a database error a usage error; the URL, which may hold a password, is not in its message."""
     from django.db import DatabaseError  # noqa: PLC0415
 
     from pilotext.server import boot  # noqa: PLC0415
@@ -117,6 +218,7 @@ def _without_password(database: str | None) -> str | None:
 
 
 def _tls(options: argparse.Namespace) -> tuple[Path, Path] | None:
+    """Return the certificate and the key for HTTPS, if they are given."""
     files = (options.tls_certificate, options.tls_key)
     if files == (None, None):
         return None
@@ -133,24 +235,50 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _access(options: argparse.Namespace) -> None:
-    """Who may what: tokens and users, by whoever has the database."""
-    from pilotext.server.production import models, people, tokens  # noqa: PLC0415  needs Django to be set up
-    from pilotext.server.production.advance import Reason  # noqa: PLC0415
-
-    by = Reason(f"{getpass.getuser()} at the console", options.why, "person")
-    if options.part == "user":
-        if not options.user or options.role == "agent":
-            raise UsageError("a user has a name and a role.", advice="Give --user and --role.")
-        password = sys.stdin.readline().rstrip("\n") if options.password_stdin else None
-        people.set_user(options.user, None if options.role == "none" else options.role, by, password)
-        return
-    if not options.label:
-        raise UsageError("a token needs a --label, such as the name of the person or the node.")
-    if options.part == "revoke":
-        ended = tokens.revoke(models.Token.objects.filter(label=options.label), by)
-        say(f"tokens revoked: {len(ended)}")
-        return
-    if options.role == "none":
-        raise UsageError("a token without a role is good for nothing.")
-    say(tokens.issue(options.label, options.role, options.site, user=options.user, by=by))
+NOUN = Noun(
+    {
+        "all": Verb(
+            "make or upgrade the tables of the database, then run web and cycle",
+            "pilotext server all --listen 127.0.0.1:8080",
+            _add_serving_arguments,
+            _serve_all,
+        ),
+        "web": Verb(
+            "answer requests of agents, pilots and people",
+            "pilotext server web --listen 0.0.0.0:8443 --tls-certificate chain.pem --tls-key key.pem",
+            _add_serving_arguments,
+            _serve_web,
+        ),
+        "cycle": Verb(
+            "advance tasks, jobs and files; several cycles may run",
+            "pilotext server cycle --public-url https://pilotext.cern.ch",
+            _add_serving_arguments,
+            _serve_cycle,
+        ),
+        "migrate": Verb(
+            "make or upgrade the tables of the database",
+            "pilotext server migrate --database sqlite:///pilotext.sqlite3",
+            _add_database,
+            _migrate,
+        ),
+        "token": Verb(
+            "make a token and print it",
+            "pilotext server token --role manager --label maria",
+            _add_token_arguments,
+            _token,
+        ),
+        "revoke": Verb(
+            "revoke the tokens of a label",
+            'pilotext server revoke --label node7 --why "it was in a mail"',
+            _add_revoke_arguments,
+            _revoke,
+        ),
+        "user": Verb(
+            "make a user of the pages, or change the role or the password of one",
+            "pilotext server user --user maria --role expert --password-stdin",
+            _add_user_arguments,
+            _user,
+        ),
+    },
+    default="all",
+)

@@ -1,76 +1,32 @@
-"""`pilotext sites`: what runs where, what is closed or given a rest; closing, opening, limiting, holding back."""
+"""`pilotext sites`: list sites and breakers, and decide on them."""
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
-from pilotext.api.client import Client
 from pilotext.api.schemas.fields import Move, Moved
 from pilotext.api.schemas.sites import BreakerHold, BreakerRow, SiteLimit, SiteList
-from pilotext.cli import connect
+from pilotext.cli import connection
+from pilotext.cli.decisions import add_reason
+from pilotext.cli.formatting import clock
 from pilotext.cli.output import say
-from pilotext.cli.tables import clock, show, write_json
+from pilotext.cli.parser import Noun, Verb
+from pilotext.cli.tables import print_table, write_json
 from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
 from pilotext.profile.records import unknown
 
-WORDS = ("close", "open", "limit", "hold")
+FROM_PROFILE = "profile"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("do", nargs="?", choices=("list", *WORDS), default="list", help="(default: list)")
-    parser.add_argument("site", nargs="?", help="the site; opened, its breakers are closed too")
-    parser.add_argument("--most", metavar="N", help="limit: so many at once; `profile` is what the profile says")
-    parser.add_argument("--rule", help="hold: what this breaker of the profile holds, until somebody closes it")
-    parser.add_argument("--node", default="", help="hold: on this node of the site")
-    parser.add_argument("--experiment", default="COMPASS", help="hold: of this experiment (default: COMPASS)")
-    parser.add_argument("--breaker", type=int, metavar="N", help="this breaker instead: close gives jobs out again")
-    parser.add_argument("--why", help="the reason; it stands in the audit trail")
-    connect.add_arguments(parser)
+def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", nargs="?", metavar="SITE", help="only this site")
+    connection.add_arguments(parser)
 
 
-def run(options: argparse.Namespace) -> int:
-    """List or decide; the exit status is 0 only when something was moved."""
-    client = connect.connect(options)
-    if options.do == "list":
-        return _list(client, options)
-    if not options.why:
-        raise UsageError("a decision needs a reason.", advice="Give --why.")
-    if options.do == "hold":
-        moved = client.post("/api/v1/breakers", _hold(options), Moved)
-    elif options.do == "limit":
-        moved = client.post("/api/v1/sites/limit", _limit(options), Moved)
-    elif options.breaker is not None:
-        path, body = f"/api/v1/breakers/{options.breaker}/move", Move(options.do, options.why)
-        moved = client.post(path, body, Moved)
-    elif options.site:
-        wanted = {"site": options.site, "to": options.do, "why": options.why}
-        moved = client.post("/api/v1/sites/move", wanted, Moved)
-    else:
-        raise UsageError("which site?", advice="Give its name, or --breaker N.")
-    if options.json:
-        write_json(moved)
-    else:
-        say(f"{options.do}: done" if moved.moved else "nothing to do: it is so already")
-    return Exit.SUCCESS if moved.moved else Exit.USAGE
-
-
-def _hold(options: argparse.Namespace) -> BreakerHold:
-    if not options.rule:
-        raise UsageError("by which breaker?", advice="Give --rule, one of the profile's breakers.")
-    return BreakerHold(options.rule, options.why, options.experiment, options.site, options.node)
-
-
-def _limit(options: argparse.Namespace) -> SiteLimit:
-    if not options.site or options.most is None:
-        raise UsageError("how many, and where?", advice="Give a site and --most N, or --most profile.")
-    if options.most != "profile" and not options.most.isdecimal():
-        raise UsageError(f"--most {options.most}: this is no number.", advice="Write a number, or profile.")
-    return SiteLimit(options.site, options.why, None if options.most == "profile" else int(options.most))
-
-
-def _list(client: Client, options: argparse.Namespace) -> int:
-    found = _only(client.get("/api/v1/sites", SiteList), options.site)
+def _list(options: argparse.Namespace) -> int:
+    found = _only(connection.connect(options).get("/api/v1/sites", SiteList), options.site)
     if options.json:
         write_json(found)
         return Exit.SUCCESS
@@ -78,17 +34,17 @@ def _list(client: Client, options: argparse.Namespace) -> int:
         (row.site, row.experiment, row.active, row.max_active, row.agents, row.finished, row.failed, row.closed)
         for row in found.sites
     ]
-    show(("site", "experiment", "active", "at most", "agents", "finished/h", "failed/h", "closed"), rows)
+    print_table(("site", "experiment", "active", "at most", "agents", "finished/h", "failed/h", "closed"), rows)
     breakers = [*found.breakers, *(each for row in found.sites for each in row.breakers)]
     if breakers:
         say("")
         head = ("breaker", "rule", "about", "state", "since", "next try", "times", "why")
-        show(head, [_cells(each) for each in breakers])
+        print_table(head, [_cells(each) for each in breakers])
     return Exit.SUCCESS
 
 
 def _only(found: SiteList, site: str | None) -> SiteList:
-    """Only this site, if one is named. Raises UsageError when there is none of this name."""
+    """Return only this site, if one is named. Raises UsageError for a name that does not exist."""
     if site is None:
         return found
     if not (rows := tuple(row for row in found.sites if row.site == site)):
@@ -99,3 +55,102 @@ def _only(found: SiteList, site: str | None) -> SiteList:
 def _cells(row: BreakerRow) -> tuple[object, ...]:
     about, times = row.scope or "everything", (clock(row.since), clock(row.due))
     return row.breaker, row.rule, about, row.state, *times, row.trips, row.why
+
+
+def _add_move_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", nargs="?", metavar="SITE", help="the site")
+    parser.add_argument("--breaker", type=int, metavar="N", help="a breaker in place of a site, by its number")
+    add_reason(parser)
+    connection.add_arguments(parser)
+
+
+def _move(to: str, options: argparse.Namespace) -> int:
+    client = connection.connect(options)
+    if options.breaker is not None:
+        moved = client.post(f"/api/v1/breakers/{options.breaker}/move", Move(to, options.why), Moved)
+    elif options.site:
+        moved = client.post("/api/v1/sites/move", {"site": options.site, "to": to, "why": options.why}, Moved)
+    else:
+        raise UsageError("which site?", advice="Give its name, or --breaker N.")
+    return _done(to, moved, options)
+
+
+def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", metavar="SITE", help="the site")
+    text = f"so many at once; `{FROM_PROFILE}` restores the limit of the profile"
+    parser.add_argument("--most", required=True, type=_limit, metavar="N", help=text)
+    add_reason(parser)
+    connection.add_arguments(parser)
+
+
+def _set_limit(options: argparse.Namespace) -> int:
+    asked = SiteLimit(options.site, options.why, options.most)
+    return _done("limit", connection.connect(options).post("/api/v1/sites/limit", asked, Moved), options)
+
+
+def _limit(word: str) -> int | None:
+    if word == FROM_PROFILE:
+        return None
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"{word} is not a number; write a number, or {FROM_PROFILE}")
+    return int(word)
+
+
+def _add_hold_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("site", nargs="?", metavar="SITE", help="the site, for a breaker of a site or a node")
+    parser.add_argument("--rule", required=True, help="the breaker, by its name in the profile")
+    parser.add_argument("--node", default="", help="the node of the site, for a breaker of a node")
+    parser.add_argument("--experiment", default="COMPASS", help="the experiment of the profile (default: COMPASS)")
+    add_reason(parser)
+    connection.add_arguments(parser)
+
+
+def _hold(options: argparse.Namespace) -> int:
+    asked = BreakerHold(options.rule, options.why, options.experiment, options.site, options.node)
+    return _done("hold", connection.connect(options).post("/api/v1/breakers", asked, Moved), options)
+
+
+def _done(verb: str, moved: Moved, options: argparse.Namespace) -> int:
+    if options.json:
+        write_json(moved)
+    else:
+        say(f"{verb}: done" if moved.moved else "nothing to do: it is so already")
+    return Exit.SUCCESS if moved.moved else Exit.USAGE
+
+
+NOUN = Noun(
+    {
+        "list": Verb(
+            "list sites with their jobs of the last hour, and breakers",
+            "pilotext sites list",
+            _add_list_arguments,
+            _list,
+        ),
+        "close": Verb(
+            "close a site: it gets no more jobs; or close a breaker: its jobs are sent again",
+            'pilotext sites close CERN_COMPASS_PROD --why "maintenance"\n'
+            'pilotext sites close --breaker 3 --why "the storage is back"',
+            _add_move_arguments,
+            partial(_move, "close"),
+        ),
+        "open": Verb(
+            "open a site, and close its breakers; or open a breaker until it is closed with this command",
+            'pilotext sites open CERN_COMPASS_PROD --why "the maintenance is over"',
+            _add_move_arguments,
+            partial(_move, "open"),
+        ),
+        "limit": Verb(
+            "limit the jobs that run at a site at once",
+            'pilotext sites limit CERN_COMPASS_PROD --most 200 --why "slow storage"',
+            _add_limit_arguments,
+            _set_limit,
+        ),
+        "hold": Verb(
+            "open a breaker of the profile until somebody closes it",
+            'pilotext sites hold --rule "conditions database" --why "it is being moved"',
+            _add_hold_arguments,
+            _hold,
+        ),
+    },
+    default="list",
+)

@@ -1,4 +1,4 @@
-"""`pilotext submit`: a task file to the server, or to the terminal."""
+"""`pilotext submit`: submit a task file to the server, or show what it would do."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import os
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 
 from pilotext.api.schemas.tasks import DryRun, Submitted, TaskDocument
-from pilotext.cli import connect
+from pilotext.cli import connection
+from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import say, write_json
-from pilotext.cli.summary import table
+from pilotext.cli.tables import table
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job
 from pilotext.profile import Experiment, load_experiment
@@ -24,18 +24,20 @@ from pilotext.server.production.submission.document import read_task
 from pilotext.server.production.submission.listing import list_folder
 from pilotext.server.production.submission.plan import Plan, make_plan, preview
 
-SHOWN = 20
+EXAMPLE = "pilotext submit slot1.yaml --dry-run\npilotext submit slot1.yaml"
+MAX_SHOWN = 20
+"""Jobs that a dry run shows to people."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", type=Path, metavar="TASK.yaml", help="the task file")
+    parser.add_argument("task", action=FilePath, metavar="TASK.yaml", help="the task file")
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="print the jobs, one of them whole, and what would be refused; with --json all of them",
+        help="submit nothing; print the jobs, one of them whole, and the inputs that would be refused",
     )
     parser.add_argument("--leave-out", action="store_true", help="submit without the inputs that are refused")
-    connect.add_arguments(parser)
+    connection.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         return _dry_run(options)
     document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
-    done = connect.connect(options).post("/api/v1/tasks", document, Submitted)
+    done = connection.connect(options).post("/api/v1/tasks", document, Submitted)
     if options.json:
         write_json(msgspec.json.encode(done))
     else:
@@ -62,7 +64,7 @@ def _dry_run(options: argparse.Namespace) -> int:
     asked = bool(options.server or os.environ.get("PILOTEXT_SERVER"))
     if asked:
         document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
-        told = connect.connect(options).post("/api/v1/tasks/dry-run", document, DryRun)
+        told = connection.connect(options).post("/api/v1/tasks/dry-run", document, DryRun)
     else:
         told = describe(experiment, plan)
     if options.json:
@@ -74,16 +76,16 @@ def _dry_run(options: argparse.Namespace) -> int:
 
 
 def _as_json(experiment: Experiment, plan: Plan, told: DryRun) -> dict[str, object]:
-    """The dry run with every job and every refused input in it."""
+    """Return the dry run with every job and every refused input."""
     jobs = [msgspec.to_builtins(job) for job in preview(plan, experiment)]
     return {**msgspec.to_builtins(told), "jobs": jobs, "refused": msgspec.to_builtins(plan.refused)}
 
 
 def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
     rows = [(job.file.file, str(job.run), str(job.chunk), str(job.file.events or "-")) for job in plan.jobs]
-    say(table(("file", "run", "chunk", "events"), rows[:SHOWN]))
-    if len(rows) > SHOWN:
-        say(f"... and {len(rows) - SHOWN} more")
+    say(table(("file", "run", "chunk", "events"), rows[:MAX_SHOWN]))
+    if len(rows) > MAX_SHOWN:
+        say(f"... and {len(rows) - MAX_SHOWN} more")
     if told.example is not None:
         say("\none whole job, as a worker would get it:")
         say("\n".join(map(one_line, _example(told.example, told))))

@@ -1,4 +1,4 @@
-"""A verdict for people, on a terminal or in a file."""
+"""Verdict for people, on a terminal or in a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from pilotext.cli.styled import rendered, styled
+from pilotext.cli.styled_text import rendered, styled
 from pilotext.model.verdict import Evidence, Match, Verdict
 
 COLOURS = {"success": "bold green", "failure": "bold red", "unknown": "bold yellow"}
@@ -15,7 +15,7 @@ WIDTH = 10
 
 
 def page(verdict: Verdict, files: Mapping[str, Path]) -> str:
-    """A verdict as text, in colours if it is for a terminal; `files` says where each stream lies, to open evidence."""
+    """Return a verdict as text, in colours for a terminal; `files` are the paths of the streams, to open evidence."""
     return rendered(_lines(verdict, files))
 
 

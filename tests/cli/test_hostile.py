@@ -16,10 +16,10 @@ import yaml
 
 import pilotext.cli
 from pilotext.api.client import RequestRefusedError
-from pilotext.cli import connect
+from pilotext.cli import connection
 from pilotext.cli.main import main
 from pilotext.cli.output import say
-from pilotext.cli.summary import render
+from pilotext.cli.report_summary import render
 from pilotext.model.report import Report
 from pilotext.server.logs import JsonLines
 
@@ -75,7 +75,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     made = Server()
-    monkeypatch.setattr(connect, "connect", lambda _options: made)
+    monkeypatch.setattr(connection, "connect", lambda _options: made)
     return made
 
 
@@ -224,7 +224,7 @@ def prints_by_itself(text: str) -> list[str]:
     return [call for call in calls if call in ways]
 
 
-OWN = {"output.py": {"os.write"}, "styled.py": {"Text.assemble", "Console"}, "tables.py": {"Text", "Console"}}
+OWN = {"output.py": {"os.write"}, "styled_text.py": {"Text.assemble", "Console"}, "tables.py": {"Text", "Console"}}
 """The modules that may: where everything that is printed comes through."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.cli import main as cli
+from pilotext.cli.parser import Command
 from pilotext.errors import PilotextError, UsageError
 
 
@@ -17,6 +18,8 @@ def verb_that(error: BaseException | None) -> object:
     """A module for a verb whose run raises the error, or returns 7."""
 
     class Module:
+        EXAMPLE = "pilotext try"
+
         @staticmethod
         def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument("--word")
@@ -34,7 +37,7 @@ def verb_that(error: BaseException | None) -> object:
 def verb(monkeypatch: pytest.MonkeyPatch) -> object:
     def make(error: BaseException | None) -> None:
         monkeypatch.setitem(sys.modules, "tests.verb", verb_that(error))
-        monkeypatch.setattr(cli, "VERBS", {"try": ("tests.verb", "try something")})
+        monkeypatch.setattr(cli, "COMMANDS", {"try": Command("tests.verb", "try something")})
 
     return make
 
@@ -82,8 +85,8 @@ def test_wrong_words_are_a_usage_error(words: list[str], capfd: pytest.CaptureFi
     assert status == 64
 
 
-def test_every_verb_helps(capfd: pytest.CaptureFixture[str]) -> None:
-    for name in cli.VERBS:
+def test_every_command_helps(capfd: pytest.CaptureFixture[str]) -> None:
+    for name in cli.COMMANDS:
         with pytest.raises(SystemExit) as left:
             cli.main([name, "--help"])
         assert left.value.code == 0

@@ -11,9 +11,10 @@ from pilotext.api.schemas.jobs import JobFacts, JobPage, JobRow
 from pilotext.api.schemas.runs import ChunkEvents, MergedFile, ProductRow, RunEvents, RunPage, RunRow
 from pilotext.api.schemas.tasks import TaskPage, TaskRow
 from pilotext.api.schemas.waits import Wait
-from pilotext.cli.job_page import page_of
-from pilotext.cli.paragraphs import bytes_of, duration, fields, reasons
-from pilotext.cli.run_page import run_page, task_page
+from pilotext.cli.formatting import bytes_of, duration, fields, reasons
+from pilotext.cli.jobs.show import job_page
+from pilotext.cli.runs.show import run_page
+from pilotext.cli.tasks import task_page
 from pilotext.model.report import PhaseRecord
 from pilotext.model.verdict import Evidence, Verdict
 
@@ -59,7 +60,7 @@ def narrow(text: str) -> bool:
     return all(len(line) <= 80 or len(line.split()) <= 3 for line in text.split("\n"))
 
 
-@pytest.mark.parametrize("text", [page_of(JOB), run_page(RUN), task_page(TASK)], ids=["job", "run", "task"])
+@pytest.mark.parametrize("text", [job_page(JOB), run_page(RUN), task_page(TASK)], ids=["job", "run", "task"])
 def test_a_page_is_readable_at_80_columns(text: str) -> None:
     assert narrow(text), [line for line in text.split("\n") if len(line) > 80]
     assert "waits: the storage of the site" in text
@@ -68,7 +69,7 @@ def test_a_page_is_readable_at_80_columns(text: str) -> None:
 
 
 def test_the_page_of_a_job_says_all_of_it() -> None:
-    text = " ".join(page_of(JOB).split())
+    text = " ".join(job_page(JOB).split())
     for words in (
         "priority: 2000",
         "memory: 3000 MB",
@@ -100,7 +101,7 @@ def test_what_is_not_known_is_left_out() -> None:
     assert fields([("a", None), ("b", ""), ("c", 0)]) == "c:           0"
     assert list(reasons(())) == []
     bare = msgspec.structs.replace(JOB, facts=None, outputs=(), waits=(), events=(), verdict=None)
-    assert "waits" not in page_of(bare)
+    assert "waits" not in job_page(bare)
 
 
 def test_sizes_and_durations_are_for_people() -> None:

@@ -5,19 +5,20 @@ import sys
 import pytest
 
 from pilotext.cli.errors import point_in_time
-from pilotext.cli.tables import clock, counts, progress, show
+from pilotext.cli.formatting import clock, counts
+from pilotext.cli.tables import print_table, progress
 from pilotext.errors import UsageError
 
 
 def test_a_table_is_plain_columns_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    show(("job", "state"), [(1, "failed"), (22, None)])
+    print_table(("job", "state"), [(1, "failed"), (22, None)])
     assert capfd.readouterr().out == "job  state\n1    failed\n22   -\n"
 
 
 def test_a_table_has_colours_on_a_terminal(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm-256color")
-    show(("job", "state"), [(1, "failed")])
+    print_table(("job", "state"), [(1, "failed")])
     said = capfd.readouterr().out
     assert "\x1b[31mfailed" in said
     assert "job" in said
@@ -27,7 +28,7 @@ def test_what_a_server_sends_cannot_steer_the_terminal(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    show(("diag",), [("\x1b]0;owned\x07[bold]text",)])
+    print_table(("diag",), [("\x1b]0;owned\x07[bold]text",)])
     said = capfd.readouterr().out
     assert "\x1b]0;" not in said
     assert "[bold]text" in said
@@ -52,6 +53,6 @@ def test_a_period_begins_on_a_day_or_some_time_ago() -> None:
 
 
 @pytest.mark.parametrize("text", ["yesterday", "1x", "", "2026-13-01", "-1d"])
-def test_another_text_is_no_point_in_time(text: str) -> None:
-    with pytest.raises(UsageError, match="no point in time"):
+def test_another_text_is_not_a_point_in_time(text: str) -> None:
+    with pytest.raises(UsageError, match="not a point in time"):
         point_in_time(text)

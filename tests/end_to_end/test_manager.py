@@ -96,7 +96,7 @@ def test_a_managers_day(manager: Manager, tmp_path: Path) -> None:
     manager("jobs", "assign", str(bad[0]), "--to", "igor")
     manager("jobs", "note", str(bad[0]), "--why", "asked the shift crew", role="expert")
     told = manager("jobs", "manual", "--task", "day")
-    assert "looked into by igor, 1 notes" in told
+    assert "investigated by igor, 1 notes" in told
     assert "asked the shift crew" in manager("jobs", "show", str(bad[0]))
 
     manager("jobs", "resend", str(bad[0]), "--why", "copied anew")
@@ -228,7 +228,7 @@ def test_a_real_agent_that_is_drained_ends_by_itself(manager: Manager) -> None:
     wait_for(lambda: "to-drain" in manager("agents", "--state", "active"))
     assert "drain: 1 agents" in manager("agents", "drain", "to-drain", "--why", "its node is to be repaired")
     assert process.wait(120) == 0
-    assert "to-drain is no active agent" in manager("agents", "drain", "to-drain", "--why", "x", status=64)
+    assert "to-drain is not an active agent" in manager("agents", "drain", "to-drain", "--why", "x", status=64)
 
 
 def test_tokens_are_made_listed_and_revoked(manager: Manager) -> None:
@@ -268,22 +268,22 @@ def wait_for(true: Callable[[], object]) -> None:
     ("words", "status", "said"),
     [
         (("jobs", "resend", "--why", "all"), 64, "which jobs?"),
-        (("jobs", "resend", "1"), 64, "needs a reason"),
+        (("jobs", "resend", "1"), 64, "required: --why"),
         (("jobs", "show", "999999"), 64, "there is no job 999999"),
         (("jobs", "resend", "--task", "dya", "--why", "x"), 64, "there is no task 'dya'. Did you mean 'day'?"),
-        (("jobs", "fail", "--state", "asleep", "--why", "x"), 64, "no such choice of jobs"),
+        (("jobs", "fail", "--state", "asleep", "--why", "x"), 64, "there is no state 'asleep'"),
         (("runs", "accept", "nobody", "--run", "1", "--why", "x"), 64, "there is no task 'nobody'"),
         (("runs", "remerge", "day", "--why", "x"), 64, "which runs?"),
         (("tasks", "set", "day", "--why", "x"), 64, "what shall be otherwise"),
-        (("sites", "limit", SITE, "--most", "many", "--why", "x"), 64, "this is no number"),
+        (("sites", "limit", SITE, "--most", "many", "--why", "x"), 64, "many is not a number"),
         (("sites", "hold", "--rule", "broken site", "--why", "x"), 64, "give a site"),
         (("agents", "drain", "--why", "x"), 64, "which agents?"),
-        (("tokens", "make"), 64, "whose token?"),
+        (("tokens", "make"), 64, "required: LABEL"),
         (("tokens", "revoke", "--why", "x"), 64, "which token?"),
         (("runs", "nobody"), 64, "there is no task 'nobody'"),
         (("tasks", "wait", "nobody"), 64, "there is no task 'nobody'"),
         (("errors", "--by", "moon"), 64, "nobody can 'count by moon'"),
-        (("errors", "--since", "then"), 64, "no point in time"),
+        (("errors", "--since", "then"), 64, "not a point in time"),
         (("sites", "close", "NOWHERE", "--why", "x"), 64, "there is no site"),
         (("sites", "list", "CERN_COMPAS_PROD"), 64, "Did you mean 'CERN_COMPASS_PROD'?"),
         (("jobs", "--state", "maual"), 64, "Did you mean 'manual'?"),
@@ -294,10 +294,10 @@ def wait_for(true: Callable[[], object]) -> None:
         (("jobs", "--signature", "0000"), 64, "there is no signature"),
         (("jobs", "--run", "77"), 64, "there is no run 77"),
         (("jobs", "--task", "day", "--run", "7"), 64, "task day: there is no run '7'. Known are: 1."),
-        (("jobs", "list", "50"), 64, "takes no numbers"),
-        (("jobs", "resend", "50", "--task", "day", "--why", "x"), 64, "not heeded"),
-        (("jobs", "resend", "--code", "COMPASS-1241", "--why", "x"), 64, "of which task?"),
-        (("jobs", "rejudge", "--code", "COMPASS-1241", "--act", "--why", "x"), 64, "of which task?"),
+        (("jobs", "list", "50"), 64, "takes no such argument"),
+        (("jobs", "resend", "50", "--task", "day", "--why", "x"), 64, "has no effect"),
+        (("jobs", "resend", "--code", "COMPASS-1241", "--why", "x"), 64, "which task?"),
+        (("jobs", "rejudge", "--code", "COMPASS-1241", "--act", "--why", "x"), 64, "which task?"),
         (("jobs", "rejudge", "999999"), 64, "there is no job 999999"),
         (("jobs", "manual", "--task", "dya"), 64, "Did you mean 'day'?"),
         (("tasks", "--state", "runing"), 64, "Did you mean 'running'?"),

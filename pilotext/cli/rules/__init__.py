@@ -1,31 +1,54 @@
-"""`pilotext rules VERB`: what experts of programs need to write rules, one module a verb."""
+"""`pilotext rules`: check, test and explain rules, and export them."""
 
 from __future__ import annotations
 
-import argparse
-import importlib
+from pilotext.cli.parser import Noun, Verb
+from pilotext.cli.rules import compile as compiling
+from pilotext.cli.rules import coverage, draft, explain, export, lint, test
 
-VERBS = {
-    "lint": "tell every problem of the rule files, with its place and how to mend it",
-    "test": "hold the rules against the examples in them and against the cases in fixtures/logs",
-    "coverage": "tell which rules no case and no example exercises",
-    "explain": "tell why a rule matches a log and is elected, or why not",
-    "draft": "write a first rule for a failure that no rule knows",
-    "compile": "put the compiled form of the rules into the installation, which saves each run the time to read them",
-    "export": "write the codes, PanDA's tables or the JSON Schema of rule files",
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="action", metavar=" | ".join(VERBS), required=True)
-    for name, summary in VERBS.items():
-        verb = verbs.add_parser(name, help=summary, description=summary[:1].upper() + summary[1:] + ".")
-        module = importlib.import_module(f"{__name__}.{name}")
-        module.add_arguments(verb)
-        verb.set_defaults(rules_function=module.run)
-
-
-def run(options: argparse.Namespace) -> int:
-    """Do what the verb says; 0 if all is well, 1 if not."""
-    status: int = options.rules_function(options)
-    return status
+NOUN = Noun(
+    {
+        "lint": Verb(
+            "report every problem of rule files, with its place and the remedy",
+            "pilotext rules lint rules/compass/coral.yaml",
+            lint.add_arguments,
+            lint.run,
+        ),
+        "test": Verb(
+            "test rules with their examples and with the cases in fixtures/logs",
+            "pilotext rules test rules/compass",
+            test.add_arguments,
+            test.run,
+        ),
+        "coverage": Verb(
+            "list the rules that no case exercises",
+            "pilotext rules coverage --at-least 95",
+            coverage.add_arguments,
+            coverage.run,
+        ),
+        "explain": Verb(
+            "explain why a rule matches a log and is elected, or why not",
+            "pilotext rules explain killed payload_stderr.txt",
+            explain.add_arguments,
+            explain.run,
+        ),
+        "draft": Verb(
+            "write the draft of a rule for a failure that no rule knows",
+            "pilotext rules draft job.report.json > rules/compass/new.yaml",
+            draft.add_arguments,
+            draft.run,
+        ),
+        "compile": Verb(
+            "store the compiled rules in the installation, so that jobs start faster",
+            "pilotext rules compile COMPASS",
+            compiling.add_arguments,
+            compiling.run,
+        ),
+        "export": Verb(
+            "export the codes, the rows for PanDA's tables, or the JSON Schema of rule files",
+            "pilotext rules export --codes --format markdown --output docs/codes.md",
+            export.add_arguments,
+            export.run,
+        ),
+    }
+)

@@ -1,4 +1,4 @@
-"""`pilotext rules compile`: put the compiled form of the rules beside them, for runs that start sooner."""
+"""`pilotext rules compile`: store the compiled rules beside the rule files, so that jobs start faster."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from pilotext.rules.loader import compile_rules
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="whose rules (default: all)")
+    parser.add_argument(
+        "experiments", nargs="*", metavar="EXPERIMENT", help="the experiments whose rules are compiled (default: all)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compile; it is for whoever installs pilotext, and does not count when others can write it."""
+    """Compile the rules; a job ignores compiled rules that other users can write."""
     for name in options.experiments or known_experiments():
         try:
             say(str(compile_rules(name)))
         except OSError as error:
-            advice = "Whoever owns the installation can."
-            raise UsageError(f"{name}: its rules cannot be compiled: {error}.", advice=advice) from None
+            advice = "Run this as the owner of the installation."
+            raise UsageError(f"{name}: the compiled rules cannot be written: {error}.", advice=advice) from None
     return Exit.SUCCESS

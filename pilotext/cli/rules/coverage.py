@@ -1,4 +1,4 @@
-"""`pilotext rules coverage`: which rules are exercised, by a case or at least by an example of their own."""
+"""`pilotext rules coverage`: list the rules that are exercised by no case, or by nothing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pilotext.cli.logcases import LogCase, case_files, judge_case, own_cases
+from pilotext.cli.arguments import FolderPath, add_rules
 from pilotext.cli.output import say, write_json, write_text
-from pilotext.cli.tables import show
+from pilotext.cli.rules.log_cases import LogCase, case_files, judge_case, own_cases
+from pilotext.cli.tables import print_table
 from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model.verdict import Verdict
 from pilotext.profile import known_experiments
@@ -25,7 +26,7 @@ ELECTED, SEEN, EXAMPLE, NOTHING = "elected in a case", "seen in a case", "an exa
 
 @dataclass(frozen=True)
 class Covered:
-    """A rule, and the best that exercises it."""
+    """Rule with the strongest thing that exercises it."""
 
     rule: str
     code: str
@@ -35,17 +36,14 @@ class Covered:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "cases", nargs="*", type=Path, metavar="CASES", help="folders of cases (default: fixtures/logs)"
-    )
-    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
-    parser.add_argument(
-        "--at-least", type=float, default=0, metavar="PERCENT", help="exit with 1 if cases and examples exercise fewer"
-    )
-    parser.add_argument(
-        "--by-cases", type=float, default=0, metavar="PERCENT", help="exit with 1 if cases alone exercise fewer"
-    )
-    parser.add_argument("--json", action="store_true", help="print every active rule as one JSON document")
+    text = "a folder of cases (default: fixtures/logs)"
+    parser.add_argument("cases", nargs="*", action=FolderPath, metavar="CASES", help=text)
+    add_rules(parser)
+    text = "exit with status 1 if cases and examples exercise fewer rules"
+    parser.add_argument("--at-least", type=float, default=0, metavar="PERCENT", help=text)
+    text = "exit with status 1 if cases alone exercise fewer rules"
+    parser.add_argument("--by-cases", type=float, default=0, metavar="PERCENT", help=text)
+    parser.add_argument("--json", action="store_true", help="print every active rule in one JSON document")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def coverage(rulesets: Mapping[str, RuleSet], cases: Sequence[Path]) -> list[Covered]:
-    """Every active rule with what exercises it, the least exercised first."""
+    """Return every active rule with what exercises it, the least exercised first."""
     verdicts = [_verdict(case, rulesets) for case in cases]
     elected = {verdict.rule for verdict in verdicts}
     seen = {match.rule for verdict in verdicts for match in verdict.also}
@@ -84,7 +82,7 @@ def share(covered: Sequence[Covered], kinds: Sequence[str]) -> float:
 
 
 def _percent(value: float) -> str:
-    """Rounded down: 76.995 would read as the 77.0 it does not reach."""
+    """Return a percentage, rounded down: 76.995 must not read as the 77.0 that it does not reach."""
     return f"{math.floor(value * 100) / 100:.2f} %"
 
 
@@ -92,7 +90,7 @@ def _too_few(kinds: str, reached: float, wanted: float) -> list[str]:
     if reached >= wanted:
         return []
     return [
-        f"{kinds} exercise {_percent(reached)} of the rules, {wanted:g} % are asked for; add cases for those listed"
+        f"{kinds} exercise {_percent(reached)} of the rules, {wanted:g} % are required; add cases for the rules listed"
     ]
 
 
@@ -123,4 +121,4 @@ def _show(covered: Sequence[Covered]) -> None:
     ]
     if rows:
         write_text("Rules that no case exercises:\n")
-        show(("rule", "code", "where", "exercised by"), rows)
+        print_table(("rule", "code", "where", "exercised by"), rows)

@@ -1,4 +1,4 @@
-"""`pilotext rules draft`: a first rule for a failure that no rule knows."""
+"""`pilotext rules draft`: write the draft of a rule for a failure that no rule knows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pilotext.classify.near_miss import lines_of
 from pilotext.cli import classify
+from pilotext.cli.arguments import FilePath, FolderPaths
 from pilotext.cli.output import write_text
 from pilotext.errors import FieldError, UsageError
 from pilotext.model.report import Report
@@ -18,28 +19,28 @@ from pilotext.rules.draft import draft
 from pilotext.rules.loader import load_rules
 from pilotext.serialization.json import from_json
 
-AROUND = 10
+MAX_CONTEXT_LINES = 10
 SIGNATURE = re.compile("[0-9a-f]{16}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "report", nargs="?", metavar="REPORT", help="a job.report.json with a signature, or a signature (see --reports)"
+        "report",
+        nargs="?",
+        action=FilePath,
+        type=str,
+        metavar="REPORT",
+        help="a job.report.json of such a failure, or a signature (see --reports)",
     )
     parser.add_argument(
-        "--reports",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="where to look for a signature's report",
+        "--reports", action=FolderPaths, default=[], metavar="DIR", help="search DIR for a report with the signature"
     )
     classify.add_case_arguments(parser)
-    parser.add_argument("--line", metavar="STREAM:N", help="the line that tells the reason, stderr:812")
+    parser.add_argument("--line", metavar="STREAM:N", help="the line that shows the reason, such as stderr:812")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a rule file; it goes through `rules lint` and `rules test` as it is."""
+    """Print a rule file, which passes `rules lint` and `rules test`."""
     if options.report is not None:
         report = _report(_file_of(options.report, options.reports))
         options.experiment, verdict = report.job.experiment, report.verdict
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _file_of(word: str, folders: Sequence[Path]) -> Path:
-    """The report that is meant: a file, or the newest one below these folders that has such a signature."""
+    """Return the report of that name, or the newest one below these folders with that signature."""
     if Path(word).exists() or not SIGNATURE.fullmatch(word):
         return Path(word)
     if not folders:
@@ -72,7 +73,7 @@ def _file_of(word: str, folders: Sequence[Path]) -> Path:
 
 
 def _signed(file: Path) -> str | None:
-    """The signature in a report; None for a file that is something else."""
+    """Return the signature in a report; None for a file that is something else."""
     try:
         return from_json(file.read_bytes(), Report, where=str(file)).verdict.signature
     except FieldError:
@@ -88,7 +89,7 @@ def _report(path: Path) -> Report:
 
 
 def _unknown(verdict: Verdict) -> Evidence:
-    """The line that the verdict quotes for a failure that is not known."""
+    """Return the line that the verdict quotes for an unknown failure."""
     if verdict.verdict == "success":
         raise UsageError("the verdict is success.", advice="Choose a line with --line STREAM:N.")
     if verdict.rule is not None and verdict.signature is None:
@@ -104,7 +105,7 @@ def _chosen(options: argparse.Namespace) -> Evidence:
     if path is None or not number.isdigit():
         raise UsageError(f"--line {options.line}: this names no line.", advice="Write stderr:812, and give --stderr.")
     wanted = int(number)
-    near = {n: text for n, text in lines_of(path) if abs(n - wanted) <= AROUND}
+    near = {n: text for n, text in lines_of(path) if abs(n - wanted) <= MAX_CONTEXT_LINES}
     if wanted not in near:
         raise UsageError(f"{path} has no line {wanted}.")
     before = tuple(text for n, text in near.items() if n < wanted)

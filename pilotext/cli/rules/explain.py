@@ -1,33 +1,35 @@
-"""`pilotext rules explain`: what became of one rule in one log, and why."""
+"""`pilotext rules explain`: explain why a rule matches a log and is elected, or why not."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
 from pilotext.classify.explain import Explanation, explain
 from pilotext.cli import classify
+from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Condition, Rule, RuleSet
 from pilotext.serialization.json import nearest
 
-LONGEST = 200
+MAX_LINE = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rule", metavar="RULE", help="its id or code: killed, COMPASS-1246, 1246")
-    parser.add_argument("log", nargs="?", type=Path, metavar="LOG", help="a log, for the stream that the rule looks at")
+    parser.add_argument("rule", metavar="RULE", help="the id or the code of the rule: killed, COMPASS-1246, 1246")
+    parser.add_argument(
+        "log", nargs="?", action=FilePath, metavar="LOG", help="the log of the stream that the rule reads"
+    )
     classify.add_case_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the explanation as one JSON document")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print why; 0 if the rule was elected or seen, 1 if not."""
+    """Print the explanation; 0 if the rule was elected or seen, 1 if not."""
     ruleset = load_rules(options.experiment, options.rules)
     rule = _named(ruleset, options.rule)
     if options.log is not None:
@@ -50,7 +52,7 @@ def _named(ruleset: RuleSet, name: str) -> Rule:
 
 
 def _forms(rule: Rule, ruleset: RuleSet) -> Iterable[Condition]:
-    """The conditions of a rule, and of the rules that it is made of."""
+    """Yield the conditions of a rule, and of the rules that it is made of."""
     for form in rule.conditions:
         yield form
         for part in form.all or ():
@@ -75,10 +77,10 @@ def _page(rule: Rule, explanation: Explanation, winner: str | None) -> Iterable[
         yield f"- {reason}", ""
     for evidence in explanation.evidence:
         yield f"{evidence.stream}:{evidence.line}" if evidence.line else evidence.stream, "bold cyan"
-        yield f"  > {evidence.text[:LONGEST]}", ""
+        yield f"  > {evidence.text[:MAX_LINE]}", ""
     for near in explanation.near:
         yield f"{near.stream}:{near.nearest.line}", "bold cyan"
-        yield f"  > {near.nearest.text[:LONGEST]}", ""
+        yield f"  > {near.nearest.text[:MAX_LINE]}", ""
         if not near.nearest.found:
             yield f"  fits: {near.nearest.fulfilled or 'nothing from the begin'}", "green"
             yield f"  not:  {near.nearest.failed}", "red"
@@ -86,6 +88,6 @@ def _page(rule: Rule, explanation: Explanation, winner: str | None) -> Iterable[
 
 
 def _rendered(lines: Iterable[tuple[str, str]]) -> str:
-    from pilotext.cli.styled import rendered, styled  # noqa: PLC0415  only for people
+    from pilotext.cli.styled_text import rendered, styled  # noqa: PLC0415  only for people
 
     return rendered(styled(line) for line in lines)

@@ -1,10 +1,10 @@
-"""`pilotext rules export`: the rules in the forms that others read."""
+"""`pilotext rules export`: export codes, rows for PanDA's tables, or the schema of rule files."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from pilotext.cli.arguments import FilePath, add_rules
 from pilotext.cli.output import write_document
 from pilotext.errors import UsageError
 from pilotext.rules import catalogue, panda
@@ -14,17 +14,19 @@ from pilotext.rules.loader import load_rules
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--codes", action="store_true", help="every code: --format json (default), csv, markdown")
+    what.add_argument("--codes", action="store_true", help="every code; formats: json (default), csv, markdown")
     what.add_argument(
         "--panda",
         action="store_true",
-        help="rows for PanDA's tables RETRYERRORS and ERROR_CLASSIFICATION: --format sql (default), json",
+        help="rows for PanDA's tables RETRYERRORS and ERROR_CLASSIFICATION; formats: sql (default), json",
     )
     what.add_argument("--schema", action="store_true", help="the JSON Schema of rule files, for editors")
-    parser.add_argument("--format", metavar="FORMAT", help="see above")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write there, not to stdout")
-    parser.add_argument("--experiment", default="COMPASS", metavar="E", help="whose rules (default: COMPASS)")
-    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
+    formats = tuple(dict.fromkeys([*catalogue.FORMATS, *panda.FORMATS]))
+    parser.add_argument("--format", choices=formats, metavar="FORMAT", help=f"{', '.join(formats)}; see above")
+    parser.add_argument("--output", action=FilePath, metavar="FILE", help="write to FILE, not to stdout")
+    text = "the experiment whose rules are exported (default: COMPASS)"
+    parser.add_argument("--experiment", default="COMPASS", metavar="E", help=text)
+    add_rules(parser)
 
 
 def run(options: argparse.Namespace) -> int:

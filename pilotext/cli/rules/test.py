@@ -1,4 +1,4 @@
-"""`pilotext rules test`: whether rules judge their examples and cases right."""
+"""`pilotext rules test`: test rules with their examples and with cases."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pilotext.cli.logcases import case_files, own_cases, run_case
-from pilotext.cli.rules.show import tell
+from pilotext.cli.arguments import FilePath, add_rules
+from pilotext.cli.rules.log_cases import case_files, own_cases, run_case
+from pilotext.cli.rules.problems import print_problems
 from pilotext.errors import RuleFilesError, UsageError
 from pilotext.profile import find_rules_root, known_experiments, rules_roots
 from pilotext.rules.examples import check_examples
@@ -17,8 +18,9 @@ from pilotext.rules.schema import RuleSet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files or folders (default: all)")
-    parser.add_argument("--rules", type=Path, action="append", default=[], metavar="DIR", help="a further rule folder")
+    text = "a rule file, a case, or a folder of them (default: all)"
+    parser.add_argument("paths", nargs="*", action=FilePath, metavar="PATH", help=text)
+    add_rules(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         rulesets = _load(files, further)
     except RuleFilesError as error:
-        return tell(list(error.problems), f"files: {len(files)}")
+        return print_problems(list(error.problems), f"files: {len(files)}")
     problems = {
         problem for ruleset in rulesets.values() for problem in check_examples(ruleset) if problem.file in files
     }
@@ -37,14 +39,14 @@ def run(options: argparse.Namespace) -> int:
     count = sum(number for place, number in examples.items() if place.file in files)
     if not count and not cases:
         where = ", ".join(map(str, wanted))
-        raise UsageError(f"{where}: no rule with an example and no case stands there.", advice="Nothing was tested.")
+        raise UsageError(f"{where}: there is no rule with an example and no case.", advice="Nothing was tested.")
     for case in cases:
         problems.update(run_case(case, rulesets))
-    return tell(sorted(problems), f"examples: {count}, cases: {len(cases)}")
+    return print_problems(sorted(problems), f"examples: {count}, cases: {len(cases)}")
 
 
 def _load(files: Sequence[Path], folders: Sequence[Path]) -> dict[str, RuleSet]:
-    """The rules of every experiment, with those in `files` wherever they lie."""
+    """Return the rules of every experiment, with those in `files` wherever they are."""
     known = rules_roots(folders)
     beside = dict.fromkeys(file.parent.parent for file in files if file.parent.parent not in known)
     further = [*folders, *beside]

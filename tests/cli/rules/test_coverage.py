@@ -52,7 +52,7 @@ def test_a_share_is_rounded_down_and_its_lack_told(
     assert main(["rules", "coverage", "--by-cases", "77"]) == 1
     out, err = capfd.readouterr()
     assert "by cases: 76.99 %" in out
-    assert err == "pilotext: cases exercise 76.99 % of the rules, 77 % are asked for; add cases for those listed\n"
+    assert err == "pilotext: cases exercise 76.99 % of the rules, 77 % are required; add cases for the rules listed\n"
 
 
 def test_people_see_the_rules_that_no_case_exercises(capfd: pytest.CaptureFixture[str]) -> None:

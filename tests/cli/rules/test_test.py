@@ -37,7 +37,7 @@ def test_test_of_good_rules_elsewhere_finds_nothing(pack: Pack, capfd: pytest.Ca
 def test_a_test_of_nothing_is_not_passed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "stdout.log").write_text("Event: 5\n")
     assert main(["rules", "test", str(tmp_path / "stdout.log")]) == 64
-    assert "no rule with an example and no case stands there" in capfd.readouterr().err
+    assert "there is no rule with an example and no case" in capfd.readouterr().err
 
 
 def test_test_of_files_that_cannot_be_loaded_tells_why(pack: Pack, capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,16 +1,17 @@
-"""A report for people: a few plain lines, since a pilot's log may be where they are read."""
+"""Summary of a report for people, in a few plain lines: they may be read in the log of a pilot."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pilotext.cli.tables import table
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence
 from pilotext.sanitize import one_line
 
 
 def render(report: Report) -> str:
-    """The summary of a report, without a newline at its end."""
+    """Return the summary of a report, without a newline at its end."""
     parts = [
         one_line(f"{report.job.type}, task {report.job.task}, job {report.job.job}, attempt {report.job.attempt}"),
         table(("phase", "outcome", "seconds"), _phase_rows(report)),
@@ -56,12 +57,3 @@ def _verdict_lines(report: Report) -> Iterable[str]:
 
 def _where(evidence: Evidence) -> str:
     return f"{evidence.stream}:{evidence.line}" if evidence.line else evidence.stream
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns under their heads."""
-    table = [list(head), *([one_line(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
-    )

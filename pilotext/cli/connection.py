@@ -1,24 +1,33 @@
-"""Which server a verb talks to, and as whom."""
+"""The server that a verb talks to: its address, the token, and lists that come in pages."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pilotext.api.client import Client
 from pilotext.errors import UsageError
 
+T = TypeVar("T")
+
+MAX_PAGE = 1000
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--server", metavar="URL", help="the server (default: PILOTEXT_SERVER)")
+    parser.add_argument("--server", metavar="URL", help="the address of the server (default: PILOTEXT_SERVER)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_limit(parser: argparse.ArgumentParser, default: int = 100) -> None:
+    parser.add_argument("--limit", type=int, default=default, metavar="N", help=f"list at most N (default: {default})")
 
 
 def address(options: argparse.Namespace) -> tuple[str, str]:
     """Return the server's URL, and the token from PILOTEXT_TOKEN or from the file that PILOTEXT_TOKEN_FILE names.
 
-    The token is taken out of the environment, which programs that we start inherit. Raises UsageError when URL or
+    The token is removed from the environment, which programs that we start inherit. Raises UsageError when URL or
     token is missing.
     """
     url = options.server or os.environ.get("PILOTEXT_SERVER")
@@ -42,3 +51,14 @@ def _token_in_file(name: str) -> str:
 
 def connect(options: argparse.Namespace) -> Client:
     return Client(*address(options))
+
+
+def fetch_rows(client: Client, path: str, kind: type[T], query: dict[str, Any], *, name: str, limit: int) -> list[Any]:
+    """Return up to `limit` rows of a list, fetched page by page; `name` is the field of the rows."""
+    found: list[Any] = []
+    after: int | None = 0
+    while after is not None and len(found) < limit:
+        page: Any = client.get(path, kind, {**query, "after": after, "limit": min(MAX_PAGE, limit - len(found))})
+        found += getattr(page, name)
+        after = page.next
+    return found

@@ -1,4 +1,4 @@
-"""Problems of rule files, for people and for the services that show them beside a change."""
+"""Formats of problems of rule files: for people, and for the services that show them beside a change."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pilotext.errors import Problem
 from pilotext.sanitize import one_line
 
 
-def tell(problems: Sequence[Problem], what: str) -> int:
-    """Print one problem a line and the summary; 1 if there are problems, else 0."""
-    for problem in from_here(problems):
+def print_problems(problems: Sequence[Problem], checked: str) -> int:
+    """Print one problem a line, then `checked` and their number; return 1 if there are problems, else 0."""
+    for problem in relative_to_cwd(problems):
         write_text(f"{one_line(str(problem))}\n")
-    write_text(f"{what}, problems: {len(problems)}\n")
+    write_text(f"{checked}, problems: {len(problems)}\n")
     return 1 if problems else 0
 
 
-def from_here(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems with their files as seen from the working directory, where they lie below it."""
+def relative_to_cwd(problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems with paths relative to the working directory, where they are below it."""
     here = Path.cwd()
     return [
         replace(problem, file=problem.file.relative_to(here)) if problem.file.is_relative_to(here) else problem
@@ -30,8 +30,8 @@ def from_here(problems: Iterable[Problem]) -> list[Problem]:
     ]
 
 
-def github(problems: Sequence[Problem]) -> str:
-    """Workflow commands, which GitHub shows beside the lines of a pull request."""
+def github_annotations(problems: Sequence[Problem]) -> str:
+    """Return workflow commands, which GitHub shows beside the lines of a pull request."""
     lines = []
     for problem in problems:
         place = f"file={_property(str(problem.file))},line={problem.line},col={problem.column}"
@@ -39,8 +39,8 @@ def github(problems: Sequence[Problem]) -> str:
     return "".join(lines)
 
 
-def gitlab(problems: Sequence[Problem]) -> str:
-    """A Code Quality report, which GitLab shows in a merge request."""
+def gitlab_code_quality(problems: Sequence[Problem]) -> str:
+    """Return a Code Quality report, which GitLab shows in a merge request."""
     entries = [
         {
             "description": _sentence(problem),
@@ -55,12 +55,16 @@ def gitlab(problems: Sequence[Problem]) -> str:
     return json.dumps(entries, indent=2) + "\n"
 
 
-def plain_json(problems: Sequence[Problem]) -> str:
+def json_document(problems: Sequence[Problem]) -> str:
     entries = [{**vars(problem), "file": str(problem.file)} for problem in problems]
     return json.dumps({"problems": entries}, indent=2) + "\n"
 
 
-FORMATS: dict[str, Callable[[Sequence[Problem]], str]] = {"github": github, "gitlab": gitlab, "json": plain_json}
+FORMATS: dict[str, Callable[[Sequence[Problem]], str]] = {
+    "github": github_annotations,
+    "gitlab": gitlab_code_quality,
+    "json": json_document,
+}
 
 
 def _sentence(problem: Problem) -> str:

@@ -1,4 +1,4 @@
-"""Case folders: `stdout`, `stderr` and `workdir/`, and in `case.yaml` the verdict that the rules must come to."""
+"""Cases: folders with `stdout`, `stderr`, `workdir/`, and in `case.yaml` the verdict that the rules must give."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CASE = "case.yaml"
 
 
 class Expected(Record, frozen=True):
-    """What the verdict must say; what stands not here may be anything.
+    """Verdict that is expected; a field that is not given may be anything.
 
-    `quote` must stand in the elected rule's evidence, `notes` are rules that must be in `also` with the action `note`.
+    `quote` must be in the elected rule's evidence, `notes` are rules that must be in `also` with the action `note`.
     """
 
     verdict: str
@@ -34,7 +34,7 @@ class Expected(Record, frozen=True):
 
 
 class LogCase(Record, frozen=True):
-    """One case: whose job it was, how it ended, what the wrapper found out and counted, and the verdict."""
+    """Case: the job, how it ended, the findings and counters of the wrapper, and the expected verdict."""
 
     job_type: str
     expect: Expected
@@ -47,19 +47,19 @@ class LogCase(Record, frozen=True):
 
 
 def own_cases() -> list[Path]:
-    """The folder of cases of a checkout; an installed package has none."""
+    """Return the folder of cases of a checkout; an installed package has none."""
     folder = find_rules_root().parent / "fixtures" / "logs"
     return [folder] if folder.is_dir() else []
 
 
 def case_files(paths: Sequence[Path]) -> list[Path]:
-    """The case files at these paths, sorted."""
+    """Return the case files at these paths, sorted."""
     found = {file for path in paths for file in ([path] if path.name == CASE else path.rglob(CASE))}
     return sorted(file.resolve() for file in found)
 
 
 def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[Problem]:
-    """Judge one case; every difference from what it expects is a problem with its place in the case file."""
+    """Classify one case; every difference from its expectation is a problem with its place in the case file."""
     document = read_yaml(path)
     if document.problems:
         return list(document.problems)
@@ -81,7 +81,7 @@ def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[Problem]:
 
 
 def judge_case(folder: Path, case: LogCase, ruleset: RuleSet) -> Verdict:
-    """The verdict on the logs in a case folder."""
+    """Return the verdict on the logs in a case folder."""
     workdir = folder / "workdir"
     return classify_files(
         ruleset,
@@ -97,7 +97,7 @@ def judge_case(folder: Path, case: LogCase, ruleset: RuleSet) -> Verdict:
 
 
 def differences(expected: Expected, verdict: Verdict) -> Iterator[tuple[str, object, object]]:
-    """Each field of `expected` that the verdict does not fulfil: its name, what was found, what was wanted."""
+    """Yield each field of `expected` that the verdict does not have: its name, the value found, the value expected."""
     for field in ("verdict", "rule", "code", "cause", "action"):
         wanted, found = getattr(expected, field), getattr(verdict, field)
         if wanted is not None and wanted != found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilotext.cli.summary import render
+from pilotext.cli.report_summary import render
 from pilotext.model.job import JobIdentity
 from pilotext.model.report import PhaseRecord, Report, Transfer
 from pilotext.model.verdict import Evidence, Match, Verdict

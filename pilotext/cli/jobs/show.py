@@ -1,24 +1,41 @@
-"""One job for people: why it waits, what its attempts came to, the evidence, what was done to it."""
+"""`pilotext jobs show`: the state of jobs, why they wait, their attempts with evidence, outputs and history."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable, Iterator
 
 from pilotext.api.schemas.attempts import AttemptRow, OutputRow
 from pilotext.api.schemas.audit import AuditRow
-from pilotext.api.schemas.jobs import JobFacts, JobPage, WorkItem
-from pilotext.cli.paragraphs import bytes_of, duration, fields, reasons, sentence
-from pilotext.cli.tables import clock
+from pilotext.api.schemas.jobs import JobFacts, JobPage
+from pilotext.cli import connection
+from pilotext.cli.formatting import bytes_of, clock, duration, fields, reasons, sentence
+from pilotext.cli.jobs.choice import add_numbers
+from pilotext.cli.output import say
+from pilotext.cli.tables import write_json
+from pilotext.model.codes import Exit
 from pilotext.model.verdict import Evidence
 from pilotext.sanitize import one_line
 
 
-def page_of(page: JobPage) -> str:
-    """Everything about a job, in lines of at most 80 columns but for names that are longer."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_numbers(parser, required=True)
+    connection.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    client = connection.connect(options)
+    found = [client.get(f"/api/v1/jobs/{job}", JobPage) for job in options.job]
+    write_json(found) if options.json else say("\n\n".join(map(job_page, found)))
+    return Exit.SUCCESS
+
+
+def job_page(page: JobPage) -> str:
+    """Return everything about a job, in lines of at most 80 columns but for names that are longer."""
     parts = [_head(page), "\n".join(reasons(page.waits))]
     parts += map(_attempt, page.attempts)
     if page.verdict is not None and page.verdict.verdict != "success":
-        parts.append("\n".join(_evidence(page.verdict.evidence, page.verdict.remedy)))
+        parts.append("\n".join(evidence_lines(page.verdict.evidence, page.verdict.remedy)))
     parts += map(_output, page.outputs)
     parts.append("\n".join(map(_event, page.events)))
     return "\n\n".join(part for part in parts if part)
@@ -83,23 +100,8 @@ def _event(row: AuditRow) -> str:
     return sentence(f"{clock(row.at)} {row.who}: {row.subject} {_move(row.before, row.after)}: {row.why}")
 
 
-def work_of(item: WorkItem) -> str:
-    """A job that waits for a decision."""
-    tries = f"{item.attempts} attempts, the last at {item.site} on {item.node or 'an unknown node'}"
-    lines = [
-        one_line(f"job {item.job} of {item.task}: {item.what} {item.run}-{item.chunk}, {item.file}"),
-        one_line(f"  since {clock(item.since)}, {tries}"),
-        one_line(f"  {item.code or '-'} {item.cause or '-'}: {item.diag}"),
-        *(f"  {line}" for line in _evidence(item.evidence, item.remedy)),
-    ]
-    if item.decision:
-        lines.append(one_line(f"  decided: {item.decision}"))
-    if item.assigned or item.notes:
-        lines.append(one_line(f"  looked into by {item.assigned or 'nobody'}, {item.notes} notes"))
-    return "\n".join(lines)
-
-
-def _evidence(quotes: Iterable[Evidence], remedy: str) -> Iterator[str]:
+def evidence_lines(quotes: Iterable[Evidence], remedy: str) -> Iterator[str]:
+    """Yield quoted lines of logs with their places, and the advice of the rule."""
     for quote in quotes:
         where = f"{quote.stream}:{quote.line}" if quote.line else quote.stream
         yield from (one_line(f"    {line}") for line in quote.before)

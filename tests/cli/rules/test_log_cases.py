@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.cli.logcases import Expected, case_files, differences, run_case
+from pilotext.cli.rules.log_cases import Expected, case_files, differences, run_case
 from pilotext.model.verdict import Evidence, Match, Verdict
 from pilotext.rules.loader import load_rules
 

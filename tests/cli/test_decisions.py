@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pilotext.cli.confirm import confirm
+from pilotext.cli.decisions import confirm
 from pilotext.errors import UsageError
 
 

@@ -1,34 +1,44 @@
-"""Pages of one thing for people: fields and reasons as lines of at most 80 columns."""
+"""Texts for people: times, sizes, counts, and pages of fields and reasons in lines of at most 80 columns."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 
 from pilotext.api.schemas.waits import Wait
-from pilotext.cli.tables import clock
 from pilotext.sanitize import one_line
 
 WIDTH = 80
 LABEL = 12
 _INDENT = "  "
-_CHANGERS = {"server": "the server", "operator": "whoever runs agents there"}
+_CHANGERS = {"server": "the server", "operator": "the operator of the agents there"}
+
+
+def clock(at: float | None) -> str:
+    """Return a point in time as people write it, in UTC."""
+    return "-" if not at else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
+
+
+def counts(numbers: Mapping[str, int]) -> str:
+    """Return numbers by their names, such as `failed:1 finished:2`."""
+    return " ".join(f"{name}:{number}" for name, number in sorted(numbers.items())) or "-"
 
 
 def fields(rows: Iterable[tuple[str, object]]) -> str:
-    """Fields under each other, without those that are empty."""
+    """Return fields under each other, without those that are empty."""
     return "\n".join(
         line for label, value in rows if value not in (None, "", "-") for line in _field(label, str(value))
     )
 
 
 def sentence(text: str, *, indent: str = "") -> str:
-    """One text in lines; only a word that is too long for a line of its own makes a longer one."""
+    """Return a text in lines; only a word that is too long for a line of its own makes a longer one."""
     return "\n".join(_wrapped(text, indent, indent + _INDENT))
 
 
 def bytes_of(size: int | None) -> str:
-    """A size for people."""
+    """Return a size for people."""
     if size is None:
         return ""
     unit, value = "B", float(size)
@@ -40,7 +50,7 @@ def bytes_of(size: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time span for people."""
+    """Return a time span for people."""
     if seconds is None:
         return ""
     if seconds < 120:
@@ -51,7 +61,7 @@ def duration(seconds: float | None) -> str:
 
 
 def reasons(waits: Iterable[Wait]) -> Iterator[str]:
-    """Why something waits, a few lines for each reason."""
+    """Yield the reasons why something waits, a few lines for each."""
     for wait in waits:
         yield sentence(f"waits: {wait.what}")
         if times := "; ".join(_times(wait)):

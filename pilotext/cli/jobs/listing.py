@@ -1,0 +1,75 @@
+"""`pilotext jobs list` and `pilotext jobs manual`: lists of jobs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from pilotext.api.schemas.jobs import JobList, WorkItem, WorkList
+from pilotext.cli import connection
+from pilotext.cli.formatting import clock
+from pilotext.cli.jobs.choice import add_filters, filters
+from pilotext.cli.jobs.show import evidence_lines
+from pilotext.cli.output import say
+from pilotext.cli.tables import print_table, write_json
+from pilotext.model.codes import Exit
+from pilotext.sanitize import one_line
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_filters(parser)
+    connection.add_limit(parser)
+    connection.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    client = connection.connect(options)
+    found = connection.fetch_rows(client, "/api/v1/jobs", JobList, filters(options), name="jobs", limit=options.limit)
+    if options.json:
+        write_json(JobList(tuple(found), None))
+        return Exit.SUCCESS
+    head = ("job", "task", "what", "run-chunk", "state", "tries", "code", "cause", "diag")
+    print_table(
+        head,
+        [
+            (
+                row.job,
+                row.task,
+                row.product or row.type,
+                f"{row.run}-{row.chunk}",
+                row.state,
+                row.attempts,
+                row.code,
+                row.cause,
+                row.diag[:60],
+            )
+            for row in found
+        ],
+    )
+    if len(found) == options.limit:
+        say("... there may be more; see --limit")
+    return Exit.SUCCESS
+
+
+def run_manual(options: argparse.Namespace) -> int:
+    client = connection.connect(options)
+    found = connection.fetch_rows(
+        client, "/api/v1/manual", WorkList, filters(options), name="items", limit=options.limit
+    )
+    if options.json:
+        write_json(WorkList(tuple(found), None))
+    else:
+        say("\n\n".join("\n".join(_work(item)) for item in found) or "nothing waits for a decision")
+    return Exit.SUCCESS
+
+
+def _work(item: WorkItem) -> Iterator[str]:
+    tries = f"{item.attempts} attempts, the last at {item.site} on {item.node or 'an unknown node'}"
+    yield one_line(f"job {item.job} of {item.task}: {item.what} {item.run}-{item.chunk}, {item.file}")
+    yield one_line(f"  since {clock(item.since)}, {tries}")
+    yield one_line(f"  {item.code or '-'} {item.cause or '-'}: {item.diag}")
+    yield from (f"  {line}" for line in evidence_lines(item.evidence, item.remedy))
+    if item.decision:
+        yield one_line(f"  decided: {item.decision}")
+    if item.assigned or item.notes:
+        yield one_line(f"  investigated by {item.assigned or 'nobody'}, {item.notes} notes")

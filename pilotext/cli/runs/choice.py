@@ -1,0 +1,29 @@
+"""Options that choose runs or merged products of a task, and the request for the products."""
+
+from __future__ import annotations
+
+import argparse
+
+from pilotext.api.client import Client
+from pilotext.api.schemas.runs import ProductList, ProductRow, ProductState, RunList
+from pilotext.cli.arguments import add_choice, words_of
+from pilotext.cli.connection import fetch_rows
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the task, and what chooses some of its runs."""
+    parser.add_argument("task", metavar="TASK", help="the name of the task")
+    parser.add_argument("--run", type=int, metavar="N", help="only this run")
+    add_choice(parser, "--state", words_of(ProductState), "only runs with a product in this state")
+
+
+def add_merge(parser: argparse.ArgumentParser) -> None:
+    """Add the kind of merge, which chooses products."""
+    parser.add_argument("--merge", metavar="MERGE", help="only products of this merge, such as mdst")
+
+
+def fetch_products(client: Client, options: argparse.Namespace, limit: int) -> list[ProductRow]:
+    """Return the chosen products. The server refuses a task that does not exist."""
+    client.get("/api/v1/runs", RunList, {"task": options.task, "limit": 1})
+    query = {"task": options.task, "run": options.run, "merge": options.merge, "state": options.state}
+    return fetch_rows(client, "/api/v1/products", ProductList, query, name="products", limit=limit)
