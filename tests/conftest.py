@@ -46,10 +46,22 @@ _NO_PARAMETERS = SimpleNamespace(params={})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the unit tests, which are all that `bin/test --fast` runs."""
+    """Mark the unit tests, which are all that `bin/test --fast` runs, and begin with the longest tests.
+
+    The processes of a parallel run share the list out in consecutive parts, and the end of a part is done by whoever
+    has nothing left. So one process has the long tests, which mostly wait, while the others use the processor, and no
+    long test is begun when everything else has ended.
+    """
+    items.sort(key=_seconds, reverse=True)
     for item in items:
         module = getattr(item, "module", None)
         over_servers = any(hasattr(module, name) for name in USES_SERVERS)
         on_postgres = "postgresql" in getattr(item, "callspec", _NO_PARAMETERS).params.values()
         if item.path.parent.name not in WHOLE_PROGRAMS and not over_servers and not on_postgres:
             item.add_marker("unit")
+
+
+def _seconds(item: pytest.Item) -> float:
+    """Return how long the test takes by its mark `long`; 0 without one."""
+    mark = item.get_closest_marker("long")
+    return float(mark.args[0]) if mark else 0.0

@@ -19,7 +19,7 @@ from tests.support.jobs import CHECKOUT, PAYLOADS
 from tests.support.pilot import Pilot, Release, installed_release
 from tests.support.pilotext_server import ProductionServer, free_port
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long(100), pytest.mark.timeout(600)]
 
 GOOD, FAILS, HANGS = 11, 12, 13
 LONGEST_S = 300.0

@@ -33,6 +33,7 @@ def production(request: pytest.FixtureRequest, tmp_path: Path, open_folder: Path
         yield made
 
 
+@pytest.mark.long(250)
 @pytest.mark.timeout(3600)
 @pytest.mark.fault("production", "a dozen failures of different classes, an agent killed, one raw file cut on tape")
 @pytest.mark.fault("production", "EOS and the tape server are away for longer than any retry")

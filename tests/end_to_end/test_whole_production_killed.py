@@ -40,6 +40,7 @@ def production(
         yield made
 
 
+@pytest.mark.long(120)
 @pytest.mark.timeout(3600)
 @pytest.mark.fault("production", "web, cycle, agents, pilots and connections are killed at random moments")
 def test_whatever_is_killed_the_same_files_are_merged_and_kept(production: Production) -> None:
