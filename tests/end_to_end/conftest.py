@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,25 @@ MDST = "mDST-275772-12019-0-7.root"
 HISTOGRAMS = "275772-12019-0.root"
 REPORT_SCHEMA = json.loads((CHECKOUT / "docs/report.schema.json").read_text())
 DUMP = "evtdump0-12019-275772.raw"
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all processes of a parallel test run have in common."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pilots_beforehand(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Begin with the jobs under a real pilot, which take minutes, if their tests are to run; one process does it."""
+    of_pilots = any(item.path.name == "test_real_pilot.py" for item in request.session.items)
+    if not of_pilots or os.environ.get("PYTEST_XDIST_WORKER", "gw0") != "gw0":
+        yield
+        return
+    from tests.end_to_end.pilot_cases import outcomes_beforehand
+
+    with outcomes_beforehand(shared_folder(tmp_path_factory)):
+        yield
 
 
 @pytest.fixture

@@ -1,19 +1,23 @@
 """Jobs under a real pilot, all at once: a pilot mostly waits, after a failure for two minutes, whatever its options.
 
-What came of each is plain data, so that the processes of a parallel test run can share it.
+What came of each is plain data in a file, which one process makes for all those of a parallel test run. It is begun
+together with the first tests, so that the tests of the pilot need not wait for it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,8 @@ from pilotext.formats.rawmake import make_raw
 from tests.end_to_end.conftest import CASTOR, EOS, EVENTS, RAW, production_job
 from tests.support.jobs import CHECKOUT
 from tests.support.panda_server import PandaServer
-from tests.support.pilot import Pilot, Release, panda_job
+from tests.support.pilot import Pilot, Release, installed_release, panda_job
+from tests.support.processes import children_of
 
 LONGEST_S = 420.0
 """A bound against hanging: a stopped old pilot says so after 205 s on an idle machine."""
@@ -110,6 +115,35 @@ CASES = {
     "killed wrapper": Case("hang=3,unbuffered", meanwhile=kill_the_wrapper),
     "no pilotext": Case(environment={"PILOTEXT_HOME": "/cvmfs/nowhere"}),
 }
+
+
+@contextmanager
+def outcomes_beforehand(folder: Path) -> Iterator[None]:
+    """Have a process of its own make the file of `shared_outcomes` in this folder, and end that with the block."""
+    code = f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); from {__name__} import shared_outcomes as make; "
+    code += f"from pathlib import Path; make(Path({str(folder)!r}))"
+    with (folder / "pilots.log").open("wb") as log:
+        spool = {"PILOTEXT_SPOOL": str(folder / "pilots.spool")}
+        words = [sys.executable, "-P", "-c", code]
+        process = psutil.Popen(words, env={**os.environ, **spool}, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        for each in [*children_of(process, recursive=True), process]:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        process.wait()
+
+
+def shared_outcomes(folder: Path) -> dict[str, Outcome]:
+    """Return the outcome of every case by its name; the first process that asks for this folder makes them, for all."""
+    kept = folder / "pilots.json"
+    with (folder / "pilots.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kept.exists():
+            made = {name: asdict(outcome) for name, outcome in run_all(installed_release()).items()}
+            kept.write_text(json.dumps(made))
+    return {name: Outcome(**outcome) for name, outcome in json.loads(kept.read_text()).items()}
 
 
 def run_all(release: Release) -> dict[str, Outcome]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-from dataclasses import asdict
-
 import pytest
 
-from tests.end_to_end.conftest import DUMP, EVENTS, HISTOGRAMS, MDST
-from tests.end_to_end.pilot_cases import Outcome, run_all
+from tests.end_to_end.conftest import DUMP, EVENTS, HISTOGRAMS, MDST, shared_folder
+from tests.end_to_end.pilot_cases import Outcome, shared_outcomes
 from tests.support.pilot import Release, installed_release
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,16 +22,9 @@ def release() -> Release:
 
 
 @pytest.fixture(scope="session")
-def outcomes(release: Release, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, Outcome]:
-    """Of every case, by its name; the first process of a parallel run that asks makes them, for all."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    kept = shared / "pilots.json"
-    with (shared / "pilots.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kept.exists():
-            kept.write_text(json.dumps({name: asdict(outcome) for name, outcome in run_all(release).items()}))
-    return {name: Outcome(**outcome) for name, outcome in json.loads(kept.read_text()).items()}
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """Of every case, by its name."""
+    return shared_outcomes(shared_folder(tmp_path_factory))
 
 
 def assert_told(release: Release, outcome: Outcome, number: int, key: str, status: int) -> None:
