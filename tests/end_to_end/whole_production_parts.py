@@ -17,9 +17,12 @@ from tests.end_to_end.whole_production_faults import CORAL, HADD, PHAST, SETUP, 
 from tests.server.conftest import use
 from tests.support.jobs import PAYLOADS
 from tests.support.pilot import installed_release
-from tests.support.pilotext_server import ProductionServer, free_port, serving
+from tests.support.pilotext_server import ProductionServer, free_port, impatient_checkout, serving
 
 from django.db import connection  # isort: skip  needs the boot of tests.server.conftest
+
+TRANSFER_WAIT_S = 0.5
+"""Before a transfer is tried again: an outage need not be long to outlast all the tries of an attempt."""
 
 
 def prepare(production: Production) -> Path:
@@ -113,4 +116,5 @@ def _described(folder: Path, postgres: PostgresServer | None) -> ProductionServe
     port = free_port()
     given = {"PILOTEXT_TRF_URL": installed_release().transformation(f"http://127.0.0.1:{port}/trf")}
     database = {"DATABASE_URL": postgres.url()} if postgres else {}
-    return ProductionServer(folder, port=port, environment=given | database)
+    checkout = impatient_checkout(folder / "checkout", TRANSFER_WAIT_S)
+    return ProductionServer(folder, port=port, environment=given | database, checkout=checkout)

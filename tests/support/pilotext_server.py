@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import requests
 
 from pilotext.api.client import Client
+from tests.support.jobs import CHECKOUT
 
 COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "pilotext")
 READY_WITHIN_S = 150.0
@@ -37,6 +39,8 @@ class ProductionServer:
     environment: dict[str, str] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     tokens: dict[str, str] = field(default_factory=dict)
+    checkout: Path | None = None
+    """The copy of pilotext that the server runs, with a profile of its own; everybody else runs the one under test."""
 
     @property
     def url(self) -> str:
@@ -53,8 +57,9 @@ class ProductionServer:
 
     def start(self, part: str = "all") -> subprocess.Popen[bytes]:
         words = [*COMMAND, "server", part, "--listen", f"127.0.0.1:{self.port}"]
+        env = self.env if self.checkout is None else {**self.env, "PYTHONPATH": str(self.checkout)}
         with (self.folder / f"{part}.log").open("ab") as log:
-            process = subprocess.Popen(words, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(words, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 
@@ -111,6 +116,17 @@ class ProductionServer:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def impatient_checkout(folder: Path, wait_s: float) -> Path:
+    """Copy pilotext and its rules to `folder`, with profiles that have the second try of a transfer after `wait_s`."""
+    for name in ("pilotext", "rules"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "compiled"))
+    profile = folder / "rules/compass/experiment.yaml"
+    text = profile.read_text()
+    assert "transfer_wait_s" not in text
+    profile.write_text(text.replace("limits: {", f"limits: {{transfer_wait_s: {wait_s}, "))
+    return folder
 
 
 def _alone_on(host: str) -> list[str]:
