@@ -75,7 +75,7 @@ def _trivial(folder: Path, rounds: int) -> None:
 
 
 def _busy(folder: Path, seconds: float) -> None:
-    """CPU seconds of wrapper, watchdog and keeper while the payload runs, without start and end, per second of it."""
+    """Return CPU seconds of wrapper, watchdog and subreaper per second of the payload, without start and end."""
     with subprocess.Popen(
         _job(folder, [sys.executable, "-c", BUSY, str(seconds)]), stdout=subprocess.DEVNULL
     ) as wrapper:

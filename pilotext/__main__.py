@@ -2,7 +2,7 @@
 
 import sys
 
-from pilotext.kinship import forbid_inspection
+from pilotext.process_lifetime import forbid_inspection
 from pilotext.worker.stop import hold
 
 hold()  # before the rest is loaded: an order to stop that comes meanwhile is obeyed when somebody listens

@@ -9,7 +9,7 @@ import msgspec
 
 from pilotext.classify.cleaning import Block, Line
 from pilotext.model.verdict import Evidence
-from pilotext.redact import Redactor
+from pilotext.redaction import Redactor
 from pilotext.rules.patterns import Found
 
 BEFORE = 3

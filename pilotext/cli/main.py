@@ -14,8 +14,8 @@ from pilotext import __version__
 from pilotext.cli.output import hidden, open_standard_streams, say
 from pilotext.cli.parser import Command, parse
 from pilotext.errors import PilotextError, RuleFilesError, UsageError
-from pilotext.kinship import forbid_inspection
 from pilotext.model.codes import Exit
+from pilotext.process_lifetime import forbid_inspection
 from pilotext.sanitize import one_line
 from pilotext.worker.stop import release
 

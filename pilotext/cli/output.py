@@ -9,9 +9,8 @@ import re
 from pathlib import Path
 
 from pilotext.errors import UsageError
-from pilotext.redact import Redactor
+from pilotext.redaction import Redactor, redactor_for
 from pilotext.sanitize import printable, printable_json
-from pilotext.worker.secrets import redactor_for
 
 LONGEST_LINE = 2000
 

@@ -20,7 +20,7 @@ from pilotext.storage.transfer import ChildMover
 from pilotext.worker import kept as keeping
 from pilotext.worker.delivery import OF_A_JOB, Delivery
 from pilotext.worker.kept import KeepError, KeptOutputs
-from pilotext.worker.later import Outcome, publish_kept
+from pilotext.worker.kept_publishing import Outcome, publish_kept
 from pilotext.worker.report_channel import ReportChannel
 from pilotext.worker.stop import StopSwitch, ToldToStop
 

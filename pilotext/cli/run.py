@@ -22,10 +22,10 @@ from pilotext.model.report import Report
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 from pilotext.storage.transfer import ChildMover
-from pilotext.worker import jobfile
-from pilotext.worker import report as reports
+from pilotext.worker import job_source as jobfile
+from pilotext.worker import report_files as reports
 from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, flush
-from pilotext.worker.jobcheck import check_type
+from pilotext.worker.job_checks import check_type
 from pilotext.worker.kept import Keeping
 from pilotext.worker.lifecycle import run_job
 from pilotext.worker.publishing import policy_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import secrets
 import signal
@@ -19,6 +18,7 @@ from pilotext.directory_tree import remove_tree
 from pilotext.environment import for_wrapper
 from pilotext.errors import FieldError
 from pilotext.model.report import Report
+from pilotext.process_lifetime import end_with_parent
 from pilotext.serialization.json import from_json
 
 OUTPUT_NAME = "pilotext.out"
@@ -27,9 +27,6 @@ _CHUNK_BYTES = 1 << 16
 _LAST_BYTES = 4000
 _READ_WITHIN_S = 10.0
 """After the end of the process: its last report may still be on its way to us."""
-
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 class WrapperProcess:
@@ -56,7 +53,8 @@ class WrapperProcess:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(holding, theirs.fileno()),
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  one system call, nothing that could wait for another thread
+                # An agent that is killed must not leave a job behind that nobody renews the lease of.
+                preexec_fn=end_with_parent,  # noqa: PLW1509  one system call, nothing that could wait for another thread
             )
         except BaseException:
             self._ours.close()
@@ -81,7 +79,7 @@ class WrapperProcess:
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Send SIGKILL; the keeper ends the processes that are left behind."""
+        """Send SIGKILL; the subreaper ends the processes that are left behind."""
         self._process.kill()
 
     def close(self) -> None:
@@ -149,8 +147,3 @@ def _new_file(path: Path) -> int:
     except OSError:  # nobody reads it by its name but people
         fresh.unlink(missing_ok=True)
     return descriptor
-
-
-def _end_with_parent() -> None:
-    """An agent that is killed must not leave a job behind that nobody renews the lease of."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

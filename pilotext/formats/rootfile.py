@@ -21,9 +21,9 @@ from typing import IO, Any, Literal
 import msgspec
 
 from pilotext.formats.rootheader import header_fault
-from pilotext.kinship import tied
 from pilotext.model import Record
 from pilotext.model.verdict import signal_name
+from pilotext.process_lifetime import tied
 from pilotext.serialization.json import from_json
 
 Method = Literal["every branch read", "header, size and trailer", "not checked"]

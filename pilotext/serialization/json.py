@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pilotext.errors import FieldError
-from pilotext.redact import Redactor
-from pilotext.secretshapes import is_secret_name
+from pilotext.redaction import Redactor, is_secret_name
 
 T = TypeVar("T")
 

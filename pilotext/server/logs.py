@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 
-from pilotext.redact import Redactor
+from pilotext.redaction import Redactor
 from pilotext.sanitize import printable_json
 
 _SECRETS = Redactor()

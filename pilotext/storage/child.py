@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 import pilotext
-from pilotext.kinship import tied
 from pilotext.model.verdict import signal_name
+from pilotext.process_lifetime import tied
 
 LAST_WORDS = 4096
 REAP_WITHIN_S = 5.0

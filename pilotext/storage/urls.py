@@ -10,6 +10,8 @@ import posixpath
 import re
 from pathlib import Path
 
+from pilotext.redaction import carries_token
+
 XROOTD = frozenset(["root", "roots"])
 _XROOTD_PORT = 1094
 
@@ -20,8 +22,6 @@ _SERVER = re.compile(r"(?:[\w.-]+@)?(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9a-fA-F:.]
 _PORT = re.compile(r":0*(\d+)$")
 _ROOT_DOT = re.compile(r"\.(?=(?::\d+)?$)")
 """Dot behind a host name that is written from the root of the domain name system."""
-
-_TOKEN = re.compile(r"[?&](?:authz|access_token)=", re.IGNORECASE)
 
 
 def scheme_of(url: str) -> str:
@@ -34,7 +34,7 @@ def why_malformed(url: str) -> str:
     """Return the error in the form of a URL, as a sentence that says how to mend it; empty when nothing is."""
     if any(character < " " or character == "\x7f" for character in url):
         return "it holds a control character, such as a line end; remove it."
-    if _TOKEN.search(url):
+    if carries_token(url):
         return "it carries a token, which would show up in reports and logs; give it by BEARER_TOKEN_FILE instead."
     scheme = scheme_of(url)
     if scheme in XROOTD:

@@ -13,13 +13,13 @@ from pilotext.storage.transfer import Mover
 from pilotext.worker.budget import Budget
 from pilotext.worker.delivery import Delivery
 from pilotext.worker.kept import Keeping
-from pilotext.worker.ledger import Ledger
+from pilotext.worker.report_builder import ReportBuilder
 from pilotext.worker.stop import StopSwitch
 
 
 @dataclass(frozen=True)
-class Run:
-    """One job, and everything that its steps need: they take this, and write into the ledger what they learn."""
+class JobContext:
+    """One job, and everything that its steps need: they take this, and write into the report what they learn."""
 
     job: Job
     directory: Path
@@ -27,7 +27,7 @@ class Run:
     mover: Mover
     policy: Policy
     switch: StopSwitch
-    ledger: Ledger
+    report: ReportBuilder
     budget: Budget
     delivery: Delivery
     keeping: Keeping | None = None
@@ -37,7 +37,7 @@ class Run:
 
     def finding(self, name: str, text: str, **fields: str | int | float) -> Finding:
         """A finding of the phase that the job is in."""
-        return Finding(name=name, text=text, phase=self.ledger.phase, fields=fields)
+        return Finding(name=name, text=text, phase=self.report.phase, fields=fields)
 
     def note_order(self, signal_name: str) -> None:
         """Note, once, that somebody ended the job.
@@ -45,7 +45,7 @@ class Run:
         SIGTERM is what a batch system sends that wants its node back. An order of our own server comes by it too: the
         server knows of that, and makes nothing of this finding then.
         """
-        if not any(finding.name in ("evicted", "told-to-stop") for finding in self.ledger.findings):
-            text = f"{signal_name} came in phase {self.ledger.phase}"
+        if not any(finding.name in ("evicted", "told-to-stop") for finding in self.report.findings):
+            text = f"{signal_name} came in phase {self.report.phase}"
             name = "evicted" if signal_name == "SIGTERM" else "told-to-stop"
-            self.ledger.found(self.finding(name, text, signal=signal_name))
+            self.report.found(self.finding(name, text, signal=signal_name))

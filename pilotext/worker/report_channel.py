@@ -2,8 +2,8 @@
 
 The files in the work directory belong to the payload's user, so a payload can write there what it likes. An agent
 therefore hands the wrapper one end of a pair of sockets. Nothing that the wrapper starts inherits it, and the wrapper
-forbids others of its user to look into it (`pilotext.kinship.forbid_inspection`), so what comes out at the other end is
-the wrapper's own word. Each report is one line of JSON; the last one that is not `running` is the final one.
+forbids other processes of its user to inspect it (`pilotext.process_lifetime.forbid_inspection`), so what comes out at
+the other end was written by the wrapper. Each report is one line of JSON; the last one that is not `running` is final.
 """
 
 from __future__ import annotations

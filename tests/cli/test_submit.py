@@ -8,7 +8,7 @@ import pytest
 
 from pilotext.cli.main import main
 from pilotext.model.job import Job
-from pilotext.worker.jobcheck import check
+from pilotext.worker.job_checks import check
 
 TASKS = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"
 JOBS = {

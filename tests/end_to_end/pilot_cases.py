@@ -100,7 +100,7 @@ def stop_the_pilot(pilot: Pilot) -> None:
 def kill_the_wrapper(pilot: Pilot) -> None:
     wait_for_events(pilot)
     ours = [pid for pid, words in processes_in(pilot.workdir).items() if "pilotext run" in words]
-    (wrapper,) = [pid for pid in ours if psutil.Process(pid).ppid() not in ours]  # the keeper looks the same
+    (wrapper,) = [pid for pid in ours if psutil.Process(pid).ppid() not in ours]  # the subreaper looks the same
     os.kill(wrapper, signal.SIGKILL)
 
 

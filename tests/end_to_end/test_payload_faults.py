@@ -173,14 +173,14 @@ def test_a_setup_script_that_fails_is_the_verdict(local: Local) -> None:
     assert local.published() == {"job.log.tgz"}
 
 
-@pytest.mark.fault("payload", "keeper killed")
-def test_a_keeper_that_is_killed_takes_the_payload_with_it(local: Local) -> None:
+@pytest.mark.fault("payload", "subreaper killed")
+def test_a_subreaper_that_is_killed_takes_the_payload_with_it(local: Local) -> None:
     local.bash("setsid sleep 600 & sleep 600")
     wrapper = local.start()
     until(lambda: len(processes_below(local.workdir)) >= 3)
     (watchdog,) = psutil.Process(wrapper.pid).children()
-    (keeper,) = watchdog.children()
-    keeper.kill()
+    (subreaper,) = watchdog.children()
+    subreaper.kill()
     assert_failed(local, local.end(wrapper), "killed", "killed", 69)
 
 

@@ -25,7 +25,7 @@ __all__ = ["local"]
 
 MOMENTS = 50 if os.environ.get("PILOTEXT_SOAK") else 8
 PROMISED_S = 2.0
-"""It takes some hundredths of a second: the kernel ends what is tied to the wrapper, the keeper ends the payload."""
+"""It takes some hundredths of a second: the kernel ends what is tied to the wrapper, the subreaper ends the payload."""
 
 CHILDREN = "(trap '' TERM; exec setsid sleep 600) & (setsid setsid sleep 600 &); sleep 600 & exec \"$@\""
 """Before the program itself, it leaves a child that ignores SIGTERM, one that has no parent, and an ordinary one."""

@@ -19,7 +19,7 @@ import pytest
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.serialization.schema import schema_text
-from pilotext.worker.archive import Index
+from pilotext.worker.log_archive import Index
 from tests.support.jobs import job_document
 from tests.support.report_server import dead_url, report_server
 

@@ -84,9 +84,9 @@ def test_a_tree_without_end_takes_no_slot(server: ProductionServer) -> None:
 SUSPEND = """
 import os, signal, time
 def parent(pid): return int([l for l in open(f"/proc/{pid}/status") if l.startswith("PPid")][0].split()[1])
-keeper = os.getppid()
-while "pilotext" not in open(f"/proc/{keeper}/cmdline").read(): keeper = parent(keeper)
-all_three = keeper, parent(keeper), parent(parent(keeper))
+subreaper = os.getppid()
+while "pilotext" not in open(f"/proc/{subreaper}/cmdline").read(): subreaper = parent(subreaper)
+all_three = subreaper, parent(subreaper), parent(parent(subreaper))
 open("advout-1-1.txt", "w").write("x")
 end = time.time() + 3
 while time.time() < end:
@@ -94,7 +94,7 @@ while time.time() < end:
 """
 
 
-@pytest.mark.fault("payload", "it stops wrapper, watchdog and keeper at once")
+@pytest.mark.fault("payload", "it stops wrapper, watchdog and subreaper at once")
 def test_a_payload_that_stops_all_who_watch_it_takes_no_slot(server: ProductionServer) -> None:
     program = server.folder / "suspend.py"
     program.write_text(SUSPEND)

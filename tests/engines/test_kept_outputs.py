@@ -116,7 +116,7 @@ def test_the_log_of_a_failed_job_is_delivered_by_the_next_agent(tmp_path: Path) 
     with production(tmp_path) as (server, eos):
         eos.stop()
         submit(server, "bad", "echo out of luck; exit 3")
-        agent = server.agent(*AGENT)
+        agent = server.agent(*AGENT, "--jobs", "1")
         wait_for(lambda: taken_over(server), server)
         wait_for(lambda: attempt(server, "bad").state == "failed", server)  # at once, and not when the log is delivered
         agent.kill()
@@ -125,7 +125,7 @@ def test_the_log_of_a_failed_job_is_delivered_by_the_next_agent(tmp_path: Path) 
         assert detail is not None
         assert detail.log == ""
         eos.start()
-        agent = server.agent(*AGENT, "--idle", "1")
+        agent = server.agent(*AGENT, "--jobs", "0")
         wait_for(lambda: log_is_there(server, eos, "bad"), server)
         assert attempt(server, "bad").state == "failed"
         assert published(eos) == {}

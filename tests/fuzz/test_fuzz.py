@@ -23,7 +23,7 @@ from pilotext.profile import load_experiment
 from pilotext.rules import lint
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Rule
-from pilotext.worker.jobfile import read_spec
+from pilotext.worker.job_source import read_spec
 from tests.classify.test_same_without_hyperscan import engine
 from tests.rules.test_fatal_lines import GOOD, LOGS, RULES
 

@@ -15,7 +15,7 @@ from pilotext.profile.expand import (
     parse_input,
     production_job,
 )
-from pilotext.worker.jobcheck import check
+from pilotext.worker.job_checks import check
 
 COMPASS = load_experiment("COMPASS")
 RAW = "/castor/cern.ch/compass/data/2016/raw/W14/cdr13040-275772.raw"

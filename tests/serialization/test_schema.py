@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from pilotext.serialization.schema import SCHEMAS, schema_text, with_clean_descriptions
-from pilotext.worker import jobfile
-from pilotext.worker import report as reports
+from pilotext.worker import job_source as jobfile
+from pilotext.worker import report_files as reports
 from tests.support.jobs import CHECKOUT, job_document
 from tests.support.reports import make_report
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
-from pilotext.worker.report import PILOT_ERROR_NAME, PILOT_METADATA_NAME, REPORT_NAME
+from pilotext.worker.report_files import PILOT_ERROR_NAME, PILOT_METADATA_NAME, REPORT_NAME
 from tests.support.jobs import job_document
 from tests.support.processes import command_of, processes_below
 from tests.support.xrootd_server import XrdServer

@@ -31,5 +31,5 @@ def job_document(**fields: Any) -> dict[str, Any]:
 
 
 def make_job(**fields: Any) -> Job:
-    """The same as a record, not checked by `pilotext.worker.jobfile`."""
+    """The same as a record, not checked by `pilotext.worker.job_source`."""
     return from_plain(job_document(**fields), Job)

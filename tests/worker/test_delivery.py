@@ -18,8 +18,7 @@ from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
 from pilotext.worker import delivery as deliveries
 from pilotext.worker import spool as spools
-from pilotext.worker.delivery import Delivery, Flushed, flush
-from pilotext.worker.sending import Patience
+from pilotext.worker.delivery import Delivery, Flushed, Patience, flush
 from pilotext.worker.spool import Spool
 from pilotext.worker.stop import StopSwitch
 from tests.support.report_server import dead_url, mute, raw_server, report_server

@@ -20,8 +20,8 @@ from pilotext.storage import registry
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import InProcessMover
-from pilotext.worker import outputs
-from pilotext.worker import report as reports
+from pilotext.worker import report_files as reports
+from pilotext.worker import validation as outputs
 from pilotext.worker.lifecycle import run_job
 from pilotext.worker.stop import StopSwitch
 from tests.support.jobs import make_job

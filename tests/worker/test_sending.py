@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pilotext.model.job import ReportTarget
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.sending import LONGEST_RETRY_AFTER_S, Answer, Patience, retry_after, send
+from pilotext.worker.delivery import LONGEST_RETRY_AFTER_S, Answer, Patience, retry_after, send
 from pilotext.worker.stop import StopSwitch, ToldToStop
 from tests.support import report_server as servers
 from tests.support.report_server import authorizations, raw_server, report_server

@@ -11,7 +11,7 @@ from django.db.models import F
 from pilotext.errors import UsageError
 from pilotext.model import job as worker_job
 from pilotext.model.report import Report
-from pilotext.redact import shortened
+from pilotext.redaction import shortened
 from pilotext.server.production.advance import Reason, advance_one
 from pilotext.server.production.consequence import BEFORE_A_REPORT, HELD, follow_failure
 from pilotext.server.production.expanded import expand

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pilotext.api.schemas.attempts import ReportAnswer
 from pilotext.errors import FieldError
 from pilotext.model.report import Report
-from pilotext.redact import shortened
+from pilotext.redaction import shortened
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.acceptance import MAX_DIAG, claim_success, end_attempt

@@ -15,7 +15,7 @@ import msgspec
 
 from pilotext.errors import FieldError
 from pilotext.model.report import Report
-from pilotext.redact import LONGEST_TEXT, shortened
+from pilotext.redaction import LONGEST_TEXT, shortened
 from pilotext.serialization.json import from_json, from_plain
 
 _STRANGE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")

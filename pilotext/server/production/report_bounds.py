@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from pilotext.model.report import Report, Series, Transfer
 from pilotext.model.verdict import Evidence, Match
-from pilotext.redact import shortened
+from pilotext.redaction import shortened
 from pilotext.server.production.refusal import RefusalError
 
 MAX_KEPT_BYTES = 1024 * 1024

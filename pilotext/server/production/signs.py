@@ -11,7 +11,7 @@ import threading
 
 from django.db import DatabaseError, connection
 
-from pilotext.redact import Redactor, shortened
+from pilotext.redaction import Redactor, shortened
 from pilotext.server.database import transact
 from pilotext.server.production.models import CycleStep
 from pilotext.server.production.models.common import now

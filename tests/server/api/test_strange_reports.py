@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pilotext.redact import LONGEST_TEXT
+from pilotext.redaction import LONGEST_TEXT
 from pilotext.server.boot import boot
 
 boot()

@@ -16,7 +16,7 @@ from pilotext.server.production.leases import heartbeat
 from pilotext.server.production.models import Agent, Attempt, Job, Site, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.tokens import fingerprint
-from pilotext.worker.jobcheck import check
+from pilotext.worker.job_checks import check
 from tests.server.support import events, fail, lease, leased, raw, site, submit, succeed, the_job
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -14,7 +14,7 @@ from pilotext.server.production.submission.document import WholeTask, from_plain
 from pilotext.server.production.submission.listing import list_folder
 from pilotext.server.production.submission.naming import key_of, values_of
 from pilotext.server.production.submission.plan import Plan, make_plan, preview
-from pilotext.worker.jobcheck import check
+from pilotext.worker.job_checks import check
 from tests.server.support import PARAMETERS, raw, submit, task_document
 
 COMPASS = load_experiment("COMPASS")
