@@ -66,6 +66,12 @@ def test_the_rule_sees_an_import_that_is_not_allowed(tmp_path: Path) -> None:
     assert imported_rooms(wrong) == {"worker", "server", "cli"}
 
 
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_product_does_not_import_its_tests_or_pytest(module: Path) -> None:
+    nodes = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not [node for node in nodes if ast.unparse(node).split()[1].split(".")[0] in ("pytest", "tests", "fixtures")]
+
+
 def test_starting_a_job_loads_nothing_heavy() -> None:
     look = "import sys, pilotext.cli.main, pilotext.cli.run; print(*sys.modules)"
     loaded = set(

@@ -25,11 +25,11 @@ class BackEnd:
 
 
 _XROOTD = BackEnd(
-    "pilotext.storage.xrootd:XRootDStorage",
+    "pilotext.storage.backends.xrootd:XRootDStorage",
     "Install the XRootD bindings for this Python: pip install xrootd.",
 )
 BACK_ENDS = {
-    "file": BackEnd("pilotext.storage.local:LocalStorage"),
+    "file": BackEnd("pilotext.storage.backends.local:LocalStorage"),
     "root": _XROOTD,
     "roots": _XROOTD,
 }

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from pilotext.errors import ChecksumError
-from pilotext.storage.xrootd_errors import sentence, storage_error
+from pilotext.storage.backends.xrootd import sentence, storage_error
 
 URL = "root://eos//eos/x"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pilotext.storage.child import Child, ChildEndedError, environment
+from pilotext.storage.transfer.child import Child, ChildEndedError, environment
 from tests.support.processes import has_ended
 from tests.support.xrootd_server import XrdServer
 

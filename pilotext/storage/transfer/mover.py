@@ -17,8 +17,8 @@ import msgspec
 
 from pilotext.errors import STORAGE_ERRORS, StalledError, TransientError
 from pilotext.serialization.json import ready
-from pilotext.storage.child import Child, ChildEndedError
 from pilotext.storage.operations import RESULTS, Operation, perform, subject
+from pilotext.storage.transfer.child import Child, ChildEndedError
 
 Tick = Callable[[], None]
 

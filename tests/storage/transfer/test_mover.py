@@ -16,7 +16,7 @@ from pilotext.errors import NotFoundError, StalledError, TransientError
 from pilotext.storage.base import Copied, FileStat
 from pilotext.storage.conformance import CONTENT, adler32
 from pilotext.storage.memory import MemoryStorage
-from pilotext.storage.transfer import ChildMover, InProcessMover, _Watch
+from pilotext.storage.transfer.mover import ChildMover, InProcessMover, _Watch
 from tests.storage.conftest import eventually
 from tests.support.processes import has_ended
 from tests.support.xrootd_server import XrdServer

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from pilotext.errors import NoSpaceError, NotFoundError, UnsupportedError
+from pilotext.storage.backends.local import LocalStorage
 from pilotext.storage.base import Storage
 from pilotext.storage.conformance import CONTENT, StorageConformance, ignore
-from pilotext.storage.local import LocalStorage
 from tests.storage.conftest import no_file_above
 
 LIMIT = len(CONTENT) // 2

@@ -20,12 +20,12 @@ from pilotext.errors import (
     UnsupportedError,
 )
 from pilotext.model.job import Input
+from pilotext.storage.backends.xrootd import XRootDStorage
 from pilotext.storage.base import Copied, FileStat, Storage
 from pilotext.storage.conformance import CONTENT, StorageConformance, adler32, ignore
 from pilotext.storage.retry import Policy, retried
 from pilotext.storage.stage_in import stage_in
 from pilotext.storage.transfer import ChildMover, InProcessMover
-from pilotext.storage.xrootd import XRootDStorage
 from tests.storage.conftest import eventually
 from tests.support.xrootd_server import EOS, TapeServer, XrdServer, serving, serving_tape
 
