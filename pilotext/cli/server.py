@@ -20,7 +20,7 @@ from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
 
 if TYPE_CHECKING:
-    from pilotext.server.production.advance import Reason
+    from pilotext.server.production.transitions import Reason
 
 THREADS = {"sqlite": 64, "postgresql": 32}
 """Threads of a web process by database; each may hold one connection to it, and PostgreSQL allows 100 by default."""
@@ -123,7 +123,7 @@ def _migrate_database(said: str) -> None:
 
 def _token(options: argparse.Namespace) -> int:
     by = _set_up_access(options)
-    from pilotext.server.production import tokens  # noqa: PLC0415  needs Django to be set up
+    from pilotext.server.production.access import tokens  # noqa: PLC0415  needs Django to be set up
 
     with _database_errors():
         say(tokens.issue(options.label, options.role, options.site, user=options.user, by=by))
@@ -132,7 +132,8 @@ def _token(options: argparse.Namespace) -> int:
 
 def _revoke(options: argparse.Namespace) -> int:
     by = _set_up_access(options)
-    from pilotext.server.production import models, tokens  # noqa: PLC0415  needs Django to be set up
+    from pilotext.server.production import models  # noqa: PLC0415  needs Django to be set up
+    from pilotext.server.production.access import tokens  # noqa: PLC0415
 
     with _database_errors():
         ended = tokens.revoke(models.Token.objects.filter(label=options.label), by)
@@ -142,7 +143,7 @@ def _revoke(options: argparse.Namespace) -> int:
 
 def _user(options: argparse.Namespace) -> int:
     by = _set_up_access(options)
-    from pilotext.server.production import people  # noqa: PLC0415  needs Django to be set up
+    from pilotext.server.production.access import people  # noqa: PLC0415  needs Django to be set up
 
     password = sys.stdin.readline().rstrip("\n") if options.password_stdin else None
     with _database_errors():
@@ -153,7 +154,7 @@ def _user(options: argparse.Namespace) -> int:
 def _set_up_access(options: argparse.Namespace) -> Reason:
     """Prepare Django, and return who acts and why."""
     _set_up(options)
-    from pilotext.server.production.advance import Reason  # noqa: PLC0415  needs Django to be set up
+    from pilotext.server.production.transitions import Reason  # noqa: PLC0415  needs Django to be set up
 
     return Reason(f"{getpass.getuser()} at the console", options.why, "person")
 

@@ -19,10 +19,9 @@ from pilotext.model.codes import Exit
 from pilotext.model.job import Job
 from pilotext.profile import Experiment, load_experiment
 from pilotext.sanitize import one_line
-from pilotext.server.production.submission.describe import describe
 from pilotext.server.production.submission.document import read_task
 from pilotext.server.production.submission.listing import list_folder
-from pilotext.server.production.submission.plan import Plan, make_plan, preview
+from pilotext.server.production.submission.plan import Plan, describe, make_plan, preview
 
 EXAMPLE = "pilotext submit slot1.yaml --dry-run\npilotext submit slot1.yaml"
 MAX_SHOWN = 20

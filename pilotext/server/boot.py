@@ -59,9 +59,9 @@ def migrate() -> None:
     from django.db import connection  # noqa: PLC0415
 
     from pilotext.server.database import one_migration  # noqa: PLC0415
-    from pilotext.server.production.people import make_groups  # noqa: PLC0415
+    from pilotext.server.production.access.people import make_groups  # noqa: PLC0415
     from pilotext.server.production.profiles import remember_all  # noqa: PLC0415
-    from pilotext.server.production.unnamed import name_tasks  # noqa: PLC0415
+    from pilotext.server.production.submission.backfill import name_tasks  # noqa: PLC0415
 
     with one_migration(connection.settings_dict):
         call_command("migrate", verbosity=0, interactive=False)

@@ -71,7 +71,7 @@ def _max_connections() -> int:
 
 def serve_cycle() -> None:
     """Advance everything until SIGTERM or SIGINT."""
-    from pilotext.server.production.cycle import run_until  # noqa: PLC0415  needs Django to be set up
+    from pilotext.server.production.cycle.runner import run_until  # noqa: PLC0415  needs Django to be set up
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

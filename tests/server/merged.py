@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from pilotext.model.job import PLACEHOLDER
 from pilotext.model.report import Transfer
 from pilotext.model.verdict import Finding
-from pilotext.server.production import storing
-from pilotext.server.production.cycle import STEPS, run_once
-from pilotext.server.production.dispatch import Lease
+from pilotext.server.production.cycle.runner import STEPS, run_once
+from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.models import Job, Product
+from pilotext.server.production.storage import operations
 from pilotext.storage import registry
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.transfer import InProcessMover
@@ -32,7 +32,7 @@ EVENTS = 100
 def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryStorage]:
     memory = MemoryStorage()
     registry.register("memory", memory)
-    monkeypatch.setattr(storing, "open_mover", InProcessMover)
+    monkeypatch.setattr(operations, "open_mover", InProcessMover)
     yield memory
     registry.unregister("memory")
 

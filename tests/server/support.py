@@ -13,13 +13,13 @@ from pilotext.model.job import JobIdentity
 from pilotext.model.report import Report, Transfer
 from pilotext.model.verdict import Finding, Verdict
 from pilotext.server.production import models
-from pilotext.server.production.advance import Reason
-from pilotext.server.production.dispatch import Asker, Dispatcher, Lease
-from pilotext.server.production.intake import take_report
+from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher, Lease
 from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.reports.accept import take_report
 from pilotext.server.production.submission.document import from_plain
 from pilotext.server.production.submission.plan import make_plan
 from pilotext.server.production.submission.store import store
+from pilotext.server.production.transitions import Reason
 
 PARAMETERS = {"production": "prod", "path": "generalprod/", "soft": "soft", "year": 2016}
 SITE = "CERN_COMPASS_PROD"

@@ -12,11 +12,11 @@ from typing import Any
 
 from pilotext.server.api.endpoint import ANYBODY, Caller, Role
 from pilotext.server.api.limits import Limiter, Recent
+from pilotext.server.production.access.people import role_of
+from pilotext.server.production.access.tokens import fingerprint
 from pilotext.server.production.models import Attempt, Token
 from pilotext.server.production.models.common import now
-from pilotext.server.production.people import role_of
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.tokens import fingerprint
 
 REMEMBERED_S = 5.0
 """So long a token that was revoked may still work."""

@@ -12,10 +12,10 @@ from django.db.models import Q
 from pilotext import __version__
 from pilotext.api.schemas.health import Health, HealthPart, PartStatus
 from pilotext.server.database import transact
-from pilotext.server.production.machines.agent import GONE_AFTER_S, heard_since
+from pilotext.server.production.cycle.status import SILENT_AFTER_S
+from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.models import Agent, CycleStep, Token
 from pilotext.server.production.models.common import now
-from pilotext.server.production.signs import SILENT_AFTER_S
 
 LOW_BYTES = 5_000_000_000
 LOW_SHARE = 0.05

@@ -10,8 +10,8 @@ import msgspec
 from pilotext.profile import known_experiments, load_experiment
 from pilotext.profile import records as profile
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason, record
 from pilotext.server.production.models import Event, Experiment, Site
+from pilotext.server.production.transitions import Reason, record
 
 SITE_LIMIT = "site limit"
 """What the audit trail calls it when somebody limits a site; `profile` gives it back to its profile."""

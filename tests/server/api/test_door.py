@@ -16,10 +16,10 @@ from pilotext.server.boot import boot
 boot()
 
 from pilotext.server.api import openapi  # noqa: E402  needs boot
+from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.models import Event, Job, Token  # noqa: E402
 from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
-from pilotext.server.production.tokens import issue  # noqa: E402
 from pilotext.server.web import V1, Application  # noqa: E402
 from tests.server.support import SITE, raw, report_of, submit, task_document  # noqa: E402
 

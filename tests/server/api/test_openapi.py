@@ -26,9 +26,9 @@ with warnings.catch_warnings():
 from pilotext.server.api import auth  # noqa: E402  needs boot
 from pilotext.server.api.door import Door  # noqa: E402
 from pilotext.server.api.endpoint import Endpoint  # noqa: E402
+from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.models import Agent, Breaker, Experiment, Job, Product, Task, Token  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
-from pilotext.server.production.tokens import issue  # noqa: E402
 from pilotext.server.web import DOCUMENT, V1, Application  # noqa: E402
 from tests.server.support import leased, site, submit  # noqa: E402
 

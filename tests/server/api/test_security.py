@@ -23,10 +23,11 @@ from django.test import RequestFactory  # noqa: E402
 from pilotext.errors import UsageError  # noqa: E402
 from pilotext.server import logs  # noqa: E402
 from pilotext.server.api import auth  # noqa: E402
-from pilotext.server.production.advance import Reason  # noqa: E402
-from pilotext.server.production.dispatch import Lease  # noqa: E402
-from pilotext.server.production.expanded import expand  # noqa: E402
-from pilotext.server.production.leases import expire_leases  # noqa: E402
+from pilotext.server.production.access.people import make_groups, role_of, set_user  # noqa: E402
+from pilotext.server.production.access.tokens import issue  # noqa: E402
+from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
+from pilotext.server.production.dispatch.leases import expire_leases  # noqa: E402
+from pilotext.server.production.job_builder import build_job  # noqa: E402
 from pilotext.server.production.models import (  # noqa: E402
     Agent,
     Attempt,
@@ -44,9 +45,8 @@ from pilotext.server.production.models import (  # noqa: E402
     Token,
 )
 from pilotext.server.production.models.common import now  # noqa: E402
-from pilotext.server.production.people import make_groups, role_of, set_user  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
-from pilotext.server.production.tokens import issue  # noqa: E402
+from pilotext.server.production.transitions import Reason  # noqa: E402
 from pilotext.server.web import V1, Application  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import SITE, leased, raw, report_of, submit  # noqa: E402
@@ -176,7 +176,7 @@ def viewers_world(application: Application) -> str:
 
 def test_a_viewer_is_refused_every_change_that_the_document_knows(application: Application, viewers_world: str) -> None:
     before = everything()
-    good = msgspec.json.encode(report_of(Lease(1, "", expand(Task.objects.get(), Job.objects.get(), 1), 0.0, 0.0)))
+    good = msgspec.json.encode(report_of(Lease(1, "", build_job(Task.objects.get(), Job.objects.get(), 1), 0.0, 0.0)))
     changes = changes_of_the_document(application)
     assert len(changes) >= 20
     assert len(changes) == sum(endpoint.method != "GET" for endpoint in V1), "none is missing in the document"

@@ -13,9 +13,9 @@ from pilotext.server.boot import boot
 
 boot()
 
-from pilotext.server.production.dispatch import Lease  # noqa: E402  needs boot
-from pilotext.server.production.lists import job as job_page  # noqa: E402
+from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402  needs boot
 from pilotext.server.production.models import Attempt, Evidence, Output, Signature  # noqa: E402
+from pilotext.server.production.statistics.jobs import describe_job as job_page  # noqa: E402
 from pilotext.server.web import Application  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import leased, report_of, submit, the_job  # noqa: E402

@@ -12,17 +12,16 @@ from django.apps import apps
 from django.db import connection
 
 from pilotext.server.database import transact
-from pilotext.server.production import advance as advance_module
-from pilotext.server.production import machines as _machines  # noqa: F401  so that its modules are loaded once
-from pilotext.server.production.advance import Reason
-from pilotext.server.production.cycle import STEPS, run_once
-from pilotext.server.production.decisions import move_job
-from pilotext.server.production.leases import expire_leases
-from pilotext.server.production.machines import merging
-from pilotext.server.production.machines.merging import start_merges
+from pilotext.server.production import transitions
+from pilotext.server.production.cycle.runner import STEPS, run_once
+from pilotext.server.production.decisions.jobs import move_job
+from pilotext.server.production.dispatch.leases import expire_leases
+from pilotext.server.production.merging import groups
+from pilotext.server.production.merging.groups import start_merges
 from pilotext.server.production.models import Attempt, Event, Evidence, Experiment, Job, MergeGroup, Output, Product
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
+from pilotext.server.production.transitions import Reason
 from pilotext.server.rows import insert_rows
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import EVENTS, chunks, cycle, do, do_all, product, storage, submit_runs
@@ -58,14 +57,14 @@ def cut_at_every_write(work: Callable[[], object], monkeypatch: pytest.MonkeyPat
             left[0] -= 1
             real(*arguments)
 
-        monkeypatch.setattr(advance_module, "insert_rows", insert_or_cut)
+        monkeypatch.setattr(transitions, "insert_rows", insert_or_cut)
         try:
             work()
         except (PowerCutError, ExceptionGroup):
-            monkeypatch.setattr(advance_module, "insert_rows", real)
+            monkeypatch.setattr(transitions, "insert_rows", real)
             assert everything() == before, f"broken off at line {cut_after}, it left something"
         else:
-            monkeypatch.setattr(advance_module, "insert_rows", real)
+            monkeypatch.setattr(transitions, "insert_rows", real)
             return cut_after
     raise AssertionError("it never ends")
 
@@ -173,7 +172,7 @@ def test_what_was_read_before_somebody_else_moved_it_moves_nothing() -> None:
     transact(lambda: move_job(old.pk, "cancel", WHY))
     told = Event.objects.count()
     reason = Reason("dispatch", "attempt 1", "attempt")
-    assert not transact(lambda: advance_module.advance_one(JOB, old, ("ready",), "sent", reason, attempts=1))
+    assert not transact(lambda: transitions.advance_one(JOB, old, ("ready",), "sent", reason, attempts=1))
     assert (the_job().state, the_job().attempts, Event.objects.count()) == ("cancelled", 0, told)
 
 
@@ -253,7 +252,7 @@ def test_runs_that_wait_for_another_merge_do_not_take_the_place_of_those_that_co
     storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Known problem 16 of the legacy system, with many: what cannot begin would be looked at first, again and again."""
-    monkeypatch.setattr(merging, "AT_ONCE", 1)
+    monkeypatch.setattr(groups, "AT_ONCE", 1)
     submit_runs({1: 1, 2: 1}, merges=("mdst", "hist"))
     do_all(storage)
     cycle()

@@ -17,10 +17,10 @@ from django.db import connection
 import pilotext
 from pilotext.errors import RuleFilesError, UsageError
 from pilotext.profile import load_experiment
-from pilotext.server.production.dispatch import Asker, Dispatcher
+from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
+from pilotext.server.production.dispatch.tickets import fetch_job, hand_over
 from pilotext.server.production.models import Event, Site, Task
 from pilotext.server.production.profiles import profile_of, remember_all
-from pilotext.server.production.tickets import fetch_job, hand_over
 from tests.server.support import PARAMETERS, leased, raw, submit
 
 pytestmark = pytest.mark.usefixtures("database")

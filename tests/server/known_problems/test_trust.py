@@ -9,9 +9,10 @@ from msgspec.structs import replace
 
 from pilotext.model.verdict import ExitStatus
 from pilotext.server.database import transact
-from pilotext.server.production import lists
-from pilotext.server.production.decisions import move_job
+from pilotext.server.production.decisions.jobs import move_job
 from pilotext.server.production.models import Attempt, Event, Job, Task
+from pilotext.server.production.statistics.jobs import describe_job
+from pilotext.server.production.statistics.tasks import describe_task
 from pilotext.server.web import Application
 from pilotext.storage.memory import MemoryStorage
 from tests.server.calls import request
@@ -31,7 +32,7 @@ def test_a_task_is_done_by_itself_and_its_numbers_are_counted_then_too(storage: 
     for _ in range(3):
         do_all(storage)
         cycle(2)
-    row = lists.task(Task.objects.get().pk).task
+    row = describe_task(Task.objects.get().pk).task
     assert row.state == "done"
     assert row.jobs == Counter(Job.objects.filter(product="").values_list("state", flat=True)) == {"finished": 4}
     assert row.merges == Counter(Job.objects.exclude(product="").values_list("state", flat=True)) == {"finished": 2}
@@ -39,7 +40,7 @@ def test_a_task_is_done_by_itself_and_its_numbers_are_counted_then_too(storage: 
     assert (ended.who, ended.before) == ("cycle", "running")
     Job.objects.filter(run=2, product="").update(state="failed")
     transact(lambda: move_job(Job.objects.filter(run=1, product="")[0].pk, "resend", WHY))
-    again = lists.task(row.task).task
+    again = describe_task(row.task).task
     assert (again.state, again.jobs) == ("running", {"finished": 2, "ready": 1, "failed": 1})
 
 
@@ -49,7 +50,7 @@ def test_who_sent_a_job_again_and_why_is_kept_for_good(storage: MemoryStorage) -
     fail(leased(), "input-corrupt", "manual-check")
     transact(lambda: move_job(the_job().pk, "resend", WHY))
     cycle(3)
-    page = lists.job(the_job().pk)
+    page = describe_job(the_job().pk)
     (again,) = [event for event in page.events if event.before == "manual"]
     assert (again.who, again.after, again.why) == ("maria", "ready", WHY.why)
     assert [attempt.cause for attempt in page.attempts] == ["input-corrupt"]

@@ -13,8 +13,8 @@ import pilotext.engines
 import pilotext.server
 from pilotext.rules.loader import load_rules
 from pilotext.server.api.panda.jobs import panda_job
-from pilotext.server.production.dispatch import Lease
-from pilotext.server.production.tickets import hand_over
+from pilotext.server.production.dispatch.dispatcher import Lease
+from pilotext.server.production.dispatch.tickets import hand_over
 from tests.server.support import PARAMETERS, fail, leased, submit, the_job
 
 pytestmark = pytest.mark.usefixtures("database")

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 
 from pilotext.server.database import transact
-from pilotext.server.production import decisions, product_decisions
-from pilotext.server.production.cycle import STEPS
-from pilotext.server.production.machines import merging, recall, staging
-from pilotext.server.production.machines import task as task_machine
-from pilotext.server.production.machines.merging import finish_merges, start_merges
-from pilotext.server.production.machines.task import end_cancelled, finish_tasks, take_up_again
+from pilotext.server.production.cycle import tasks as task_machine
+from pilotext.server.production.cycle.runner import STEPS
+from pilotext.server.production.cycle.tasks import end_cancelled, finish_tasks, take_up_again
+from pilotext.server.production.decisions import jobs as job_decisions
+from pilotext.server.production.decisions import tasks as task_decisions
+from pilotext.server.production.merging import decisions, groups
+from pilotext.server.production.merging.decisions import move_product
+from pilotext.server.production.merging.groups import finish_merges, start_merges
 from pilotext.server.production.models import Job, MergeGroup, Product, StagedFile, Task
 from pilotext.server.production.models.common import now
-from pilotext.server.production.product_decisions import move_product
 from pilotext.server.production.states import GROUP, PRODUCT, Machine
+from pilotext.server.production.tape import requests, staging
 from pilotext.storage.memory import MemoryStorage
 from tests.server.meanwhile import Meanwhile
 from tests.server.merged import EVENTS, ON_MEMORY, cycle, do, do_all, product, storage, submit_runs
@@ -28,11 +30,11 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def resend(job: int) -> list[int]:
-    return transact(lambda: decisions.move_job(job, "resend", WHY))
+    return transact(lambda: job_decisions.move_job(job, "resend", WHY))
 
 
 def move_task(word: str) -> list[int]:
-    return transact(lambda: decisions.move_task(Task.objects.get().pk, word, WHY))
+    return transact(lambda: task_decisions.move_task(Task.objects.get().pk, word, WHY))
 
 
 def begins_at(
@@ -70,7 +72,7 @@ def test_a_chunk_sent_again_while_its_merge_is_finished_is_in_the_merge(
     chunk = Job.objects.filter(run=2, product="")[0].pk
     other = Meanwhile(lambda: resend(chunk))
     with monkeypatch.context() as patch:
-        begins_at(patch, other, merging, "advance", moves(GROUP, "merged"))
+        begins_at(patch, other, groups, "advance", moves(GROUP, "merged"))
         finish_merges()
         other.end()
     assert (product(run=2).state, product(run=2).round) == ("waiting", 2)
@@ -91,7 +93,7 @@ def test_a_chunk_that_was_left_out_and_is_sent_again_while_the_merge_begins_is_i
     job = bad.job.job
     other = Meanwhile(lambda: resend(job))
     with monkeypatch.context() as patch:
-        begins_at(patch, other, merging, "_make_groups")
+        begins_at(patch, other, groups, "_make_groups")
         start_merges()
         other.end()
     to_the_end(storage)
@@ -111,7 +113,7 @@ def test_a_held_run_that_two_cycles_take_up_is_merged_once(
 
     other = Meanwhile(another_cycle)
     with monkeypatch.context() as patch:
-        begins_at(patch, other, merging, "advance", moves(PRODUCT, "waiting"))
+        begins_at(patch, other, groups, "advance", moves(PRODUCT, "waiting"))
         finish_merges()
         other.end()
     to_the_end(storage)
@@ -160,7 +162,7 @@ def test_a_file_is_not_given_back_while_a_job_begins_to_wait_for_it(
     move_task("resume")
     take_up_again()
     assert Job.objects.get().state == "defined"
-    other = Meanwhile(lambda: transact(lambda: recall._released([file.pk])))
+    other = Meanwhile(lambda: transact(lambda: requests._released([file.pk])))
     with monkeypatch.context() as patch:
         begins_at(patch, other, staging, "advance")
         staging.plan_staging()
@@ -193,7 +195,7 @@ def test_a_task_is_not_done_while_its_last_job_is_sent_again() -> None:
     other = Meanwhile(finish_tasks)
 
     def resend_slowly() -> None:
-        decisions.move_job(the_job().pk, "resend", WHY)
+        job_decisions.move_job(the_job().pk, "resend", WHY)
         other.begin()
 
     transact(resend_slowly)
@@ -215,7 +217,7 @@ def test_a_task_is_not_done_while_a_run_of_it_is_merged_anew(
     assert (product().state, Task.objects.get().state) == ("kept", "running")
     other = Meanwhile(finish_tasks)
     with monkeypatch.context() as patch:
-        begins_at(patch, other, product_decisions, "reopen")
+        begins_at(patch, other, decisions, "reopen")
         transact(lambda: move_product(product().pk, "remerge", WHY))
         other.end()
     assert Task.objects.get().state == "running"

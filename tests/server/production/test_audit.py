@@ -14,17 +14,19 @@ import pilotext.server
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
-from pilotext.server.production.advance import Reason
-from pilotext.server.production.decisions import assign, move_job, move_site, move_task, note
-from pilotext.server.production.dispatch import Asker, Dispatcher
-from pilotext.server.production.leases import expire_leases, heartbeat
-from pilotext.server.production.machines.agent import forget_agents, register
+from pilotext.server.production.access.people import set_user
+from pilotext.server.production.access.tokens import issue, revoke
+from pilotext.server.production.decisions.jobs import assign, move_job, note
+from pilotext.server.production.decisions.sites import move_site
+from pilotext.server.production.decisions.tasks import move_task
+from pilotext.server.production.dispatch.agents import forget_agents, register
+from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
+from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
+from pilotext.server.production.dispatch.tickets import hand_over
+from pilotext.server.production.merging.decisions import move_product
 from pilotext.server.production.models import Agent, Attempt, Event, Experiment, Job, Product, Task, Token
-from pilotext.server.production.people import set_user
-from pilotext.server.production.product_decisions import move_product
 from pilotext.server.production.profiles import profile_of, remember, remember_all
-from pilotext.server.production.tickets import hand_over
-from pilotext.server.production.tokens import issue, revoke
+from pilotext.server.production.transitions import Reason
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import chunks, cycle, do_all, product, storage, submit_runs
 from tests.server.support import SITE, WHY, fail, leased, raw, site, submit
@@ -99,15 +101,15 @@ def test_states_are_changed_in_one_place_only() -> None:
         if _sets_state(node)
     )
     files = {
-        "acceptance.py": 1,
-        "decisions.py": 1,
-        "machines/resend.py": 1,
-        "machines/merging.py": 1,
-        "machines/cleaning.py": 1,
+        "reports/success.py": 1,
+        "decisions/jobs.py": 1,
+        "decisions/resend.py": 1,
+        "merging/groups.py": 1,
+        "cycle/cleaning.py": 1,
         "submission/succession.py": 1,
-        "ownership.py": 1,
+        "published_names.py": 1,
     }
-    assert found == {"advance.py": 1, "leases.py": 1, **files}, (
+    assert found == {"transitions.py": 1, "dispatch/leases.py": 1, **files}, (
         "of a heartbeat, and those of files, which go with their job or product, or with names that pass to a task"
     )
 

@@ -18,9 +18,12 @@ from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.errors import TransientError
 from pilotext.server.api import auth
 from pilotext.server.database import transact
-from pilotext.server.production.decisions import JOB_WORDS, TASK_WORDS, move_job, move_task
-from pilotext.server.production.dispatch import Lease
-from pilotext.server.production.leases import expire_leases, heartbeat
+from pilotext.server.production.decisions.jobs import JOB_WORDS, move_job
+from pilotext.server.production.decisions.tasks import TASK_WORDS, move_task
+from pilotext.server.production.dispatch.dispatcher import Lease
+from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
+from pilotext.server.production.merging.decisions import WORDS as PRODUCT_WORDS
+from pilotext.server.production.merging.decisions import move_product
 from pilotext.server.production.models import (
     Attempt,
     Event,
@@ -30,8 +33,6 @@ from pilotext.server.production.models import (
     StagedFile,
     Task,
 )
-from pilotext.server.production.product_decisions import WORDS as PRODUCT_WORDS
-from pilotext.server.production.product_decisions import move_product
 from pilotext.server.production.refusal import RefusalError
 from pilotext.storage import registry
 from pilotext.storage.memory import MemoryStorage

@@ -24,18 +24,18 @@ from pilotext.model.verdict import Evidence, Match
 from pilotext.server.api.endpoint import Caller
 from pilotext.server.database import check_connections, transact
 from pilotext.server.production import models
-from pilotext.server.production.advance import Reason
-from pilotext.server.production.dispatch import Asker, Dispatcher
-from pilotext.server.production.leases import heartbeat
-from pilotext.server.production.machines.agent import register
+from pilotext.server.production.access.people import make_groups, set_user
+from pilotext.server.production.access.tokens import issue
+from pilotext.server.production.dispatch.agents import register
+from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
+from pilotext.server.production.dispatch.leases import heartbeat
 from pilotext.server.production.models.common import now
-from pilotext.server.production.overview import events
-from pilotext.server.production.people import make_groups, set_user
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.report_bounds import MAX_KEPT_BYTES, fitted
+from pilotext.server.production.reports.sanitize import MAX_KEPT_BYTES, fitted
+from pilotext.server.production.statistics.audit import list_audit_entries
 from pilotext.server.production.submission import listing
 from pilotext.server.production.submission.listing import list_for_others
-from pilotext.server.production.tokens import issue
+from pilotext.server.production.transitions import Reason
 from tests.server.support import leased, raw, report_of, send, site, submit
 from tests.support.pilotext_server import COMMAND
 
@@ -104,7 +104,10 @@ def test_an_agent_does_not_sign_as_a_person_of_its_name() -> None:
 def test_lines_are_found_by_a_name_with_or_without_its_kind() -> None:
     for who in ("maria", "person:maria", "agent:maria", "person:igor"):
         models.Event.objects.create(who=who, subject="test", subject_id=1)
-    found = {who: events(task=None, who=who, before=None, limit=10).events for who in ("maria", "agent:maria", "eva")}
+    found = {
+        who: list_audit_entries(task=None, who=who, before=None, limit=10).events
+        for who in ("maria", "agent:maria", "eva")
+    }
     assert [line.who for line in found["maria"]] == ["agent:maria", "person:maria", "maria"]
     assert [line.who for line in found["agent:maria"]] == ["agent:maria"]
     assert found["eva"] == ()

@@ -13,13 +13,15 @@ from django.db import connection
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.api.schemas.health import Health
 from pilotext.server.database import transact
-from pilotext.server.production import health, overview, signs
-from pilotext.server.production.advance import Reason
-from pilotext.server.production.cycle import Step, run_once
-from pilotext.server.production.machines.agent import register
+from pilotext.server.production import health
+from pilotext.server.production.access.tokens import issue, revoke
+from pilotext.server.production.cycle import status
+from pilotext.server.production.cycle.runner import Step, run_once
+from pilotext.server.production.dispatch.agents import register
 from pilotext.server.production.models import Agent, Attempt, CycleStep, Evidence, Job, Token
 from pilotext.server.production.models.common import now
-from pilotext.server.production.tokens import issue, revoke
+from pilotext.server.production.statistics.sites import list_agents
+from pilotext.server.production.transitions import Reason
 from pilotext.server.web import Application
 from tests.server.calls import request
 from tests.server.conftest import use
@@ -73,7 +75,7 @@ def test_a_cycle_that_never_ran_is_told_and_one_that_died_is_a_failure() -> None
     assert look().parts["cycle"].status == "warning"
     run_once((Step("ready", lambda: 0),))
     assert look().parts["cycle"].status == "ok"
-    CycleStep.objects.update(at=now() - signs.SILENT_AFTER_S - 1)
+    CycleStep.objects.update(at=now() - status.SILENT_AFTER_S - 1)
     assert look().parts["cycle"].status == "failed"
 
 
@@ -98,7 +100,7 @@ def test_an_agent_that_is_silent_is_told_since_when() -> None:
     Agent.objects.create(name="a1", site=site(), seen=now())
     last = now() - 1000
     Agent.objects.create(name="a2", site=site(), seen=last)
-    rows = overview.agents(site=None, state=None, after=0, limit=9).agents
+    rows = list_agents(site=None, state=None, after=0, limit=9).agents
     assert [row.silent_since for row in rows] == [None, last]
     assert look().parts["agents"].what == "1 agents are heard of; 1 are silent"
 
@@ -114,10 +116,10 @@ def test_an_agent_that_works_is_not_silent_whatever_it_asks() -> None:
 def test_an_agent_whose_token_was_revoked_is_told() -> None:
     issue("node7", "agent")
     transact(lambda: register(AgentRegistration("a1", SITE), site(), "node7"))
-    (row,) = overview.agents(site=None, state=None, after=0, limit=9).agents
+    (row,) = list_agents(site=None, state=None, after=0, limit=9).agents
     assert (row.token, row.token_ended) == ("node7", None)
     transact(lambda: revoke(Token.objects.filter(label="node7"), Reason("maria", "it was in a mail", "person")))
-    (row,) = overview.agents(site=None, state=None, after=0, limit=9).agents
+    (row,) = list_agents(site=None, state=None, after=0, limit=9).agents
     assert row.token_ended is not None
     assert "1 have a token that was revoked or has expired" in look().parts["agents"].what
     issue("node7", "agent")

@@ -5,9 +5,9 @@ from django.db import IntegrityError
 
 from pilotext.server.database import transact
 from pilotext.server.production import states
-from pilotext.server.production.advance import Reason, advance, advance_one
 from pilotext.server.production.models import Event, Job
 from pilotext.server.production.states import JOB, Actor, Machine, MoveError
+from pilotext.server.production.transitions import Reason, advance, advance_one
 from tests.server.support import raw, submit, the_job
 
 MACHINES = [machine for machine in vars(states).values() if isinstance(machine, Machine)]

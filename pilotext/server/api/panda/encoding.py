@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from pilotext.errors import FieldError
-from pilotext.server.production.legible import decoded
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.reports.sanitize import decoded
 
 Sent = Mapping[str, Any]
 """The fields of a request; old pilots send every value as text."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from pilotext.server.production.dispatch import Lease
+from pilotext.server.production.dispatch.dispatcher import Lease
 
 # A pilot takes an empty text for none; it asks for these fields by name.
 _NO_FILES = dict.fromkeys(

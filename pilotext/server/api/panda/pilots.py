@@ -14,13 +14,13 @@ from pilotext.server.api.endpoint import Caller
 from pilotext.server.api.panda.encoding import Sent, number_of, text_of
 from pilotext.server.api.panda.jobs import panda_job
 from pilotext.server.api.v1.agents import dispatcher
-from pilotext.server.production.dispatch import Asker
-from pilotext.server.production.legible import decoded
+from pilotext.server.production.dispatch.dispatcher import Asker
+from pilotext.server.production.dispatch.pilots import hear, hear_last
+from pilotext.server.production.dispatch.tickets import hand_over
 from pilotext.server.production.models import Site
-from pilotext.server.production.pilot_verdict import PilotSaid
-from pilotext.server.production.pilots import hear, hear_last
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.tickets import hand_over
+from pilotext.server.production.reports.pilot_verdict import PilotSaid
+from pilotext.server.production.reports.sanitize import decoded
 
 Answer = Any
 

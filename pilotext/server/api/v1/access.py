@@ -5,10 +5,10 @@ from __future__ import annotations
 from pilotext.api.schemas.access import IssuedToken, NewToken, Revocation, Revoked, TokenList, TokenRow
 from pilotext.errors import UsageError
 from pilotext.server.api.endpoint import Call, Endpoint
-from pilotext.server.production.advance import Reason
+from pilotext.server.production.access.tokens import issue, revoke
 from pilotext.server.production.models import Token
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.tokens import issue, revoke
+from pilotext.server.production.transitions import Reason
 
 MOST = 1000
 

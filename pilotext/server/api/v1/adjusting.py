@@ -12,9 +12,10 @@ from pilotext.api.schemas.sites import BreakerHold, SiteLimit
 from pilotext.api.schemas.tasks import TaskSettings
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.database import transact
-from pilotext.server.production import adjust
-from pilotext.server.production.advance import Reason
-from pilotext.server.production.people import role_of
+from pilotext.server.production.access.people import role_of
+from pilotext.server.production.decisions import sites as site_decisions
+from pilotext.server.production.decisions import tasks as task_decisions
+from pilotext.server.production.transitions import Reason
 
 MOST = 1000
 
@@ -22,23 +23,25 @@ MOST = 1000
 def change_task(call: Call) -> Moved:
     asked: TaskSettings = call.body
     reason = Reason(call.caller.who, asked.why, "person")
-    return Moved(tuple(transact(lambda: adjust.change_task(call.number("task"), asked, reason))))
+    return Moved(tuple(transact(lambda: task_decisions.change_task(call.number("task"), asked, reason))))
 
 
 def limit_site(call: Call) -> Moved:
     asked: SiteLimit = call.body
-    return Moved(tuple(transact(lambda: adjust.limit_site(asked, Reason(call.caller.who, asked.why, "person")))))
+    return Moved(
+        tuple(transact(lambda: site_decisions.limit_site(asked, Reason(call.caller.who, asked.why, "person"))))
+    )
 
 
 def hold(call: Call) -> Moved:
     asked: BreakerHold = call.body
-    return Moved(tuple(transact(lambda: adjust.hold(asked, Reason(call.caller.who, asked.why, "person")))))
+    return Moved(tuple(transact(lambda: site_decisions.hold(asked, Reason(call.caller.who, asked.why, "person")))))
 
 
 def move_agent(call: Call) -> Moved:
     asked: AgentMove = call.body
     reason = Reason(call.caller.who, asked.why, "person")
-    return Moved(tuple(transact(lambda: adjust.drain_agent(call.number("agent"), reason))))
+    return Moved(tuple(transact(lambda: site_decisions.drain_agent(call.number("agent"), reason))))
 
 
 def users(_call: Call) -> UserList:

@@ -9,15 +9,15 @@ from pilotext.model.report import Report
 from pilotext.server.api import auth
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
-from pilotext.server.production.dispatch import Asker, Dispatcher
-from pilotext.server.production.intake import take_report
-from pilotext.server.production.leases import heartbeat
-from pilotext.server.production.machines.agent import come_back, register
+from pilotext.server.production.dispatch.agents import come_back, register
+from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
+from pilotext.server.production.dispatch.leases import heartbeat
+from pilotext.server.production.dispatch.tickets import fetch_job
+from pilotext.server.production.lookup import site_named
 from pilotext.server.production.models import Agent
 from pilotext.server.production.models.common import now
-from pilotext.server.production.named import site_named
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.tickets import fetch_job
+from pilotext.server.production.reports.accept import take_report
 from pilotext.server.rows import ById
 from pilotext.server.settings import LEASE_S
 

@@ -11,33 +11,36 @@ from pilotext.errors import StorageError, UsageError
 from pilotext.profile.records import Experiment
 from pilotext.server.api.endpoint import MEGA, Call, Endpoint
 from pilotext.server.database import transact
-from pilotext.server.production import decisions, lists
-from pilotext.server.production.advance import Reason
+from pilotext.server.production.decisions import jobs as job_decisions
+from pilotext.server.production.decisions import tasks as task_decisions
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.statistics.jobs import describe_job, list_jobs
+from pilotext.server.production.statistics.tasks import describe_task, list_tasks
 from pilotext.server.production.submission.document import WholeTask, from_plain
 from pilotext.server.production.submission.dry_run import dry_run, site_warnings
 from pilotext.server.production.submission.listing import lister_for_others
 from pilotext.server.production.submission.plan import Plan, make_plan
 from pilotext.server.production.submission.store import store
+from pilotext.server.production.transitions import Reason
 
 
 def tasks(call: Call) -> TaskList:
     asked: TaskFilter = call.body
-    return TaskList(tuple(lists.tasks(state=asked.state, name=asked.name)))
+    return TaskList(tuple(list_tasks(state=asked.state, name=asked.name)))
 
 
 def task(call: Call) -> TaskPage:
-    return lists.task(call.number("task"))
+    return describe_task(call.number("task"))
 
 
 def jobs(call: Call) -> JobList:
     asked: JobQuery = call.body
-    return lists.jobs(asked)
+    return list_jobs(asked)
 
 
 def job(call: Call) -> JobPage:
-    return lists.job(call.number("job"))
+    return describe_job(call.number("job"))
 
 
 def submit(call: Call) -> Submitted:
@@ -68,13 +71,13 @@ def _planned(document: TaskDocument) -> tuple[Experiment, WholeTask, Plan]:
 def move_task(call: Call) -> Moved:
     asked: Move = call.body
     reason = Reason(call.caller.who, asked.why, "person")
-    return Moved(tuple(transact(lambda: decisions.move_task(call.number("task"), asked.to, reason))))
+    return Moved(tuple(transact(lambda: task_decisions.move_task(call.number("task"), asked.to, reason))))
 
 
 def move_job(call: Call) -> Moved:
     asked: Move = call.body
     reason = Reason(call.caller.who, asked.why, "person")
-    return Moved(tuple(transact(lambda: decisions.move_job(call.number("job"), asked.to, reason))))
+    return Moved(tuple(transact(lambda: job_decisions.move_job(call.number("job"), asked.to, reason))))
 
 
 ENDPOINTS = (

@@ -12,10 +12,18 @@ from pilotext.api.schemas.runs import RunList, RunPage, RunQuery
 from pilotext.api.schemas.sites import SiteList, SiteMove
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.database import transact
-from pilotext.server.production import decisions, overview, rejudge, worklist
-from pilotext.server.production.advance import Reason
+from pilotext.server.production.decisions import jobs as job_decisions
+from pilotext.server.production.decisions import sites as site_decisions
+from pilotext.server.production.decisions import worklist
+from pilotext.server.production.lookup import no_such_word
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.reports import reclassify
+from pilotext.server.production.statistics.audit import list_audit_entries
+from pilotext.server.production.statistics.errors import ERROR_FIELDS, list_errors, list_signatures
+from pilotext.server.production.statistics.runs import describe_run, list_runs
+from pilotext.server.production.statistics.sites import list_agents, list_sites
+from pilotext.server.production.transitions import Reason
 
 WEEK_S = 7 * 86400.0
 
@@ -39,14 +47,14 @@ def move_jobs(call: Call) -> BulkMoved:
 def note_job(call: Call) -> Moved:
     said: Note = call.body
     job = call.number("job")
-    transact(lambda: decisions.note(job, Reason(call.caller.who, said.why, "person")))
+    transact(lambda: job_decisions.note(job, Reason(call.caller.who, said.why, "person")))
     return Moved((job,))
 
 
 def assign_job(call: Call) -> Moved:
     said: Assignment = call.body
     job = call.number("job")
-    transact(lambda: decisions.assign(job, said.to, Reason(call.caller.who, said.why, "person")))
+    transact(lambda: job_decisions.assign(job, said.to, Reason(call.caller.who, said.why, "person")))
     return Moved((job,))
 
 
@@ -64,60 +72,60 @@ def rejudge_jobs(call: Call) -> BulkReclassified:
         _named(asked.jobs.task is not None, all_tasks=asked.all_tasks)
     if asked.act and not asked.why:
         raise RefusalError("invalid", "a decision needs a reason: `why`.")
-    return rejudge.rejudge(asked, call.caller.who)
+    return reclassify.rejudge(asked, call.caller.who)
 
 
 def runs(call: Call) -> RunList:
     asked: RunQuery = call.body
-    return overview.runs(asked.task, run=asked.run, state=asked.state, after=asked.after, limit=asked.limit)
+    return list_runs(asked.task, run=asked.run, state=asked.state, after=asked.after, limit=asked.limit)
 
 
 def run(call: Call) -> RunPage:
-    return overview.run(call.number("task"), call.number("run"))
+    return describe_run(call.number("task"), call.number("run"))
 
 
 def errors(call: Call) -> ErrorList:
     asked: ErrorQuery = call.body
     by = [word.strip() for word in asked.by.split(",") if word.strip()]
     for word in by:
-        if word not in overview.ERROR_FIELDS:
-            raise decisions.no_such_word(f"count by {word}", [f"count by {field}" for field in overview.ERROR_FIELDS])
+        if word not in ERROR_FIELDS:
+            raise no_such_word(f"count by {word}", [f"count by {field}" for field in ERROR_FIELDS])
     if not by:
-        raise RefusalError("invalid", f"by what? There are {', '.join(overview.ERROR_FIELDS)}.")
+        raise RefusalError("invalid", f"by what? There are {', '.join(ERROR_FIELDS)}.")
     until = asked.until if asked.until is not None else now() + 1
     since = asked.since if asked.since is not None else until - WEEK_S
-    return overview.errors(by=by, since=since, until=until, task=asked.task, site=asked.site, code=asked.code)
+    return list_errors(by=by, since=since, until=until, task=asked.task, site=asked.site, code=asked.code)
 
 
 def signatures(call: Call) -> SignatureList:
     asked: SignatureQuery = call.body
-    return overview.signatures(experiment=asked.experiment, limit=asked.limit)
+    return list_signatures(experiment=asked.experiment, limit=asked.limit)
 
 
 def sites(_: Call) -> SiteList:
-    return overview.sites()
+    return list_sites()
 
 
 def move_site(call: Call) -> Moved:
     asked: SiteMove = call.body
     reason = Reason(call.caller.who, asked.why, "person")
-    return Moved(tuple(transact(lambda: decisions.move_site(asked.site, asked.to, reason))))
+    return Moved(tuple(transact(lambda: site_decisions.move_site(asked.site, asked.to, reason))))
 
 
 def move_breaker(call: Call) -> Moved:
     asked: Move = call.body
     reason = Reason(call.caller.who, asked.why, "person")
-    return Moved(tuple(transact(lambda: decisions.move_breaker(call.number("breaker"), asked.to, reason))))
+    return Moved(tuple(transact(lambda: site_decisions.move_breaker(call.number("breaker"), asked.to, reason))))
 
 
 def agents(call: Call) -> AgentList:
     asked: AgentQuery = call.body
-    return overview.agents(name=asked.name, site=asked.site, state=asked.state, after=asked.after, limit=asked.limit)
+    return list_agents(name=asked.name, site=asked.site, state=asked.state, after=asked.after, limit=asked.limit)
 
 
 def events(call: Call) -> AuditTrail:
     asked: AuditQuery = call.body
-    return overview.events(task=asked.task, who=asked.who, before=asked.before, limit=asked.limit)
+    return list_audit_entries(task=asked.task, who=asked.who, before=asked.before, limit=asked.limit)
 
 
 ENDPOINTS = (

@@ -8,18 +8,18 @@ from pilotext.api.schemas.fields import Move, Moved
 from pilotext.api.schemas.runs import ProductFilter, ProductList, ProductRow
 from pilotext.server.api.endpoint import Call, Endpoint
 from pilotext.server.database import transact
-from pilotext.server.production import product_lists
-from pilotext.server.production.advance import Reason
-from pilotext.server.production.product_decisions import move_product
+from pilotext.server.production.merging.decisions import move_product
+from pilotext.server.production.statistics.runs import describe_product, list_products
+from pilotext.server.production.transitions import Reason
 
 
 def products(call: Call) -> ProductList:
     asked: ProductFilter = call.body
-    return product_lists.products(**msgspec.structs.asdict(asked))
+    return list_products(**msgspec.structs.asdict(asked))
 
 
 def product(call: Call) -> ProductRow:
-    return product_lists.product(call.number("product"))
+    return describe_product(call.number("product"))
 
 
 def move(call: Call) -> Moved:

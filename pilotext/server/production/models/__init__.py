@@ -5,13 +5,11 @@ input twice in a task, an output in two merges. Writes go through `pilotext.serv
 """
 
 from pilotext.server.production.models.attempt import Attempt, Evidence, Output, Signature, Verification
-from pilotext.server.production.models.audit import Event
+from pilotext.server.production.models.audit import CycleStep, Event
 from pilotext.server.production.models.breaker import Breaker
-from pilotext.server.production.models.cycle import CycleStep
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
 from pilotext.server.production.models.people import Agent, Token
-from pilotext.server.production.models.published import PublishedFile
-from pilotext.server.production.models.task import Experiment, Job, Site, Task
+from pilotext.server.production.models.task import Experiment, Job, PublishedFile, Site, Task
 
 __all__ = [
     "Agent",

@@ -1,3 +1,5 @@
+"""Records of the server's own operation."""
+
 from __future__ import annotations
 
 from django.db import models
@@ -27,3 +29,12 @@ class Event(models.Model):
             models.Index(fields=["subject", "subject_id"], name="event_by_subject"),
             models.Index(fields=["task", "id"], name="event_by_task"),
         ]
+
+
+class CycleStep(models.Model):
+    """The last sign of a step of the cycle: when it was done, and since when it fails by which error."""
+
+    name = models.TextField(unique=True)
+    at = models.FloatField(default=now)
+    failing_since = models.FloatField(null=True)
+    error = models.TextField(default="")

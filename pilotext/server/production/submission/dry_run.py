@@ -13,9 +13,8 @@ from pilotext.server.database import transact
 from pilotext.server.production.models import Agent, Attempt, Site, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT
-from pilotext.server.production.submission.describe import describe
 from pilotext.server.production.submission.document import TaskFile
-from pilotext.server.production.submission.plan import Plan
+from pilotext.server.production.submission.plan import Plan, describe
 from pilotext.server.production.submission.succession import taken_names, why_not_replaceable
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from pilotext.api.schemas.tasks import DryRun, PlannedFile, RefusedInput
 from pilotext.errors import UsageError
 from pilotext.model import Record
 from pilotext.model.job import Job
@@ -36,6 +37,7 @@ from pilotext.server.production.submission.naming import (
     values_of,
 )
 from pilotext.storage.registry import why_unusable
+from pilotext.storage.urls import is_folder, join
 
 Lister = Callable[[str], Sequence[str]]
 
@@ -242,3 +244,35 @@ def _digest(whole: WholeTask, jobs: Sequence[Planned]) -> str:
     text = msgspec.json.Encoder(order="deterministic").encode([same, [job.file for job in jobs]])
     # Tasks that were stored before there was this field are the same still.
     return hashlib.sha256(text.replace(b',"replaces":null', b"", 1)).hexdigest()
+
+
+MAX_REFUSED = 100
+
+
+def describe(experiment: Experiment, plan: Plan) -> DryRun:
+    """The dry run of a plan, as far as it can be told without the server's database."""
+    example = next(preview(plan, experiment), None)
+    return DryRun(
+        jobs=len(plan.jobs),
+        runs=len(plan.runs),
+        merges=plan.merges,
+        staging=plan.staging,
+        names=len(plan.names.keys) + len(plan.places),
+        refused=tuple(RefusedInput(each.file, each.why) for each in plan.refused[:MAX_REFUSED]),
+        refused_count=len(plan.refused),
+        warnings=plan.warnings,
+        example=example,
+        files=() if example is None else tuple(_planned_files(experiment, plan, example)),
+    )
+
+
+def _planned_files(experiment: Experiment, plan: Plan, job: Job) -> Iterator[PlannedFile]:
+    for output in job.outputs:
+        for to in output.destinations:
+            yield PlannedFile(output.kind, join(to, output.published_name) if is_folder(to) else to)
+    if job.log is not None:
+        for to in job.log.destinations:
+            yield PlannedFile("log", join(to, job.log.name or "") if is_folder(to) else to)
+    runs = [] if job.run is None else [job.run]
+    for place in shared_places(experiment, plan.facts, runs, plan.merges):
+        yield PlannedFile(place.what, url_of(place))

@@ -11,17 +11,17 @@ from msgspec.structs import replace
 from pilotext.api.schemas.tasks import Submitted
 from pilotext.profile.records import Experiment
 from pilotext.server.database import insert_many, transact
-from pilotext.server.production.advance import Reason, advance, record
 from pilotext.server.production.models import Job, Product, Task
 from pilotext.server.production.models.common import now
-from pilotext.server.production.ownership import claim
 from pilotext.server.production.profiles import remember
+from pilotext.server.production.published_names import claim
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import TASK
 from pilotext.server.production.submission.document import TaskFile
 from pilotext.server.production.submission.naming import key_of, url_of
 from pilotext.server.production.submission.plan import Plan
 from pilotext.server.production.submission.succession import all_keys, take_over, taken_names
+from pilotext.server.production.transitions import Reason, advance, record
 
 
 def store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submitted:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from pilotext.profile.records import Experiment
-from pilotext.server.production.advance import Reason, record
-from pilotext.server.production.claims import CLAIM_S
 from pilotext.server.production.models import Attempt, Output, Product, PublishedFile, Task
 from pilotext.server.production.models.common import now
-from pilotext.server.production.ownership import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
+from pilotext.server.production.published_names import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.row_leases import CLAIM_S
 from pilotext.server.production.states import ACTIVE_ATTEMPT, OPEN_JOB
 from pilotext.server.production.submission.naming import key_of, url_of, values_of
 from pilotext.server.production.submission.plan import Plan
+from pilotext.server.production.transitions import Reason, record
 
 ENDED = ("done", "archived", "cancelled")
 """States of a task whose names another one may take over."""

@@ -14,9 +14,7 @@ from pilotext.server.production.models import Attempt, Event, Job, StagedFile, T
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT
-from pilotext.server.production.waiting.cycle import of_cycle
-from pilotext.server.production.waiting.places import obstacles, places_of
-from pilotext.server.production.waiting.storage import with_servers
+from pilotext.server.production.waiting.places import obstacles, of_cycle, places_of, with_servers
 
 MAX_AHEAD = 10_000
 """Jobs that are counted before this one; of more it is only said that there are more."""

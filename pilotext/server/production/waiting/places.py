@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
 from django.db.models import Count, Max, Q, Sum
 
 from pilotext.api.schemas.waits import Wait
+from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.profile.records import Experiment as Profile
-from pilotext.server.production.elsewhere import nodes_of, of_site
-from pilotext.server.production.gates import types_held
-from pilotext.server.production.machines.agent import GONE_AFTER_S, heard_since
-from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Site, Task
+from pilotext.server.production.cycle.status import SILENT_AFTER_S
+from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
+from pilotext.server.production.dispatch.breakers import types_held
+from pilotext.server.production.dispatch.placement import nodes_of, of_site
+from pilotext.server.production.models import Agent, Attempt, Breaker, CycleStep, Event, Job, Site, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT
 
@@ -161,3 +163,32 @@ def _closed_since(sites: Collection[Site]) -> dict[int, float]:
         return {}
     told = Event.objects.filter(subject="site", subject_id__in=closed, after="closed")
     return dict(told.values_list("subject_id").annotate(Max("at")))
+
+
+def of_cycle(at: float) -> Iterator[Wait]:
+    """What keeps the server from moving anything; nothing while its cycle is alive and no step fails."""
+    rows = list(CycleStep.objects.order_by("name"))
+    last = max((row.at for row in rows), default=None)
+    if last is not None and at - last > SILENT_AFTER_S:
+        how = "start it: pilotext server, or pilotext server cycle"
+        yield Wait("cycle", "the cycle of the server is not heard of: nothing is moved", last, None, "manager", how)
+    for row in rows:
+        if row.error:
+            what = f"step {row.name!r} of the cycle fails: {row.error}"
+            yield Wait("cycle", what, row.failing_since, None, "manager", "the log of the server has the details")
+
+
+_FOR_STORAGE = {"staging", "verifying", "copying", "cleaning", "archive"}
+
+
+def with_servers(waits: Sequence[Wait], experiment: int) -> tuple[Wait, ...]:
+    """These reasons, and where one of them is work on storage, every server of the experiment that is away."""
+    if not any(wait.kind in _FOR_STORAGE for wait in waits):
+        return tuple(waits)
+    away = Breaker.objects.filter(experiment=experiment, rule=STORAGE_BREAKER).exclude(state="closed").order_by("scope")
+    return (*waits, *map(_of_server, away))
+
+
+def _of_server(row: Breaker) -> Wait:
+    how = f"the cycle asks it again then, or now: pilotext sites close --breaker {row.pk} --why ..."
+    return Wait("storage-away", f"{row.scope} is away: {row.why}", row.since, row.due, "server", how)

@@ -10,15 +10,14 @@ from django.db.models import Count, F
 
 from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.profile.records import Merge
-from pilotext.server.production.machines.merging import ENDED, PAST_THE_CHECK
+from pilotext.server.production.merging.groups import ENDED, PAST_THE_CHECK
 from pilotext.server.production.models import Attempt, Job, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT
-from pilotext.server.production.storing import MAX_TRIES
-from pilotext.server.production.waiting.cycle import of_cycle
+from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_tasks_state
-from pilotext.server.production.waiting.storage import with_servers
+from pilotext.server.production.waiting.places import of_cycle, with_servers
 
 MAX_NAMED = 5
 """Jobs that a reason names."""

@@ -11,17 +11,15 @@ from django.db.models import Count, Min
 from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.errors import UsageError
 from pilotext.profile.expand import printed
-from pilotext.server.production.counts import counts_of
-from pilotext.server.production.expanded import task_facts
+from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT
-from pilotext.server.production.storing import MAX_TRIES
-from pilotext.server.production.waiting.cycle import of_cycle
+from pilotext.server.production.statistics.counts import counts_of
+from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state
-from pilotext.server.production.waiting.places import obstacles, places_of
-from pilotext.server.production.waiting.storage import with_servers
+from pilotext.server.production.waiting.places import obstacles, of_cycle, places_of, with_servers
 
 MAX_ARCHIVES = 20
 """Log archives that are named."""

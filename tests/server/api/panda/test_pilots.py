@@ -18,15 +18,14 @@ boot()
 
 from pilotext.serialization.json import from_json  # noqa: E402  needs boot
 from pilotext.server.api.v1.agents import dispatcher  # noqa: E402
-from pilotext.server.production import tickets  # noqa: E402
-from pilotext.server.production.advance import Reason  # noqa: E402
-from pilotext.server.production.dispatch import Lease  # noqa: E402
-from pilotext.server.production.leases import expire_leases  # noqa: E402
-from pilotext.server.production.machines.job import cancel_jobs  # noqa: E402
+from pilotext.server.production.access.tokens import issue  # noqa: E402
+from pilotext.server.production.dispatch import tickets  # noqa: E402
+from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
+from pilotext.server.production.dispatch.leases import expire_leases  # noqa: E402
 from pilotext.server.production.models import Attempt, Event, Job, Token  # noqa: E402
 from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
-from pilotext.server.production.tokens import issue  # noqa: E402
+from pilotext.server.production.transitions import Reason, cancel_jobs  # noqa: E402
 from pilotext.server.web import Application  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import SITE, events, raw, report_of, submit  # noqa: E402

@@ -1,0 +1,164 @@
+"""Files that are not needed any more, when a task is put away: only the very files that we know, and only after what
+was made of them has been verified once more where it is kept for good.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+from django.db.models import Exists, OuterRef, Q
+
+from pilotext.errors import ChecksumError, NotFoundError, OfflineError, PilotextError
+from pilotext.server.database import transact
+from pilotext.server.production.models import LogArchive, Output, Product, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.published_names import not_owned
+from pilotext.server.production.row_leases import claims, wait_after
+from pilotext.server.production.states import ARCHIVE, PRODUCT, TASK
+from pilotext.server.production.storage import operations
+from pilotext.server.production.storage.breakers import ServerAwayError
+from pilotext.server.production.tape.archive import merged_outputs
+from pilotext.server.production.transitions import Reason, advance
+from pilotext.storage.transfer import Mover
+
+log = logging.getLogger("pilotext.cleaning")
+
+FIRST_WAIT_S = 60.0
+
+_WHO = "cleaning"
+
+
+def clean_products() -> int:
+    """The chunk files of kept products are removed, and merged files that a later merge has replaced."""
+    done = 0
+    due = Product.objects.filter(state="kept", task__state="archiving")
+    for claim in claims(due, 1):
+        product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
+        wait_s = 0.0
+        try:
+            with operations.moving(product.task.experiment_id, claim.renew) as mover:
+                done += _clean(product, mover)
+        except ServerAwayError as error:
+            wait_s = error.wait_s
+        except PilotextError as error:
+            wait_s = _failed(product, error)
+        claim.end(wait_s)
+    return done
+
+
+def clean_logs() -> int:
+    """The log files that are in the archives of runs are removed when the archive of the whole production is kept."""
+    whole = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=True, state__in=("kept", "cleaned"))
+    due = LogArchive.objects.filter(Exists(whole), run__isnull=False, state="kept", task__state="archiving")
+    done = 0
+    for claim in claims(due, 1):
+        archive = LogArchive.objects.select_related("task").get(pk=claim.ids[0])
+        rows = LogArchive.objects.filter(pk=archive.pk)
+        wait_s = 0.0
+        try:
+            with operations.moving(archive.task.experiment_id, claim.renew) as mover:
+                whole_one = archive.task.log_archives.get(run__isnull=True)
+                _verify(operations.File(whole_one.url, whole_one.size, whole_one.adler32), mover)
+                count, strange = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
+            reason = Reason(_WHO, f"{count} log files removed{_but(strange)}", "cycle")
+            done += len(transact(lambda rows=rows, reason=reason: advance(ARCHIVE, rows, ("kept",), "cleaned", reason)))  # type: ignore[misc]
+        except ServerAwayError as error:
+            wait_s = error.wait_s
+        except PilotextError as error:
+            tries = archive.tries + 1
+            transact(lambda rows=rows, why=str(error), tries=tries: rows.update(finding=why, tries=tries))  # type: ignore[misc]
+            wait_s = wait_after(tries, FIRST_WAIT_S)
+        claim.end(wait_s)
+    return done
+
+
+def finish_archiving() -> int:
+    """Tasks of which nothing is left to put away are archived."""
+    mine = OuterRef("pk")
+    with_archives = [
+        task.pk
+        for task in Task.objects.filter(state="archiving").select_related("experiment")
+        if profile_of(task.experiment.name).logs is None or task.log_archives.exists()
+    ]
+    open_archive = LogArchive.objects.filter(task=mine).exclude(Q(state="cleaned") | Q(state="kept", run__isnull=True))
+    over = Task.objects.filter(
+        ~Exists(open_archive),
+        ~Exists(Product.objects.filter(task=mine).exclude(state="cleaned")),
+        pk__in=with_archives,
+    )
+    reason = Reason(_WHO, "its products and logs are kept, everything else is removed", "cycle")
+    return len(transact(lambda: advance(TASK, over, ("archiving",), "archived", reason)))
+
+
+def _clean(product: Product, mover: Mover) -> int:
+    merged = merged_outputs(product)
+    for output in merged:
+        _verify(operations.File(output.kept, output.size, output.adler32), mover)
+    merge = profile_of(product.task.experiment.name).merges[product.merge]
+    mine = {"task": product.task, "run": product.run}
+    chunks = Output.objects.filter(job__in=product.task.jobs.filter(**mine, product=""), kind=merge.of)
+    earlier = Output.objects.filter(job__in=product.task.jobs.filter(**mine, product=product.merge), state="superseded")
+    valid = {output.url for output in merged} | {output.kept for output in merged}
+    count, strange = _remove(product.task, _files(chunks.exclude(state="removed").order_by("-state"), ()), mover)
+    more, also = _remove(product.task, _files(earlier, valid), mover)
+    rows = Output.objects.filter(Q(pk__in=chunks) | Q(pk__in=earlier)).exclude(state="removed")
+    reason = Reason(
+        _WHO, f"{count} chunk files and {more} files of earlier merges removed{_but([*strange, *also])}", "cycle"
+    )
+    still = Product.objects.filter(pk=product.pk, round=product.round)
+
+    def end() -> int:
+        rows.update(state="removed")
+        return len(advance(PRODUCT, still, ("kept",), "cleaned", reason))
+
+    return transact(end)
+
+
+def _files(outputs: Iterable[Output], needed: Iterable[str]) -> Iterator[operations.File]:
+    """Where these outputs are, their kept copies included, each place once, but for places that are needed.
+
+    Of several outputs at one place, the first counts: let valid ones come first.
+    """
+    seen = set(needed)
+    for output in outputs:
+        for url in (output.url, output.kept):
+            if url and url not in seen:
+                seen.add(url)
+                yield operations.File(url, output.size, output.adler32)
+
+
+def _verify(file: operations.File, mover: Mover) -> None:
+    if not operations.is_there(file, mover):
+        raise NotFoundError(file.url, "what should be kept for good is not there; nothing is removed.")
+
+
+def _remove(task: Task, files: Iterable[operations.File], mover: Mover) -> tuple[int, list[str]]:
+    """Remove files; returns how many there were, and the URLs where another file stands, which stays.
+
+    A file whose name belongs to another task is not this one's, however equal the two are.
+    """
+    asked = list(files)
+    others = not_owned(task, (file.url for file in asked))
+    count, strange = 0, list(others)
+    for file in asked:
+        if file.url in others:
+            continue
+        try:
+            count += operations.remove(file, mover)
+        except (ChecksumError, OfflineError):
+            strange.append(file.url)
+    return count, strange
+
+
+def _but(strange: list[str]) -> str:
+    return f"; {len(strange)} are others than ours and stay: {', '.join(strange[:5])}" if strange else ""
+
+
+def _failed(product: Product, error: PilotextError) -> float:
+    why = str(error)
+    log.warning("product %d: %s", product.pk, why)
+    tries = product.tries + 1
+    Product.objects.filter(pk=product.pk).update(tries=tries, finding=why, changed=now())
+    return wait_after(tries, FIRST_WAIT_S)

@@ -1,0 +1,183 @@
+"""Log archives of a task that is put away: one for each run, then one of all, each verified where it is kept."""
+
+from __future__ import annotations
+
+import logging
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from django.db.models import Exists, OuterRef
+
+from pilotext.errors import ExistsError, NotFoundError, PilotextError, UsageError
+from pilotext.model.report import Report
+from pilotext.profile import Experiment
+from pilotext.profile.expand import printed
+from pilotext.serialization.json import from_json
+from pilotext.server.database import transact
+from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.job_builder import build_job, task_facts
+from pilotext.server.production.models import Attempt, Evidence, Job, LogArchive, Task
+from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.published_names import NamesTakenError, claim_urls
+from pilotext.server.production.row_leases import claims
+from pilotext.server.production.states import ARCHIVE, TASK
+from pilotext.server.production.storage import operations
+from pilotext.server.production.storage.breakers import ServerAwayError
+from pilotext.server.production.transitions import Reason, advance, record
+from pilotext.storage.base import adler32_of
+from pilotext.storage.transfer import Mover
+from pilotext.storage.urls import name_of
+
+log = logging.getLogger("pilotext.archiving")
+
+_WHO = "archiving"
+
+
+def plan_archives() -> int:
+    """Tasks that are put away get an archive for each run and one of all, as far as the profile asks for them."""
+    mine = LogArchive.objects.filter(task=OuterRef("pk"))
+    new = Task.objects.filter(~Exists(mine), state="archiving").select_related("experiment")
+    return each_apart(new, _plan_or_refuse)
+
+
+def _plan_or_refuse(task: Task) -> int:
+    """A task whose archives have no name, or another task's, is done again, and its history says why."""
+    try:
+        return transact(partial(_plan, task))
+    except (UsageError, NamesTakenError) as error:
+        rows, why = Task.objects.filter(pk=task.pk), f"it cannot be archived: {error}"
+        reason = Reason(_WHO, why, "cycle")
+        return len(transact(lambda: advance(TASK, rows, ("archiving",), "done", reason, note=why)))
+
+
+def _plan(task: Task) -> int:
+    experiment = profile_of(task.experiment.name)
+    Task.objects.select_for_update().get(pk=task.pk)
+    if experiment.logs is None or task.log_archives.exists():
+        return 0
+    runs = Job.objects.filter(task=task, run__isnull=False).order_by("run").values_list("run", flat=True).distinct()
+    facts = task_facts(task)
+    rows = [
+        LogArchive(task=task, run=run, name=printed(experiment, facts, experiment.logs.run, run=run)) for run in runs
+    ]
+    rows.append(LogArchive(task=task, name=printed(experiment, facts, experiment.logs.production)))
+    claim_urls(task, (operations.place(to, row.name) for row in rows for to in _destinations(experiment, row)))
+    LogArchive.objects.bulk_create(rows)
+    made = LogArchive.objects.filter(task=task).values_list("pk", flat=True)
+    record(ARCHIVE.name, "wanted", Reason(_WHO, "its task is put away", "cycle"), [(pk, "", task.pk) for pk in made])
+    return len(rows)
+
+
+def make_archives() -> int:
+    """Wanted archives are made and brought to where they are kept; that of all when those of the runs are there."""
+    open_run = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=False, state__in=("wanted", "manual"))
+    wanted = LogArchive.objects.filter(state="wanted", task__state="archiving")
+    done = 0
+    for due in (wanted.filter(run__isnull=False), wanted.filter(~Exists(open_run), run__isnull=True)):
+        for claim in claims(due, 1):
+            archive = LogArchive.objects.select_related("task__experiment").get(pk=claim.ids[0])
+            wait_s = 0.0
+            try:
+                with (
+                    operations.moving(archive.task.experiment_id, claim.renew) as mover,
+                    operations.scratch() as folder,
+                ):
+                    done += _make(archive, mover, folder)
+            except ServerAwayError as error:
+                wait_s = error.wait_s
+            except PilotextError as error:
+                wait_s = _failed(archive, error)
+            claim.end(wait_s)
+    return done
+
+
+def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
+    """URLs of the logs of this run's attempts, and whether a report says that they are there.
+
+    A worker that died or was cut off may have delivered its logs, and then they are where every worker puts them.
+    A report may name any file as its log: what is not called as the log of its attempt is none, since archived logs are
+    removed.
+    """
+    attempts = Attempt.objects.filter(task=task, job__run=run).select_related("job__task__experiment")
+    for attempt in attempts.order_by("pk").iterator():
+        kept = Evidence.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
+        delivered = None if kept is None else from_json(kept, Report).log
+        if kept is not None and (delivered is None or delivered.url is None):
+            continue
+        target = build_job(attempt.job.task, attempt.job, attempt.number).log
+        if target is None or target.name is None:
+            continue
+        if delivered is None or delivered.url is None:
+            yield from ((operations.place(each, target.name), False) for each in target.destinations)
+        elif name_of(delivered.url) == target.name.rpartition("/")[2]:
+            yield delivered.url, True
+        else:
+            log.warning("attempt %d calls %s its log, which is not archived", attempt.pk, delivered.url)
+
+
+def _make(archive: LogArchive, mover: Mover, folder: Path) -> int:
+    experiment = profile_of(archive.task.experiment.name)
+    path = folder / "archive"
+    if archive.run is None:
+        files = [(each.url, True) for each in archive.task.log_archives.filter(run__isnull=False).order_by("run")]
+    else:
+        files = list(logs_of(archive.task, archive.run))
+    members, lost = _pack(path, files, mover, zipped=archive.name.endswith("gz"))
+    if lost and archive.run is None:
+        raise NotFoundError(lost[0], "the archive of a run is not there any more.")
+    adler32 = adler32_of(path)
+    url = operations.put(path, adler32, _destinations(experiment, archive), archive.name, mover)
+    changes = {
+        "url": url,
+        "size": path.stat().st_size,
+        "adler32": adler32,
+        "members": [[each.url, each.size, each.adler32] for each in members],
+        "finding": f"not found: {', '.join(lost)}" if lost else "",
+    }
+    rows = LogArchive.objects.filter(pk=archive.pk)
+    reason = Reason(_WHO, f"{len(members)} files, verified at {url}", "cycle")
+    return len(transact(lambda: advance(ARCHIVE, rows, ("wanted",), "kept", reason, **changes)))
+
+
+def _destinations(experiment: Experiment, archive: LogArchive) -> list[str]:
+    assert experiment.logs is not None
+    texts = experiment.logs.tape if archive.run is None else experiment.logs.to
+    return [printed(experiment, task_facts(archive.task), text, run=archive.run) for text in texts]
+
+
+def _pack(
+    path: Path, files: list[tuple[str, bool]], mover: Mover, *, zipped: bool
+) -> tuple[list[operations.File], list[str]]:
+    """Fetch files one by one into an archive; returns them, and the URLs of those that should be there and are not.
+
+    Raises StorageError.
+    """
+    members, lost = [], []
+    with tarfile.open(path, "w:gz" if zipped else "w") as archive:
+        for url, told in files:
+            part = path.with_name("part")
+            try:
+                copied = mover.do("get", url=url, path=part)
+            except NotFoundError:
+                lost += [url] if told else []
+                continue
+            archive.add(part, arcname=url.rpartition("/")[2])
+            members.append(operations.File(url, copied.size, copied.adler32))
+            part.unlink()
+    return members, lost
+
+
+def _failed(archive: LogArchive, error: PilotextError) -> float:
+    why = str(error)
+    log.warning("log archive %s: %s", archive.name, why)
+    rows = LogArchive.objects.filter(pk=archive.pk)
+    tries = archive.tries + 1
+    transact(lambda: rows.update(tries=tries, finding=why, changed=now()))
+    wait_s = None if isinstance(error, ExistsError) else operations.next_try(error, tries)
+    if wait_s is None:  # of a file that is there, nothing changes anything but somebody's decision
+        reason = Reason(_WHO, f"tried {tries} times: {why}", "cycle")
+        transact(lambda: advance(ARCHIVE, rows, ("wanted",), "manual", reason, tries=0))
+    return wait_s or 0.0

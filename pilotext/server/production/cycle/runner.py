@@ -1,0 +1,127 @@
+"""The cycle: everything the server does by itself, step by step, again and again.
+
+A step is a function that advances what can be advanced, in short transactions, and returns how many things it moved.
+It can be broken off anywhere and done again; several cycles may run at once. A step that fails is told in the log and
+does not stop the others. To add one: write it in `machines/`, and name it in STEPS.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.db import close_old_connections, connection
+
+from pilotext.server.production.cycle import status
+from pilotext.server.production.cycle.breakers import watch_breakers
+from pilotext.server.production.cycle.cleaning import clean_logs, clean_products, finish_archiving
+from pilotext.server.production.cycle.log_archives import make_archives, plan_archives
+from pilotext.server.production.cycle.tasks import end_cancelled, finish_tasks, take_up_again
+from pilotext.server.production.dispatch.agents import forget_agents
+from pilotext.server.production.dispatch.leases import expire_leases
+from pilotext.server.production.merging.cross_check import check_merged
+from pilotext.server.production.merging.groups import dissolve_merges, finish_merges, start_merges
+from pilotext.server.production.reports.verification import verify_outputs
+from pilotext.server.production.tape.archive import keep_products
+from pilotext.server.production.tape.requests import ask_for_files, give_back_files, look_at_files, poll_files
+from pilotext.server.production.tape.staging import plan_staging, ready_without_staging
+
+log = logging.getLogger("pilotext.cycle")
+
+STOP_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the cycle: its name in logs and metrics, and how often it is due."""
+
+    name: str
+    work: Callable[[], int]
+    every_s: float = 1.0
+    lane: str = ""
+    """Steps of another lane, which wait for storage systems, do not keep the others waiting."""
+
+
+STEPS: tuple[Step, ...] = (
+    Step("leases", expire_leases),
+    Step("breakers", watch_breakers),
+    Step("cancelled", end_cancelled),
+    Step("resumed", take_up_again),
+    Step("ready", ready_without_staging),
+    Step("staging", plan_staging),
+    Step("ask", ask_for_files, lane="tape"),
+    Step("poll", poll_files, lane="tape"),
+    Step("look", look_at_files, every_s=60.0, lane="tape"),
+    Step("give back", give_back_files, every_s=5.0, lane="tape"),
+    Step("verify", verify_outputs, lane="verification"),
+    Step("dissolve", dissolve_merges),
+    Step("merge", start_merges),
+    Step("merged", finish_merges),
+    Step("check", check_merged),
+    Step("keep", keep_products, lane="copies"),
+    Step("archives", plan_archives),
+    Step("archive", make_archives, lane="copies"),
+    Step("clean", clean_products, lane="copies"),
+    Step("clean logs", clean_logs, lane="copies"),
+    Step("archived", finish_archiving),
+    Step("agents", forget_agents, every_s=30.0),
+    Step("done", finish_tasks),
+)
+
+
+def run_once(steps: tuple[Step, ...] = STEPS) -> dict[str, int]:
+    """Do every step once; returns what each moved, -1 for one that failed."""
+    return {step.name: _done(step) for step in steps}
+
+
+def run_until(stop: threading.Event, steps: tuple[Step, ...] = STEPS, *, tick_s: float = 0.2) -> None:
+    """Do every step when it is due, until `stop` is set, each lane in a thread of its own.
+
+    A step that has begun is brought to its end, unless it waits for storage for longer than STOP_WITHIN_S.
+    """
+    lanes: dict[str, list[Step]] = {}
+    for step in steps:
+        lanes.setdefault(step.lane, []).append(step)
+    threads = [
+        threading.Thread(target=_run_lane, args=(stop, lane, tick_s), name=f"cycle {name}", daemon=True)
+        for name, lane in lanes.items()
+    ]
+    for thread in threads:
+        thread.start()
+    stop.wait()
+    end = time.monotonic() + STOP_WITHIN_S
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+
+
+def _run_lane(stop: threading.Event, steps: list[Step], tick_s: float) -> None:
+    due = dict.fromkeys((step.name for step in steps), 0.0)
+    try:
+        while not stop.is_set():
+            for step in steps:
+                if stop.is_set():
+                    return
+                if time.monotonic() >= due[step.name]:
+                    moved = _done(step)
+                    due[step.name] = time.monotonic() + (0.0 if moved > 0 else step.every_s)
+            stop.wait(tick_s)
+    finally:
+        connection.close()
+
+
+def _done(step: Step) -> int:
+    close_old_connections()
+    began = time.monotonic()
+    try:
+        moved = step.work()
+    except Exception as error:  # the boundary: one step that fails must not starve the others
+        log.exception("step %s failed", step.name)
+        status.tell(step.name, status.sentence(error))
+        return -1
+    status.tell(step.name)
+    if moved:
+        log.info("step %s moved %d in %.3f s", step.name, moved, time.monotonic() - began)
+    return moved

@@ -1,0 +1,135 @@
+"""Decisions of people on jobs, by the words of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db.models import QuerySet
+
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
+from pilotext.server.production.decisions.resend import ENDED, hindrances, merge_with, resend_jobs
+from pilotext.server.production.job_builder import build_job
+from pilotext.server.production.lookup import no_such_word
+from pilotext.server.production.models import Job, Output, Product, Task
+from pilotext.server.production.published_names import why_replaced
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.reports.success import NOT_PUBLISHED, outputs_of, why_elsewhere
+from pilotext.server.production.states import JOB
+from pilotext.server.production.transitions import Reason, advance, cancel_jobs, hold_tasks, record
+from pilotext.server.rows import insert_rows
+
+ACCEPTED_FROM = ("manual", "failed")
+
+
+def move_job(job: int, word: str, reason: Reason) -> list[int]:
+    """Resend, accept (as finished), fail or cancel a job.
+
+    Raises RefusalError for another word, no such job, or with the reason why just this cannot be done.
+    """
+    if word not in JOB_WORDS:
+        raise no_such_word(word, list(JOB_WORDS))
+    rows = Job.objects.filter(pk=job)
+    if not rows.exists():
+        raise RefusalError("not-found", f"there is no job {job}.")
+    if why := hindered(rows, word).get(job):
+        raise RefusalError("conflict", f"job {job} cannot be moved: {why}.")
+    return move_jobs(rows, word, reason)
+
+
+def move_jobs(jobs: QuerySet[Job], word: str, reason: Reason) -> list[int]:
+    """The same for many; those that cannot be moved stay as they are. Returns the ids of the others."""
+    return JOB_WORDS[word](jobs, reason)
+
+
+def hindered(jobs: QuerySet[Job], word: str) -> dict[int, str]:
+    """Of these jobs, those in the right state that cannot be moved all the same, with the reason."""
+    if word == "resend":
+        return hindrances(jobs.filter(state__in=ENDED))
+    if word == "accept":
+        return {job.pk: why for job in _to_accept(jobs) if (why := _unacceptable(job))}
+    return {}
+
+
+def may_move(word: str) -> tuple[str, ...]:
+    """The states from which a job can be moved by this word. Raises RefusalError for another word."""
+    if word not in JOB_WORDS:
+        raise no_such_word(word, list(JOB_WORDS))
+    if word == "resend":
+        return ENDED
+    return {"cancel": JOB.sources("cancelled", "person"), "accept": ACCEPTED_FROM}.get(word, ("manual",))
+
+
+def _fail(jobs: QuerySet[Job], reason: Reason) -> list[int]:
+    return advance(JOB, jobs, ("manual",), "failed", reason)
+
+
+def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
+    """Take jobs as finished; their outputs are those that the last attempt published."""
+    hold_tasks(Task.objects.filter(pk__in=jobs.values("task")))
+    moved = []
+    for job in _to_accept(jobs):
+        if _unacceptable(job):
+            continue
+        Output.objects.filter(job=job, state="valid").update(state="superseded", group=None)
+        insert_rows(Output, _published(job))
+        moved += advance(JOB, Job.objects.filter(pk=job.pk), ACCEPTED_FROM, "finished", reason, assigned="")
+    merge_with(Job.objects.filter(pk__in=moved), reason)
+    return moved
+
+
+def _to_accept(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    return jobs.filter(state__in=ACCEPTED_FROM).select_related("task__experiment")
+
+
+def _unacceptable(job: Job) -> str:
+    """Return why a job cannot count as finished: its run would be merged without its events, and nobody would know."""
+    if job.task.state in ("archiving", "archived"):
+        return f"its task {job.task.name} is {job.task.state}"
+    if why := why_replaced(job.task):
+        return why
+    merged = job.run is not None and Product.objects.filter(task=job.task_id, run=job.run).exists()
+    if not (merged or job.product) or _published(job):
+        return ""
+    return "no attempt has published its outputs; fail it, and have its run merged without it"
+
+
+def _published(job: Job) -> list[dict[str, Any]]:
+    last = job.tries.filter(number=job.attempts, evidence__late=False).select_related("evidence").first()
+    if last is None or last.rule in NOT_PUBLISHED:
+        return []
+    report = from_json(last.evidence.report, Report)
+    expected = {output.name: output for output in build_job(job.task, job, last.number).outputs}
+    if not expected.keys() <= {file.name for file in report.outputs} or why_elsewhere(report, expected):
+        return []
+    return list(outputs_of(last, report, expected))
+
+
+JOB_WORDS: dict[str, Callable[[QuerySet[Job], Reason], list[int]]] = {
+    "resend": resend_jobs,
+    "accept": _accept,
+    "fail": _fail,
+    "cancel": cancel_jobs,
+}
+
+
+def assign(job: int, to: str, reason: Reason) -> None:
+    """Say who looks into a job; empty: nobody. Raises RefusalError when there is no such job."""
+    row = _job(job)
+    Job.objects.filter(pk=job).update(assigned=to)
+    told = [(job, row.assigned, row.task_id)]
+    record("assigned", to, reason, told)
+
+
+def note(job: int, reason: Reason) -> None:
+    """Write down a note on a job, for whoever looks at it next. Raises RefusalError when there is no such job."""
+    row = _job(job)
+    record("note", row.state, reason, [(job, row.state, row.task_id)])
+
+
+def _job(job: int) -> Job:
+    row = Job.objects.select_for_update().filter(pk=job).first()
+    if row is None:
+        raise RefusalError("not-found", f"there is no job {job}.")
+    return row

@@ -1,0 +1,111 @@
+"""Running jobs again by a decision, and what that means for the merges of their runs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
+
+from pilotext.server.production.models import Attempt, Job, Output, Product, Task
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, TASK
+from pilotext.server.production.transitions import Reason, advance, hold_tasks, leave_out, reopen
+
+ENDED = ("finished", "failed", "manual", "cancelled")
+
+
+def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
+    """Of these jobs, those that cannot be sent again now, with the reason."""
+    found = {}
+    for pk, state, task in jobs.filter(task__state__in=("archiving", "archived")).values_list(
+        "pk", "task__state", "task__name"
+    ):
+        found[pk] = f"its task {task} is {state}"
+    replaced = jobs.filter(task__successor__isnull=False)
+    for pk, task, other in replaced.values_list("pk", "task__name", "task__successor__name"):
+        found[pk] = f"its task {task} was replaced by {other}, which owns its published names now"
+    # The task would run again, and with it whatever the cycle has not cancelled so far.
+    left = Job.objects.filter(task=OuterRef("task"), state__in=JOB.sources("cancelled", "cycle"))
+    ending = jobs.filter(Exists(left), task__state="cancelled")
+    for pk, task in ending.values_list("pk", "task__name"):
+        found[pk] = f"its task {task} is just being cancelled; ask again in a moment"
+    for pk in jobs.filter(group__state="dissolved").values_list("pk", flat=True):
+        found[pk] = "it is of an earlier merge of its run, which was merged anew since"
+    return found | _cleaned(jobs)
+
+
+def _cleaned(jobs: QuerySet[Job]) -> dict[int, str]:
+    """Jobs of runs whose chunk files are gone: the merge needs all of them again, not one."""
+    gone = Product.objects.filter(state="cleaned", task__in=jobs.values("task"))
+    runs = set(gone.values_list("task_id", "run"))
+    asked: defaultdict[tuple[int, int | None], list[int]] = defaultdict(list)
+    for pk, task, run in jobs.filter(product="", task__in={task for task, _ in runs}).values_list(
+        "pk", "task_id", "run"
+    ):
+        asked[task, run].append(pk)
+    found = {}
+    for (task, run), mine in asked.items():
+        if (task, run) not in runs:
+            continue
+        others = Job.objects.filter(task=task, run=run, product="").exclude(pk__in=mine).count()
+        if others:
+            why = (
+                f"the chunk files of run {run} were removed after its merge: send its {others} other jobs again as well"
+            )
+            found.update(dict.fromkeys(mine, why))
+    return found
+
+
+def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
+    """Run jobs again that have ended or wait for a decision, but for those with hindrances; in a transaction.
+
+    Their attempts count anew. A run that they belong to is merged anew, and their task runs again. A merge that had
+    succeeded is made anew from its files.
+    """
+    hold_tasks(Task.objects.filter(pk__in=jobs.values("task")))
+    again = jobs.filter(state__in=ENDED)
+    again = again.exclude(pk__in=list(hindrances(again)))
+    merged = list(again.exclude(product="").filter(state="finished").values_list("pk", flat=True))
+    again = again.exclude(pk__in=merged)
+    fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": 0.0, "avoid": {}, "assigned": ""}
+    fresh |= {"code": "", "cause": "", "diag": "", "events_done": None, "events_skipped": None}
+    staging = advance(JOB, again.filter(task__staging=True, product=""), ENDED, "defined", reason, **fresh)
+    ready = advance(JOB, again, ENDED, "ready", reason, **fresh)  # but for those that were just moved
+    moved = [*staging, *ready]
+    _wait_for_the_end_of_attempts(moved)
+    Output.objects.filter(job__in=moved, state="valid").update(state="superseded")
+    _merge_anew(Job.objects.filter(pk__in=moved, product=""), reason)
+    reopen(Product.objects.filter(groups__job__in=merged), reason)
+    tasks = set(Job.objects.filter(pk__in=[*moved, *merged]).values_list("task_id", flat=True))
+    advance(TASK, Task.objects.filter(pk__in=tasks), ("done", "cancelled"), "running", reason)
+    return [*moved, *merged]
+
+
+def merge_with(jobs: QuerySet[Job], reason: Reason) -> None:
+    """Runs that were merged without these production jobs, by decision, are merged anew with them; in a transaction."""
+    for job in jobs.filter(product="").exclude(run=None):
+        same = Product.objects.filter(task=job.task_id, run=job.run or 0).exclude(left_out=[])
+        without = [each.pk for each in same.select_for_update() if job.pk in each.left_out]
+        for product in Product.objects.filter(pk__in=without):
+            leave_out(product, [left for left in product.left_out if left != job.pk], reason)
+        if reopen(Product.objects.filter(pk__in=without), reason):
+            advance(TASK, Task.objects.filter(pk=job.task_id), ("done",), "running", reason)
+
+
+def _wait_for_the_end_of_attempts(jobs: list[int]) -> None:
+    """A job that was cancelled may be at work still, until its worker hears of it; nobody else gets it before."""
+    at_work = Attempt.objects.filter(job=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
+    until = Subquery(at_work.values("lease_until")[:1])
+    Job.objects.filter(Exists(at_work), pk__in=jobs).update(not_before=until)
+
+
+def _merge_anew(jobs: QuerySet[Job], reason: Reason) -> None:
+    """The runs of these production jobs wait for them again, also where it was decided to merge without them."""
+    runs: defaultdict[tuple[int, int], set[int]] = defaultdict(set)
+    for pk, task, run in jobs.exclude(run=None).values_list("pk", "task_id", "run"):
+        runs[task, run or 0].add(pk)
+    for (task, run), mine in runs.items():
+        products = Product.objects.filter(task=task, run=run)
+        reopen(products, reason)
+        for product in products.exclude(left_out=[]):
+            leave_out(product, [job for job in product.left_out if job not in mine], reason)

@@ -1,0 +1,133 @@
+"""An attempt's life between being given out and its report: heartbeats, and what happens when they stay away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer
+from pilotext.serialization.json import from_plain
+from pilotext.server.database import transact
+from pilotext.server.production.access.tokens import same
+from pilotext.server.production.models import Attempt, Job
+from pilotext.server.production.models.common import now
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.reports.pilot_verdict import PilotSaid, verdict_without_report
+from pilotext.server.production.reports.retry import follow_failure
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
+from pilotext.server.production.transitions import Reason, advance, advance_one, record
+from pilotext.server.rows import ById, change
+
+AT_ONCE = 200
+"""Expired leases in one transaction: the web must get its turn between."""
+
+_KNOWN_COUNTERS = 50
+
+
+def _attempts() -> QuerySet[Attempt]:
+    return Attempt.objects.select_related("job", "task__experiment", "site").defer("task__document")
+
+
+_ATTEMPT = ById(_attempts)
+_LOCKED = ById(_attempts, lock=("self", "job"))
+
+
+def attempt_of(attempt_id: int, token: str, *, lock: bool = False) -> Attempt:
+    """The attempt that this token belongs to. RefusalError does not tell a wrong token from a missing attempt."""
+    attempt = (_LOCKED if lock else _ATTEMPT).get(attempt_id)
+    if attempt is None or not same(token, attempt.token):
+        raise RefusalError("forbidden", "this token does not belong to that attempt.")
+    return attempt
+
+
+def heartbeat(attempt_id: int, token: str, beat: Heartbeat) -> HeartbeatAnswer:
+    """Renew the lease of an attempt that is alive, and tell it whether to go on."""
+    return transact(lambda: renew(attempt_of(attempt_id, token, lock=True), beat))
+
+
+def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
+    """The same for an attempt that is locked, whoever speaks for it."""
+    at = now()
+    if attempt.state == "lost":
+        _revive(attempt)
+    if attempt.state not in ACTIVE_ATTEMPT:
+        return HeartbeatAnswer("stop", attempt.lease_until, f"this attempt is {attempt.state}")
+    until = at + attempt.lease_s
+    changes: dict[str, Any] = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
+    if beat.progress:
+        changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
+    if attempt.state == "leased":
+        changes["state"] = "running"
+        if attempt.job.state == "sent":
+            advance_one(
+                JOB,
+                attempt.job,
+                ("sent",),
+                "running",
+                Reason("dispatch", f"attempt {attempt.number} is heard of", "attempt"),
+            )
+        else:  # no line of its job tells it
+            reason = Reason("dispatch", f"it is heard of while its job is {attempt.job.state}", "attempt")
+            record(ATTEMPT.name, "running", reason, [(attempt.pk, attempt.state, attempt.task_id)], at)
+    change(Attempt, attempt.pk, {}, **changes)
+    if attempt.stop:
+        return HeartbeatAnswer("stop", until, attempt.stop)
+    return HeartbeatAnswer("go-on", until)
+
+
+def _revive(attempt: Attempt) -> None:
+    """A lost attempt is heard of: it has its job back, unless somebody else was given it or it was decided on."""
+    if attempt.number != attempt.job.attempts:
+        return
+    reason = Reason("dispatch", f"attempt {attempt.number}, thought lost, is heard of again", "attempt")
+    if advance(JOB, Job.objects.filter(pk=attempt.job_id), ("ready",), "running", reason):
+        advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), ("lost",), "running", reason, ended=None)
+        attempt.state = "running"
+
+
+def expire_leases() -> int:
+    """Attempts that were not heard of in time are lost, and their jobs go on by the rules for lost ones."""
+    done = 0
+    while moved := transact(_expire_some):
+        done += moved
+    return done
+
+
+def _expire_some() -> int:
+    at = now()
+    expired = (
+        Attempt.objects.filter(state__in=ACTIVE_ATTEMPT, lease_until__lt=at)
+        .select_for_update(of=("self",), skip_locked=True)
+        .select_related("job", "task__experiment", "site")[:AT_ONCE]
+    )
+    rows = list(expired)
+    for attempt in rows:
+        _lose(attempt, at)
+    return len(rows)
+
+
+def _lose(attempt: Attempt, at: float) -> None:
+    """Lost, not failed, also by its pilot's word: a report that comes after all still counts until the job is sent."""
+    row = Attempt.objects.filter(pk=attempt.pk)
+    to = "cancelled" if attempt.stop or attempt.job.state == "cancelled" else "lost"
+    if not attempt.pilot_said:
+        why = f"nothing heard of attempt {attempt.number} for {at - attempt.seen:.0f} s"
+        advance(ATTEMPT, row, ACTIVE_ATTEMPT, to, Reason("dispatch", why, "attempt"), ended=at)
+        follow_failure(attempt, ("lost", ""), why)
+        return
+    said = from_plain(attempt.pilot_said, PilotSaid)
+    verdict = verdict_without_report(said, attempt.task.experiment.name)
+    told = {"verdict": verdict.verdict, "code": verdict.code, "code_number": verdict.number, "cause": verdict.cause}
+    told |= {"action": verdict.action, "rule": verdict.rule, "diag": verdict.diag, "exit_status": said.payload_status}
+    advance(
+        ATTEMPT,
+        row,
+        ACTIVE_ATTEMPT,
+        to,
+        Reason("dispatch", f"no report came; {verdict.diag}", "attempt"),
+        ended=at,
+        **told,
+    )
+    fault = (verdict.cause or "", verdict.action or "")
+    follow_failure(attempt, fault, verdict.diag, code=verdict.code or "")

@@ -1,0 +1,136 @@
+"""Job builder: the complete job that a worker takes, made from the rows of the database."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+import msgspec
+from django.db.models import Q, QuerySet
+
+from pilotext.model import job as worker_job
+from pilotext.model.job import Input, KnownFile, ReportTarget
+from pilotext.model.report import Transfer
+from pilotext.profile import records as profile
+from pilotext.profile.expand import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
+from pilotext.serialization.json import ready
+from pilotext.server.production.models import Attempt, Evidence, Job, Output, Task
+from pilotext.server.production.profiles import profile_of
+
+MAX_PREDECESSORS = 20
+"""Tasks of which each replaced the one before, as far back as files are looked for."""
+
+_PUBLISHING = ("stage-out", "report")
+"""An attempt that ended badly in these phases may have left files where it published them."""
+
+
+def task_facts(task: Task) -> TaskFacts:
+    return TaskFacts(task.name, task.type, task.parameters, task.environment)
+
+
+def build_job(
+    task: Task, job: Job, attempt: int, report: ReportTarget | None = None, panda_id: int | None = None
+) -> worker_job.Job:
+    """Return the job of this row as its n-th attempt. Raises UsageError when the profile cannot make it (any more).
+
+    For a worker, which needs a `report` target, it says what may be replaced where it publishes.
+    """
+    experiment = profile_of(task.experiment.name)
+    facts = AttemptFacts(
+        job=job.pk,
+        attempt=attempt,
+        type=job.type,
+        run=job.run,
+        chunk=job.chunk,
+        memory_mb=job.memory_mb,
+        report=report,
+        panda_id=panda_id,
+    )
+    if job.product:
+        made = _merge(experiment, task, job, facts)
+    else:
+        file = FileFacts(job.file, job.size, job.adler32 or None, job.events)
+        made = production_job(experiment, task_facts(task), file, facts)
+    return made if report is None else with_earlier_files(job, attempt, made)
+
+
+def _merge(experiment: profile.Experiment, task: Task, job: Job, facts: AttemptFacts) -> worker_job.Job:
+    group = job.group
+    inputs = [
+        Input(
+            name=output.name,
+            sources=(output.url,),
+            size=output.size,
+            adler32=output.adler32,
+            # Of histograms it is the entries of everything in the file, which no reader takes for its events.
+            events=None if output.kind == "hist" else output.events,
+        )
+        for output in group.inputs.order_by("job__chunk", "job_id")
+    ]
+    return merge_job(experiment, task_facts(task), inputs, facts, merge=job.product, number=group.number)
+
+
+class _Told(msgspec.Struct):
+    """The part of a kept report that is read here."""
+
+    outputs: tuple[Transfer, ...] = ()
+
+
+def with_earlier_files(job: Job, number: int, built: worker_job.Job) -> worker_job.Job:
+    """The job with what its n-th attempt may replace: files of its earlier attempts, of merges of the same run before.
+
+    The same for the tasks that its task replaced. No query is needed for the first attempt of most jobs.
+    """
+    if number == 1 and not job.product and job.task.replaces_id is None:
+        return msgspec.structs.replace(built, unreported=False)
+    jobs = _same_jobs(job)
+    tries = Attempt.objects.filter(job__in=jobs).exclude(job=job.pk, number__gte=number)
+    known = _known(jobs, tries)
+    outputs = tuple(
+        msgspec.structs.replace(output, replaces=tuple(sorted(known[output.published_name], key=_order)))
+        for output in built.outputs
+    )
+    return msgspec.structs.replace(built, outputs=outputs, unreported=_unreported(tries))
+
+
+def _same_jobs(job: Job) -> list[int]:
+    """The jobs that publish under the same names: rounds of a merge, the same input in tasks that were replaced."""
+    tasks = [job.task_id, *predecessors(job.task)]
+    if not job.product:
+        same = Job.objects.filter(task__in=tasks, product="", run=job.run, chunk=job.chunk)
+        return [job.pk, *same.exclude(task=job.task_id).values_list("pk", flat=True)]
+    same = Job.objects.filter(task__in=tasks, product=job.product, run=job.run)
+    return list(same.values_list("pk", flat=True))
+
+
+def predecessors(task: Task) -> Iterator[int]:
+    """The tasks that this one has replaced, and those that they had, the latest first."""
+    earlier = task.replaces_id
+    for _ in range(MAX_PREDECESSORS):
+        if earlier is None:
+            return
+        yield earlier
+        earlier = Task.objects.filter(pk=earlier).values_list("replaces", flat=True).first()
+
+
+def _known(jobs: list[int], tries: QuerySet[Attempt]) -> dict[str, set[KnownFile]]:
+    """Return the file published under each name, as far as reports tell, also those that came too late to count."""
+    known: defaultdict[str, set[KnownFile]] = defaultdict(set)
+    for name, size, adler32 in Output.objects.filter(job__in=jobs).values_list("name", "size", "adler32"):
+        known[name].add(KnownFile(size, adler32))
+    unused = Evidence.objects.filter(attempt__in=tries.filter(outputs=None)).values_list("report", flat=True)
+    for text in unused.iterator(chunk_size=10):
+        for file in msgspec.json.decode(text, type=ready(_Told)).outputs:
+            if file.url:
+                known[file.url.partition("?")[0].rpartition("/")[2]].add(KnownFile(file.size, file.adler32))
+    return known
+
+
+def _unreported(tries: QuerySet[Attempt]) -> bool:
+    """Whether one of these attempts may have published without a report of it."""
+    silent = Q(evidence=None) | Q(phase__in=_PUBLISHING) & ~Q(verdict="success")
+    return tries.filter(silent).exists()
+
+
+def _order(file: KnownFile) -> tuple[int, str]:
+    return file.size, file.adler32

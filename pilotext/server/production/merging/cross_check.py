@@ -1,0 +1,175 @@
+"""Is a merged run what its chunks were? Pure functions; every difference is a sentence.
+
+Nothing passes because there is nothing: a number that nobody counted, and one that is 0, are differences too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from pilotext.model import Record
+from pilotext.model.report import Report
+from pilotext.profile.records import CrossCheck
+from pilotext.serialization.json import from_json
+from pilotext.server.database import transact
+from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.models import Evidence, Output, Product
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.states import PRODUCT
+from pilotext.server.production.transitions import Reason, advance
+
+
+class Chunk(Record, frozen=True):
+    """A chunk that was merged: what its output holds, what its payload went through, what the catalogue promised.
+
+    `processed` is without the events that the payload skipped, `seen` with them.
+    """
+
+    name: str
+    size: int
+    events: int | None
+    processed: int | None = None
+    seen: int | None = None
+    promised: int | None = None
+
+
+class Merged(Record, frozen=True):
+    """A merged file, by the report of the job that made it."""
+
+    name: str
+    size: int
+    events: int | None
+
+
+def differences(rule: CrossCheck, chunks: Sequence[Chunk], merged: Sequence[Merged]) -> list[str]:
+    """What does not fit between all chunks and all merged files of a run; empty when it is one whole."""
+    if not chunks or not merged:
+        return ["nothing was merged: no events are no proof."]
+    found = list(_uncounted([*chunks, *merged]))
+    if rule.by == "size":
+        found += _unequal("bytes", "the merged files", _sum(merged, "size"), "the chunks", _sum(chunks, "size"))
+    if found:
+        return found
+    total = _sum(merged, "events")
+    found += _unequal("events", "the merged files", total, "the chunks", _sum(chunks, "events"))
+    if total == 0:
+        found.append("the merged files hold no events at all.")
+    if rule.by == "events":
+        found += [f"{chunk.name} holds no events." for chunk in chunks if not chunk.events]
+        found += _processed(rule, chunks, total)
+    if rule.catalogue:
+        found += list(_against_catalogue(chunks))
+    return found
+
+
+def _uncounted(files: Iterable[Chunk | Merged]) -> Iterator[str]:
+    yield from (f"nobody counted what is in {file.name}." for file in files if file.events is None)
+
+
+def _processed(rule: CrossCheck, chunks: Sequence[Chunk], total: int) -> list[str]:
+    unknown = [chunk.name for chunk in chunks if chunk.processed is None]
+    if unknown:
+        return [f"how many events were processed for {name} is not known." for name in unknown]
+    processed = _sum(chunks, "processed")
+    if rule.selected and total <= processed:
+        return []
+    return _unequal("events", "the merged files", total, "the payloads, as processed,", processed)
+
+
+def _against_catalogue(chunks: Sequence[Chunk]) -> Iterator[str]:
+    for chunk in chunks:
+        if chunk.promised is None:
+            continue
+        if chunk.seen is None:
+            yield f"how many events were seen for {chunk.name} is not known; the catalogue promises {chunk.promised}."
+        elif chunk.seen != chunk.promised:
+            yield f"for {chunk.name} {chunk.seen} events were seen, the catalogue promises {chunk.promised}."
+
+
+def _unequal(what: str, one: str, here: int, other: str, there: int) -> list[str]:
+    return [] if here == there else [f"{one} hold {here} {what}, {other} {there}."]
+
+
+def _sum(files: Sequence[Chunk | Merged], field: str) -> int:
+    return sum(getattr(file, field) or 0 for file in files)
+
+
+AT_ONCE = 100
+
+_WHO = "cross-check"
+
+
+def check_merged() -> int:
+    """Merged runs are compared with their chunks, and with the catalogue where the profile says so."""
+    due = Product.objects.filter(state="merged").select_related("task__experiment").order_by("pk")[:AT_ONCE]
+    return each_apart(due, _check)
+
+
+def _check(product: Product) -> int:
+    rule = profile_of(product.task.experiment.name).merges[product.merge]
+    chunks, merged = _files(product)
+    found, passed = _judge(product, rule.check, chunks, merged)
+    mine = Product.objects.filter(pk=product.pk, round=product.round)
+    if found:
+        why = " ".join(found)
+        return len(
+            transact(lambda: advance(PRODUCT, mine, ("merged",), "manual", Reason(_WHO, why, "cycle"), finding=why))
+        )
+    events = sum(output.events or 0 for output in merged)
+    return len(
+        transact(lambda: advance(PRODUCT, mine, ("merged",), "checked", Reason(_WHO, passed, "cycle"), events=events))
+    )
+
+
+def _files(product: Product) -> tuple[list[Output], list[Output]]:
+    """The chunk files that were merged in this round, and the merged files."""
+    same = {"product": product, "round": product.round}
+    inputs = Output.objects.filter(**{f"group__{name}": value for name, value in same.items()})
+    made = Output.objects.filter(state="valid", **{f"job__group__{name}": value for name, value in same.items()})
+    return list(inputs.select_related("job").order_by("job__chunk", "pk")), list(made.order_by("pk"))
+
+
+def _judge(
+    product: Product, rule: CrossCheck | None, chunks: Sequence[Output], merged: Sequence[Output]
+) -> tuple[list[str], str]:
+    """What is wrong, and what is said when nothing is."""
+    groups = product.groups.filter(round=product.round).exclude(state="dissolved").count()
+    if groups == 0:
+        return [], "there was nothing to merge: every chunk is without data, or left out by decision"
+    if len({output.job_id for output in merged}) != groups:
+        return [f"{groups} merge jobs finished and left {len(merged)} files."], ""
+    if superseded := [output.name for output in chunks if output.state != "valid"]:
+        return [f"{superseded[0]} was made anew after it was merged."], ""
+    if rule is None:
+        return [], "the merged files are there; the profile asks for no cross-check"
+    counted = _chunks(rule, chunks)
+    found = differences(rule, counted, [Merged(each.name, each.size, each.events) for each in merged])
+    total = sum(each.events or 0 for each in merged)
+    size = sum(each.size for each in merged)
+    return found, f"{len(merged)} merged files hold the {total} events of {len(counted)} chunks, {size} bytes"
+
+
+def _chunks(rule: CrossCheck, outputs: Sequence[Output]) -> list[Chunk]:
+    counters = _counters(outputs) if rule.by == "events" else {}
+    return [
+        Chunk(
+            name=output.name,
+            size=output.size,
+            events=output.events,
+            processed=counters.get(output.attempt_id),
+            seen=output.job.events_done,
+            promised=output.job.events,
+        )
+        for output in outputs
+    ]
+
+
+def _counters(outputs: Sequence[Output]) -> dict[int, int]:
+    """Events processed, by attempt, from the reports."""
+    reports = Evidence.objects.filter(attempt__in=[output.attempt_id for output in outputs])
+    found = {}
+    for attempt, text in reports.values_list("attempt_id", "report").iterator():
+        processed = from_json(text, Report).verdict.counters.get("events_processed")
+        if processed is not None:
+            found[attempt] = int(processed)
+    return found

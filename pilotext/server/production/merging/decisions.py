@@ -1,0 +1,80 @@
+"""What people decide about merged runs, by the words they use for it; in a transaction."""
+
+from __future__ import annotations
+
+from pilotext.profile.records import Merge
+from pilotext.serialization.json import nearest
+from pilotext.server.production.models import Job, Output, Product, Task
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.published_names import refuse_if_replaced
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import JOB, PRODUCT, TASK
+from pilotext.server.production.transitions import Reason, advance, hold_tasks, leave_out, reopen
+
+WORDS = ("merge-without", "remerge", "accept")
+
+
+def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
+    """Merge a run without its chunks that have not succeeded, merge it anew, or accept what its cross-check refused.
+
+    `merge-without` is for all products of the run, and fails those of its jobs that wait for a decision. Raises
+    RefusalError for another word, or no such product.
+    """
+    if word not in WORDS:
+        meant = nearest(word, list(WORDS))
+        hint = f"did you mean {meant!r}?" if meant else f"there are {', '.join(WORDS)}."
+        raise RefusalError("invalid", f"nobody can {word!r:.40}; {hint}")
+    hold_tasks(Task.objects.filter(products=product_id))
+    product = Product.objects.select_related("task__experiment").filter(pk=product_id).first()
+    if product is None:
+        raise RefusalError("not-found", f"there is no product {product_id}.")
+    if product.task.state in ("archiving", "archived"):
+        raise RefusalError("conflict", f"the files of {product.task.name} are being put away.")
+    refuse_if_replaced(product.task)
+    mine = Product.objects.filter(pk=product.pk)
+    if word == "merge-without":
+        return _merge_without(product, reason)
+    if word == "remerge":
+        moved = reopen(mine, reason)
+        if moved:
+            advance(TASK, Task.objects.filter(pk=product.task_id), ("done",), "running", reason)
+        return moved
+    return _accept(product, reason)
+
+
+def _accept(product: Product, reason: Reason) -> list[int]:
+    """Only what was merged can be accepted: a run that waits for chunks or merges has no merged files yet."""
+    held = Product.objects.select_for_update(of=("self",)).filter(pk=product.pk, state="manual").first()
+    if held is None:
+        return []
+    groups = held.groups.filter(round=held.round)
+    if groups.exclude(state="merged").exists() or not groups.exists():
+        raise RefusalError("conflict", f"the {held.merge} of run {held.run} is not merged: {held.finding}")
+    mine = Product.objects.filter(pk=held.pk)
+    return advance(PRODUCT, mine, ("manual",), "checked", reason, finding=f"accepted: {reason.why}")
+
+
+def _merge_without(product: Product, reason: Reason) -> list[int]:
+    jobs = Job.objects.filter(task=product.task, run=product.run, product="")
+    if busy := jobs.exclude(state__in=("finished", "failed", "cancelled", "manual")).count():
+        raise RefusalError("conflict", f"{busy} chunks of run {product.run} are still at work.")
+    advance(JOB, jobs, ("manual",), "failed", reason)
+    bad = set(jobs.exclude(state="finished").values_list("pk", flat=True))
+    merges = profile_of(product.task.experiment.name).merges
+    moved = []
+    held = list(Product.objects.filter(task=product.task, run=product.run, state__in=("waiting", "manual")))
+    if strange := [each.merge for each in held if each.merge not in merges]:
+        raise RefusalError("conflict", f"the profile has no merge {strange[0]!r} (any more).")
+    for each in held:
+        left_out = sorted(bad | _without_files(each, merges[each.merge]))
+        mine = Product.objects.filter(pk=each.pk)
+        leave_out(each, left_out, reason)
+        moved += reopen(mine.filter(state="manual"), reason) or ([each.pk] if each.state == "waiting" else [])
+    return moved
+
+
+def _without_files(product: Product, rule: Merge) -> set[int]:
+    """Finished chunks that have no file of the kind that is merged."""
+    jobs = Job.objects.filter(task=product.task, run=product.run, product="", state="finished")
+    having = Output.objects.filter(job__in=jobs, state="valid", kind=rule.of)
+    return set(jobs.values_list("pk", flat=True)) - set(having.values_list("job_id", flat=True))

@@ -1,0 +1,33 @@
+"""Pages of the audit trail."""
+
+from __future__ import annotations
+
+from pilotext.api.schemas.audit import AuditRow, AuditTrail
+from pilotext.server.production.models import (
+    Event,
+    Task,
+)
+from pilotext.server.production.refusal import RefusalError
+
+SIGNED_BY = ("person", "agent", "pilot")
+"""Kinds of names in the audit trail, before the colon; parts of the server have none, and lines of old versions."""
+
+
+def list_audit_entries(*, task: int | None, who: str | None, before: int | None, limit: int) -> AuditTrail:
+    """A page of the audit trail, the newest first; `before` is the number of the event where it goes on."""
+    rows = Event.objects.order_by("-pk")
+    if task is not None:
+        if not Task.objects.filter(pk=task).exists():
+            raise RefusalError("not-found", f"there is no task {task}.")
+        rows = rows.filter(task=task)
+    if who is not None:
+        rows = rows.filter(who__in=[who] if ":" in who else [who, *(f"{kind}:{who}" for kind in SIGNED_BY)])
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows[: limit + 1])
+    page = found[:limit]
+    return AuditTrail(tuple(event_row(event) for event in page), page[-1].pk if len(found) > limit else None)
+
+
+def event_row(event: Event) -> AuditRow:
+    return AuditRow(**{name: getattr(event, name) for name in AuditRow.__struct_fields__})

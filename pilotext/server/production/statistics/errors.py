@@ -1,0 +1,84 @@
+"""Failed attempts counted by code, cause, site, task and day; failures that no rule knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from django.db.models import Count, F, Max, QuerySet
+from django.db.models.functions import Floor
+
+from pilotext.api.schemas.errors import ErrorList, ErrorRow
+from pilotext.api.schemas.rules import SignatureList, SignatureRow
+from pilotext.server.database import spelled_out
+from pilotext.server.production.lookup import (
+    experiment_named,
+    refuse_unknown_code,
+    site_named,
+    tasks_named,
+)
+from pilotext.server.production.models import Attempt, Signature, Site, Task
+from pilotext.server.production.states import FAILED_ATTEMPT
+
+DAY_S = 86400.0
+ERROR_FIELDS = {"code": "code", "cause": "cause", "site": "site__name", "task": "task__name", "day": "day"}
+
+MOST_ERRORS = 1000
+
+
+def list_errors(
+    *, by: Iterable[str], since: float, until: float, task: str | None, site: str | None, code: str | None
+) -> ErrorList:
+    """Failed attempts of a period, counted by these fields, the most frequent first."""
+    fields = list(dict.fromkeys(by))
+    rows = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since, ended__lt=until)
+    if task is not None:
+        rows = rows.filter(task__in=[row.pk for row in tasks_named(task)])
+    if site is not None:
+        rows = rows.filter(site__in=[site_named(site).pk])
+    if code is not None:
+        rows = rows.filter(code=code)
+    found = tuple(_errors(rows, fields))
+    if not found and code is not None:
+        refuse_unknown_code(code)
+    return ErrorList(found)
+
+
+def _errors(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
+    if "day" in fields:
+        rows = rows.annotate(day=Floor(F("ended") / DAY_S))
+    # By the numbers of site and task, whose names are put in behind: the index alone is read.
+    columns = [{"site": "site_id", "task": "task_id"}.get(field, field) for field in fields]
+    counted = (
+        rows.order_by().values(*columns).annotate(n=Count("pk"), jobs=Count("job", distinct=True), at=Max("ended"))
+    )
+    sites = dict(Site.objects.values_list("pk", "name")) if "site" in fields else {}
+    found = list(counted.order_by("-n")[:MOST_ERRORS])
+    tasks = dict(Task.objects.filter(pk__in={row.get("task_id") for row in found}).values_list("pk", "name"))
+    for row in found:
+        yield ErrorRow(
+            code=row.get("code", ""),
+            cause=row["cause"] or "lost" if "cause" in row else "",
+            site=sites.get(row.get("site_id"), ""),
+            task=tasks.get(row.get("task_id"), ""),
+            day=time.strftime("%Y-%m-%d", time.gmtime(row["day"] * DAY_S)) if "day" in row else "",
+            attempts=row["n"],
+            jobs=row["jobs"],
+            last=row["at"],
+        )
+
+
+def list_signatures(*, experiment: str | None, limit: int) -> SignatureList:
+    """The unknown failures that came last."""
+    rows = Signature.objects.select_related("experiment").order_by("-last")
+    if experiment is not None:
+        rows = rows.filter(experiment=experiment_named(experiment))
+    found = list(rows[:limit])
+    tries = Attempt.objects.filter(signature__in=[row.pk for row in found]).values_list("signature")
+    still = {pk: (number, job) for pk, number, job in tries.annotate(Count("pk"), Max("job"))}
+    return SignatureList(tuple(_signature(row, *still.get(row.pk, (0, None))) for row in found))
+
+
+def _signature(row: Signature, still: int, job: int | None) -> SignatureRow:
+    same = {name: getattr(row, name) for name in ("signature", "count", "first", "last", "diag", "note")}
+    return SignatureRow(experiment=row.experiment.name, open=still, job=job, **same)

@@ -1,0 +1,158 @@
+"""Pages of jobs and of the history of one job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from django.db.models import QuerySet
+
+from pilotext.api.schemas.attempts import AttemptDetail, AttemptRow, OutputRow
+from pilotext.api.schemas.jobs import JobFacts, JobFilter, JobList, JobPage, JobQuery, JobRow
+from pilotext.model.report import PhaseRecord, Transfer, Usage
+from pilotext.model.verdict import Verdict
+from pilotext.serialization.json import ready
+from pilotext.server.database import spelled_out
+from pilotext.server.production import waiting
+from pilotext.server.production.lookup import refuse_unknown, tasks_named
+from pilotext.server.production.models import Attempt, Event, Evidence, Job
+from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.statistics.audit import event_row
+
+NOTHING = spelled_out([""])[0]
+
+MOST_EVENTS = 1000
+
+MAX_DETAILS = 20
+"""Attempts whose reports are read for a page of a job, the last ones."""
+
+MAX_OUTPUTS = 100
+
+ABOUT_JOBS = ("job", "note", "assigned")
+
+
+def list_jobs(asked: JobQuery) -> JobList:
+    """A page of jobs in the order of their ids."""
+    rows = choose_jobs(asked).filter(pk__gt=asked.after).select_related("task").order_by("pk")
+    found = list(rows[: asked.limit + 1])
+    if not found and not asked.after:
+        refuse_unknown(asked)
+    page = found[: asked.limit]
+    return JobList(tuple(job_row(row) for row in page), page[-1].pk if len(found) > asked.limit else None)
+
+
+def choose_jobs(asked: JobFilter) -> QuerySet[Job]:
+    """The jobs of a choice. Raises RefusalError for a task that there is not.
+
+    Whoever finds nothing by it lets `refuse_unknown` look at its other names.
+    """
+    rows = Job.objects.all()
+    for name in ("state", "run", "code", "cause", "product", "assigned"):
+        if (value := getattr(asked, name)) is not None:
+            rows = rows.filter(**{name: value})
+            if value and name in ("code", "cause", "product", "assigned"):
+                rows = rows.filter(**{f"{name}__gt": NOTHING})  # says nothing new, but in the words of the index
+    if asked.task is not None:  # by number, which the indexes begin with
+        rows = rows.filter(task__in=[row.pk for row in tasks_named(asked.task)])
+    if asked.signature is not None:
+        rows = rows.filter(pk__in=Attempt.objects.filter(signature__signature=asked.signature).values("job"))
+    return rows
+
+
+def describe_job(job_id: int) -> JobPage:
+    """One job with its history. Raises RefusalError if there is none."""
+    row = Job.objects.select_related("task__experiment", "staged_file").filter(pk=job_id).first()
+    if row is None:
+        raise RefusalError("not-found", f"there is no job {job_id}.")
+    events = Event.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MOST_EVENTS]
+    last = Evidence.objects.filter(attempt__job=row).order_by("-attempt__number").first()
+    return JobPage(
+        job_row(row),
+        tuple(_attempts(row)),
+        tuple(event_row(event) for event in events),
+        verdict_in(last) if last is not None else None,
+        _facts(row),
+        tuple(_outputs(row)),
+        waiting.of_job(row),
+    )
+
+
+class _Course(msgspec.Struct):
+    """What is read of a kept report about the course of its attempt."""
+
+    phases: tuple[PhaseRecord, ...] = ()
+    usage: Usage = Usage()
+    log: Transfer | None = None
+
+
+def _details(row: Job) -> dict[int, AttemptDetail]:
+    """What the reports of the last attempts tell of their course."""
+    last = Evidence.objects.filter(attempt__job=row).order_by("-attempt__number").values_list("pk", "report")
+    found = {}
+    for pk, text in last[:MAX_DETAILS]:
+        course = msgspec.json.decode(text, type=ready(_Course))
+        usage, log = course.usage, course.log
+        found[pk] = AttemptDetail(
+            course.phases, usage.wall_s, usage.cpu_s, usage.peak_memory_mb, (log.url or "") if log is not None else ""
+        )
+    return found
+
+
+def _facts(row: Job) -> JobFacts:
+    done, skipped = row.events_done, row.events_skipped
+    return JobFacts(
+        task_state=row.task.state,
+        priority=row.priority,
+        memory_mb=row.memory_mb if row.memory_mb is not None else _memory_of_type(row),
+        size=row.size,
+        adler32=row.adler32,
+        catalogue_events=row.events,
+        processed_events=None if done is None or skipped is None else done - skipped,
+        skipped_events=skipped,
+        parameters={name: str(value) for name, value in row.task.parameters.items()},
+    )
+
+
+def _memory_of_type(row: Job) -> float | None:
+    job_type = profile_of(row.task.experiment.name).job_types.get(row.type)
+    return job_type.limits.memory_mb if job_type is not None else None
+
+
+def _outputs(row: Job) -> Iterator[OutputRow]:
+    same = [name for name in OutputRow.__struct_fields__ if name != "attempt"]
+    for output in row.outputs.select_related("attempt").order_by("-pk")[:MAX_OUTPUTS]:
+        yield OutputRow(attempt=output.attempt.number, **{name: getattr(output, name) for name in same})
+
+
+class _Judged(msgspec.Struct):
+    """What is read of a kept report."""
+
+    verdict: Verdict
+
+
+def verdict_in(kept: Evidence) -> Verdict:
+    """The verdict on an attempt: that of its report, or the one that changed rules gave it since."""
+    if kept.rejudged:
+        return msgspec.json.decode(kept.rejudged, type=ready(Verdict))
+    return msgspec.json.decode(kept.report, type=ready(_Judged)).verdict
+
+
+_SAME = tuple(name for name in JobRow.__struct_fields__ if name not in ("job", "task"))
+
+
+def job_row(row: Job) -> JobRow:
+    return JobRow(job=row.pk, task=row.task.name, **{name: getattr(row, name) for name in _SAME})
+
+
+def _attempts(row: Job) -> Iterator[AttemptRow]:
+    same = [name for name in AttemptRow.__struct_fields__ if name not in ("attempt", "site", "agent", "detail")]
+    details = _details(row)
+    for attempt in row.tries.select_related("site", "agent").order_by("number"):
+        yield AttemptRow(
+            attempt=attempt.pk,
+            site=attempt.site.name,
+            agent=attempt.agent.name if attempt.agent else attempt.pilot,
+            detail=details.get(attempt.pk),
+            **{name: getattr(attempt, name) for name in same},
+        )

@@ -1,0 +1,101 @@
+"""Sites with their breakers, and agents."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection
+
+from django.db.models import Count, Max
+
+from pilotext.api.schemas.agents import AgentList, AgentRow
+from pilotext.api.schemas.sites import BreakerRow, SiteList, SiteRow
+from pilotext.server.database import spelled_out
+from pilotext.server.production.dispatch.agents import GONE_AFTER_S
+from pilotext.server.production.lookup import (
+    agent_named,
+    site_named,
+)
+from pilotext.server.production.models import Agent, Attempt, Breaker, Site, Token
+from pilotext.server.production.models.common import now
+from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT
+
+HOUR_S = 3600.0
+
+
+def list_sites() -> SiteList:
+    """All sites with what happens there, and all breakers that are not closed."""
+    active = dict(
+        Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT)).values_list("site").annotate(Count("pk"))
+    )
+    # Counted here: grouped by site or state, SQLite would go through all attempts in the order of those.
+    recent = Counter(Attempt.objects.filter(ended__gte=now() - HOUR_S).values_list("site", "state"))
+    agents = dict(Agent.objects.filter(state="active").values_list("site").annotate(Count("pk")))
+    breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
+    for row in Breaker.objects.filter(state__in=("open", "probing")).order_by("pk"):
+        breakers[row.site_id].append(_breaker(row))
+    rows = tuple(
+        SiteRow(
+            site=site.name,
+            experiment=site.experiment.name,
+            max_active=site.max_active,
+            active=active.get(site.pk, 0),
+            finished=recent[site.pk, "finished"],
+            failed=sum(recent[site.pk, state] for state in FAILED_ATTEMPT),
+            agents=agents.get(site.pk, 0),
+            closed=site.closed,
+            breakers=tuple(breakers[site.pk]),
+        )
+        for site in Site.objects.select_related("experiment").order_by("experiment", "name")
+    )
+    return SiteList(rows, tuple(breakers[None]))
+
+
+def _breaker(row: Breaker) -> BreakerRow:
+    same = {name: getattr(row, name) for name in ("rule", "scope", "state", "since", "due", "trips", "why")}
+    return BreakerRow(breaker=row.pk, **same)
+
+
+def list_agents(*, name: str | None = None, site: str | None, state: str | None, after: int, limit: int) -> AgentList:
+    """A page of agents in the order of their ids."""
+    rows = Agent.objects.filter(pk__gt=after).select_related("site").order_by("pk")
+    if name is not None:
+        rows = rows.filter(pk=agent_named(name).pk)
+    if site is not None:
+        rows = rows.filter(site=site_named(site))
+    if state is not None:
+        rows = rows.filter(state=state)
+    found = list(rows[: limit + 1])
+    page = found[:limit]
+    busy = Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT), agent__in=[row.pk for row in page])
+    active = {
+        agent: (number, seen) for agent, number, seen in busy.values_list("agent").annotate(Count("pk"), Max("seen"))
+    }
+    same = ("name", "host", "version", "state", "slots", "registered", "seen", "token")
+    at, ended = now(), _ended_tokens({row.token for row in page} - {""})
+    told = tuple(
+        AgentRow(
+            agent=row.pk,
+            site=row.site.name,
+            active=active.get(row.pk, (0, 0.0))[0],
+            silent_since=_silent_since(row, active.get(row.pk, (0, 0.0))[1], at),
+            token_ended=ended.get(row.token),
+            **{field: getattr(row, field) for field in same},
+        )
+        for row in page
+    )
+    return AgentList(told, page[-1].pk if len(found) > limit else None)
+
+
+def _silent_since(row: Agent, attempts_seen: float, at: float) -> float | None:
+    """When an agent, or an attempt that it has, was heard of last; None where that was lately."""
+    last = max(row.seen, attempts_seen)
+    return last if at - last > GONE_AFTER_S else None
+
+
+def _ended_tokens(labels: Collection[str]) -> dict[str, float]:
+    """Of these labels of agents' tokens, those without a good token any more, and when the last one ended."""
+    at, ends = now(), defaultdict(list)
+    for row in Token.objects.filter(label__in=labels, role="agent"):
+        ends[row.label].append(min(row.revoked or math.inf, row.expires or math.inf))
+    return {label: max(points) for label, points in ends.items() if max(points) <= at}

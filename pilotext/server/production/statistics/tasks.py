@@ -1,0 +1,69 @@
+"""Pages of tasks with their counts, each by a few queries whatever the number of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.models import F, QuerySet
+
+from pilotext.api.schemas.tasks import TaskPage, TaskRow
+from pilotext.server.production import waiting
+from pilotext.server.production.lookup import tasks_named
+from pilotext.server.production.models import Task
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.statistics.counts import TaskCounts, counts_of
+
+MOST_TASKS = 1000
+
+
+def list_tasks(*, state: str | None = None, name: str | None = None) -> Iterator[TaskRow]:
+    """Tasks with their counts, the newest first."""
+    rows = _tasks().order_by("-pk")
+    if state is not None:
+        rows = rows.filter(state=state)
+    if name is not None:
+        rows = rows.filter(pk__in=[row.pk for row in tasks_named(name)])
+    found = list(rows[:MOST_TASKS])
+    counts = counts_of(row.pk for row in found)
+    for row in found:
+        yield _task_row(row, counts[row.pk])
+
+
+def describe_task(task_id: int) -> TaskPage:
+    """One task with why it is not further. Raises RefusalError if there is none."""
+    row = _tasks().filter(pk=task_id).first()
+    if row is None:
+        raise RefusalError("not-found", f"there is no task {task_id}.")
+    return TaskPage(
+        task=_task_row(row, counts_of([row.pk])[row.pk]),
+        parameters={name: str(value) for name, value in row.parameters.items()},
+        environment={name: str(value) for name, value in row.environment.items()},
+        sites=tuple(row.sites),
+        priority=row.priority,
+        share=row.share,
+        max_attempts=row.max_attempts,
+        staging=row.staging,
+        waits=waiting.of_task(row),
+    )
+
+
+def _tasks() -> QuerySet[Task]:
+    rows = Task.objects.select_related("experiment").defer("document")
+    return rows.annotate(earlier=F("replaces__name"), later=F("successor__name"))
+
+
+def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
+    return TaskRow(
+        task=row.pk,
+        name=row.name,
+        experiment=row.experiment.name,
+        type=row.type,
+        state=row.state,
+        jobs=counts.own,
+        merges=counts.merges,
+        created=row.created,
+        changed=row.changed,
+        note=row.note,
+        replaces=getattr(row, "earlier", None) or "",
+        replaced_by=getattr(row, "later", None) or "",
+    )

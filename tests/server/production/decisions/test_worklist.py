@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter, JobQuery
+from pilotext.model.verdict import Evidence
+from pilotext.server.database import transact
+from pilotext.server.production.decisions.jobs import assign, move_job, note
+from pilotext.server.production.decisions.worklist import move_many, worklist
+from pilotext.server.production.models import Event, Job, Output, Product
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.statistics.jobs import describe_job
+from pilotext.server.production.transitions import Reason
+from tests.server.support import fail, leased, raw, report_of, send, submit, succeed, the_job
+
+pytestmark = pytest.mark.usefixtures("database")
+
+WHY = Reason("maria", "looked at it", "person")
+LINE = Evidence("bad-raw", "stderr", 812, 4711, "DaqError: bad event", ("before",), ("after",))
+
+
+def fail_for_somebody(number: int = 1, **more: object) -> None:
+    submit([raw(1, chunk) for chunk in range(number)], **more)
+    for _ in range(number):
+        given = leased()
+        report = report_of(given, cause="input-corrupt", action="manual-check")
+        verdict = msgspec.structs.replace(report.verdict, rule="bad-raw", remedy="Copy it anew.", evidence=(LINE,))
+        send(given, msgspec.structs.replace(report, verdict=verdict))
+
+
+def many(word: str, *, limit: int = 500, after: int = 0, **jobs: object) -> BulkMoved:
+    asked = BulkMove(word, "looked at it", JobFilter(**jobs), after, limit)  # type: ignore[arg-type]
+    return transact(lambda: move_many(asked, WHY))
+
+
+def test_the_work_list_has_evidence_remedy_and_who_looks_into_it() -> None:
+    """In the legacy system manual check was a dead end, without evidence, note, owner or history."""
+    fail_for_somebody()
+    job = the_job().pk
+    transact(lambda: assign(job, "igor", WHY))
+    transact(lambda: note(job, Reason("igor", "asked the shift crew", "person")))
+    (item,) = worklist(JobQuery()).items
+    assert (item.job, item.rule, item.remedy, item.evidence) == (job, "bad-raw", "Copy it anew.", (LINE,))
+    assert (item.assigned, item.notes, item.site, item.node) == ("igor", 1, "CERN_COMPASS_PROD", "wn1")
+    with pytest.raises(RefusalError, match="there is no person 'igro'"):
+        worklist(JobQuery(assigned="igro"))
+
+
+def test_what_waits_for_nobody_is_not_on_the_work_list() -> None:
+    submit([raw(1, 1), raw(1, 2)])
+    succeed(leased())
+    fail(leased())
+    assert worklist(JobQuery()).items == ()
+
+
+def test_the_work_list_comes_in_pages() -> None:
+    fail_for_somebody(5)
+    seen: list[int] = []
+    after: int | None = 0
+    while after is not None:
+        page = worklist(JobQuery(after=after, limit=2))
+        seen += [item.job for item in page.items]
+        after = page.next
+    assert seen == sorted(Job.objects.values_list("pk", flat=True))
+
+
+def test_notes_and_assignments_are_in_the_history_of_the_job() -> None:
+    fail_for_somebody()
+    job = the_job().pk
+    transact(lambda: assign(job, "igor", WHY))
+    transact(lambda: note(job, Reason("igor", "asked the shift crew", "person")))
+    page = describe_job(job)
+    assert [(event.subject, event.who, event.why) for event in page.events][-2:] == [
+        ("assigned", "maria", "looked at it"),
+        ("note", "igor", "asked the shift crew"),
+    ]
+    assert page.verdict is not None
+    assert page.verdict.remedy == "Copy it anew."
+
+
+def test_nothing_is_noted_on_a_job_that_there_is_not() -> None:
+    with pytest.raises(RefusalError, match="there is no job 99"):
+        transact(lambda: note(99, WHY))
+    assert not Event.objects.filter(subject="note").exists()
+
+
+def test_a_decision_on_many_is_taken_some_at_a_time_and_each_job_once() -> None:
+    fail_for_somebody(5)
+    moved: list[int] = []
+    step = many("resend", state="manual", limit=2)
+    while True:
+        moved += step.moved
+        if step.next is None:
+            break
+        assert step.left > 0
+        step = many("resend", state="manual", limit=2, after=step.next)
+    assert moved == sorted(Job.objects.values_list("pk", flat=True))
+    assert set(Job.objects.values_list("state", flat=True)) == {"ready"}
+    assert Event.objects.filter(subject="job", before="manual", after="ready", why="looked at it").count() == 5
+
+
+def test_a_decision_on_many_leaves_the_others_alone() -> None:
+    fail_for_somebody(3)
+    Job.objects.filter(chunk=0).update(code="COMPASS-1235")
+    assert len(many("fail", code="COMPASS-1235").moved) == 1
+    assert Job.objects.filter(state="manual").count() == 2
+
+
+def test_a_word_that_there_is_not_moves_nothing() -> None:
+    fail_for_somebody()
+    with pytest.raises(RefusalError, match="did you mean 'resend'"):
+        many("resnd", state="manual")
+
+
+def test_a_job_without_outputs_is_not_accepted_where_its_run_is_merged() -> None:
+    """No merge may lack a chunk that counts as finished."""
+    fail_for_somebody(merges=["mdst"])
+    assert Product.objects.exists()
+    with pytest.raises(RefusalError, match="no attempt has published its outputs"):
+        transact(lambda: move_job(the_job().pk, "accept", WHY))
+    (told,) = many("accept", state="manual").hindered
+    assert told.job == the_job().pk
+    assert the_job().state == "manual"
+
+
+def test_a_job_whose_outputs_were_published_is_accepted_with_them() -> None:
+    submit(merges=["mdst"])
+    given = leased()
+    good, bad = report_of(given), report_of(given, cause="fatal-error", action="manual-check")
+    send(given, msgspec.structs.replace(bad, outputs=good.outputs))
+    transact(lambda: move_job(the_job().pk, "accept", WHY))
+    assert the_job().state == "finished"
+    assert {output.kind for output in Output.objects.filter(state="valid")} == {"mdst", "hist", "dump"}
