@@ -31,3 +31,6 @@ def set_up(level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("django.request").setLevel(
+        logging.ERROR
+    )  # a refused request is no news, and anybody can make them

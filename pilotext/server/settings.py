@@ -44,9 +44,11 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "dmr",
     "pilotext.server.production",
 ]
-MIDDLEWARE = [
+MIDDLEWARE = ["pilotext.server.api.metrics.counting", "pilotext.server.middleware.PagesMiddleware"]
+PAGE_MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -76,7 +78,8 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_HSTS_SECONDS = 31_536_000 if _SECURE else 0
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
+DATA_UPLOAD_MAX_MEMORY_SIZE = None  # the HTTP front bounds every body by its address
+APPEND_SLASH = False
 X_FRAME_OPTIONS = "DENY"
 LOGGING_CONFIG = None  # pilotext.server.logs does it
 TEMPLATES = [

@@ -1,7 +1,36 @@
-"""The pages. The API is not here: `pilotext.server.web` answers it before Django's handler is reached."""
+"""URL configuration of the whole server: the API, PanDA's pilot protocol, metrics; pages come here."""
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, URLResolver, path
+from django.views import defaults
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from pilotext.server.api import metrics
+from pilotext.server.api import urls as api
+from pilotext.server.api.panda import views as panda
+from pilotext.server.api.problems import problem_response
+from pilotext.server.production.refusal import RefusalError
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    *api.urlpatterns,
+    *panda.urlpatterns,
+    path("metrics", metrics.page),
+]
+
+
+def handler404(request: HttpRequest, exception: Exception) -> HttpResponseBase:
+    """Answer where there is nothing, in the form that callers of this part of the server understand."""
+    if request.path.startswith(panda.PANDA_PATHS):
+        return panda.panda_refusal(RefusalError("not-found", "there is nothing at this address."))
+    if request.path.startswith("/api/"):
+        return problem_response(RefusalError("not-found", "there is nothing at this address."))
+    return defaults.page_not_found(request, exception)
+
+
+def handler500(request: HttpRequest) -> HttpResponseBase:
+    """Answer after an exception outside any controller; Django has logged it."""
+    if request.path.startswith(("/api/", *panda.PANDA_PATHS)):
+        return problem_response(RefusalError("internal", "the server failed; its log has the details."))
+    return defaults.server_error(request)

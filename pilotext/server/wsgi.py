@@ -16,8 +16,9 @@ ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 set_up(os.environ.get("PILOTEXT_LOG_LEVEL", "INFO"))
 boot()
 
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402  needs boot
+
 from pilotext.server.database import share_commits  # noqa: E402
-from pilotext.server.web import Application  # noqa: E402  needs boot
 
 share_commits()
-application = Application()
+application = WSGIHandler()

@@ -7,7 +7,29 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from pilotext.server.web import Application
+from django.core.handlers.wsgi import WSGIHandler as Application
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of the OpenAPI document; `takes` says whether it has a body or parameters."""
+
+    method: str
+    path: str
+    role: str
+    takes: bool
+
+
+def operations() -> list[Operation]:
+    """All operations of the API."""
+    from pilotext.server.api.urls import schema
+
+    document: dict[str, Any] = json.loads(json.dumps(schema.convert(skip_validation=True)))
+    return [
+        Operation(method.upper(), path, each["x-role"], bool(each.get("parameters") or "requestBody" in each))
+        for path, methods in document["paths"].items()
+        for method, each in methods.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""The doors: plain functions over records, without Django's request cycle: pilots knock thousands of times a minute.
+"""The API under `/api/v1`: controllers of django-modern-rest, one file a resource; `panda/` is PanDA's pilot protocol.
 
-An endpoint is one `Endpoint` record (`endpoint.py`) in the list of its door, for example `v1/agents.py`. Its body and
-its answer are records of `pilotext.api.schemas`; the OpenAPI document is made of the same.
+A controller is a class with `get` and `post`; `@operation` says who may call and how large the body may be. Parameters
+and answers are records of `pilotext.api.schemas`; the OpenAPI document is made of the same.
 """

@@ -1,22 +1,40 @@
-"""Who calls: tokens, kept as their SHA-256, and looked up at most every few seconds each.
+"""Authentication by tokens, kept as their SHA-256, and looked up at most every few seconds each.
 
-Who guesses is stopped: after some wrong tokens from an address, one that this process has never found good is refused
-there without being looked up. Those that were good before are looked at as always, whoever shares their address.
+Guessing is stopped: after some wrong tokens from an address, a token that this process has never found good is refused
+there without a query. Tokens that were good before are checked as always, whoever shares their address.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from pilotext.server.api.endpoint import ANYBODY, Caller, Role
 from pilotext.server.api.limits import Limiter, Recent
+from pilotext.server.front.guard import Role
 from pilotext.server.production.access.people import role_of
 from pilotext.server.production.access.tokens import fingerprint
 from pilotext.server.production.models import Attempt, Token
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Caller by its token: a label for the audit trail, a role, and the only site that an agent may ask for."""
+
+    label: str
+    role: str
+    site: int | None = None
+
+    @property
+    def who(self) -> str:
+        """Return the name that the audit trail has for it; no kind of caller can have a name of another kind."""
+        return f"{'pilot' if self.role == 'agent' else 'person'}:{self.label}"
+
+
+ANYBODY = Caller("anyone", "anyone")
 
 REMEMBERED_S = 5.0
 """So long a token that was revoked may still work."""
@@ -30,7 +48,7 @@ PEOPLE = Limiter(per_s=200, burst=1000)
 ANYONE = Limiter(per_s=100, burst=400)
 """Requests that need no token, from one address."""
 
-_MOST = 10_000
+_MAX_KNOWN = 10_000
 _MAY = {
     "viewer": frozenset({"viewer"}),
     "expert": frozenset({"viewer", "expert"}),
@@ -144,14 +162,14 @@ def _caller(kept: str, address: str) -> Caller:
     caller = Caller(row.label, role, row.site_id)
     _good.add(kept)
     with _lock:
-        if len(_known) >= _MOST:
+        if len(_known) >= _MAX_KNOWN:
             _known.clear()
         _known[kept] = (at + REMEMBERED_S, caller)
     return caller
 
 
 def _role(row: Token | None, at: float) -> str | None:
-    """What the token may do now: never more than its user may."""
+    """Return the role that the token has now: never more than its user's."""
     if row is None or (row.expires is not None and row.expires <= at):
         return None
     if row.user is None:

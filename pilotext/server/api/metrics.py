@@ -1,85 +1,122 @@
-"""What Prometheus may know: requests in this process, and what the database has, counted when it is asked."""
+"""Metrics for Prometheus: requests of this process, and counts of the database, made when they are asked for."""
 
 from __future__ import annotations
 
+import functools
+import re
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import Any
-from wsgiref.types import StartResponse
+from collections.abc import Callable, Iterable
 
 from django.db import close_old_connections
 from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from pilotext.server.production.models import Agent, Attempt, Job, Site
 from pilotext.server.production.states import ACTIVE_ATTEMPT
 
 FRESH_S = 5.0
-"""So old the counts of the database may be."""
+"""Age up to which counts of the database are shown again."""
 
-_requests: Counter[tuple[str, str]] = Counter()
-_seconds: Counter[str] = Counter()
-_lock = threading.Lock()
+_PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+_registry = CollectorRegistry()
+_requests = Counter("pilotext_requests", "Requests answered", ["path", "status"], registry=_registry)
+_seconds = Counter("pilotext_request_seconds", "Time spent on them", ["path"], registry=_registry)
 
 
-def count(path: str, status: str, seconds: float) -> None:
+def count(path: str, status: int, seconds: float) -> None:
     """Count one request."""
-    with _lock:
-        _requests[path, status] += 1
-        _seconds[path] += seconds  # type: ignore[assignment]  # a Counter adds numbers of any kind
+    requests, spent = _counters(path, status)
+    requests.inc()
+    spent.inc(seconds)
 
 
-class Page:
-    """WSGI application of all metrics in Prometheus' text format; the database is asked once for many who ask."""
+@functools.lru_cache(maxsize=1000)
+def _counters(path: str, status: int) -> tuple[Counter, Counter]:
+    return _requests.labels(path, str(status)), _seconds.labels(path)
+
+
+class DatabaseCounts(Collector):
+    """Gauges of rows; the database is asked once for many who ask."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counted: list[str] = []
+        self._counted: list[Metric] = []
         self._counted_s = -FRESH_S
 
-    def __call__(self, _environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        body = "\n".join([*_of_requests(), *self._of_database(), ""]).encode()
-        kind = "text/plain; version=0.0.4; charset=utf-8"
-        start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
-        return [body]
-
-    def _of_database(self) -> list[str]:
-        """Return the counts of the database. Whoever comes while they are made is given the last ones."""
+    def collect(self) -> Iterable[Metric]:
+        """Return the counts; while they are made, others get the last ones."""
         if time.monotonic() - self._counted_s < FRESH_S or not self._lock.acquire(blocking=not self._counted):
             return self._counted
         try:
             close_old_connections()
-            self._counted, self._counted_s = list(_of_database()), time.monotonic()
+            self._counted, self._counted_s = [_jobs(), _attempts(), _agents()], time.monotonic()
             close_old_connections()
         finally:
             self._lock.release()
         return self._counted
 
-
-def _of_requests() -> Iterator[str]:
-    with _lock:
-        requests, seconds = dict(_requests), dict(_seconds)
-    yield "# TYPE pilotext_requests_total counter"
-    for (path, status), number in sorted(requests.items()):
-        yield f'pilotext_requests_total{{path="{path}",status="{status}"}} {number}'
-    yield "# TYPE pilotext_request_seconds_total counter"
-    for path, spent in sorted(seconds.items()):
-        yield f'pilotext_request_seconds_total{{path="{path}"}} {spent:.6f}'
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering it must not ask the database."""
+        return ()
 
 
-def _of_database() -> Iterator[str]:
-    yield "# TYPE pilotext_jobs gauge"
+counts = DatabaseCounts()
+_registry.register(counts)
+
+
+def page(_request: HttpRequest) -> HttpResponse:
+    """Answer with all metrics in Prometheus' text format."""
+    return HttpResponse(generate_latest(_registry), content_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+def counting(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Count every request by the route that answered it: a middleware."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        began = time.perf_counter()
+        answer = get_response(request)
+        found = request.resolver_match
+        count(_label(found.route) if found else "none", answer.status_code, time.perf_counter() - began)
+        return answer
+
+    return middleware
+
+
+@functools.lru_cache(maxsize=1000)
+def _label(route: str) -> str:
+    return "/" + _PARAMETER.sub(r"{\1}", route)
+
+
+def _jobs() -> Metric:
+    gauge = GaugeMetricFamily("pilotext_jobs", "Jobs by state", labels=["state"])
     for state, number in Job.objects.values_list("state").annotate(Count("pk")).order_by("state"):
-        yield f'pilotext_jobs{{state="{state}"}} {number}'
-    yield "# TYPE pilotext_attempts_active gauge"
-    active: Counter[str] = Counter()
+        gauge.add_metric([state], number)
+    return gauge
+
+
+def _attempts() -> Metric:
+    gauge = GaugeMetricFamily("pilotext_attempts_active", "Active attempts by site", labels=["site"])
     names = dict(Site.objects.values_list("pk", "name"))
+    active = dict.fromkeys(names, 0)
     grouped = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT).values_list("state", "site_id")
     for _, site, number in grouped.annotate(Count("pk")):
-        active[names[site]] += number
-    for name, number in sorted(active.items()):
-        yield f'pilotext_attempts_active{{site="{name}"}} {number}'
-    yield "# TYPE pilotext_agents gauge"
+        active[site] += number
+    for site, number in active.items():
+        if number:
+            gauge.add_metric([names[site]], number)
+    return gauge
+
+
+def _agents() -> Metric:
+    gauge = GaugeMetricFamily("pilotext_agents", "Agents by state", labels=["state"])
     for state, number in Agent.objects.values_list("state").annotate(Count("pk")).order_by("state"):
-        yield f'pilotext_agents{{state="{state}"}} {number}'
+        gauge.add_metric([state], number)
+    return gauge

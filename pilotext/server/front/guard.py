@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from pilotext.server.api.endpoint import Role
 from pilotext.server.production.refusal import RefusalError
+
+Role = Literal["anyone", "attempt", "ticket", "agent", "viewer", "expert", "manager"]
+"""Required caller: `attempt` holds the token of the attempt in the path, `ticket` has one for it in the query; the
+function itself checks these."""
 
 
 @dataclass(frozen=True)

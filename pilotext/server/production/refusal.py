@@ -1,4 +1,4 @@
-"""Why a request cannot be fulfilled, whichever door it came by."""
+"""Refusals of requests: by the API, by PanDA's protocol, by the HTTP front."""
 
 from __future__ import annotations
 

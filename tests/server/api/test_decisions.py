@@ -1,4 +1,4 @@
-"""Decisions on many jobs through the door: they name their task or all tasks, and can be shown before."""
+"""Decisions on many jobs through the API: they name their task or all tasks, and can be shown before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pilotext.api.schemas.runs import ProductState
 from pilotext.api.schemas.tasks import TaskState
 from pilotext.server.production.models import Event, Job
 from pilotext.server.production.states import JOB, PRODUCT, TASK
-from tests.server.api.test_door import Caller
+from tests.server.api.test_api import Caller
 from tests.server.support import fail, leased, raw, submit, succeed
 
 pytestmark = pytest.mark.usefixtures("database")

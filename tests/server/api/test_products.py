@@ -1,11 +1,11 @@
-"""Merged runs through the door."""
+"""Merged runs through the API."""
 
 from __future__ import annotations
 
 import pytest
 
 from pilotext.storage.memory import MemoryStorage
-from tests.server.api.test_door import Caller
+from tests.server.api.test_api import Caller
 from tests.server.merged import EVENTS, cycle, do, do_all, storage, submit_runs
 from tests.server.support import leased
 

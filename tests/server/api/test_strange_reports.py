@@ -1,4 +1,4 @@
-"""Reports through the door whose texts no database would keep as they are: none of them may be lost."""
+"""Reports through the API whose texts no database would keep as they are: none of them may be lost."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pilotext.server.boot import boot
 
 boot()
 
+from django.core.handlers.wsgi import WSGIHandler as Application  # noqa: E402
+
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402  needs boot
 from pilotext.server.production.models import Attempt, Evidence, Output, Signature  # noqa: E402
 from pilotext.server.production.statistics.jobs import describe_job as job_page  # noqa: E402
-from pilotext.server.web import Application  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import leased, report_of, submit, the_job  # noqa: E402
 

@@ -19,8 +19,8 @@ import requests
 
 from fixtures.servers.postgres import serving_postgres
 from pilotext.server.api import auth
+from pilotext.server.api.guard import UrlGuard
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.web import Application
 from tests.support.pilotext_server import COMMAND, ProductionServer, production_server
 
 ANSWERED_WITHIN_S = 60.0
@@ -157,14 +157,14 @@ def test_every_request_that_proves_nothing_is_charged(server: ProductionServer, 
         "/x/",
     ],
 )
-def test_doors_without_a_token_have_a_limit(path: str) -> None:
-    application = Application()
+def test_addresses_without_a_token_have_a_limit(path: str) -> None:
+    guard = UrlGuard()
     auth.forget()
-    policy = application.policy_of("GET", path)
+    policy = guard.policy_of("GET", path)
     with pytest.raises(RefusalError, match="requests a second"):
         for _ in range(int(auth.ANYONE.burst) * 100):
-            application.screen(policy, "", "192.0.2.1")
-    assert application.screen(policy, "", "192.0.2.2") is False, "others are served"
+            guard.screen(policy, "", "192.0.2.1")
+    assert guard.screen(policy, "", "192.0.2.2") is False, "others are served"
     auth.forget()
 
 

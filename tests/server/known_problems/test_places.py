@@ -116,7 +116,7 @@ def _imported(node: ast.AST) -> list[str]:
 
 def test_the_server_starts_without_any_setting() -> None:
     """Known problem 31 of the legacy system: the template of its settings lacked names that the code needed."""
-    code = "from pilotext.server.boot import boot; boot(); import pilotext.server.web, pilotext.server.serve"
+    code = "from pilotext.server.boot import boot; boot(); import pilotext.server.urls, pilotext.server.serve"
     ended = subprocess.run(
         [sys.executable, "-P", "-c", code],
         env={"PATH": os.environ["PATH"]},

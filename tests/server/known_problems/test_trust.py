@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler as Application
 from msgspec.structs import replace
 
 from pilotext.model.verdict import ExitStatus
@@ -13,7 +14,6 @@ from pilotext.server.production.decisions.jobs import move_job
 from pilotext.server.production.models import Attempt, Event, Job, Task
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.statistics.tasks import describe_task
-from pilotext.server.web import Application
 from pilotext.storage.memory import MemoryStorage
 from tests.server.calls import request
 from tests.server.merged import cycle, do_all, storage, submit_runs
@@ -68,7 +68,7 @@ def test_a_good_exit_status_is_no_success(status: int) -> None:
     assert Attempt.objects.get().cause == "unhandled-exception"
 
 
-def test_nothing_of_a_kept_attempt_can_be_deleted_through_a_door() -> None:
+def test_nothing_of_a_kept_attempt_can_be_deleted_through_the_api() -> None:
     """Known problem 18 of the legacy system: rows of failed jobs were deleted by a statement of its own."""
     submit()
     for path in ("/api/v1/jobs/1", "/api/v1/tasks/1", "/api/v1/events"):

@@ -21,7 +21,7 @@ from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat
 from pilotext.errors import StorageError, UsageError
 from pilotext.model.report import Report, Transfer
 from pilotext.model.verdict import Evidence, Match
-from pilotext.server.api.endpoint import Caller
+from pilotext.server.api.auth import Caller
 from pilotext.server.database import check_connections, transact
 from pilotext.server.production import models
 from pilotext.server.production.access.people import make_groups, set_user

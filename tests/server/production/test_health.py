@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.core.handlers.wsgi import WSGIHandler as Application
 from django.db import connection
 
 from pilotext.api.schemas.agents import AgentRegistration
@@ -22,7 +23,6 @@ from pilotext.server.production.models import Agent, Attempt, CycleStep, Evidenc
 from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.production.transitions import Reason
-from pilotext.server.web import Application
 from tests.server.calls import request
 from tests.server.conftest import use
 from tests.server.support import SITE, leased, site, submit, succeed

@@ -1,1 +1,1 @@
-"""The door for unmodified PanDA pilots: the legacy protocol, the only one that they speak for jobs."""
+"""PanDA's legacy pilot protocol, the only one that unmodified pilots speak for jobs."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,16 +22,8 @@ _WORK_AND_LOGS = 1.5
 """The work directory also holds the logs, and a pilot adds 20 % before it ends a job."""
 
 
-def find(path: str) -> tuple[str, bytes]:
-    """Content type and content of the file at this path of the server. Raises RefusalError if there is none."""
-    for pattern, make in _FILES:
-        if found := pattern.fullmatch(path):
-            return make(*found.groups())
-    raise RefusalError("not-found", "there is no such file.")
-
-
-def _queue(name: str) -> tuple[str, bytes]:
-    return _json(queuedata(_site(name)))
+def _queue(queue: str) -> tuple[str, bytes]:
+    return _json(queuedata(_site(queue)))
 
 
 def _queues() -> tuple[str, bytes]:
@@ -105,9 +96,10 @@ def _json(content: Any) -> tuple[str, bytes]:
     return "application/json", json.dumps(content).encode()
 
 
-_FILES: tuple[tuple[re.Pattern[str], Callable[..., tuple[str, bytes]]], ...] = (
-    (re.compile(r"/cache/schedconfig/([^/]{1,200})\.all\.json"), _queue),
-    (re.compile(r"/cache/schedconfig\.json"), _queues),
-    (re.compile(r"/cache/ddmendpoints\.json"), _storages),
-    (re.compile(r"/trf/pilotext-trf"), _trf),
-)
+ROUTES: dict[str, Callable[..., tuple[str, bytes]]] = {
+    "cache/schedconfig/<str:queue>.all.json": _queue,
+    "cache/schedconfig.json": _queues,
+    "cache/ddmendpoints.json": _storages,
+    "trf/pilotext-trf": _trf,
+}
+"""Functions that return content type and content of a file, by their routes."""

@@ -10,10 +10,10 @@ from django.conf import settings
 from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.errors import FieldError
 from pilotext.serialization.json import from_plain
-from pilotext.server.api.endpoint import Caller
+from pilotext.server.api.agents import dispatcher
+from pilotext.server.api.auth import Caller
 from pilotext.server.api.panda.encoding import Sent, number_of, text_of
 from pilotext.server.api.panda.jobs import panda_job
-from pilotext.server.api.v1.agents import dispatcher
 from pilotext.server.production.dispatch.dispatcher import Asker
 from pilotext.server.production.dispatch.pilots import hear, hear_last
 from pilotext.server.production.dispatch.tickets import hand_over

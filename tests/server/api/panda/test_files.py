@@ -6,9 +6,10 @@ from pilotext.server.boot import boot
 
 boot()
 
+from django.core.handlers.wsgi import WSGIHandler as Application  # noqa: E402
+
 from pilotext.server.production.models import Experiment, Site  # noqa: E402  needs boot
 from pilotext.server.production.profiles import remember_all  # noqa: E402
-from pilotext.server.web import Application  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import SITE  # noqa: E402
 from tests.support.jobs import CHECKOUT  # noqa: E402

@@ -16,8 +16,10 @@ from pilotext.server.boot import boot
 
 boot()
 
+from django.core.handlers.wsgi import WSGIHandler as Application  # noqa: E402
+
 from pilotext.serialization.json import from_json  # noqa: E402  needs boot
-from pilotext.server.api.v1.agents import dispatcher  # noqa: E402
+from pilotext.server.api.agents import dispatcher  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch import tickets  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
@@ -26,7 +28,6 @@ from pilotext.server.production.models import Attempt, Event, Job, Token  # noqa
 from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from pilotext.server.production.transitions import Reason, cancel_jobs  # noqa: E402
-from pilotext.server.web import Application  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import SITE, events, raw, report_of, submit  # noqa: E402
 

@@ -13,7 +13,7 @@ from pilotext.server.production.dispatch.agents import forget_agents
 from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Site, Task
 from pilotext.server.production.profiles import remember_all
 from pilotext.server.production.refusal import RefusalError
-from tests.server.api.test_door import Caller
+from tests.server.api.test_api import Caller
 from tests.server.support import SITE, WHY, events, fail, lease, leased, raw, site, submit
 
 pytestmark = pytest.mark.usefixtures("database")

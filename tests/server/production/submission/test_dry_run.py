@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler as Application
 
 from pilotext.api.schemas.tasks import DryRun
 from pilotext.server.database import transact
@@ -15,7 +16,6 @@ from pilotext.server.production.profiles import profile_of, remember_all
 from pilotext.server.production.submission.document import from_plain
 from pilotext.server.production.submission.dry_run import dry_run
 from pilotext.server.production.submission.plan import make_plan
-from pilotext.server.web import Application
 from tests.server.calls import Answered, request
 from tests.server.support import PARAMETERS, SITE, WHY, leased, raw, site, submit, task_document
 

@@ -2,25 +2,28 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import msgspec
 import pytest
 
 from pilotext.api.schemas.attempts import LeasedJob
+from pilotext.api.schemas.jobs import JobState
 from pilotext.serialization.json import from_plain
 from pilotext.server.api import auth
 from pilotext.server.boot import boot
 
 boot()
 
-from pilotext.server.api import openapi  # noqa: E402  needs boot
+from django.core.handlers.wsgi import WSGIHandler as Application  # noqa: E402
+from dmr.openapi.collector import controller_mapping_collector  # noqa: E402  needs boot
+
+from pilotext.server.api.urls import router  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.models import Event, Job, Token  # noqa: E402
 from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
-from pilotext.server.web import V1, Application  # noqa: E402
 from tests.server.support import SITE, raw, report_of, submit, task_document  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -44,10 +47,13 @@ class Caller:
             "CONTENT_LENGTH": str(len(data)),
             "HTTP_AUTHORIZATION": f"Bearer {self.token if token is None else token}",
             "wsgi.input": io.BytesIO(data),
+            "SERVER_NAME": "localhost",
+            "SERVER_PORT": "80",
+            "wsgi.url_scheme": "http",
         }
         told: list[str] = []
         answer = b"".join(self.application(environ, lambda status, headers, _=None: told.append(status)))  # type: ignore[arg-type]
-        return int(told[0][:3]), json.loads(answer) if path != "/metrics" else answer.decode()
+        return int(told[0][:3]), (answer.decode() if path in ("/metrics", "/api/v1/docs") else json.loads(answer))
 
     def post(self, path: str, body: Any, **more: Any) -> tuple[int, Any]:
         return self.call("POST", path, body, **more)
@@ -56,7 +62,7 @@ class Caller:
         return self.call("GET", path)
 
 
-def test_a_job_goes_its_whole_way_through_the_door() -> None:
+def test_a_job_goes_its_whole_way_through_the_api() -> None:
     manager, agent = Caller("manager"), Caller("agent")
     status, task = manager.post("/api/v1/tasks", {"task": {"task": task_document([raw(1, 1)])}})
     assert (status, task["created"], task["jobs"]) == (200, True, 1)
@@ -171,10 +177,24 @@ def test_health_and_metrics_are_for_anyone() -> None:
 
 def test_the_openapi_document_describes_every_endpoint_and_what_it_answers() -> None:
     submit()
-    document = json.loads(msgspec.json.encode(openapi.document(V1)))
-    assert set(document["paths"]) == {endpoint.path for endpoint in V1}
-    schema = document["paths"]["/api/v1/jobs"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    document = Caller(None).get("/api/v1/openapi.json")[1]
+    routed = {route.normalized_path for route, _ in controller_mapping_collector(router.urls, base_path="")}
+    assert set(document["paths"]) == routed
+    described = document["paths"]["/api/v1/jobs"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     _, answer = Caller("viewer").get("/api/v1/jobs")
-    jsonschema.validate(answer, {**schema, "components": document["components"]})
+    jsonschema.validate(answer, {**described, "components": document["components"]})
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"jobs": 1}, {**schema, "components": document["components"]})
+        jsonschema.validate({"jobs": 1}, {**described, "components": document["components"]})
+
+
+def test_closed_lists_of_words_stand_in_the_document() -> None:
+    document = Caller(None).get("/api/v1/openapi.json")[1]
+    parameters = {each["name"]: each["schema"] for each in document["paths"]["/api/v1/jobs"]["get"]["parameters"]}
+    words = [option["enum"] for option in parameters["state"]["anyOf"] if "enum" in option]
+    assert set(words[0]) == set(get_args(JobState))
+
+
+def test_the_documentation_page_is_for_anyone() -> None:
+    status, text = Caller(None).call("GET", "/api/v1/docs")
+    assert status == 200
+    assert "swagger" in text

@@ -1,0 +1,98 @@
+"""Agents: registration, leases, lists and draining."""
+
+from __future__ import annotations
+
+from dmr import Path
+
+from pilotext.api.schemas.agents import (
+    AgentList,
+    AgentMove,
+    AgentQuery,
+    AgentRegistered,
+    AgentRegistration,
+    JobAnswer,
+    JobRequest,
+)
+from pilotext.api.schemas.attempts import LeasedJob
+from pilotext.api.schemas.fields import Id, Moved
+from pilotext.model import Record
+from pilotext.server.api import auth
+from pilotext.server.api.base import ApiController, Body, Query, operation
+from pilotext.server.database import transact
+from pilotext.server.production.decisions.sites import drain_agent
+from pilotext.server.production.dispatch.agents import come_back, register
+from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
+from pilotext.server.production.lookup import site_named
+from pilotext.server.production.models import Agent
+from pilotext.server.production.models.common import now
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.statistics.sites import list_agents
+from pilotext.server.rows import ById
+from pilotext.server.settings import LEASE_S
+
+ASK_AGAIN_S = 2.0
+HEARTBEAT_S = min(LEASE_S / 4, 300.0)
+SEEN_EVERY_S = 30.0
+
+dispatcher = Dispatcher()
+_AGENT = ById(lambda: Agent.objects.select_related("site"))
+
+
+class AgentPath(Record, frozen=True):
+    agent: Id
+
+
+class AgentsController(ApiController):
+    @operation("viewer")
+    def get(self, parsed_query: Query[AgentQuery]) -> AgentList:
+        """List agents."""
+        asked = parsed_query
+        return list_agents(name=asked.name, site=asked.site, state=asked.state, after=asked.after, limit=asked.limit)
+
+    @operation("agent")
+    def post(self, parsed_body: Body[AgentRegistration]) -> AgentRegistered:
+        """Register an agent, or update its state."""
+        said = parsed_body
+        site = site_named(said.site)
+        if self.caller.site not in (None, site.pk):
+            raise RefusalError("forbidden", f"this token is for another site than {said.site!r}.")
+        known = Agent.objects.filter(name=said.name).first()
+        if known is not None and self.caller.site not in (None, known.site_id):
+            raise RefusalError("forbidden", f"an agent of another site has the name {said.name!r}.")
+        return AgentRegistered(transact(lambda: register(said, site, self.caller.label)), HEARTBEAT_S)
+
+
+class AgentJobController(ApiController):
+    @operation("agent")
+    def post(self, parsed_path: Path[AgentPath], parsed_body: Body[JobRequest]) -> JobAnswer:
+        """Lease a job."""
+        agent = _AGENT.get(parsed_path.agent)
+        if agent is None:
+            raise RefusalError("not-found", "there is no such agent; register it first.")
+        if self.caller.site not in (None, agent.site_id):
+            raise RefusalError("forbidden", "this token is for another site.")
+        if now() - agent.seen > SEEN_EVERY_S:
+            transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
+        # One that was away for a while is the same one still.
+        state = transact(lambda: come_back(agent)) if agent.state == "gone" else agent.state
+        if state != "active":
+            drain = "somebody drains it" if state == "draining" else ""
+            return JobAnswer(ask_again_s=ASK_AGAIN_S, drain=drain)
+        return _job_for(agent, parsed_body)
+
+
+class AgentMoveController(ApiController):
+    @operation("manager")
+    def post(self, parsed_path: Path[AgentPath], parsed_body: Body[AgentMove]) -> Moved:
+        """Drain an agent."""
+        reason = self.reason(parsed_body.why)
+        return Moved(tuple(transact(lambda: drain_agent(parsed_path.agent, reason))))
+
+
+def _job_for(agent: Agent, request: JobRequest) -> JobAnswer:
+    asker = Asker(agent.site, request.node or agent.host, agent, request.key)
+    lease = (request.again and dispatcher.give_again(asker)) or dispatcher.give(asker)
+    if lease is None:
+        return JobAnswer(ask_again_s=ASK_AGAIN_S)
+    auth.proved(lease.token)
+    return JobAnswer(LeasedJob(lease.attempt, lease.token, lease.job, lease.until, lease.lease_s, HEARTBEAT_S))

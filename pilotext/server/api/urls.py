@@ -1,0 +1,78 @@
+"""Addresses of the API, its OpenAPI document and its documentation page."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, include, register_converter
+from dmr.openapi import OpenAPIConfig, build_schema
+from dmr.openapi.objects import License
+from dmr.openapi.views import OpenAPIJsonView, SwaggerView
+from dmr.routing import Router, path
+
+from pilotext import __version__
+from pilotext.server.api import access, agents, attempts, health, jobs, rules, runs, sites, tasks
+
+
+class NumberConverter:
+    """Number of a row in an address; anything else is not found."""
+
+    regex = "[0-9]{1,18}"
+
+    def to_python(self, value: str) -> int:
+        return int(value)
+
+    def to_url(self, value: int) -> str:
+        return str(value)
+
+
+register_converter(NumberConverter, "number")
+
+# Those that pilots and agents ask thousands of times a minute are found first.
+_V1 = [
+    path("attempts/<number:attempt>/heartbeat", attempts.HeartbeatController.as_view()),
+    path("attempts/<number:attempt>/report", attempts.ReportController.as_view()),
+    path("attempts/<number:attempt>/job", attempts.JobOfTicketController.as_view()),
+    path("agents/<number:agent>/job", agents.AgentJobController.as_view()),
+    path("agents/<number:agent>/move", agents.AgentMoveController.as_view()),
+    path("agents", agents.AgentsController.as_view()),
+    path("tasks", tasks.TasksController.as_view()),
+    path("tasks/dry-run", tasks.DryRunController.as_view()),
+    path("tasks/<number:task>", tasks.TaskController.as_view()),
+    path("tasks/<number:task>/move", tasks.TaskMoveController.as_view()),
+    path("tasks/<number:task>/settings", tasks.TaskSettingsController.as_view()),
+    path("tasks/<number:task>/runs/<number:run>", runs.RunController.as_view()),
+    path("jobs", jobs.JobsController.as_view()),
+    path("jobs/move", jobs.BulkMoveController.as_view()),
+    path("jobs/rejudge", jobs.ReclassifyController.as_view()),
+    path("jobs/<number:job>", jobs.JobController.as_view()),
+    path("jobs/<number:job>/move", jobs.JobMoveController.as_view()),
+    path("jobs/<number:job>/note", jobs.JobNoteController.as_view()),
+    path("jobs/<number:job>/assign", jobs.JobAssignController.as_view()),
+    path("manual", jobs.WorkListController.as_view()),
+    path("runs", runs.RunsController.as_view()),
+    path("products", runs.ProductsController.as_view()),
+    path("products/<number:product>", runs.ProductController.as_view()),
+    path("products/<number:product>/move", runs.ProductMoveController.as_view()),
+    path("errors", rules.ErrorsController.as_view()),
+    path("signatures", rules.SignaturesController.as_view()),
+    path("sites", sites.SitesController.as_view()),
+    path("sites/move", sites.SiteMoveController.as_view()),
+    path("sites/limit", sites.SiteLimitController.as_view()),
+    path("breakers", sites.BreakersController.as_view()),
+    path("breakers/<number:breaker>/move", sites.BreakerMoveController.as_view()),
+    path("tokens", access.TokensController.as_view()),
+    path("tokens/<number:token>/revoke", access.TokenRevokeController.as_view()),
+    path("users", access.UsersController.as_view()),
+    path("events", access.AuditController.as_view()),
+]
+router = Router("", [path("api/v1/", include(_V1)), path("health", health.HealthController.as_view())])
+schema = build_schema(
+    router,
+    config=OpenAPIConfig(
+        title="pilotext", version=__version__, license=License(name="Apache-2.0", identifier="Apache-2.0")
+    ),
+)
+urlpatterns: list[URLPattern | URLResolver] = [
+    *router.urls,
+    path("api/v1/openapi.json", OpenAPIJsonView.as_view(schema, skip_validation=True)),
+    path("api/v1/docs", SwaggerView.as_view(schema, skip_validation=True)),
+]
