@@ -134,7 +134,7 @@ class Walk:
 
 
 class _Level:
-    """How far a folder is read: entries so far, whether that is all, and its folders that are still to be entered."""
+    """Progress of reading a folder: entries so far, whether that is all, and folders still to be entered."""
 
     def __init__(self) -> None:
         self.read = 0

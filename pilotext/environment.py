@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from fnmatch import fnmatchcase
 
 OF_THE_AGENT = ("PILOTEXT_TOKEN", "PILOTEXT_TOKEN_FILE", "PILOTEXT_SERVER", "PILOTEXT_SECRET_KEY")
-"""Of an agent or a server of ours: they open its doors, and a wrapper needs none of them."""
+"""Credentials of an agent or server of pilotext, which a wrapper does not need."""
 
 OF_SERVERS = ("DATABASE_URL", "DJANGO_*", "PGPASSWORD", "PGPASSFILE", "PGSERVICEFILE", "PANDA_AUTH_*")
 

@@ -32,7 +32,7 @@ def forbid_inspection() -> None:
 
 
 def tied() -> Callable[[], None]:
-    """What a `preexec_fn` must call so that the new process is killed when the thread that starts it ends.
+    """Return what a `preexec_fn` must call so that the new process is killed when the thread that starts it ends.
 
     The tie begins before the program does, and outlives exec. Call this in the parent, which must have one thread.
     """

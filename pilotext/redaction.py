@@ -148,15 +148,15 @@ def shapes_in(data: bytes) -> Iterator[tuple[int, int]]:
             place = lower.find(shape.anchor, behind)
 
 
-LONGEST_SECRET = 32 * 1024
+MAX_SECRET_BYTES = 32 * 1024
 """Bytes; what is longer may be seen only in part where a text is read piece by piece."""
 
 STEP = 1 << 20
-LONGEST_TEXT = 20_000
+MAX_TEXT_CHARACTERS = 20_000
 """Characters of a text that travels in a report; nobody reads more, and a server may say anything."""
 
 _STARS = bytes(byte if chr(byte).isspace() else ord("*") for byte in range(256))
-_SHORTEST_PART = 6
+_MIN_PART_CHARACTERS = 6
 _CUT = "..."
 _CUT_MARKS = ("[...]", _CUT)
 
@@ -177,7 +177,7 @@ class Redactor:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         longest_first = sorted({value for value in values if value}, key=len, reverse=True)
-        self._texts = [value for value in longest_first if len(value.encode("utf-8", "replace")) <= LONGEST_SECRET]
+        self._texts = [value for value in longest_first if len(value.encode("utf-8", "replace")) <= MAX_SECRET_BYTES]
         self._values = [value.encode("utf-8", "replace") for value in self._texts]
 
     def data(self, data: bytes) -> bytes:
@@ -201,9 +201,9 @@ class Redactor:
         Ends earlier if the file does. Secrets may begin before `start`, end behind `end`, or lie across two pieces.
         """
         while start < end:
-            before = min(start, LONGEST_SECRET)
+            before = min(start, MAX_SECRET_BYTES)
             size = min(STEP, end - start)
-            piece = self.data(read(start - before, before + size + LONGEST_SECRET))[before : before + size]
+            piece = self.data(read(start - before, before + size + MAX_SECRET_BYTES))[before : before + size]
             if piece:
                 yield piece
             if len(piece) < size:
@@ -224,7 +224,7 @@ class Redactor:
         return value
 
     def _quote(self, evidence: dict[str, Any]) -> dict[str, Any]:
-        """A line with its neighbours, looked at as one text: a key has many lines."""
+        """Redact a line with its neighbours as one text: a key has many lines."""
         texts = [*evidence["before"], evidence["text"], *evidence["after"]]
         lines = self.text("\n".join(texts)).split("\n")
         shown: list[str] = []
@@ -252,24 +252,24 @@ class Redactor:
     def _without_ends(self, text: str) -> str:
         inner = text.strip()
         for value in self._texts:
-            if (size := _overlap(inner, value)) >= _SHORTEST_PART:
+            if (size := _overlap(inner, value)) >= _MIN_PART_CHARACTERS:
                 text = _starred_last(text, inner[-size:])
-            if (size := _overlap(value, inner)) >= _SHORTEST_PART:
+            if (size := _overlap(value, inner)) >= _MIN_PART_CHARACTERS:
                 text = text.replace(inner[:size], "*" * size, 1)
         return text
 
 
-def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
+def shortened(text: str, longest: int = MAX_TEXT_CHARACTERS) -> str:
     """The begin of a text that is too long to travel."""
     return text if len(text) <= longest else text[: longest - len(_CUT)] + _CUT
 
 
 def _overlap(first: str, second: str) -> int:
-    """How many characters at the end of `first` are the begin of `second`."""
+    """Count the characters at the end of `first` that are the begin of `second`."""
     longest = min(len(first), len(second))
-    if second[:_SHORTEST_PART] not in first[-longest:]:
+    if second[:_MIN_PART_CHARACTERS] not in first[-longest:]:
         return 0
-    return next((size for size in range(longest, _SHORTEST_PART - 1, -1) if first.endswith(second[:size])), 0)
+    return next((size for size in range(longest, _MIN_PART_CHARACTERS - 1, -1) if first.endswith(second[:size])), 0)
 
 
 def _starred_last(text: str, part: str) -> str:
@@ -277,11 +277,11 @@ def _starred_last(text: str, part: str) -> str:
     return text[:place] + "*" * len(part) + text[place + len(part) :]
 
 
-LARGEST_FILE = 256 * 1024
-SHORTEST = 6
+MAX_SECRET_FILE_BYTES = 256 * 1024
+MIN_SECRET_CHARACTERS = 6
 """Characters of a value that is hidden wherever it stands; a shorter one only beside its name."""
 
-SHORTEST_WORD = 12
+MIN_SECRET_WORD_CHARACTERS = 12
 """The same for a value of nothing but letters, which may well be a word that logs use."""
 
 
@@ -296,11 +296,11 @@ def redactor_for(job: Job | None, environment: Mapping[str, str]) -> Redactor:
 
 
 def _telling(value: str) -> bool:
-    return len(value) >= (SHORTEST_WORD if value.isalpha() else SHORTEST)
+    return len(value) >= (MIN_SECRET_WORD_CHARACTERS if value.isalpha() else MIN_SECRET_CHARACTERS)
 
 
 def _by_name(environment: Mapping[str, str]) -> Iterator[str]:
-    """Values whose name says what they are; a path is the place of a secret, and none itself."""
+    """Yield values of variables with the name of a secret; a path is only the place of one."""
     for name, value in environment.items():
         if is_secret_name(name) and not value.startswith("/"):
             yield value.strip()
@@ -338,7 +338,7 @@ def _in_files(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _content(path: str | None) -> str:
-    """What a small file holds; nothing, if it is none or cannot be read: then the job cannot show it either."""
+    """Return the content of a small file; empty if it cannot be read: then the job cannot show it either."""
     if not path:
         return ""
     try:
@@ -349,4 +349,4 @@ def _content(path: str | None) -> str:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return ""
-        return file.read(LARGEST_FILE).decode("utf-8", "replace")
+        return file.read(MAX_SECRET_FILE_BYTES).decode("utf-8", "replace")

@@ -16,14 +16,14 @@ SHARED = {
 }
 MAY_IMPORT = {
     "api": {"api"},
-    "cli": {"api", "rules", "classify", "worker", "storage", "formats", "server", "engines", "cli"},
+    "cli": {"api", "rules", "classify", "worker", "storage", "formats", "server", "agent", "cli"},
     "worker": {"api", "classify", "storage", "formats", "rules", "worker"},
     "classify": {"rules", "classify"},
     "rules": {"rules"},
     "storage": {"storage"},
     "formats": {"formats"},
     "server": {"api", "rules", "classify", "storage", "server"},
-    "engines": {"api", "engines"},
+    "agent": {"api", "agent"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

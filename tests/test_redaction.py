@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pilotext import redaction as redact
-from pilotext.redaction import LONGEST_TEXT, Redactor
+from pilotext.redaction import MAX_TEXT_CHARACTERS, Redactor
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJjb21wYXNzIn0.c2lnbmF0dXJlLW9mLXRoZS10b2tlbg"
 KEY_BODY = "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn0ygWyF8PbnGy\nAHB7TqU0Zq3c2VYqW0sKcxk1lQ==\n"
@@ -125,8 +125,8 @@ def test_names_that_others_look_up_stay_even_if_somebody_uses_them_as_a_password
 
 
 def test_a_text_of_any_length_and_any_letters_becomes_one_that_can_travel() -> None:
-    shown = Redactor().plain({"text": "x" * (LONGEST_TEXT + 1), "url": "file:///\udcff"})
-    assert len(shown["text"]) == LONGEST_TEXT
+    shown = Redactor().plain({"text": "x" * (MAX_TEXT_CHARACTERS + 1), "url": "file:///\udcff"})
+    assert len(shown["text"]) == MAX_TEXT_CHARACTERS
     assert shown["url"] == "file:///\\udcff"
 
 

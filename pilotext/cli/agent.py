@@ -6,11 +6,11 @@ import argparse
 import signal
 from pathlib import Path
 
+from pilotext.agent.agent import Agent, Settings
+from pilotext.agent.kept_outputs import IN_SLOT_S
 from pilotext.cli import connection
 from pilotext.cli.arguments import FolderPath
 from pilotext.cli.output import say
-from pilotext.engines.agent import Agent, Settings
-from pilotext.engines.kept import IN_SLOT_S
 from pilotext.model.codes import Exit
 
 EXAMPLE = "pilotext agent --site CERN_COMPASS_PROD --slots 4 --workdir /scratch/agent"
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         folder=options.workdir.resolve(),
         name=options.name,
         slots=options.slots,
-        most_jobs=options.jobs,
+        max_jobs=options.jobs,
         idle_s=options.idle,
         stop_within_s=options.stop_within,
         keep_after_s=options.keep_after,

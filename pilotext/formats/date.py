@@ -25,7 +25,7 @@ RANDOM_TRIGGER = 1 << 11
 
 HEADER_5 = 68
 HEADER_3 = 80
-SMALLEST_VERSION = 0xFFFF
+MIN_VERSION = 0xFFFF
 """A fourth word from here on is a DATE 5 version; below it is the length of a DATE 3 header."""
 VERSION = 0x00030006
 SUB_EVENTS = 0x10
@@ -71,7 +71,7 @@ class Header(Record, frozen=True):
 
 def decode_header(data: bytes, at: int, offset: int) -> Header:
     """The header that starts at `data[at]`, which stands at byte `offset` of its file; the caller has checked it."""
-    if START.unpack_from(data, at)[3] >= SMALLEST_VERSION:
+    if START.unpack_from(data, at)[3] >= MIN_VERSION:
         size, _, length, _, kind, run, number, place, *rest = _WHOLE_5.unpack_from(data, at)
         trigger = (rest[0] >> 1) + (rest[1] << 31)
         return Header(offset, size, length, 5, kind, run, number, place >> 20, place & 0xFFFFF, trigger)

@@ -18,8 +18,8 @@ from pilotext.formats.date import (
     HEADER_3,
     HEADER_5,
     MAGIC,
+    MIN_VERSION,
     PHYSICS,
-    SMALLEST_VERSION,
     START,
     START_OF_RUN,
     Header,
@@ -33,7 +33,7 @@ _BLOCK = 256 * 1024
 _HEADERS_ONLY = 128
 _COPY_BLOCK = 1024 * 1024
 
-LARGEST_EVENT = 256 * 1024 * 1024
+MAX_EVENT_BYTES = 256 * 1024 * 1024
 """The largest size that is believed of an event beyond the end of its file; above it, the size itself is damaged."""
 
 _KNOWN_TYPES = 32
@@ -108,7 +108,7 @@ def walk(path: Path, tick: Callable[[], None] = lambda: None) -> RawSummary:
     first = last = version = None
     with _Scan(path, tick) as scan:
         for _, _, words in scan:
-            if words[3] >= SMALLEST_VERSION:
+            if words[3] >= MIN_VERSION:
                 version, kind, run = 5, words[4], words[5]
             else:
                 version, kind, run = 3, words[2], words[4]
@@ -186,7 +186,7 @@ class _Scan:
                 return
             words = unpack(self.block, at)
             size, magic, third, fourth = words[:4]
-            length, shortest = (third, HEADER_5) if fourth >= SMALLEST_VERSION else (fourth, HEADER_3)
+            length, shortest = (third, HEADER_5) if fourth >= MIN_VERSION else (fourth, HEADER_3)
             if magic != MAGIC or size & 3 or not shortest <= length <= size <= self.end - offset:
                 self.damage = self._judge(offset, at)
                 return
@@ -220,13 +220,13 @@ class _Scan:
 
 def _judge_sizes(offset: int, rest: int, words: tuple[int, ...]) -> Damage:
     size, _, third, fourth = words[:4]
-    length, shortest = (third, HEADER_5) if fourth >= SMALLEST_VERSION else (fourth, HEADER_3)
+    length, shortest = (third, HEADER_5) if fourth >= MIN_VERSION else (fourth, HEADER_3)
     if length < shortest:
         return Damage("damaged", offset, f"the header says that it has {length} bytes; the shortest has {shortest}.")
     if size % 4:
         return Damage("damaged", offset, f"the event's size, {size} bytes, is no whole number of 32-bit words.")
     if size < length:
         return Damage("damaged", offset, f"the event's size, {size} bytes, is less than its header's, {length}.")
-    if size > LARGEST_EVENT:
+    if size > MAX_EVENT_BYTES:
         return Damage("damaged", offset, f"the event's size, {size} bytes, is more than any event can have.")
     return Damage("truncated", offset, f"the file ends inside an event: {rest} of its {size} bytes are there.")

@@ -1,4 +1,4 @@
-"""What every storage back-end can do, and the checksum of the house.
+"""Protocol of storage back-ends, and the checksum that all of them use.
 
 A URL names a file, and stands for it literally: nothing in it is percent-decoded. A folder is no file: reading or
 removing it is NotFoundError, writing onto it ExistsError. Any method may raise TransientError (try again later),
@@ -18,15 +18,15 @@ from pilotext.model import Record
 CHUNK = 1 << 20
 
 Progress = Callable[[int], None]
-"""Is told from time to time how many bytes have moved so far."""
+"""Gets from time to time the number of bytes moved so far."""
 
 
 def unwatched(_: int) -> None:
-    """Progress that nobody looks at."""
+    """Progress that is not used."""
 
 
 Residence = Literal["online", "offline", "missing"]
-"""Where a file is: on disk, on tape only, or nowhere."""
+"""Place of a file: on disk, on tape only, or nowhere."""
 
 
 class FileStat(Record, frozen=True):
@@ -37,7 +37,7 @@ class FileStat(Record, frozen=True):
 
 
 class Copied(Record, frozen=True):
-    """What was moved, compared on both sides: bytes, and adler32 as 8 lower-case hexadecimal digits."""
+    """Result of a copy that was compared on both sides: bytes, and adler32 as 8 lower-case hexadecimal digits."""
 
     size: int
     adler32: str
@@ -91,7 +91,7 @@ class Storage(Protocol):
         """
 
     def status(self, request: str, urls: Sequence[str]) -> dict[str, Residence]:
-        """How far a request is, for each URL. Raises OfflineError when the system says why a file will not come."""
+        """Return the residence of each file of a request. Raises OfflineError for a file that will not come."""
 
     def release(self, request: str, urls: Sequence[str]) -> None:
         """Say that the files of a request are not needed on disk any more, or need not come.
@@ -112,5 +112,5 @@ def adler32_of(path: Path, progress: Progress = unwatched) -> str:
 
 
 def hex8(value: int | str) -> str:
-    """An adler32 as the house writes it, also from hexadecimal text that lacks leading zeros."""
+    """Return an adler32 as 8 lower-case hexadecimal digits, also from hexadecimal text that lacks leading zeros."""
     return f"{int(value, 16) if isinstance(value, str) else value:08x}"

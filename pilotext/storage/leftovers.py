@@ -28,7 +28,7 @@ def part_of(target: str, tag: str, number: int = 0) -> str:
 
 
 def aside_of(target: str, tag: str) -> str:
-    """Where the earlier file of `target` waits."""
+    """Return the URL at which the earlier file of `target` waits."""
     return sibling(target, f".{name_of(target)}.{_plain(tag)}.old")
 
 
@@ -43,7 +43,7 @@ def remove_if_there(url: str, mover: Mover) -> None:
 def clear(targets: Iterable[str], tags: Sequence[str], mover: Mover) -> list[Try]:
     """Remove what killed attempts with these tags have left at the targets, and bring back what they had replaced.
 
-    A server that does not answer at once is left alone; that is told in the list.
+    A server that does not answer at once is left alone; the returned list names it.
     """
     problems: dict[str, Try] = {}
     with mover.hurried():
@@ -61,7 +61,7 @@ def clear(targets: Iterable[str], tags: Sequence[str], mover: Mover) -> list[Try
 
 
 def discard(parts: Iterable[str], mover: Mover) -> list[Try]:
-    """Remove parts of files from places that were given up; what perhaps stays there is told in the list.
+    """Remove parts of files from places that were given up; the returned list names what may be left.
 
     A server that does not answer is not asked again.
     """

@@ -1,4 +1,4 @@
-"""What the errors of the operating system mean to us."""
+"""Translation of the operating system's errors into those of storage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which back-end serves a URL.
+"""Registry of storage back-ends by URL scheme.
 
 Back-ends are imported on first use, so that a job without XRootD neither needs nor loads it.
 """
@@ -18,7 +18,7 @@ __all__ = ["for_url", "register", "scheme_of", "schemes", "unregister", "why_unu
 
 @dataclass(frozen=True)
 class BackEnd:
-    """Where a back-end is, as `module:Class`, and the sentence for a machine that lacks what it needs."""
+    """Place of a back-end, as `module:Class`, and the sentence for a machine that lacks what it needs."""
 
     place: str
     if_missing: str = ""
@@ -63,7 +63,7 @@ def unregister(scheme: str) -> None:
 
 
 def why_unusable(url: str) -> str:
-    """What is wrong with a URL, as a sentence that says how to mend it; empty when it can be used."""
+    """Return the problem of a URL, as a sentence with its remedy; empty when it can be used."""
     scheme = scheme_of(url)
     if not scheme:
         return "it has no scheme; write file:///path or root://HOST//path."

@@ -37,11 +37,11 @@ class Policy(Record, frozen=True):
     online_within_s: float = 12 * 3600.0
 
     def wait_s(self, failed: int) -> float:
-        """How long to wait after so many failed tries."""
+        """Return the seconds to wait after so many failed tries."""
         return self._grown(self.first_wait_s, failed)
 
     def poll_wait_s(self, polls: int) -> float:
-        """How long to wait after so many questions to a tape system."""
+        """Return the seconds to wait after so many questions to a tape system."""
         return self._grown(self.poll_s, polls)
 
     def _grown(self, first: float, count: int) -> float:

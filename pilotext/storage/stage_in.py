@@ -24,10 +24,10 @@ from pilotext.storage.tape import TapeRequests
 from pilotext.storage.transfer import Mover
 
 WORKSHOP = ".stage-in-"
-"""How the name of the folder for unfinished files begins."""
+"""Prefix of the folder for unfinished files."""
 
 RECALLS = 2
-"""How often a file is asked from tape within one try."""
+"""Number of requests to tape for one file within one try."""
 
 
 def stage_in(file: Input, directory: Path, mover: Mover, policy: Policy) -> Transfer:

@@ -196,7 +196,7 @@ class _Call:
     def tidy(self, mover: Mover) -> None:
         """Take back what was published, remove the parts, and bring back what was replaced.
 
-        What stays is told in `tries`. A server that was given up has little time to answer, and one that does not
+        `tries` names what stays. A server that was given up has little time to answer, and one that does not
         answer is not asked again.
         """
         undoing = [(placed.target, partial(_take_back, placed, mover)) for placed in reversed(self.renamed)]

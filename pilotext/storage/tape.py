@@ -1,4 +1,4 @@
-"""What a job has asked of tape systems: each request is given back exactly once, also when the wrapper was killed.
+"""Requests of a job to tape systems: each request is given back exactly once, also when the wrapper was killed.
 
 Tape systems count how many want a file on disk. A request that is never given back keeps the file there, one that is
 given back twice takes it from somebody else. So requests are noted in the work directory, before they are made and
@@ -74,7 +74,7 @@ class TapeRequests:
         return request
 
     def give_back(self, urls: Collection[str], mover: Mover) -> list[Try]:
-        """Give back every request for these files, each with one call; what went wrong is told in the list.
+        """Give back every request for these files, each with one call; the returned list names what failed.
 
         The note goes first: a request that stays with the tape system is better than one given back twice.
         """

@@ -31,7 +31,7 @@ def scheme_of(url: str) -> str:
 
 
 def why_malformed(url: str) -> str:
-    """Return the error in the form of a URL, as a sentence that says how to mend it; empty when nothing is."""
+    """Return the error in the form of a URL, as a sentence with its remedy; empty for a correct one."""
     if any(character < " " or character == "\x7f" for character in url):
         return "it holds a control character, such as a line end; remove it."
     if carries_token(url):

@@ -12,13 +12,14 @@ STEP_S = 0.1
 
 
 class NotInTimeError(Exception):
-    """It was not done in time; it may go on in its thread, whose end nobody waits for."""
+    """An action was not done in time; it may go on in its thread, which is not waited for."""
 
 
 def bounded(action: Callable[[], T], *, within_s: float, tick: Callable[[], None] = lambda: None) -> T:
-    """What the action returns or raises, or NotInTimeError. `tick` is called several times a second and may raise.
+    """Return or raise what the action does. Raises NotInTimeError.
 
-    The action runs in a thread, so call this only when the process forks no more.
+    `tick` is called several times a second and may raise. The action runs in a thread, so call this only when the
+    process forks no more.
     """
     results: list[T] = []
     errors: list[BaseException] = []

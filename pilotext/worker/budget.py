@@ -10,18 +10,18 @@ from pilotext.model.job import Job
 from pilotext.model.verdict import Finding, Phase
 
 FINISH_PART = 0.1
-FINISH_MOST_S = 1800.0
+MAX_FINISH_S = 1800.0
 REPORT_PART = 0.1
 """Of what follows the payload, for the logs and the report."""
 
-STOP_MOST_PART = 0.2
+MAX_STOP_PART = 0.2
 """Of the payload's time, for ending it: a short job still runs for a while."""
 
 TAPE_PART = 0.5
 """Of the time until the payload is asked to end: a file that comes later leaves too little for its events."""
 
 DEADLINE_VARIABLE = "PILOTEXT_DEADLINE"
-"""Where the payload reads when it will be asked to end, in whole seconds since 1970."""
+"""Environment variable with the time at which the payload will be asked to end, in whole seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Budget:
 
     @property
     def soft_s(self) -> float:
-        """What a soft stop has until SIGTERM comes."""
+        """Seconds between a soft stop and SIGTERM."""
         return self._scale * (self.job.soft_stop.wait_s if self.job.soft_stop else 0.0)
 
     @property
     def grace_s(self) -> float:
-        """What the payload has between SIGTERM and SIGKILL."""
+        """Seconds between SIGTERM and SIGKILL for the payload."""
         return self._scale * self.job.limits.grace_s
 
     @property
@@ -65,7 +65,7 @@ class Budget:
         wanted_s = self.job.limits.grace_s + (self.job.soft_stop.wait_s if self.job.soft_stop else 0.0)
         if self.finish is None or not wanted_s:
             return 1.0
-        return min(1.0, STOP_MOST_PART * (self.finish - self.began) / wanted_s)
+        return min(1.0, MAX_STOP_PART * (self.finish - self.began) / wanted_s)
 
     @property
     def _finish_s(self) -> float:
@@ -73,10 +73,10 @@ class Budget:
         wall_s = limits.wall_s or 0.0
         if limits.finish_s is not None:
             return min(limits.finish_s, wall_s)
-        return min(FINISH_PART * wall_s, FINISH_MOST_S)
+        return min(FINISH_PART * wall_s, MAX_FINISH_S)
 
     def deadline(self, phase: Phase) -> float | None:
-        """When this phase has to be over."""
+        """Return the moment at which this phase has to be over."""
         if self.end is None:
             return None
         if phase in ("prepare", "stage-in", "payload"):
@@ -86,23 +86,23 @@ class Budget:
         return self.end - REPORT_PART * self._finish_s
 
     def payload_s(self) -> float | None:
-        """What the payload has from now on until it is asked to end, never less than nothing."""
+        """Return the seconds from now until the payload is asked to end, at least 0."""
         return None if self.stop is None else max(0.0, self.stop - time.monotonic())
 
     def tape_s(self) -> float:
-        """What files on tape have from now on to come to disk."""
+        """Return the seconds from now that files on tape have to come to disk."""
         if self.stop is None:
             return math.inf
         return max(0.0, self.began + TAPE_PART * (self.stop - self.began) - time.monotonic())
 
     def environment(self) -> dict[str, str]:
-        """What the payload is told of it."""
+        """Return the variables that the payload gets of it."""
         if self.stop is None:
             return {}
         return {DEADLINE_VARIABLE: str(int(self.began_at + self.stop - self.began))}
 
     def exceeded(self, phase: Phase) -> Finding:
-        """What is found when a phase is not over at its deadline."""
+        """Return the finding for a phase that is not over at its deadline."""
         at_s, wall_s = time.monotonic() - self.began, self.job.limits.wall_s or 0.0
         return Finding(
             name="limit-wall",

@@ -1,4 +1,4 @@
-"""What every step of a job's life works with."""
+"""Context that the steps of one job share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JobContext:
     budget: Budget
     delivery: Delivery
     keeping: Keeping | None = None
-    """Where outputs are kept whose storage is away."""
+    """Folder for outputs whose storage is away."""
     silent: set[str] = field(default_factory=set)
     """Servers that a failed step has given up for being away, as `urls.server_of` names them."""
 
@@ -42,8 +42,8 @@ class JobContext:
     def note_order(self, signal_name: str) -> None:
         """Note, once, that somebody ended the job.
 
-        SIGTERM is what a batch system sends that wants its node back. An order of our own server comes by it too: the
-        server knows of that, and makes nothing of this finding then.
+        SIGTERM is what a batch system sends that wants its node back. An order of our own server arrives as SIGTERM
+        too; the server knows of that and ignores this finding then.
         """
         if not any(finding.name in ("evicted", "told-to-stop") for finding in self.report.findings):
             text = f"{signal_name} came in phase {self.report.phase}"

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     import requests
 
 TRY_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
-"""Statuses with which a server says that it may do better in a while."""
+"""HTTP statuses after which another try may succeed."""
 
-LONGEST_RETRY_AFTER_S = 86_400.0
+MAX_RETRY_AFTER_S = 86_400.0
 
 Tick = Callable[[], None]
 
 
 class Patience(Record, frozen=True):
-    """How long to insist: seconds for one answer and for everything, and the waits between the tries."""
+    """Patience of a delivery: seconds for one answer and for everything, and the waits between the tries."""
 
     answer_s: float = 20.0
     within_s: float = 60.0
@@ -44,7 +44,7 @@ class Patience(Record, frozen=True):
 
 
 class Answer(Record, frozen=True):
-    """What became of a report that was sent.
+    """Result of sending a report.
 
     `later` can be tried again, `refused` never: the server knows this attempt no more, or has its report. `said` is
     the reason, without anything that the server writes itself; `wait_s` is what it asks to wait (Retry-After).
@@ -119,7 +119,7 @@ def _post(body: bytes, target: ReportTarget, within_s: float) -> Answer:
 
 
 def meaning(answer: requests.Response) -> Answer:
-    """What the status of an answer says about the report."""
+    """Return the result that the status of an answer stands for."""
     status = answer.status_code
     if 200 <= status < 300:
         return Answer("delivered")
@@ -139,12 +139,12 @@ def retry_after(text: str, now: float) -> float | None:
         wait_s = float(text) if text.strip().isdecimal() else parsedate_to_datetime(text).timestamp() - now
     except (ValueError, TypeError, OverflowError):
         return None
-    return min(max(0.0, wait_s), LONGEST_RETRY_AFTER_S) if math.isfinite(wait_s) else LONGEST_RETRY_AFTER_S
+    return min(max(0.0, wait_s), MAX_RETRY_AFTER_S) if math.isfinite(wait_s) else MAX_RETRY_AFTER_S
 
 
 OF_A_JOB = Patience()
 ON_THE_SIDE = Patience(answer_s=5.0, within_s=5.0, policy=Policy(tries=1))
-"""For the reports of earlier jobs at the end of a run, which shall not be held up by them."""
+"""For the reports of earlier jobs at the end of a run, which must not be delayed by them."""
 
 AT_ONCE = Patience(answer_s=1.0, within_s=1.0, policy=Policy(tries=1))
 """For a job that was told to stop: a pilot leaves 3 s for everything."""
@@ -165,7 +165,7 @@ class Delivery:
         self._why_not_kept = "there is no folder for a spool; name one in PILOTEXT_SPOOL"
         self._since = time.time()
         self._sent: str | None = None
-        """What came of a report that was sent at once."""
+        """Result of a report that was sent at once."""
         if target is not None:
             prepare()
 
@@ -214,7 +214,7 @@ class Delivery:
         return f"the report was not delivered to {self._target.url}: {answer.said}; {where}"
 
     def _settle(self, answer: Answer) -> str:
-        """What is done with the report in the spool after this answer, as the end of a sentence."""
+        """Settle the report in the spool after this answer; return the end of a sentence about it."""
         if self._held is None or self._spool is None:
             return f"it was not kept for later either: {self._why_not_kept}"
         held, self._held = self._held, None
@@ -227,7 +227,7 @@ class Delivery:
 
 
 def settle(spool: Spool, held: Held, answer: Answer) -> str:
-    """Do with a report what the answer asks for, and say what that was. Raises OSError."""
+    """Carry out what the answer asks for, and return a sentence about it. Raises OSError."""
     if answer.outcome == "delivered":
         held.remove()
         return "it was taken"
@@ -251,7 +251,7 @@ class Told(Record, frozen=True):
 
 
 class Flushed(Record, frozen=True):
-    """What a flush did: the labels of the reports that were taken, what stays, and what was set aside.
+    """Result of a flush: the labels of the reports that were taken, what stays, and what was set aside.
 
     `busy` counts reports that another process is sending at this moment.
     """

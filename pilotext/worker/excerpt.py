@@ -1,4 +1,4 @@
-"""Which parts of a log that is too long are kept: its begin, its end, and what stands around the evidence."""
+"""Excerpts of a log that is too long for an archive: its begin, its end, and the text around the evidence."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pilotext.model import Record
 AROUND = 64 * 1024
 """Bytes kept around a match, where there is room for so much."""
 
-LEAST_AROUND = 1024
+MIN_AROUND_BYTES = 1024
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 class Place(Record, frozen=True):
-    """Where a rule saw something: the offset of the line in the log, and its number from 1."""
+    """Position of evidence: the offset of the line in the log, and its number from 1."""
 
     offset: int
     line: int
@@ -44,7 +44,7 @@ def parts_of(size: int, room: int, places: Sequence[Place]) -> tuple[Part, ...]:
         return _joined([(0, size)])
     begin, end = room // 4, room // 2
     for_places = room - begin - end
-    each = max(LEAST_AROUND, min(AROUND, for_places // max(1, len(places))))
+    each = max(MIN_AROUND_BYTES, min(AROUND, for_places // max(1, len(places))))
     ranges = [(0, begin), (size - end, size)]
     for place in places[: for_places // each]:
         start = max(0, place.offset - each // 2)
@@ -76,7 +76,7 @@ def gap_note(start: int, end: int) -> bytes:
 
 
 def lines_in(pieces: Iterable[bytes]) -> int:
-    """How many line ends there are, as the classifier counts them: `\\n`, `\\r\\n`, `\\r`."""
+    """Count line ends as the classifier counts them: `\\n`, `\\r\\n`, `\\r`."""
     count = 0
     ended_with_cr = False
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""What a job may not say: checked field by field and between fields, before anything is started."""
+"""Checks of a job, field by field and between fields, before anything is started."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pilotext.worker.log_archive import archive_name
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.report_files import REPORT_NAMES
 
-LONGEST_NAME = 255
+MAX_NAME_BYTES = 255
 """Bytes in the name of a file, on Linux and on EOS; the temporary name of a stage-out is the longest we make."""
 
-LARGEST_LIMIT = 1e9
+MAX_LIMIT = 1e9
 MAY_BE_ZERO = frozenset(
     {"finish_s", "grace_s", "transfer_wait_s", "transfer_min_kb_s", "transfer_retry_s", "stage_out_s"}
 )
-SMALLEST_ARCHIVE = 10_000
+MIN_ARCHIVE_BYTES = 10_000
 
 _FORBIDDEN_IN_NAMES = re.compile(r"[/?\x00-\x1f\x7f]")  # XRootD takes `?` for the end of the name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -102,8 +102,8 @@ def _soft_stop(job: Job) -> Problems:
         yield "soft_stop.signal", f"there is no signal {soft.signal!r}; write for example SIGUSR1."
     if soft.file is not None and (problem := _name_problem(soft.file)):
         yield "soft_stop.file", problem
-    if not 0 <= soft.wait_s <= LARGEST_LIMIT:
-        yield "soft_stop.wait_s", f"{soft.wait_s} is not between 0 and {LARGEST_LIMIT:g}."
+    if not 0 <= soft.wait_s <= MAX_LIMIT:
+        yield "soft_stop.wait_s", f"{soft.wait_s} is not between 0 and {MAX_LIMIT:g}."
 
 
 def _names(job: Job) -> Problems:
@@ -128,8 +128,8 @@ def _names(job: Job) -> Problems:
     for index, file in enumerate(job.outputs):
         if file.publish_as is not None and (problem := _name_problem(file.publish_as)):
             yield f"outputs[{index}].as", problem
-        if len(f".{file.published_name}.{job.label}.{PARTS}.part".encode()) > LONGEST_NAME:
-            yield f"outputs[{index}].name", f"with {job.label!r} it makes a name of more than {LONGEST_NAME} bytes."
+        if len(f".{file.published_name}.{job.label}.{PARTS}.part".encode()) > MAX_NAME_BYTES:
+            yield f"outputs[{index}].name", f"with {job.label!r} it makes a name of more than {MAX_NAME_BYTES} bytes."
 
 
 def _name_problem(name: str) -> str:
@@ -139,8 +139,8 @@ def _name_problem(name: str) -> str:
         return f"{name!r} must be a plain file name in the work directory, without `/`, `?` or control characters."
     if name == "core" or name.startswith("core."):
         return f"{name!r} would be deleted by the pilot, which takes it for a core dump."
-    if len(name.encode()) > LONGEST_NAME:
-        return f"{name[:20]!r}... has more than {LONGEST_NAME} bytes."
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"{name[:20]!r}... has more than {MAX_NAME_BYTES} bytes."
     return ""
 
 
@@ -183,13 +183,13 @@ def _values(job: Job) -> Problems:
     for name in job.limits.__struct_fields__:
         value = getattr(job.limits, name)
         smallest = 0 if name in MAY_BE_ZERO else 1e-3
-        if value is not None and not smallest <= value <= LARGEST_LIMIT:
+        if value is not None and not smallest <= value <= MAX_LIMIT:
             yield (
                 f"limits.{name}",
-                f"{value} is not between {smallest:g} and {LARGEST_LIMIT:g}; leave it out for no limit.",
+                f"{value} is not between {smallest:g} and {MAX_LIMIT:g}; leave it out for no limit.",
             )
-    if job.log is not None and job.log.max_bytes < SMALLEST_ARCHIVE:
-        yield "log.max_bytes", f"{job.log.max_bytes} is too little to tell anything; take {SMALLEST_ARCHIVE} or more."
+    if job.log is not None and job.log.max_bytes < MIN_ARCHIVE_BYTES:
+        yield "log.max_bytes", f"{job.log.max_bytes} is too little to tell anything; take {MIN_ARCHIVE_BYTES} or more."
     if job.law is not None:
         try:
             law.parse(job.law)

@@ -21,7 +21,7 @@ from pilotext.storage.transfer import no_tick, pause
 from pilotext.worker.bounded import NotInTimeError, bounded
 from pilotext.worker.job_checks import check
 
-LARGEST = 16 << 20
+MAX_JOB_BYTES = 16 << 20
 WITHIN_S = 60.0
 """Of one try, from its begin to the last byte; half of it is the longest silence."""
 
@@ -45,7 +45,7 @@ def fetch(
     *,
     policy: Policy = PATIENCE,
     within_s: float = WITHIN_S,
-    largest: int = LARGEST,
+    max_bytes: int = MAX_JOB_BYTES,
     tick: Callable[[], None] = no_tick,
 ) -> bytes:
     """The document at an http or https address; servers that are away or busy get further tries.
@@ -55,7 +55,7 @@ def fetch(
     """
     for number in range(1, policy.tries + 1):
         try:
-            return bounded(lambda: _get(url, within_s, largest), within_s=within_s, tick=tick)
+            return bounded(lambda: _get(url, within_s, max_bytes), within_s=within_s, tick=tick)
         except (_NeverError, NotInTimeError) as error:  # a try that did not end lives on in its thread: no second one
             raise UsageError(f"{_shown(url)}: the job cannot be fetched: {error}.") from None
         except _NotNowError as error:
@@ -65,7 +65,7 @@ def fetch(
     raise UsageError(f"{_shown(url)}: the job cannot be fetched: {problem}, in {policy.tries} tries.")
 
 
-def _get(url: str, within_s: float, largest: int) -> bytes:
+def _get(url: str, within_s: float, max_bytes: int) -> bytes:
     import requests  # noqa: PLC0415  costs a tenth of a second, and most jobs come from a file
 
     data = bytearray()
@@ -74,8 +74,8 @@ def _get(url: str, within_s: float, largest: int) -> bytes:
             _judge(answer.status_code)
             for chunk in answer.iter_content(_CHUNK):
                 data += chunk
-                if len(data) > largest:
-                    raise _NeverError(f"the answer is larger than {largest} bytes")
+                if len(data) > max_bytes:
+                    raise _NeverError(f"the answer is larger than {max_bytes} bytes")
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema):
         raise _NeverError("this is not an address that begins with http:// or https://") from None
     except requests.TooManyRedirects:
@@ -149,9 +149,9 @@ def take_token_out(path: Path) -> str:
 
 def read_stream(stream: IO[bytes]) -> Job:
     """Read and check a job given on a stream, for example stdin. Raises UsageError or FieldError."""
-    data = stream.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise UsageError(f"the job on stdin has more than {LARGEST} bytes.")
+    data = stream.read(MAX_JOB_BYTES + 1)
+    if len(data) > MAX_JOB_BYTES:
+        raise UsageError(f"the job on stdin has more than {MAX_JOB_BYTES} bytes.")
     return _decode(data, where="stdin", folder=None)
 
 

@@ -28,7 +28,7 @@ _ANSWER_WITHIN_S = 10.0
 
 
 class Outcome(Record, frozen=True):
-    """What became of kept outputs; `report` is the success of those that are published.
+    """Result of publishing kept outputs; `report` is the success of those that are published.
 
     Where only a log archive was kept it is the job's report with the archive's address. `report.kept` is set where the
     archive alone stays in the folder.

@@ -54,7 +54,7 @@ def run_job(
     tell: Callable[[Report], None] | None = None,
     keeping: Keeping | None = None,
 ) -> Report:
-    """JobContext one job in its work directory and return its final report, which is also on disk.
+    """Run one job in its work directory and return its final report, which is also on disk.
 
     `warn` gets the sentences that belong to no report, for example that a report could not be written; `tell` every
     report, as soon as it was written. Outputs whose storage is away are kept as `keeping` says. Raises UsageError, with
@@ -167,7 +167,7 @@ def _begin(
 
 
 def _prepare(context: JobContext) -> bool:
-    """Is there room for the inputs, and nothing of an earlier attempt in the way of the outputs."""
+    """Remove what earlier attempts left in the way of the outputs, and check that there is room for the inputs."""
     try:
         for name in (*(output.name for output in context.job.outputs), STDOUT_NAME, STDERR_NAME):
             (context.directory / name).unlink(missing_ok=True)

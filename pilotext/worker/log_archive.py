@@ -1,4 +1,4 @@
-"""The archive of a job's logs: what an expert needs to judge the job again, in one compressed file.
+"""Archive of a job's logs: what an expert needs to judge the job again, in one compressed file.
 
 Secrets are illegible in it, byte for byte, so that the positions of evidence stay true. A log that is too long is there
 in parts; the member INDEX.json says which. The same files always give the same archive.
@@ -34,7 +34,7 @@ from pilotext.worker.report_files import REPORT_NAME
 INDEX_NAME = "INDEX.json"
 TRACEBACK_NAME = "pilotext_traceback.txt"
 OWN_FILES = (TRACEBACK_NAME, STACK_NAME)
-"""What the wrapper itself has written down: its own traceback, stack traces of the payload."""
+"""Files that the wrapper itself has written: its traceback, stack traces of the payload."""
 
 ROOM_ON_A_FULL_DISK = (1_000_000, 50_000)
 """Bytes of logs to try with when there is no space for the archive that was asked for."""
@@ -170,7 +170,7 @@ class _Packing:
 
 
 class _Content:
-    """What a member holds, as a file that the archive reads; it is as long as it promised, whatever the log does."""
+    """Content of a member, as a file that the archive reads; its size is as announced, whatever the log does."""
 
     def __init__(self, file: BinaryIO, parts: Sequence[Part], redactor: Redactor | None) -> None:
         self.size = parts[-1].at + parts[-1].end - parts[-1].start if parts else 0
@@ -243,7 +243,7 @@ def _plain_pieces(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
 
 
 def _shares(sizes: dict[str, int], room: int) -> dict[str, int]:
-    """How much of each file there is room for: what small ones do not need is for the large."""
+    """Divide the room among the files: large ones get what small ones do not need."""
     shares: dict[str, int] = {}
     for number, (name, size) in enumerate(sorted(sizes.items(), key=lambda item: item[1])):
         shares[name] = min(size, room // (len(sizes) - number))

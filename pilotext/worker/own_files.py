@@ -1,6 +1,6 @@
-"""Files of our own in a work directory that the payload can write: whatever it has put in their place is no obstacle.
+"""Files of the wrapper in a work directory that the payload can write, safe against what it puts in their place.
 
-A folder, a link, a FIFO, a read-only mode: none of them makes us wait, write elsewhere, or fail.
+A folder, a link, a FIFO or a read-only mode makes the wrapper neither wait, write elsewhere, nor fail.
 """
 
 from __future__ import annotations

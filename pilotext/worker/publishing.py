@@ -26,7 +26,7 @@ STOP_LOG_BYTES = 2_000_000
 """Bytes of logs in the archive of a job that is told to stop: packing them takes a small part of a second."""
 
 AWAY_SINCE = "storage_away_since"
-"""In the progress of a job: seconds since 1970."""
+"""Key in the progress of a job; its value is in seconds since 1970."""
 
 
 def publish_outputs(context: JobContext) -> bool:
@@ -78,7 +78,7 @@ def may_pass(error: StorageError) -> bool:
 
 
 def _until(context: JobContext) -> float:
-    """When to give up (monotonic time): within the time of the job, and of its stage-out."""
+    """Return the moment to give up (monotonic time): within the time of the job, and of its stage-out."""
     deadline = context.budget.deadline("stage-out")
     patience_s = (
         context.job.limits.stage_out_s if context.keeping is None else context.keeping.after_s(context.job.limits)

@@ -1,4 +1,4 @@
-"""What is known of a job so far, on disk at every moment."""
+"""Builder of a job's report: what is known of the job so far, on disk at every moment."""
 
 from __future__ import annotations
 

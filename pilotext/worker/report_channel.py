@@ -20,14 +20,14 @@ from pilotext.errors import UsageError
 from pilotext.model.report import Report
 
 PATIENCE_S = 60.0
-"""How long a reader that takes nothing is waited for; its end is noticed at once."""
+"""Time that a reader which takes nothing is waited for; its end is noticed at once."""
 
 
 class ReportChannel:
     """One end of a pair of sockets, over which reports go out."""
 
     def __init__(self, descriptor: int) -> None:
-        """Take a descriptor over. Raises UsageError for one that is no socket."""
+        """Take a descriptor over. Raises UsageError for one that is not a socket."""
         try:
             is_socket = descriptor > 2 and stat.S_ISSOCK(os.fstat(descriptor).st_mode)
         except (OSError, OverflowError):

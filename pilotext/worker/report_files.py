@@ -29,10 +29,10 @@ REPORT_NAMES = (REPORT_NAME, PILOT_ERROR_NAME, PILOT_METADATA_NAME)
 
 RESERVED_BYTES = 512 * 1024
 
-MOST_ENTRIES = 200
+MAX_ENTRIES = 200
 """Counters and outputs in the pilot's metadata, which is kept in a database for every job."""
 
-LONGEST_ENTRY = 256
+MAX_ENTRY_CHARACTERS = 256
 
 
 def fit_to_travel(report: Report, redactor: Redactor) -> Report:
@@ -64,7 +64,7 @@ def discard(directory: Path) -> None:
 
 
 def pilot_error(report: Report) -> dict[str, int | str]:
-    """What the pilot makes exeErrorCode and exeErrorDiag of; code 0 tells it to take no notice.
+    """Return the source of the pilot's exeErrorCode and exeErrorDiag; the pilot ignores code 0.
 
     The pilot checks neither: a code of more than 7 digits, or a diag of more bytes, breaks the update at its server.
     """
@@ -78,8 +78,8 @@ def pilot_error(report: Report) -> dict[str, int | str]:
 def pilot_metadata(report: Report) -> dict[str, object]:
     """The summary that goes to the pilot's server: small, and in the fields that job reports usually have."""
     verdict = report.verdict
-    counters = islice(sorted(verdict.counters.items()), MOST_ENTRIES)
-    outputs = report.outputs[:MOST_ENTRIES]
+    counters = islice(sorted(verdict.counters.items()), MAX_ENTRIES)
+    outputs = report.outputs[:MAX_ENTRIES]
     return {
         "exitCode": report.exit_status,
         "exitMsg": one_line(verdict.diag, MAX_DIAG_CHARS) or "OK",
@@ -91,9 +91,10 @@ def pilot_metadata(report: Report) -> dict[str, object]:
             "cause": verdict.cause,
             "action": verdict.action,
             "rule": verdict.rule,
-            "counters": {name[:LONGEST_ENTRY]: value for name, value in counters if math.isfinite(value)},
+            "counters": {name[:MAX_ENTRY_CHARACTERS]: value for name, value in counters if math.isfinite(value)},
             "outputs": [
-                {"name": file.name[:LONGEST_ENTRY], "size": file.size, "adler32": file.adler32} for file in outputs
+                {"name": file.name[:MAX_ENTRY_CHARACTERS], "size": file.size, "adler32": file.adler32}
+                for file in outputs
             ],
         },
     }

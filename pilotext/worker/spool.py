@@ -26,10 +26,10 @@ from pilotext.model.job import ReportTarget
 from pilotext.serialization.json import from_json
 from pilotext.worker.own_files import is_regular
 
-MOST_REPORTS = 1000
-MOST_BYTES = 200_000_000
+MAX_REPORTS = 1000
+MAX_SPOOL_BYTES = 200_000_000
 MAX_REPORT_BYTES = 32_000_000
-MOST_ASIDE = 200
+MAX_ASIDE = 200
 OLD_TEMPORARY_S = 3600.0
 
 SUFFIX = ".json"
@@ -179,7 +179,7 @@ class Spool:
         )
         held.path.replace(self.aside / held.path.name)
         held.release()
-        for path in sorted(self.aside.glob(f"*{SUFFIX}"), key=_age_key)[:-MOST_ASIDE]:
+        for path in sorted(self.aside.glob(f"*{SUFFIX}"), key=_age_key)[:-MAX_ASIDE]:
             path.unlink(missing_ok=True)
             path.with_name(path.name + REASON).unlink(missing_ok=True)
 
@@ -202,7 +202,7 @@ class Spool:
     def _room_for(self, path: Path, size: int) -> None:
         others = [one for one in self.folder.iterdir() if one.suffix == SUFFIX and one != path and is_regular(one)]
         total = size + sum(_size(one) for one in others)
-        if len(others) >= MOST_REPORTS or total > MOST_BYTES:
+        if len(others) >= MAX_REPORTS or total > MAX_SPOOL_BYTES:
             raise SpoolError(f"{self.folder}: the spool is full ({len(others)} reports)")
 
 

@@ -1,4 +1,4 @@
-"""Being told to stop: signals become an exception at a place where the job's life can take one."""
+"""Orders to stop: signals become an exception at a place where the job can handle one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def restore_all() -> None:
 
 
 class ToldToStop(Exception):  # noqa: N818  it is an order, not an error
-    """Somebody ended the job; `signal_name` is the signal that said so."""
+    """The job has to stop, since the signal `signal_name` came."""
 
     def __init__(self, by: str) -> None:
         super().__init__(f"told to stop by {by}")
@@ -66,7 +66,7 @@ class ToldToStop(Exception):  # noqa: N818  it is an order, not an error
 
 
 class OutOfTime(ToldToStop):
-    """Nobody said so, but the time of the job, or of its phase, is over."""
+    """The time of the job, or of its phase, is over."""
 
     def __init__(self) -> None:
         super().__init__("the clock")
@@ -82,7 +82,7 @@ class StopSwitch:
     def __init__(self) -> None:
         self.received: str | None = None
         self.deadline: float | None = None
-        """When `tick` raises OutOfTime, once (monotonic time)."""
+        """Moment at which `tick` raises OutOfTime, once (monotonic time)."""
         self._obeyed = False
 
     def tick(self) -> None:

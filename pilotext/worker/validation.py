@@ -140,7 +140,7 @@ def _read_root(paths: Sequence[Path], tick: Callable[[], None]) -> dict[Path, Ro
 
 
 def _check_merging_input(file: Input, summary: RootSummary, checked: Checked) -> None:
-    """What is merged from a damaged chunk is damaged, and no program says so."""
+    """Check an input of a merge: a merge of a damaged chunk is damaged, and no program reports it."""
     if summary.problem is not None and summary.method != "not checked":
         where = "" if summary.offset is None else f" at byte {summary.offset}:"
         checked.found("input-damaged", f"{file.name}:{where} {summary.problem}", "stage-in", file.name)

@@ -19,11 +19,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from pilotext.agent.sealing import Seal
+from pilotext.agent.spool import Spool
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.api.schemas.attempts import Heartbeat, LeasedJob, ReportAnswer
-from pilotext.engines.sealing import Seal
-from pilotext.engines.spool import Spool
 from pilotext.model.report import Report
 from tests.support.success import success_of
 

@@ -116,7 +116,7 @@ def test_an_answer_without_end_is_not_kept_in_memory(server: Start) -> None:
 
     url, asked = server(talk)
     with pytest.raises(UsageError, match="the answer is larger than 50000 bytes"):
-        fetch(url, policy=SOON, largest=50_000)
+        fetch(url, policy=SOON, max_bytes=50_000)
     assert len(asked) == 1
 
 

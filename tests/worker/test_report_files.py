@@ -17,7 +17,7 @@ from pilotext.redaction import Redactor
 from pilotext.serialization.json import from_json
 from pilotext.worker import own_files
 from pilotext.worker import report_files as reports
-from pilotext.worker.report_files import MOST_ENTRIES, fit_to_travel
+from pilotext.worker.report_files import MAX_ENTRIES, fit_to_travel
 from tests.support.reports import make_report
 
 
@@ -80,7 +80,7 @@ def test_the_pilots_metadata_is_small_whatever_was_counted() -> None:
     report = make_report(verdict=Verdict(verdict="success", counters={**counters, "a": math.inf, "b": 2}))
     told = reports.pilot_metadata(report)["pilotext"]
     assert isinstance(told, dict)
-    assert len(told["counters"]) <= MOST_ENTRIES
+    assert len(told["counters"]) <= MAX_ENTRIES
     assert (told["counters"]["b"], "a" in told["counters"]) == (2, False)
 
 

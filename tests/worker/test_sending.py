@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pilotext.model.job import ReportTarget
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.delivery import LONGEST_RETRY_AFTER_S, Answer, Patience, retry_after, send
+from pilotext.worker.delivery import MAX_RETRY_AFTER_S, Answer, Patience, retry_after, send
 from pilotext.worker.stop import StopSwitch, ToldToStop
 from tests.support import report_server as servers
 from tests.support.report_server import authorizations, raw_server, report_server
@@ -95,7 +95,7 @@ def test_a_wait_longer_than_the_patience_ends_the_tries_and_is_handed_on() -> No
         ("120", 120.0),
         (formatdate(1_000_060, usegmt=True), 60.0),
         (formatdate(999_000, usegmt=True), 0.0),
-        ("1" + "0" * 400, LONGEST_RETRY_AFTER_S),
+        ("1" + "0" * 400, MAX_RETRY_AFTER_S),
         ("soon", None),
         ("-5", None),
         ("", None),
@@ -108,7 +108,7 @@ def test_a_wait_is_a_number_or_a_date_and_anything_else_is_ignored(header: str, 
 @given(st.text())
 def test_whatever_stands_in_retry_after_is_survived(header: str) -> None:
     wait_s = retry_after(header, 1_000_000.0)
-    assert wait_s is None or 0 <= wait_s <= LONGEST_RETRY_AFTER_S
+    assert wait_s is None or 0 <= wait_s <= MAX_RETRY_AFTER_S
 
 
 @pytest.mark.parametrize(

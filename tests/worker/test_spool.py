@@ -91,7 +91,7 @@ def test_what_is_set_aside_is_out_of_the_way_with_its_reason(spool: Spool) -> No
 
 
 def test_only_so_much_is_set_aside(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spools, "MOST_ASIDE", 2)
+    monkeypatch.setattr(spools, "MAX_ASIDE", 2)
     for number in range(4):
         spool.set_aside(spool.keep(spooled(f"task-1-{number}")), "no")
     assert len(list(spool.aside.iterdir())) == 4, "two reports and two reasons"
@@ -101,12 +101,12 @@ def test_a_full_spool_takes_no_more_but_lets_a_report_be_replaced(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool.keep(spooled()).release()
-    monkeypatch.setattr(spools, "MOST_REPORTS", 1)
+    monkeypatch.setattr(spools, "MAX_REPORTS", 1)
     spool.keep(spooled(state="done")).release()
     with pytest.raises(SpoolError, match=r"the spool is full \(1 reports\)"):
         spool.keep(spooled("task-1-2"))
     monkeypatch.undo()
-    monkeypatch.setattr(spools, "MOST_BYTES", 100)
+    monkeypatch.setattr(spools, "MAX_SPOOL_BYTES", 100)
     with pytest.raises(SpoolError, match="full"):
         spool.keep(spooled("task-1-2", text="x" * 100))
 
@@ -161,7 +161,7 @@ def test_the_spool_is_where_the_environment_says_else_with_the_users_state(monke
 
 @pytest.mark.fault("report", "a payload fills the spool with what is no report")
 def test_what_is_no_report_takes_no_room_and_is_not_read(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spools, "MOST_REPORTS", 2)
+    monkeypatch.setattr(spools, "MAX_REPORTS", 2)
     spool.keep(spooled()).release()
     (spool.folder / "a.json/x").mkdir(parents=True)
     os.mkfifo(spool.folder / "b.json")

@@ -77,7 +77,7 @@ BY_TEXT: dict[str, type[StorageError]] = {
 
 
 def storage_error(status: Any, url: str, *, reading: bool, local: str = "") -> StorageError:
-    """The error for a status that is not ok.
+    """Return the error for a status that is not ok.
 
     `reading` says that a folder in place of the file is a missing file; `local` is the path to blame for an error of
     this machine.

@@ -23,7 +23,7 @@ REAP_WITHIN_S = 5.0
 
 
 class ChildEndedError(Exception):
-    """The transfer process ended without an answer; says how."""
+    """The transfer process ended without an answer; the message describes its end."""
 
 
 class Child:
@@ -56,7 +56,7 @@ class Child:
             raise self._ended() from error
 
     def answers(self, timeout_s: float) -> list[dict[str, Any]]:
-        """What it has said; waits at most `timeout_s` for it. Raises ChildEndedError."""
+        """Return its answers so far; waits at most `timeout_s` for it. Raises ChildEndedError."""
         for key, _ in self._selector.select(timeout_s):
             piece = os.read(key.fd, 1 << 16)
             if key.fileobj is self._process.stderr:

@@ -1,4 +1,4 @@
-"""Who carries out the operations of a storage system: a process of its own, which can be ended, or this one.
+"""Movers, which carry out storage operations: in a process of its own, which can be ended, or in this one.
 
 Both call `tick` while they work or wait. It may raise, to stop everything: the work is abandoned and what it raised
 goes up to the caller.

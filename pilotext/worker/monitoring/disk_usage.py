@@ -15,16 +15,16 @@ from pilotext.directory_tree import Walk
 
 MAX_ENTRIES_PER_LOOK = 500
 MAX_LOOK_S = 0.02
-"""Where a file system answers slowly, fewer entries are looked at."""
+"""Seconds of one look; on a slow file system fewer entries are read."""
 
 MAX_HARD_LINKS = 20_000
 """Files with several names that are remembered, to count each once; further ones count for each of their names."""
 
 MAX_DESCRIPTORS = 20_000
-"""Open files of the payload that are looked at in one walk."""
+"""Open files of the payload that are checked in one walk."""
 
 PROBE_BYTES = 65_536
-"""What must find room on a disk that is not full."""
+"""Bytes that must find room on a disk that is not full."""
 
 BLOCK_BYTES = 512
 """The unit of `st_blocks`, whatever the file system (stat(2))."""
@@ -97,7 +97,7 @@ class DiskUsage:
 
 
 def why_full(directory: Path) -> str:
-    """Why nothing more can be written in a directory: no space, no inodes, a quota; empty where something can be."""
+    """Return why nothing can be written in a directory (no space, no inodes, a quota); empty where something can."""
     try:
         with TemporaryFile(dir=directory, buffering=0) as probe:
             probe.write(bytes(PROBE_BYTES))
@@ -149,7 +149,7 @@ def _regular(path: str) -> os.stat_result | None:
 FOLDER = Path("/dev/shm")  # noqa: S108  whose files are memory
 
 MAX_FILES = 10_000
-"""Files that are remembered, and entries that are looked at."""
+"""Files that are remembered, and entries that are checked."""
 
 
 class SharedMemory:

@@ -18,7 +18,7 @@ from pilotext.worker.monitoring.control_group import NO_GROUP, ControlGroup, Oom
 from pilotext.worker.monitoring.disk_usage import DiskUsage, SharedMemory
 from pilotext.worker.monitoring.processes import ProcessUse, share_of, use_of, uses_below
 
-MOST = 1000
+MAX_SAMPLES = 1000
 
 
 class SeriesBuilder:
@@ -45,7 +45,7 @@ class SeriesBuilder:
         if self._waited == self._every:
             self._rows.append(self._waiting)
             self._waiting, self._waited = None, 0
-        if len(self._rows) == MOST:
+        if len(self._rows) == MAX_SAMPLES:
             self._rows = [_richer(*pair) for pair in zip(self._rows[::2], self._rows[1::2], strict=True)]
             self._every *= 2
 

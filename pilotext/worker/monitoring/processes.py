@@ -1,4 +1,4 @@
-"""Processes below another one: who they are, what they use, and signals to all of them.
+"""Processes below another one: their list, their use of resources, and signals to all of them.
 
 Signals go by psutil, which knows a process again by its start time. Samples are taken many times a second for days, so
 they read /proc themselves: two short files for a process, where psutil would look at every process of the node.
@@ -25,7 +25,7 @@ _KNOWS_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 @dataclass(frozen=True)
 class ProcessUse:
-    """What one process uses: CPU seconds (of itself, and of its children that have ended), bytes resident and bytes
+    """Resources of one process: CPU seconds (of itself, and of its children that have ended), bytes resident and bytes
     that its calls have read and written, the last two with those of its children that have ended."""
 
     pid: int
@@ -74,7 +74,7 @@ def kill_below(spared: Collection[int] = ()) -> None:
 
 
 def _kill_child(pid: int) -> None:
-    """It is not reaped, so its number is its own, and so is that of its group."""
+    """Kill a child and its group; it is not reaped, so both numbers are its own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter: it has become another user's
         group = os.getpgid(pid)
         os.kill(pid, signal.SIGKILL)
@@ -93,7 +93,7 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def uses_below(pid: int) -> list[ProcessUse]:
-    """What each living process below `pid` uses now. One that is just being born or ending may be missed."""
+    """Return what each living process below `pid` uses now. One that is just being born or ending may be missed."""
     found = []
     ahead = list(_children(pid))
     while ahead:
@@ -105,7 +105,7 @@ def uses_below(pid: int) -> list[ProcessUse]:
 
 
 def use_of(pid: int) -> ProcessUse | None:
-    """What a process uses, or None when it has ended (proc(5): stat, io)."""
+    """Return what a process uses, or None when it has ended (proc(5): stat, io)."""
     folder = Path("/proc", str(pid))
     try:
         # The name of the program stands in parentheses and may hold anything, so the fields are counted behind it.

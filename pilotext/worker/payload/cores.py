@@ -26,14 +26,14 @@ _TRACE_WITHIN_S = 30.0
 _LARGEST_TRACE = 1 << 20
 _MOST_CORES = 5
 _MAX_ENTRIES = 100_000
-"""Entries of a work directory that are looked at: to read more takes too long when the job is told to stop."""
+"""Entries of a work directory that are checked: to read more takes too long when the job is told to stop."""
 
 _TICK_S = 0.2
 _GDB = ("gdb", "-nx", "-batch", "-ex", "set pagination off", "-ex", "thread apply all backtrace 60")
 
 
 def find_cores(directory: Path) -> list[Path]:
-    """The core dumps in a work directory, oldest first; a file that is only named like one is none."""
+    """Return the core dumps in a work directory, oldest first; files that are only named like one are left out."""
     return sorted(_cores(directory), key=lambda path: path.stat().st_mtime)
 
 

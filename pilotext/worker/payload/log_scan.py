@@ -15,7 +15,7 @@ from pilotext.rules.schema import RuleSet
 T = TypeVar("T")
 
 READ_AT_ONCE = 64 << 20
-"""Bytes of log that are read between two looks at the payload: more than it can write meanwhile."""
+"""Bytes of log that are read between two checks of the payload: more than it can write meanwhile."""
 
 READ_WITHIN_S = 0.2
 """And how long at most, where reading is slow: an order to stop waits for it."""
@@ -26,7 +26,7 @@ _SLICE = 4 << 20
 class GuardedScan:
     """A LogScan that stops at its own first mistake; `broken` then says what it was.
 
-    A limit on progress cannot be watched any more after that, so the last progress is told again.
+    A limit on progress cannot be watched any more after that, so the last progress is returned again.
     """
 
     def __init__(self, ruleset: RuleSet, job: Job, streams: Mapping[str, Path]) -> None:

@@ -44,7 +44,7 @@ exec "$@"
 TICK_S = 0.2
 _STEP_S = 0.005
 SUBREAPER_PATIENCE_S = 5.0
-"""How much longer than the grace the subreaper may take to end the payload before it is ended itself."""
+"""Time beyond the grace that the subreaper has to end the payload before it is ended itself."""
 
 
 class PayloadRefusedError(PilotextError):
@@ -67,7 +67,7 @@ class Payload:
         self.directory = directory
         self.setups = [None if step.setup is None else Path(step.setup) for step in job.programs]
         self.steps = [StepRecord(name=step.name) for step in job.programs]
-        """What is known of each step; the times of those that did not run are None."""
+        """Record of each step; the times of those that did not run are None."""
         self.left_behind = 0
         """Processes that were still there when their program had ended."""
         self.stuck = 0
@@ -99,7 +99,7 @@ class Payload:
 
     @property
     def exit(self) -> ExitStatus | None:
-        """How the step that failed has ended, or else the last one; None if neither has."""
+        """Exit status of the step that failed, or else of the last one; None if neither has ended."""
         failed = (step.exit for step in self.steps if step.exit is not None and step.exit.code != 0)
         return next(failed, self.steps[-1].exit)
 
@@ -144,7 +144,7 @@ class Payload:
         return True
 
     def _understand(self, message: dict[str, Any]) -> str:
-        """Note what the subreaper says, and return its first word."""
+        """Note a message of the subreaper, and return its first word."""
         word, value = next(iter(message.items()))
         if word == "started":
             self._begin_step(*message["streams"])

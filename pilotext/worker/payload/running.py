@@ -19,10 +19,10 @@ from pilotext.worker.stop import OutOfTime, ToldToStop
 
 SAMPLE_EVERY_S = 0.25
 STOP_GRACE_S = 0.8
-"""What the payload has between SIGTERM and SIGKILL when we are told to stop ourselves: the pilot leaves us 3 s."""
+"""Time between SIGTERM and SIGKILL when the wrapper itself has to stop: the pilot leaves 3 s."""
 
 STOP_SCAN_S = 0.4
-"""What is left then for the end of its logs."""
+"""Time for the end of its logs in that case."""
 
 FULL_BELOW_MB = 0.1
 """With so little free space while the program ran, its failure is one of the disk."""
@@ -32,7 +32,7 @@ SOFT_LIMITS = ("limit-wall", "limit-cpu")
 
 
 def run_payload(context: JobContext) -> bool:
-    """JobContext the programs; how they ended is judged by the next step. False if one of them could not be started."""
+    """Run the programs; how they ended is judged by the next step. False if one of them could not be started."""
     streams = {"stdout": context.directory / STDOUT_NAME, "stderr": context.directory / STDERR_NAME}
     scan = GuardedScan(context.ruleset, context.job, streams)
     environment = {**for_payload(os.environ, context.job.credentials), **context.budget.environment()}
@@ -138,7 +138,7 @@ def _obey(context: JobContext, order: ToldToStop, payload: Payload) -> None:
 
 
 def _account(context: JobContext, payload: Payload, scan: GuardedScan, monitor: Monitor) -> None:
-    """What is known of the payload, however it went, into the report."""
+    """Add what is known of the payload, however it ended, to the report."""
     report = context.report
     report.exit, report.steps = payload.exit, tuple(payload.steps)
     report.matches = scan.finish()

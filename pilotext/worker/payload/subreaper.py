@@ -42,18 +42,18 @@ from pilotext.worker.stop import ignore_all, restore_all
 
 SWEEP_STEP_S = 0.02
 LEFTOVER_GRACE_S = 0.5
-"""How long processes that the ended program left behind have between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL for processes that the ended program left behind."""
 
 DEADLINE_MARGIN_S = 1.0
-"""How long after the payload's time the subreaper ends it: the wrapper does that in time, unless it was stopped."""
+"""Time over the payload's limit after which the subreaper ends it; the wrapper does so earlier, unless stopped."""
 
 UNKILLABLE_AFTER_S = 10.0
-"""How long SIGKILL is repeated: a process that hangs in the kernel, on a dead file system, takes none."""
+"""Time for which SIGKILL is repeated: a process that hangs in the kernel, on a dead file system, takes none."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to start: arguments, environment, folder, and the files that take its two streams, new or appended to."""
+    """Program to start: arguments, environment, folder, and the files that take its two streams, new or appended to."""
 
     command: Sequence[str]
     environment: Mapping[str, str]
@@ -75,7 +75,7 @@ class Forked:
 
 @dataclass(frozen=True)
 class _Task:
-    """What watchdog and subreaper are forked for, and their ends of the pipes to the wrapper."""
+    """Task of watchdog and subreaper, and their ends of the pipes to the wrapper."""
 
     programs: Sequence[Program]
     deadline: float | None
@@ -186,7 +186,7 @@ class _Subreaper:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakeup_write, warn_on_full_buffer=False)
         self.kill_at: float | None = None
-        """When the tree is to be killed (monotonic time); None while it may run."""
+        """Moment at which the tree must be killed (monotonic time); None while it may run."""
         self.wrapper_gone = False
         self.program_pid: int | None = None
         self.childless = True
@@ -281,7 +281,7 @@ class _Subreaper:
                     self._stop(float(order["stop"]))
 
     def _signal_program(self, number: int) -> None:
-        """It is our child and not reaped yet, so its number is its own."""
+        """Signal the program; it is our child and not reaped yet, so its number is its own."""
         if self.program_pid is not None:
             os.kill(self.program_pid, number)
             os.kill(self.program_pid, signal.SIGCONT)
@@ -314,7 +314,7 @@ class _Subreaper:
 
 
 def _stream_file(path: Path, append: bool) -> FileIO:
-    """A file that is only appended to: a program that opens /dev/stdout anew then loses nothing.
+    """Open a file that is only appended to: a program that opens /dev/stdout anew then loses nothing.
 
     What an earlier step has put in its place is moved away, and not written through.
     """

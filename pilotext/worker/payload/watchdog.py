@@ -19,10 +19,10 @@ from pilotext.worker.monitoring.processes import kill_below
 
 WATCH_EVERY_S = 0.5
 SUBREAPER_ENDS_WITHIN_S = 1.0
-"""How long the subreaper has to end the payload when the wrapper is gone."""
+"""Time that the subreaper has to end the payload when the wrapper is gone."""
 
 DEADLINE_MARGIN_S = 2.0
-"""How long after the payload's time the watchdog ends it. Wrapper and subreaper do that earlier, with more care."""
+"""Time over the payload's limit after which the watchdog ends it; wrapper and subreaper do so earlier."""
 
 MAX_SWEEP_S = 10.0
 _STEP_S = 0.02
@@ -40,7 +40,7 @@ def resume_stopped(processes: Iterable[int]) -> None:
 
 
 def state_of(process: int) -> bytes:
-    """The state letter of a process (proc(5), stat); empty when there is none."""
+    """The state letter of a process (proc(5), stat); empty for a process that has ended."""
     try:
         handle = os.open(f"/proc/{process}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pilotext.redaction import LONGEST_TEXT
+from pilotext.redaction import MAX_TEXT_CHARACTERS
 from pilotext.server.boot import boot
 
 boot()
@@ -88,12 +88,12 @@ def test_texts_of_any_length_are_taken_and_bounded() -> None:
     report["host"] = long
     report["verdict"]["evidence"][0]["text"] = long
     assert deliver(given, json.dumps(report).encode()).status == 200
-    assert len(kept_text()) == LONGEST_TEXT
+    assert len(kept_text()) == MAX_TEXT_CHARACTERS
     attempt = Attempt.objects.get()
     texts = (attempt.diag, attempt.code, attempt.rule, attempt.node, the_job().diag, the_job().code)
     assert all(0 < len(text) <= 1000 for text in texts), [len(text) for text in texts]
     assert len(Signature.objects.get().signature) <= 100
-    assert len(Evidence.objects.get().report) < 10 * LONGEST_TEXT
+    assert len(Evidence.objects.get().report) < 10 * MAX_TEXT_CHARACTERS
 
 
 @pytest.mark.parametrize("counter", [b"1e300", b"123456789012345678901234567890", b"-5", b"null", b"NaN", b"1e999"])

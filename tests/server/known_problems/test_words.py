@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import pilotext.engines
+import pilotext.agent
 import pilotext.server
 from pilotext.rules.loader import load_rules
 from pilotext.server.api.panda.jobs import panda_job
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 HOSTILE = "x; touch here $(touch here) `touch here` '\" && false"
 
-FOLDERS = [Path(package.__file__ or "").parent for package in (pilotext.server, pilotext.engines)]
+FOLDERS = [Path(package.__file__ or "").parent for package in (pilotext.server, pilotext.agent)]
 
 PASSING = ("failed", "unreachable", "stalled", "no-space", "offline")
 """Faults of storage that may be over the next time, or elsewhere."""

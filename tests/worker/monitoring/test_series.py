@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pilotext.model.report import Series
-from pilotext.worker.monitoring.monitor import MOST, SeriesBuilder
+from pilotext.worker.monitoring.monitor import MAX_SAMPLES, SeriesBuilder
 
 
 def kept(memory: list[float]) -> SeriesBuilder:
@@ -22,15 +22,15 @@ def test_many_are_thinned_over_the_whole_time_and_the_peak_stays() -> None:
     memory = [100.0] * 100_000
     memory[77_777] = 900.0
     series = kept(memory).series()
-    assert len(series.at_s) <= MOST
-    assert len(series.at_s) >= MOST // 2 - 1
+    assert len(series.at_s) <= MAX_SAMPLES
+    assert len(series.at_s) >= MAX_SAMPLES // 2 - 1
     assert list(series.at_s) == sorted(series.at_s)
     assert series.at_s[-1] > 99_000
     assert max(series.memory_mb) == 900.0
 
 
 def test_the_last_samples_are_there_though_their_turn_has_not_come() -> None:
-    series = kept([1.0] * (4 * MOST) + [5.0]).series()
+    series = kept([1.0] * (4 * MAX_SAMPLES) + [5.0]).series()
     assert series.memory_mb[-1] == 5.0
 
 

@@ -18,13 +18,13 @@ from msgspec.structs import replace
 from pilotext.errors import FieldError
 from pilotext.model.report import Report, Series, Transfer
 from pilotext.model.verdict import Evidence, Match
-from pilotext.redaction import LONGEST_TEXT, shortened
+from pilotext.redaction import MAX_TEXT_CHARACTERS, shortened
 from pilotext.serialization.json import from_json, from_plain
 from pilotext.server.production.refusal import RefusalError
 
 _STRANGE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
-_LONG = re.compile(rb'"[^"]{%d}' % LONGEST_TEXT)
+_LONG = re.compile(rb'"[^"]{%d}' % MAX_TEXT_CHARACTERS)
 """Escapes that may be trouble, and what may be a text that is too long: seldom enough to look more closely then."""
 
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
@@ -44,7 +44,7 @@ def read_report(body: bytes) -> tuple[Report, str]:
             return from_json(body, Report), body.decode()
         except (FieldError, RecursionError, ValueError):
             pass  # the closer look says what is wrong with it, if it cannot be mended
-    plain = _leniently(body, LONGEST_TEXT)
+    plain = _leniently(body, MAX_TEXT_CHARACTERS)
     return from_plain(plain, Report), json.dumps(plain, ensure_ascii=False, allow_nan=False)
 
 

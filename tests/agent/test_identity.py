@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.engines.identity import FILE_NAME, Identity
+from pilotext.agent.identity import FILE_NAME, Identity
 
 
 def test_the_next_agent_in_a_folder_has_the_name_of_the_one_before(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import msgspec
 
+from pilotext.agent.sealing import Seal
 from pilotext.api.client import Client, ServerError
 from pilotext.directory_tree import remove_tree
-from pilotext.engines.sealing import Seal
 from pilotext.errors import FieldError
 from pilotext.model import Record
 from pilotext.model.report import Report

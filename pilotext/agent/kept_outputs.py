@@ -19,14 +19,14 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from pilotext.agent.folders import held
+from pilotext.agent.runner import Runner
+from pilotext.agent.sealing import Seal
+from pilotext.agent.spool import Spool, put_aside, read_own, write_whole
+from pilotext.agent.wrapper_process import WrapperProcess
 from pilotext.api.client import Client
 from pilotext.api.schemas.attempts import OUTPUTS_KEPT, LeasedJob
 from pilotext.directory_tree import remove_tree
-from pilotext.engines.folders import held
-from pilotext.engines.runner import Runner
-from pilotext.engines.sealing import Seal
-from pilotext.engines.spool import Spool, put_aside, read_own, write_whole
-from pilotext.engines.wrapper import WrapperProcess
 from pilotext.errors import FieldError
 from pilotext.model import Record
 from pilotext.model.codes import Exit
@@ -77,15 +77,15 @@ class KeptJobs:
         self._spool = spool
         self._stop = stop
         self._lock = threading.Lock()
-        self._work: dict[threading.Thread, _Keeper] = {}
+        self._work: dict[threading.Thread, _Publisher] = {}
 
     @property
     def busy(self) -> bool:
         """Whether something waits that the agent has to stay for."""
-        return any(keeper.holds for keeper in self._alive().values())
+        return any(publisher.holds for publisher in self._alive().values())
 
-    def _alive(self) -> dict[threading.Thread, _Keeper]:
-        return {thread: keeper for thread, keeper in list(self._work.items()) if thread.is_alive()}
+    def _alive(self) -> dict[threading.Thread, _Publisher]:
+        return {thread: publisher for thread, publisher in list(self._work.items()) if thread.is_alive()}
 
     def resume(self, client: Callable[[], Client]) -> None:
         """Go on with what an earlier agent in this folder has left."""
@@ -109,7 +109,7 @@ class KeptJobs:
 
         What a wrapper has just made stays. Age is the time since the last change, whatever date a payload has set.
         """
-        named = {Path(keeper.job.kept.folder) for keeper in self._alive().values()}
+        named = {Path(publisher.job.kept.folder) for publisher in self._alive().values()}
         named |= {Path(job.kept.folder) for job in map(self._read, self._records.glob("*.json")) if job is not None}
         unnamed = [one for one in self.folder.glob("*") if one not in named and _is_name(one.name)]
         old = time.time() - UNNAMED_AFTER_S
@@ -138,36 +138,36 @@ class KeptJobs:
             thread.join()
 
     def _has_room(self, kept: Kept) -> bool:
-        keepers = self._alive().values()
-        logs = sum(keeper.job.kept.log_only for keeper in keepers)
-        return len(keepers) < MAX_AT_ONCE and (not kept.log_only or logs < MAX_LOGS_AT_ONCE)
+        publishers = self._alive().values()
+        logs = sum(publisher.job.kept.log_only for publisher in publishers)
+        return len(publishers) < MAX_AT_ONCE and (not kept.log_only or logs < MAX_LOGS_AT_ONCE)
 
     def _record(self, attempt: int) -> Path:
         return self._records / f"{attempt}.json"
 
     def _look_after(self, job: KeptJob, client: Callable[[], Client]) -> None:
-        keeper = _LogKeeper(job, self._stop) if job.kept.log_only else _Keeper(job, self._stop)
+        publisher = _LogPublisher(job, self._stop) if job.kept.log_only else _Publisher(job, self._stop)
         name = f"kept-{job.lease.attempt}"
-        thread = threading.Thread(target=self._to_the_end, args=(keeper, client), name=name)
+        thread = threading.Thread(target=self._to_the_end, args=(publisher, client), name=name)
         with self._lock:
-            self._work = {**self._alive(), thread: keeper}
+            self._work = {**self._alive(), thread: publisher}
         thread.start()
 
-    def _to_the_end(self, keeper: _Keeper, client: Callable[[], Client]) -> None:
+    def _to_the_end(self, publisher: _Publisher, client: Callable[[], Client]) -> None:
         asker = client()
-        report = keeper.work(asker)
+        report = publisher.work(asker)
         if report is None:  # the agent ends; the next one goes on
             return
-        lease = keeper.job.lease
-        if report.log is not None or not keeper.job.kept.log_only:  # else all is reported that is known
+        lease = publisher.job.lease
+        if report.log is not None or not publisher.job.kept.log_only:  # else all is reported that is known
             self._spool.keep(lease.attempt, lease.token, report)
         if not self.take(lease, report, client):
-            remove_tree(Path(keeper.job.kept.folder))
+            remove_tree(Path(publisher.job.kept.folder))
             self._record(lease.attempt).unlink(missing_ok=True)
         self._spool.deliver(asker)
 
 
-class _Keeper(Runner):
+class _Publisher(Runner):
     """Renews the lease of one job, and tries from time to time to publish its outputs."""
 
     def __init__(self, job: KeptJob, stop: threading.Event) -> None:
@@ -244,7 +244,7 @@ class _Keeper(Runner):
         return final if final is not None and final.verdict.verdict == "success" else None
 
 
-class _LogKeeper(_Keeper):
+class _LogPublisher(_Publisher):
     """Delivers the log archive of a job that has ended and is reported: there is no lease any more."""
 
     @property

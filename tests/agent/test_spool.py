@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pilotext.agent.sealing import Seal
+from pilotext.agent.spool import Spool, read_own
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.attempts import ReportAnswer
-from pilotext.engines.sealing import Seal
-from pilotext.engines.spool import Spool, read_own
 from pilotext.model.report import Report
 from tests.support.reports import make_report
 
@@ -104,7 +104,7 @@ def test_a_report_that_another_agent_has_just_sent_is_no_trouble(
         path.unlink()
         return read_own(path)
 
-    monkeypatch.setattr("pilotext.engines.spool.read_own", gone)
+    monkeypatch.setattr("pilotext.agent.spool.read_own", gone)
     assert spool.deliver(Server()) == 0
     assert not list((tmp_path / "spool").iterdir())
 

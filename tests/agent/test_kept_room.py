@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.engines.kept import MAX_UNNAMED, KeptJobs
-from pilotext.engines.sealing import Seal
-from pilotext.engines.spool import Spool
+from pilotext.agent.kept_outputs import MAX_UNNAMED, KeptJobs
+from pilotext.agent.sealing import Seal
+from pilotext.agent.spool import Spool
 
 pytestmark = pytest.mark.unit
 
@@ -30,7 +30,7 @@ def fill(folder: Path, number: int) -> list[str]:
 def test_many_folders_that_no_record_names_are_removed(
     jobs: KeptJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pilotext.engines.kept.UNNAMED_AFTER_S", -1.0)
+    monkeypatch.setattr("pilotext.agent.kept_outputs.UNNAMED_AFTER_S", -1.0)
     (tmp_path / "pilotext.out").touch()
     fill(tmp_path, MAX_UNNAMED + 1)
     jobs.tidy()
@@ -38,7 +38,7 @@ def test_many_folders_that_no_record_names_are_removed(
 
 
 def test_a_few_such_folders_stay(jobs: KeptJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pilotext.engines.kept.UNNAMED_AFTER_S", -1.0)
+    monkeypatch.setattr("pilotext.agent.kept_outputs.UNNAMED_AFTER_S", -1.0)
     before = fill(tmp_path, MAX_UNNAMED)
     jobs.tidy()
     assert sorted(path.name for path in tmp_path.iterdir()) == before

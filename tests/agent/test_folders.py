@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.engines.folders import folder_of, held, make_new, remove_abandoned
-from pilotext.engines.wrapper import WrapperProcess
+from pilotext.agent.folders import folder_of, held, make_new, remove_abandoned
+from pilotext.agent.wrapper_process import WrapperProcess
 
 
 def test_a_folder_that_nobody_holds_is_removed(tmp_path: Path) -> None:

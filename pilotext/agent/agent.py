@@ -18,19 +18,19 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pilotext import __version__
+from pilotext.agent.folders import folder_of, remove_abandoned
+from pilotext.agent.identity import Identity
+from pilotext.agent.kept_outputs import IN_SLOT_S, KeptJobs
+from pilotext.agent.runner import Runner
+from pilotext.agent.sealing import Seal
+from pilotext.agent.spool import Spool
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.api.schemas.attempts import LeasedJob
 from pilotext.directory_tree import remove_tree
-from pilotext.engines.folders import folder_of, remove_abandoned
-from pilotext.engines.identity import Identity
-from pilotext.engines.kept import IN_SLOT_S, KeptJobs
-from pilotext.engines.runner import Runner
-from pilotext.engines.sealing import Seal
-from pilotext.engines.spool import Spool
 from pilotext.model.report import Report
 
-MOST_WAIT_S = 60.0
+MAX_WAIT_S = 60.0
 _TICK_S = 0.1
 _REST_S = 30.0
 """After a job that the agent itself could not run: a node in disorder must not use up one job after the other."""
@@ -38,7 +38,7 @@ _REST_S = 30.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How an agent works: it ends after `most_jobs` jobs, or when `idle_s` seconds went by without one."""
+    """How an agent works: it ends after `max_jobs` jobs, or when `idle_s` seconds went by without one."""
 
     url: str
     token: str
@@ -46,7 +46,7 @@ class Settings:
     folder: Path
     name: str = ""
     slots: int = 1
-    most_jobs: int | None = None
+    max_jobs: int | None = None
     idle_s: float | None = None
     stop_within_s: float | None = None
     """After an order to stop, running jobs have so long; None: until they end."""
@@ -138,7 +138,7 @@ class Agent:
                 if not error.worth_another_try:
                     raise
             self.draining.wait(wait)
-            wait = min(wait * 2, MOST_WAIT_S)
+            wait = min(wait * 2, MAX_WAIT_S)
         return None
 
     def _hello(self, state: str) -> AgentRegistration:
@@ -181,7 +181,7 @@ class Agent:
                 wait = 1.0
             except ServerError:
                 answer, pause = None, wait
-                wait = min(wait * 2, MOST_WAIT_S)
+                wait = min(wait * 2, MAX_WAIT_S)
             if answer and answer.drain:
                 self.drain()
             # Without an answer, a job may have been given to us all the same.
@@ -197,7 +197,7 @@ class Agent:
     def _may_take(self) -> bool:
         """Reserve one of the jobs that are left."""
         with self._lock:
-            if self.settings.most_jobs is not None and self.jobs >= self.settings.most_jobs:
+            if self.settings.max_jobs is not None and self.jobs >= self.settings.max_jobs:
                 return False
             self.jobs += 1
             return True

@@ -11,10 +11,10 @@ import msgspec
 from msgspec.structs import replace
 
 from pilotext import __version__
+from pilotext.agent.folders import held, make_new
+from pilotext.agent.wrapper_process import WrapperProcess
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.attempts import Heartbeat, LeasedJob
-from pilotext.engines.folders import held, make_new
-from pilotext.engines.wrapper import WrapperProcess
 from pilotext.model.codes import Exit
 from pilotext.model.job import JobIdentity
 from pilotext.model.report import Report
