@@ -24,7 +24,7 @@ them all; the job's life turns the storage errors into findings for the verdict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -207,3 +207,21 @@ STORAGE_ERRORS: dict[str, type[StorageError]] = {
     )
 }
 """Every class of storage error by its name, as a transfer's child process spells it."""
+
+
+def nearest_word(word: str, known: Iterable[str]) -> str:
+    """Return the known word that `word` was probably meant to be, or an empty string."""
+    import difflib  # noqa: PLC0415  needed for errors only
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
+
+
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "", quoted: str = "{!r}") -> str:
+    """Return the advice for an unknown word: the nearest known one, formatted by `quoted`, or else `otherwise`."""
+    meant = nearest_word(word, known)
+    return f"Did you mean {quoted.format(meant)}?" if meant else otherwise
+
+
+def known_words(known: Iterable[str]) -> str:
+    """Return the advice that lists all known words."""
+    return f"Known are: {', '.join(known)}."

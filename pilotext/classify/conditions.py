@@ -9,9 +9,8 @@ from pathlib import Path
 from pilotext.classify.rule_match import Matches, Precedence, RuleMatch
 from pilotext.model.job import PLACEHOLDER
 from pilotext.model.verdict import Evidence, ExitStatus, Finding
-from pilotext.rules import law
-from pilotext.rules.meaning import exit_range
-from pilotext.rules.schema import Condition, ExitCondition, FileCondition, RateCondition, Rule, RuleSet
+from pilotext.rules import event_balance
+from pilotext.rules.schema import Condition, ExitCondition, FileCondition, RateCondition, Rule, RuleSet, exit_range
 
 VALIDATIONS = ("output-", "raw-", "law-")
 """Prefixes of findings about data; other findings are about the wrapper's own work."""
@@ -242,9 +241,9 @@ def match_counters(rule: Rule, condition: Condition, counters: Counters, seen: S
 
 def _match_balance(rule: Rule, condition: Condition, counters: Counters) -> RuleMatch | None:
     text = condition.events or ""
-    if any(name not in counters for name in law.parse(text).names):
+    if any(name not in counters for name in event_balance.parse(text).names):
         return None
-    result = law.check(text, counters, condition.tolerance)
+    result = event_balance.check(text, counters, condition.tolerance)
     return None if result.holds else _rule_match(rule, result.sentence, ())
 
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError
+from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError, did_you_mean, known_words
 from pilotext.profile.records import Experiment, JobType
-from pilotext.serialization.json import from_plain, nearest
+from pilotext.serialization.json import from_plain
 
 if TYPE_CHECKING:
     from pilotext.serialization.yaml import Document
@@ -91,7 +91,8 @@ def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
         if path.is_file():
             return path
     known = known_experiments(folders)
-    raise UsageError(f"there is no experiment {name!r}.", advice=_choice(name.upper(), list(known)))
+    advice = did_you_mean(name.upper(), known, otherwise=known_words(known))
+    raise UsageError(f"there is no experiment {name!r}.", advice=advice)
 
 
 def read_profile(path: Path) -> Experiment:
@@ -123,8 +124,9 @@ def _with_likes(document: Document) -> Any:
     for name, own in types.items():
         like = own.get("like") if isinstance(own, dict) else None
         if like is not None and like not in filled:
-            advice = _choice(str(like), list(filled))
-            problem = document.problem(("job_types", name, "like"), f"no job type above is called {like!r}.", advice)
+            message = f"no job type above is called {like!r}."
+            advice = did_you_mean(str(like), filled, otherwise=known_words(filled))
+            problem = document.problem(("job_types", name, "like"), message, advice)
             raise RuleFilesError([problem])
         filled[name] = own if like is None else _over(filled[like], own)
     return {**document.data, "job_types": filled}
@@ -141,9 +143,3 @@ def _wrong_folder(document: Document, experiment: Experiment) -> list[Problem]:
         return []
     message = f"experiment {experiment.name} stands in the folder {folder!r}."
     return [document.problem(("experiment",), message, "Give both the same name.")]
-
-
-def _choice(word: str, known: list[str]) -> str:
-    if meant := nearest(word, known):
-        return f"Did you mean {meant!r}?"
-    return f"Known are: {', '.join(known)}."

@@ -11,10 +11,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from pilotext.errors import UsageError
+from pilotext.errors import UsageError, did_you_mean, known_words
 from pilotext.model.job import Kind, Limits, SoftStop
 from pilotext.model.verdict import Action, Cause
-from pilotext.serialization.json import nearest
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -275,6 +274,4 @@ class Experiment(_Strict, frozen=True):
 
 def unknown(sentence: str, word: str, known: list[str]) -> UsageError:
     """The error for a word that is none of the known ones, with the nearest of them."""
-    meant = nearest(word, known)
-    advice = f"Did you mean {meant!r}?" if meant else f"Known are: {', '.join(known)}."
-    return UsageError(f"{sentence} {word!r}.", advice=advice)
+    return UsageError(f"{sentence} {word!r}.", advice=did_you_mean(word, known, otherwise=known_words(known)))

@@ -7,8 +7,7 @@ import re
 import string
 from collections.abc import Collection, Iterator, Mapping
 
-from pilotext.errors import UsageError
-from pilotext.serialization.json import nearest
+from pilotext.errors import UsageError, did_you_mean
 
 Value = str | int | float
 
@@ -71,8 +70,8 @@ class Scope:
         if value is None:
             if name in self._values:
                 raise UsageError(f"{{{name}}} has no value here.", advice=f"Give `{name}` among the task's parameters.")
-            meant = nearest(name, list(self._values))
-            raise UsageError(f"nothing is called {{{name}}}.", advice=f"Did you mean {{{meant}}}?" if meant else "")
+            advice = did_you_mean(name, self._values, quoted="{{{}}}")
+            raise UsageError(f"nothing is called {{{name}}}.", advice=advice)
         if not isinstance(value, str) or "{" not in value:
             return str(value)
         if name in self._open:

@@ -1,8 +1,8 @@
-"""Compiled form of an experiment's rules, which whoever installs pilotext puts beside the rule files.
+"""Compiled form of an experiment's rules (the rule cache), written beside the rule files when pilotext is installed.
 
-It saves the time to read and check them. It is no better protected than the rule files, and need not be: it counts only
-where it belongs to the same owner as they do and nobody else can write it, in the folder of the installation. Nothing
-that a run writes is ever read back by another.
+It saves the time to read and check them. It needs no better protection than the rule files: it is used only if it has
+the same owner and nobody else can write it, in the folder of the installation. Nothing that a run writes is ever read
+by another.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CODE = ("*.py", "model/*.py", "serialization/*.py", "profile/*.py", "rules/**/*.
 
 
 FOLDER = "compiled"
-"""Beside the folders of rule files."""
+"""Folder beside those of rule files."""
 
 
 class _PackedRule(msgspec.Struct, array_like=True):
@@ -49,7 +49,7 @@ class _Pack(msgspec.Struct, array_like=True):
 
 
 def read_compiled(profile: Path, files: Sequence[Path]) -> RuleSet | None:
-    """Return the rules in these files, if they were compiled from just these bytes by this code; None if not."""
+    """Return the rules in these files, if compiled from exactly these bytes by this code; None if not."""
     path = _place(profile)
     try:
         if not _is_as_safe_as(path, profile):
@@ -59,11 +59,11 @@ def read_compiled(profile: Path, files: Sequence[Path]) -> RuleSet | None:
             return None
         return _unpacked(msgspec.msgpack.decode(data, type=ready(_Pack)))
     except (OSError, msgspec.MsgspecError):
-        return None  # it is not there, or of another version of the records
+        return None  # absent, or of another version of the records
 
 
 def write_compiled(profile: Path, files: Sequence[Path], ruleset: RuleSet) -> Path:
-    """Write the compiled form of the rules that were read from these files, and return its place. Raises OSError."""
+    """Write the compiled form of the rules that were read from these files, and return its path. Raises OSError."""
     path = _place(profile)
     path.parent.mkdir(mode=0o755, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

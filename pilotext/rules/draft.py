@@ -1,4 +1,4 @@
-"""A first rule for a line that no rule knows, ready for an expert to correct."""
+"""Draft of a rule for a line that no rule matches, for an expert to correct."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pilotext.model.verdict import Evidence
 from pilotext.rules.patterns import find
 from pilotext.rules.schema import ENGINE, RuleSet
 
-LONGEST_PATTERN = 160
-LONGEST_ID = 40
+MAX_PATTERN_CHARS = 160
+MAX_ID_CHARS = 40
 
-# What differs between two cases of one failure: paths and URLs, names with digits in them, numbers. The first of
-# each kind becomes a named group, so that the diag can quote it.
+# Parts that differ between two cases of one failure: paths and URLs, names with digits, numbers. The first of each
+# kind becomes a named group, so that the diag can quote it.
 _VARIABLE = re.compile(
     r"(?P<file>\w+://\S+|(?<![\w.])(?:/[\w.+~%$@=-]+)+)|(?P<hex>0[xX][0-9a-fA-F]+)"
     r"|(?P<name>\b(?=\w*\d)(?=\w*[A-Za-z])\w+)|(?P<number>\d+(?:\.\d+)?)"
@@ -26,9 +26,9 @@ _SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
 def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = "") -> str:
-    """The text of a rule file with one rule for the quoted line.
+    """Return the text of a rule file with one rule for the quoted line.
 
-    Its `no-match` example is a line from the same log. Raises UsageError if the evidence quotes no line.
+    Its `no-match` example is a line from the same log. Raises UsageError if the evidence has no line.
     """
     line = evidence.text.split("\n")[0].strip()
     if not line or not evidence.line:
@@ -67,13 +67,13 @@ def _pattern(line: str) -> str:
         named.add(kind)
         parts += [_escaped(line[at : found.start()]), piece]
         at = found.end()
-        if sum(map(len, parts)) > LONGEST_PATTERN:
+        if sum(map(len, parts)) > MAX_PATTERN_CHARS:
             return "".join(parts)
-    return "".join([*parts, _escaped(line[at : at + LONGEST_PATTERN])])
+    return "".join([*parts, _escaped(line[at : at + MAX_PATTERN_CHARS])])
 
 
 def _escaped(text: str) -> str:
-    """`text` for a pattern; not `re.escape`, which puts a backslash before every blank."""
+    """Escape `text` for a pattern; unlike `re.escape`, without a backslash before every blank."""
     return _SPECIAL.sub(lambda found: "\\" + found[0], text)
 
 
@@ -84,7 +84,7 @@ def _harmless(evidence: Evidence, pattern: str) -> str:
 
 def _id(title: str, ruleset: RuleSet) -> str:
     words = re.findall(r"[a-z]+", title.lower())
-    name = "-".join(words)[:LONGEST_ID].rsplit("-", 1)[0] if len("-".join(words)) > LONGEST_ID else "-".join(words)
+    name = "-".join(words)[:MAX_ID_CHARS].rsplit("-", 1)[0] if len("-".join(words)) > MAX_ID_CHARS else "-".join(words)
     name = name or "new-rule"
     return name if ruleset.rule(name) is None else f"{name}-2"
 

@@ -1,4 +1,4 @@
-"""The examples that stand in the rules, held against the rules themselves."""
+"""Check of the examples in rules against the rules themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT_S = 1.0
 
 
 def check_examples(ruleset: RuleSet) -> list[Problem]:
-    """Every example that does not behave as it says, and every form of evidence that no example shows, by place.
+    """Return a problem for each wrong example and for each condition without an example, by position.
 
     A `match` text of an `absent` rule is a log without the marker.
     """
@@ -20,7 +20,7 @@ def check_examples(ruleset: RuleSet) -> list[Problem]:
 
 
 def fulfilled(condition: Condition, text: str) -> Found | None:
-    """Where a text condition is fulfilled in a text as a log would hold it, line by line or in windows of `lines`."""
+    """Return the match of a text condition in a text read like a log, line by line or in windows of `lines`."""
     lines = plain(text).split("\n")
     windows = ("\n".join(lines[first : first + condition.lines]) for first in range(len(lines)))
     found = next((found for window in windows if (found := search(condition, window, TIMEOUT_S))), None)
@@ -52,7 +52,7 @@ def _of_rule(rule: Rule) -> Iterator[Problem]:
 
 
 def _wrong(example: Example, found: list[Found]) -> str:
-    """What is wrong with an example for which the forms of its rule were fulfilled as `found`; empty if nothing is."""
+    """Return the error of an example for which the conditions of its rule gave `found`; empty if there is none."""
     text = _text_of(example)
     if (example.match is None) == (example.no_match is None):
         return "it must say either `match` or `no-match`."

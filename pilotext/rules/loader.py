@@ -1,4 +1,4 @@
-"""The rules of an experiment, found in their folders, and read unless the installation has them compiled."""
+"""Loader of an experiment's rules: from their folders, or from their compiled form if the installation has one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pilotext.rules.schema import RuleSet
 
 
 def load_rules(experiment: str, folders: Sequence[Path] = ()) -> RuleSet:
-    """The rules of `common` and of the experiment, from our own rule files and from further `folders`.
+    """Return the rules of `common` and of the experiment, from our own rule files and from further `folders`.
 
-    Raises UsageError for an experiment that nobody knows, RuleFilesError with every problem of every file.
+    Raises UsageError for an unknown experiment, RuleFilesError with every problem of every file.
     """
     profile, files = _files_of(experiment, folders)
     return read_compiled(profile, [profile, *files]) or _read(profile, files)
 
 
 def compile_rules(experiment: str) -> Path:
-    """Read the rules of an experiment, and put their compiled form beside them; returns its place. Raises OSError."""
+    """Read the rules of an experiment, write their compiled form beside them, and return its path. Raises OSError."""
     profile, files = _files_of(experiment, ())
     return write_compiled(profile, [profile, *files], _read(profile, files))
 
@@ -32,6 +32,6 @@ def _files_of(experiment: str, folders: Sequence[Path]) -> tuple[Path, list[Path
 
 
 def _read(profile: Path, files: Sequence[Path]) -> RuleSet:
-    from pilotext.rules.reading import read_rules  # noqa: PLC0415  a YAML reader, which most runs can do without
+    from pilotext.rules.reading import read_rules  # noqa: PLC0415  a YAML reader, not needed with compiled rules
 
     return read_rules(profile, files)

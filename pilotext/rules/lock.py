@@ -1,7 +1,7 @@
-"""What rules meant when they were last agreed upon: `lock.json` beside the folders of rules.
+"""Lock file with the agreed meaning of each rule: `lock.json` beside the folders of rules.
 
-Reports, databases and PanDA's tables outlive a rule file, so an id or a code that silently means something else makes
-old numbers lie. A folder without a `lock.json` is not watched.
+Reports, databases and PanDA's tables outlive a rule file, so an id or a code that silently changes its meaning makes
+old numbers wrong. A folder without a `lock.json` is not checked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UPDATE = "pilotext rules lint --update-lock"
 
 
 class Locked(Record, frozen=True):
-    """What was agreed for one rule; `evidence` is a hash of its conditions."""
+    """Agreed meaning of one rule; `evidence` is a hash of its conditions."""
 
     code: int
     cause: str
@@ -34,11 +34,11 @@ class Locked(Record, frozen=True):
 
 
 Lock = dict[str, dict[str, Locked]]
-"""Folder, then rule."""
+"""Locked rules by folder, then by id."""
 
 
 def lock_problems(entries: Sequence[Entry[RuleText]], wanted: Sequence[Path]) -> Iterator[Problem]:
-    """Where the rules in the files `wanted` differ from the locks of their folders."""
+    """Yield the differences between the rules in the files `wanted` and the locks of their folders."""
     for root in dict.fromkeys(file.parent.parent for file in wanted):
         if not (root / LOCK).is_file():
             continue
@@ -61,7 +61,7 @@ def lock_problems(entries: Sequence[Entry[RuleText]], wanted: Sequence[Path]) ->
 
 
 def update_lock(root: Path) -> None:
-    """Agree to new rules and to changed meanings; what must never change stays as it was agreed."""
+    """Add new rules and changed meanings to the lock; ids and codes that must never change stay."""
     path = root / LOCK
     lock = _read(path) if path.is_file() else {}
     folders = sorted({*lock, *(file.parent.name for file in root.glob("*/*.yaml"))})
@@ -85,7 +85,7 @@ def _locked(text: RuleText) -> Locked:
 
 
 def _plain(condition: msgspec.Struct) -> object:
-    """A condition without what it leaves at its default, so that a new field of the format changes no hash."""
+    """Return a condition without defaults, so that a new field of the format changes no hash."""
     defaults = {field.name: field.default for field in msgspec.structs.fields(condition)}
     values = msgspec.structs.asdict(condition)
     return {name: value for name, value in sorted(values.items()) if value != defaults[name]}
@@ -130,7 +130,7 @@ def _read(path: Path) -> Lock:
 
 
 def _write(path: Path, lock: Lock) -> None:
-    """One rule a line, so that a change of the lock reads as what changed."""
+    """Write one rule a line, so that a diff of the lock shows the changed rules."""
     folders = []
     for folder, rules in lock.items():
         lines = [f"    {json.dumps(rule)}: {json.dumps(msgspec.to_builtins(rules[rule]))}" for rule in sorted(rules)]

@@ -1,4 +1,4 @@
-"""Rule files of an experiment as they are written, checked and put together for use."""
+"""Rule set of an experiment from its rule files, checked; imported only if there is no compiled form."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ import msgspec
 from pilotext.errors import Problem, RuleFilesError
 from pilotext.model.codes import Code
 from pilotext.profile import Experiment, read_profile
-from pilotext.rules.causes import explanations
-from pilotext.rules.checks import Group, patterns_that_are_none, repeated_names
-from pilotext.rules.override import settle
+from pilotext.rules.explanations import explanations
+from pilotext.rules.lint.group import Group
+from pilotext.rules.lint.identity import repeated_names
+from pilotext.rules.lint.patterns import patterns_that_are_none
 from pilotext.rules.schema import Rule, RuleSet, RuleText, conditions_of
-from pilotext.rules.source import Entry, Source, read_source
+from pilotext.rules.source import Entry, Source, apply_overrides, read_source
 
 
 def read_rules(profile_file: Path, files: Sequence[Path]) -> RuleSet:
-    """The rules in these files, for the experiment of this profile.
+    """Return the rules in these files, for the experiment of this profile.
 
     Raises RuleFilesError with every problem of every file.
     """
     profile = read_profile(profile_file)
     source = read_source(files)
-    settled = settle(source.rules)
-    group = Group(profile.name, settled.rules, source.counters)
-    problems = [*source.problems, *settled.problems, *_wrong_codes(source, profile)]
+    in_force = apply_overrides(source.rules)
+    group = Group(profile.name, in_force.rules, source.counters)
+    problems = [*source.problems, *in_force.problems, *_wrong_codes(source, profile)]
     problems += [*repeated_names(group), *patterns_that_are_none(group)]
     if problems:
         raise RuleFilesError(problems)
-    explained = explanations([entry.text for entry in settled.rules])
-    meant = [entry for entry in settled.rules if profile.name in (entry.text.experiments or (profile.name,))]
+    explained = explanations([entry.text for entry in in_force.rules])
+    meant = [entry for entry in in_force.rules if profile.name in (entry.text.experiments or (profile.name,))]
     rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in meant)
     counters = tuple(entry.text for entry in source.counters)
     content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters])

@@ -1,11 +1,12 @@
-"""What a rule file may say: the types that rule files are decoded to, and what a loaded set of rules is.
+"""Format of rule files: the types that they are decoded to, and the loaded rule set.
 
-The format is described for authors in `docs/rules.md`. A rule has exactly one condition; `any` holds several forms of
-the same evidence, so that one code keeps its number whether a shell, a library or the wait status shows the failure.
+`docs/rules.md` describes the format for authors. A rule has exactly one condition; `any` holds several forms of the
+same evidence, so that a failure has one code whether a shell, a library or the wait status shows it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -19,16 +20,18 @@ from pilotext.model.codes import Code
 from pilotext.model.job import Kind
 from pilotext.model.verdict import Action, Cause
 
+_EXIT_RANGE = re.compile(r"(\d+)-(\d+)")
+
 ENGINE = 1
-"""The version of the format that this engine reads; a newer file asks for a newer pilotext."""
+"""Version of the format that this pilotext reads; a newer file requires a newer pilotext."""
 
 Status = Literal["active", "shadow", "retired"]
 
 
 class ExitCondition(Record, frozen=True):
-    """How the program ended: any of these codes, of these ranges (`129-139`), or of these signals (`SIGKILL`).
+    """Exit status of the program: any of these codes, ranges (`129-139`) or signals (`SIGKILL`).
 
-    `core: true` asks for a core dump beside the signal, `core: false` for none.
+    `core: true` requires a core dump beside the signal, `core: false` requires none.
     """
 
     codes: tuple[int, ...] = ()
@@ -46,9 +49,9 @@ class FileCondition(Record, frozen=True):
 
 
 class RateCondition(Record, frozen=True):
-    """More than so many, and more than so many percent of the counter `of`, where each is asked for.
+    """Count above an absolute number, or above a percentage of the counter `of`, or both.
 
-    Either the value of a `counter` is compared, or how often a `rule` was seen, whose lines are evidence then.
+    The count is the value of a `counter`, or the number of matches of a `rule`, whose lines then are evidence.
     """
 
     counter: str | None = None
@@ -61,8 +64,8 @@ class RateCondition(Record, frozen=True):
 class Condition(Record, frozen=True):
     """One form of evidence; exactly one of the first ten fields is set.
 
-    `all` names rules that must all have been seen; `tolerance` goes with `events`, a number or a percentage;
-    `lines` lets `match` span that many lines; `unless` names kinds, types or rule ids for which `absent` is silent;
+    `all` names rules that must all have matched; `tolerance` goes with `events`, a number or a percentage;
+    `lines` lets `match` span that many lines; `unless` names kinds, types or rule ids that suppress `absent`;
     `stream` is stdout, stderr, any, or a glob of a file in the work directory.
     """
 
@@ -85,14 +88,14 @@ class Condition(Record, frozen=True):
 CONDITION_KINDS = ("match", "contains", "absent", "exit", "file", "limit", "finding", "events", "rate", "all")
 
 GOOD_END = "good-end"
-"""In `unless`: the program ended with status 0, and the end marker that its job type asks for is there."""
+"""In `unless`: the program ended with status 0, and the end marker of its job type was found."""
 
 ALONE = "alone"
 """In `unless`: nothing else shows that the job failed."""
 
 
 class Example(Record, frozen=True):
-    """A text that must match, with the fields it must give, or one that must not."""
+    """Text that must match, with the fields it must give, or text that must not match."""
 
     match: str | None = None
     no_match: str | None = msgspec.field(default=None, name="no-match")
@@ -100,12 +103,12 @@ class Example(Record, frozen=True):
 
 
 class RuleText(Record, frozen=True):
-    """A rule as its file says it. Field by field: design of the rule format in `docs/rules.md`.
+    """Rule as written in its file; `docs/rules.md` describes each field.
 
-    `consequence_of` is `explains` seen from the other end, so that an experiment can say what a common rule explains;
-    the word `any` in it stands for every failure that a text or an exit status shows. In a loaded rule it is empty:
-    `explains` says all. A rule over others (`all`, ids in `any`) explains them without saying so.
-    `override: true` takes the place of the rule with that id in a folder before this one.
+    `consequence_of` is the inverse of `explains`, so that an experiment can say what a common rule explains; `any` in it
+    stands for all failures shown by a text or an exit status. A loaded rule has only `explains`, completed. A rule made
+    of others (`all`, ids in `any`) explains them implicitly. `override: true` replaces the rule with that id of an
+    earlier folder.
     """
 
     id: str
@@ -144,9 +147,9 @@ class RuleText(Record, frozen=True):
 
 
 class CounterText(Record, frozen=True):
-    """A number that the program counts in its log; `match` names its group `n`.
+    """Number that the program prints in its log; `match` has a group `n` for it.
 
-    A counter with `progress: true` shows that the payload gets on; the stall limit watches it.
+    A counter with `progress: true` shows progress of the payload; the stall limit depends on it.
     """
 
     name: str
@@ -169,7 +172,7 @@ class RuleFile(Record, frozen=True):
 
 @dataclass(frozen=True)
 class Place:
-    """Where something stands in a rule file."""
+    """Position in a rule file."""
 
     file: Path
     line: int
@@ -178,13 +181,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule, ready for use: its text, its code within the experiment, its conditions in order, and where it stands."""
+    """Loaded rule: its text, its code within the experiment, its conditions in order, and its position."""
 
     text: RuleText
     code: Code
     conditions: tuple[Condition, ...]
     common: bool
-    """It stands in `rules/common`, so any rule of the experiment itself is more specific."""
+    """From `rules/common`, so that any rule of the experiment is more specific."""
     place: Place
 
     @property
@@ -192,7 +195,7 @@ class Rule:
         return self.text.id
 
     def applies_to(self, kind: str, job_type: str, software: str = "") -> bool:
-        """Whether the rule is meant for jobs of this kind, type and software; one that is not known may be any."""
+        """Whether the rule applies to jobs of this kind, type and software; an unknown version fits every rule."""
         if self.text.jobs and kind not in self.text.jobs and job_type not in self.text.jobs:
             return False
         versions = self.text.versions
@@ -209,13 +212,13 @@ class RuleSet:
     counters: tuple[CounterText, ...]
     digest: str
     kinds: Mapping[str, Kind] = field(default_factory=dict)
-    """The kind of each job type of the experiment."""
+    """Kind of each job type of the experiment."""
 
     def rule(self, rule_id: str) -> Rule | None:
         return next((rule for rule in self.rules if rule.id == rule_id), None)
 
     def for_finding(self, finding: str) -> Rule | None:
-        """The rule that gives a finding of the wrapper its code, cause and words."""
+        """Return the rule that gives a finding of the wrapper its code, cause and title."""
         wanted = finding.removeprefix("limit-") if finding.startswith("limit-") else None
         for rule in self.rules:
             for condition in rule.conditions:
@@ -225,9 +228,17 @@ class RuleSet:
 
 
 def conditions_of(text: RuleText) -> tuple[Condition, ...]:
-    """The conditions of a rule, one or, with `any`, several; empty if it has none. An id in `any` is `all` of one."""
+    """Return the conditions of a rule, one or, with `any`, several; an id in `any` becomes `all` of one."""
     if text.any:
         return tuple(form if isinstance(form, Condition) else Condition(all=(form,)) for form in text.any)
     if not any(getattr(text, kind) is not None for kind in CONDITION_KINDS):
         return ()
     return (Condition(**{name: getattr(text, name) for name in Condition.__struct_fields__}),)
+
+
+def exit_range(text: str) -> range:
+    """Parse `129-139` as a range of exit codes, both ends included. Raises ValueError for other texts."""
+    found = _EXIT_RANGE.fullmatch(text)
+    if not found or int(found[1]) > int(found[2]):
+        raise ValueError(f"{text!r} is not a range of exit codes")
+    return range(int(found[1]), int(found[2]) + 1)

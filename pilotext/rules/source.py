@@ -1,4 +1,4 @@
-"""Rule files as their authors wrote them: every rule and counter with its place, and all problems at once."""
+"""Rule files as written: rules and counters with their places, overrides applied, all problems at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from pilotext.errors import FieldError, Problem
-from pilotext.rules.meaning import wrong_counter, wrong_rule
+from pilotext.rules.lint.values import wrong_counter, wrong_rule
 from pilotext.rules.schema import ENGINE, CounterText, Place, RuleFile, RuleText
 from pilotext.serialization.json import from_plain
 from pilotext.serialization.yaml import Document, Steps, path_steps, read_yaml
@@ -18,12 +18,12 @@ from pilotext.serialization.yaml import Document, Steps, path_steps, read_yaml
 T = TypeVar("T", RuleText, CounterText)
 
 STAND_INS: dict[str | int | None, str] = {"title": "", "cause": "unknown", "action": "fail"}
-"""For fields of a rule that are missing or wrong and told, so that the rest of the rule is checked in the same run."""
+"""Values for missing or wrong fields that were reported, so that the rest of the rule is checked in the same run."""
 
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """A rule or a counter where it stands: `experiment` is None in a file that serves every experiment."""
+    """Rule or counter with its position; `experiment` is None in a file for every experiment."""
 
     text: T
     experiment: str | None
@@ -35,13 +35,13 @@ class Entry(Generic[T]):
         return Place(self.document.path, *self.document.position(self.steps))
 
     def problem(self, field: str, message: str, advice: str = "") -> Problem:
-        """A problem with a field of this entry, for example `any[0].match`."""
+        """Return a problem with a field of this entry, for example `any[0].match`."""
         return self.document.problem((*self.steps, *path_steps(field)), message, advice, rule=_label(self.text))
 
 
 @dataclass(frozen=True)
 class Source:
-    """What stands in some rule files, and what is wrong with them."""
+    """Content of some rule files, and their problems."""
 
     rules: tuple[Entry[RuleText], ...] = ()
     counters: tuple[Entry[CounterText], ...] = ()
@@ -49,7 +49,7 @@ class Source:
 
 
 def read_source(paths: Sequence[Path]) -> Source:
-    """Read rule files. Whatever cannot be used is left out and told in `problems`."""
+    """Read rule files. Unusable entries are left out and reported in `problems`."""
     problems: list[Problem] = []
     rules: list[Entry[RuleText]] = []
     counters: list[Entry[CounterText]] = []
@@ -69,7 +69,7 @@ def read_source(paths: Sequence[Path]) -> Source:
 
 
 def _header(document: Document) -> tuple[RuleFile | None, list[Problem]]:
-    """The file without its rules and counters, which are decoded one by one."""
+    """Decode a file without its rules and counters, which are decoded one by one."""
     if any(problem.line and document.data is None for problem in document.problems):
         return None, []
     if problem := document.engine_problem(ENGINE):
@@ -85,7 +85,7 @@ def _wrong_folder(document: Document, header: RuleFile) -> list[Problem]:
     if folder == (header.experiment.lower() if header.experiment else "common"):
         return []
     if header.experiment is None:
-        message, advice = "the file does not say `experiment`.", "Say whose rules these are, or move it to `common`."
+        message, advice = "the file has no `experiment`.", "Name the experiment, or move the file to `common`."
     else:
         message = f"rules of {header.experiment} stand in the folder {folder!r}."
         advice = f"Move the file to `{header.experiment.lower()}`; they are not loaded from here."
@@ -109,7 +109,7 @@ def _entries(
 
 
 def _decode(data: Any, kind: type[Any]) -> tuple[Any, list[FieldError]]:
-    """Decode as often as it takes to find the error of every field; None if a required field is missing or wrong."""
+    """Decode repeatedly to find the error of every field; None if a required field is missing or wrong."""
     errors: list[FieldError] = []
     rest = dict(data) if isinstance(data, dict) else data
     while True:
@@ -129,7 +129,7 @@ def _decode(data: Any, kind: type[Any]) -> tuple[Any, list[FieldError]]:
 
 
 def _missing(data: Any, kind: type[Any], error: FieldError) -> list[FieldError]:
-    """All required fields that were never there; the ones that were wrong have been told already."""
+    """Return errors for all absent required fields; wrong ones were reported already."""
     if not isinstance(data, dict):
         return [error]
     required = [field.encode_name for field in msgspec.structs.fields(kind) if field.required]
@@ -138,3 +138,42 @@ def _missing(data: Any, kind: type[Any], error: FieldError) -> list[FieldError]:
 
 def _label(text: RuleText | CounterText) -> str:
     return text.id if isinstance(text, RuleText) else text.name
+
+
+@dataclass(frozen=True)
+class RulesInForce:
+    """Rules in force, with overrides applied, and the invalid overrides."""
+
+    rules: tuple[Entry[RuleText], ...]
+    problems: tuple[Problem, ...]
+
+
+def apply_overrides(rules: Sequence[Entry[RuleText]]) -> RulesInForce:
+    """Apply every `override: true`; of several for one rule, that of the last folder wins."""
+    in_force = [entry for entry in rules if not entry.text.override]
+    problems: list[Problem] = []
+    for entry in rules:
+        if not entry.text.override:
+            continue
+        old = next((other for other in in_force if other.text.id == entry.text.id), None)
+        problem = _nothing_to_override(entry) if old is None else _wrong_override(entry, old)
+        if problem is not None:
+            problems.append(problem)
+        if old is not None:
+            in_force[in_force.index(old)] = entry
+    return RulesInForce(tuple(in_force), tuple(problems))
+
+
+def _nothing_to_override(entry: Entry[RuleText]) -> Problem:
+    message = f"there is no rule {entry.text.id!r} to override."
+    return entry.problem("override", message, "Correct the id, or remove `override`.")
+
+
+def _wrong_override(entry: Entry[RuleText], old: Entry[RuleText]) -> Problem | None:
+    place = f"{old.place.file}:{old.place.line}"
+    if entry.document.path.parent == old.document.path.parent:
+        return entry.problem("override", f"the rule that it overrides stands beside it: {place}.", "Change that one.")
+    if entry.text.code != old.text.code:
+        message = f"the overridden rule has code {old.text.code}: {place}."
+        return entry.problem("code", message, f"Write `code: {old.text.code}`: a code keeps its meaning everywhere.")
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import reprlib
 import threading
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pilotext.errors import FieldError
+from pilotext.errors import FieldError, did_you_mean
 from pilotext.redaction import Redactor, is_secret_name
 
 T = TypeVar("T")
@@ -67,11 +66,6 @@ def ready(kind: T) -> T:
     return kind
 
 
-def nearest(word: str, known: list[str]) -> str:
-    """The known word that `word` was probably meant to be, or an empty string."""
-    return next(iter(difflib.get_close_matches(word, known, n=1)), "")
-
-
 def _field_error(text: str, data: Any, kind: Any, where: str) -> FieldError:
     """msgspec's message, said as: which field, what is wrong with it, what to do."""
     found = _AT.match(text)
@@ -81,13 +75,12 @@ def _field_error(text: str, data: Any, kind: Any, where: str) -> FieldError:
         return FieldError(_join(path, missing["field"]), "this field is missing.", where=where)
     if unknown := _UNKNOWN.search(what):
         field = unknown["field"]
-        meant = nearest(field, _fields_at(kind, path))
-        advice = f"Did you mean `{meant}`?" if meant else "Remove it, or use a version of pilotext that knows it."
+        remedy = "Remove it, or use a version of pilotext that knows it."
+        advice = did_you_mean(field, _fields_at(kind, path), otherwise=remedy, quoted="`{}`")
         return FieldError(_join(path, field), "there is no such field.", where=where, advice=advice)
     value = _value_at(data, path)
     if words := [word for word in _words_at(kind, path) if what.startswith("Invalid enum value")]:
-        meant = nearest(str(value), [str(word) for word in words])
-        advice = f"Did you mean {meant!r}?" if meant else ""
+        advice = did_you_mean(str(value), map(str, words))
         known = ", ".join(str(word) for word in words)
         return FieldError(path, f"{_shown(value, path)} is none of: {known}.", where=where, advice=advice)
     return FieldError(path, f"{what[:1].lower()}{what[1:]}; found {_shown(value, path)}.", where=where)

@@ -8,8 +8,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 
-from pilotext.errors import UnsupportedError
-from pilotext.serialization.json import nearest
+from pilotext.errors import UnsupportedError, did_you_mean, known_words
 from pilotext.storage.base import Storage
 from pilotext.storage.urls import scheme_of, why_malformed
 
@@ -68,9 +67,8 @@ def why_unusable(url: str) -> str:
     if not scheme:
         return "it has no scheme; write file:///path or root://HOST//path."
     if scheme not in schemes():
-        meant = nearest(scheme, list(schemes()))
-        hint = f"did you mean `{meant}`?" if meant else f"there are {', '.join(schemes())}."
-        return f"nothing serves the scheme `{scheme}`; {hint}"
+        hint = did_you_mean(scheme, schemes(), otherwise=known_words(schemes()), quoted="`{}`")
+        return f"there is no storage back-end for the scheme `{scheme}`. {hint}"
     return why_malformed(url)
 
 

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from pilotext.environment import is_credential
-from pilotext.errors import FieldError, UsageError
+from pilotext.errors import FieldError, UsageError, did_you_mean, known_words
 from pilotext.model.job import Job, Kind
-from pilotext.rules import law
-from pilotext.serialization.json import nearest
+from pilotext.rules import event_balance
 from pilotext.storage import registry
 from pilotext.storage.leftovers import PARTS
 from pilotext.storage.urls import is_folder, join
@@ -48,8 +47,7 @@ def check(job: Job, *, where: str = "") -> None:
 def check_type(job: Job, job_types: Mapping[str, Kind]) -> None:
     """Raise FieldError when the experiment has no such type, or gives it another kind: rules are chosen by both."""
     if job.type not in job_types:
-        meant = nearest(job.type, list(job_types))
-        advice = f"Did you mean {meant!r}?" if meant else f"It has: {', '.join(sorted(job_types))}."
+        advice = did_you_mean(job.type, job_types, otherwise=known_words(sorted(job_types)))
         raise FieldError("type", f"{job.experiment} has no job type {job.type!r}.", advice=advice)
     if job.kind != job_types[job.type]:
         raise FieldError("kind", f"a {job.type!r} job is of kind {job_types[job.type]!r}, not {job.kind!r}.")
@@ -192,7 +190,7 @@ def _values(job: Job) -> Problems:
         yield "log.max_bytes", f"{job.log.max_bytes} is too little to tell anything; take {MIN_ARCHIVE_BYTES} or more."
     if job.law is not None:
         try:
-            law.parse(job.law)
+            event_balance.parse(job.law)
         except UsageError as error:
             yield "law", str(error)
 

@@ -282,7 +282,7 @@ def wait_for(true: Callable[[], object]) -> None:
         (("tokens", "revoke", "--why", "x"), 64, "which token?"),
         (("runs", "nobody"), 64, "there is no task 'nobody'"),
         (("tasks", "wait", "nobody"), 64, "there is no task 'nobody'"),
-        (("errors", "--by", "moon"), 64, "nobody can 'count by moon'"),
+        (("errors", "--by", "moon"), 64, "'count by moon' is unknown"),
         (("errors", "--since", "then"), 64, "not a point in time"),
         (("sites", "close", "NOWHERE", "--why", "x"), 64, "there is no site"),
         (("sites", "list", "CERN_COMPAS_PROD"), 64, "Did you mean 'CERN_COMPASS_PROD'?"),

@@ -21,7 +21,7 @@ with atheris.instrument_imports(include=["pilotext"]):
     from pilotext.errors import RuleFilesError
     from pilotext.model.verdict import ExitStatus
     from pilotext.profile import PROFILE, find_rules_root
-    from pilotext.rules.lint import lint
+    from pilotext.rules.lint.runner import lint
     from pilotext.rules.loader import load_rules
 
 HOUSE = Path(__file__).resolve().parents[2]

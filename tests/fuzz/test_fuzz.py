@@ -20,7 +20,7 @@ from pilotext.errors import RuleFilesError, UsageError
 from pilotext.model.job import Job
 from pilotext.model.verdict import ExitStatus, Verdict
 from pilotext.profile import load_experiment
-from pilotext.rules import lint
+from pilotext.rules.lint import runner
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Rule
 from pilotext.worker.job_source import read_spec
@@ -73,13 +73,13 @@ def use_rules(folder: str, content: bytes) -> None:
             (root / experiment).mkdir()
         (root / "compass" / profile.PROFILE).write_bytes(PROFILE.read_bytes())
         (root / folder / "system.yaml").write_bytes(content)
-        for module in (profile, lint):
+        for module in (profile, runner):
             patch.setattr(module, "find_rules_root", lambda: root)
         try:
             load_rules("COMPASS")
         except (RuleFilesError, UsageError) as error:
             assert str(error)
-        assert all(str(problem) for problem in lint.lint([root / folder / "system.yaml"]))
+        assert all(str(problem) for problem in runner.lint([root / folder / "system.yaml"]))
 
 
 @UNHURRIED

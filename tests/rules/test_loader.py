@@ -98,7 +98,7 @@ def test_all_problems_of_all_files_are_told_together(pack: Pack) -> None:
         ("compass/a.yaml", "rules: 7\n", None, "3:1: `rules` must be a list."),
         ("compass/a.yaml", "", "engine: 2\n", "1:1: the file has format 2; this pilotext reads format 1. Upgrade"),
         ("compass/a.yaml", "a: [\n", "", "2:1: this is not YAML"),
-        ("compass/a.yaml", "", "engine: 1\n", "1:1: the file does not say `experiment`."),
+        ("compass/a.yaml", "", "engine: 1\n", "1:1: the file has no `experiment`."),
         ("compass/a.yaml", "", "engine: 1\nexperiment: NA62\n", "2:1: rules of NA62 stand in the folder 'compass'."),
         ("common/a.yaml", "", "engine: 1\nexperiment: NA62\n", "2:1: rules of NA62 stand in the folder 'common'."),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.rules.lint import lint
+from pilotext.rules.lint.runner import lint
 from pilotext.rules.lock import update_lock
 from tests.rules.packs import EXAMPLES, RULE, Pack
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from pilotext.errors import FieldError
+from pilotext.errors import FieldError, nearest_word
 from pilotext.model.job import Job
-from pilotext.serialization.json import from_json, nearest
+from pilotext.serialization.json import from_json
 from tests.support.jobs import job_document
 
 
@@ -56,8 +56,8 @@ def test_brackets_without_end_are_no_document_where_anything_may_stand() -> None
         from_json('{"a": ' + "[" * 5000, dict[str, object])
 
 
-def test_a_word_unlike_all_others_has_no_nearest() -> None:
-    assert nearest("zzz", ["command", "inputs"]) == ""
+def test_a_word_unlike_all_others_has_no_nearest_word() -> None:
+    assert nearest_word("zzz", ["command", "inputs"]) == ""
 
 
 MANY_THREADS = """

@@ -20,7 +20,7 @@ def test_each_scheme_has_one_back_end() -> None:
     ("url", "complaint"),
     [
         ("/eos/compass/x", "no scheme"),
-        ("rooot://h//x", "did you mean `root`?"),
+        ("rooot://h//x", "Did you mean `root`?"),
         ("https://h/x", "file, root, roots"),
         ("root://h/x", "double slash"),
     ],

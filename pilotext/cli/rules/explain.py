@@ -11,10 +11,9 @@ from pilotext.classify.explain import Explanation, explain
 from pilotext.cli import classify
 from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import write, write_json
-from pilotext.errors import UsageError
+from pilotext.errors import UsageError, did_you_mean
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Condition, Rule, RuleSet
-from pilotext.serialization.json import nearest
 
 MAX_LINE = 200
 
@@ -47,8 +46,7 @@ def _named(ruleset: RuleSet, name: str) -> Rule:
     for rule in ruleset.rules:
         if name in (rule.id, rule.code.label, str(rule.code.number), str(rule.code.digits)):
             return rule
-    meant = nearest(name, [rule.id for rule in ruleset.rules])
-    raise UsageError(f"there is no rule {name!r}.", advice=f"Did you mean {meant!r}?" if meant else "")
+    raise UsageError(f"there is no rule {name!r}.", advice=did_you_mean(name, (rule.id for rule in ruleset.rules)))
 
 
 def _forms(rule: Rule, ruleset: RuleSet) -> Iterable[Condition]:

@@ -7,8 +7,8 @@ import argparse
 from pilotext.cli.arguments import FilePath, add_rules
 from pilotext.cli.output import write_document
 from pilotext.errors import UsageError
-from pilotext.rules import catalogue, panda
-from pilotext.rules.jsonschema import schema_text
+from pilotext.rules.export import codes, panda
+from pilotext.rules.export.schema import schema_text
 from pilotext.rules.loader import load_rules
 
 
@@ -38,7 +38,7 @@ def _text(options: argparse.Namespace) -> str:
     if options.schema:
         _known(options.format, ["json"])
         return schema_text()
-    formats = catalogue.FORMATS if options.codes else panda.FORMATS
+    formats = codes.FORMATS if options.codes else panda.FORMATS
     return formats[_known(options.format, list(formats))](load_rules(options.experiment, options.rules))
 
 

@@ -8,7 +8,7 @@ from pilotext.cli.arguments import FilePath, add_rules
 from pilotext.cli.output import write_text
 from pilotext.cli.rules.problems import FORMATS, print_problems, relative_to_cwd
 from pilotext.profile import find_rules_root, rules_roots
-from pilotext.rules.lint import lint, yaml_files
+from pilotext.rules.lint.runner import lint, yaml_files
 from pilotext.rules.lock import update_lock
 
 

@@ -12,7 +12,7 @@ from pilotext.cli.rules.problems import print_problems
 from pilotext.errors import RuleFilesError, UsageError
 from pilotext.profile import find_rules_root, known_experiments, rules_roots
 from pilotext.rules.examples import check_examples
-from pilotext.rules.lint import yaml_files
+from pilotext.rules.lint.runner import yaml_files
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from django.contrib.auth.models import User
 
 from pilotext.api.schemas.jobs import JobFilter
+from pilotext.errors import did_you_mean, known_words
 from pilotext.profile import known_experiments
 from pilotext.rules.loader import load_rules
-from pilotext.serialization.json import nearest
 from pilotext.server.production.models import (
     Agent,
     Experiment,
@@ -39,11 +39,9 @@ MAX_NAME = 200
 def no_such(what: str, word: str, known: Iterable[str]) -> RefusalError:
     """The refusal of a name that is none of the known ones, with what was probably meant."""
     names = sorted({*known} - {""})
-    meant = nearest(word[:MAX_NAME], names)
-    hint = f" Did you mean {meant!r}?" if meant else ""
-    if not meant and 0 < len(names) <= MAX_LISTED:
-        hint = f" Known are: {', '.join(names)}."
-    return RefusalError("not-found", f"there is no {what} {word[:MAX_NAME]!r}.{hint}")
+    listed = known_words(names) if 0 < len(names) <= MAX_LISTED else ""
+    hint = did_you_mean(word[:MAX_NAME], names, otherwise=listed)
+    return RefusalError("not-found", f"there is no {what} {word[:MAX_NAME]!r}. {hint}".rstrip())
 
 
 def tasks_named(name: str) -> list[Task]:
@@ -145,6 +143,5 @@ def _refuse_unknown_person(name: str) -> None:
 
 
 def no_such_word(word: str, known: list[str]) -> RefusalError:
-    meant = nearest(word, known)
-    hint = f"did you mean {meant!r}?" if meant else f"there are {', '.join(known)}."
-    return RefusalError("invalid", f"nobody can {word!r:.40}; {hint}")
+    hint = did_you_mean(word, known, otherwise=known_words(known))
+    return RefusalError("invalid", f"{word!r:.40} is unknown. {hint}")

@@ -124,7 +124,7 @@ def test_a_decision_moves_the_job_and_is_told_with_its_reason() -> None:
     assert expert.post(f"/api/v1/jobs/{job}/move", {"to": "cancel", "why": "not needed"}) == (200, {"moved": [job]})
     assert Event.objects.latest("pk").why == "not needed"
     status, problem = expert.post(f"/api/v1/jobs/{job}/move", {"to": "resnd", "why": "x"})
-    assert (status, problem["message"]) == (422, "nobody can 'resnd'; did you mean 'resend'?")
+    assert (status, problem["message"]) == (422, "'resnd' is unknown. Did you mean 'resend'?")
     assert expert.post(f"/api/v1/jobs/{job}/move", {"to": "resend", "why": ""})[0] == 422
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pilotext.errors import did_you_mean, known_words
 from pilotext.profile.records import Merge
-from pilotext.serialization.json import nearest
 from pilotext.server.production.models import Job, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import refuse_if_replaced
@@ -21,9 +21,8 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
     RefusalError for another word, or no such product.
     """
     if word not in WORDS:
-        meant = nearest(word, list(WORDS))
-        hint = f"did you mean {meant!r}?" if meant else f"there are {', '.join(WORDS)}."
-        raise RefusalError("invalid", f"nobody can {word!r:.40}; {hint}")
+        hint = did_you_mean(word, WORDS, otherwise=known_words(WORDS))
+        raise RefusalError("invalid", f"{word!r:.40} is unknown. {hint}")
     hold_tasks(Task.objects.filter(products=product_id))
     product = Product.objects.select_related("task__experiment").filter(pk=product_id).first()
     if product is None:

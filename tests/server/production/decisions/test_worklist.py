@@ -109,7 +109,7 @@ def test_a_decision_on_many_leaves_the_others_alone() -> None:
 
 def test_a_word_that_there_is_not_moves_nothing() -> None:
     fail_for_somebody()
-    with pytest.raises(RefusalError, match="did you mean 'resend'"):
+    with pytest.raises(RefusalError, match="Did you mean 'resend'"):
         many("resnd", state="manual")
 
 

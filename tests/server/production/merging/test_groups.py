@@ -114,7 +114,7 @@ def test_a_run_is_not_merged_without_chunks_that_are_still_at_work(storage: Memo
     with pytest.raises(RefusalError, match="1 chunks of run 1 are still at work"):
         transact(lambda: move_product(product().pk, "merge-without", WHY))
     do_all(storage)
-    with pytest.raises(RefusalError, match="did you mean 'remerge'"):
+    with pytest.raises(RefusalError, match="Did you mean 'remerge'"):
         transact(lambda: move_product(product().pk, "remerg", WHY))
 
 

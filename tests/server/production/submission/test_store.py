@@ -174,7 +174,10 @@ def without(*names: str, **more: object) -> dict[str, object]:
         ({"parameters": {**PARAMETERS, "path": "generalprod"}}, "`path` must be empty or end with a slash; it is"),
         ({"parameters": {**PARAMETERS, "year": 16}}, "`year` must be a year of four digits"),
         ({"parameters": {**PARAMETERS, "eos_server": "root://eos.cern.ch"}}, "cannot be published at: .* double slash"),
-        ({"parameters": {**PARAMETERS, "tape_server": "cta://eos.cern.ch/"}}, "nothing serves the scheme `cta`"),
+        (
+            {"parameters": {**PARAMETERS, "tape_server": "cta://eos.cern.ch/"}},
+            "there is no storage back-end for the scheme `cta`",
+        ),
     ],
 )
 def test_what_a_later_step_would_lack_is_told_at_submission(fields: dict[str, object], words: str) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.rules.lint import lint
+from pilotext.rules.lint.runner import lint
 
 NA62 = "engine: 1\nexperiment: NA62\nnumber: 62\njob_types:\n  reco: {kind: reconstruction}\n"
 
@@ -27,7 +27,7 @@ def profile(folder: Path, text: str) -> Path:
         (
             "reconstruction}",
             "reconstruction, success: {law: done +}}",
-            "5:42: `done +` is no law: ",
+            "5:42: `done +` is not an event balance: ",
         ),
         ("number: 62", "number: 62\nnames: {raw: 'c{run.raw'}", "4:9: 'c{run.raw' cannot be read: "),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pilotext.errors import Problem
-from pilotext.rules.lint import lint
+from pilotext.rules.lint.runner import lint
 from pilotext.rules.lock import update_lock
 from tests.rules.packs import Pack
 

@@ -1,4 +1,4 @@
-"""Rules that can never win: wherever one of them is seen, another is elected."""
+"""Rules that can never be elected, because another one always wins."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import regex
 
 from pilotext.errors import Problem
-from pilotext.rules.causes import explanations
-from pilotext.rules.checks import Group
 from pilotext.rules.examples import TIMEOUT_S
+from pilotext.rules.explanations import explanations
+from pilotext.rules.lint.group import Group
 from pilotext.rules.patterns import plain, search
 from pilotext.rules.schema import Condition, RuleText, conditions_of
 from pilotext.rules.source import Entry
@@ -20,11 +20,11 @@ ADVICE = "Let it say `explains: [{0}]`, or narrow {0}; if it is meant to be a co
 
 
 def shadowed_rules(group: Group) -> Iterator[Problem]:
-    """Rules that lose to one other rule on every example of their own, in every stream and job where they are seen."""
+    """Yield rules that lose to one other rule on every example of their own, in every stream and job."""
     rivals = [entry for entry in group.rules if _can_win(entry.text)]
     reach = _reach([entry.text for entry in group.rules])
     for entry in rivals:
-        # A common rule may well be behind one of this experiment; it serves the others too.
+        # A common rule may lose to one of this experiment; it serves the others too.
         if (entry.experiment is None) != (group.experiment is None) or not _texts_only(entry.text):
             continue
         shown = [text for example in entry.text.examples if (text := example.match) is not None]
@@ -49,31 +49,31 @@ def _always_before(other: Entry[RuleText], entry: Entry[RuleText], reach: Explai
     explained = two.id in reach[one.id]
     if not explained and one.id > two.id:  # of two in one line, the election takes the first by name
         return False
-    return all(_seen_with(one, two, text, anywhere=explained) for text in shown)
+    return all(_matches_with(one, two, text, anywhere=explained) for text in shown)
 
 
-def _seen_with(one: RuleText, two: RuleText, text: str, *, anywhere: bool) -> bool:
-    """Whether `one` is seen in `text` wherever `two` is: in a line that is not behind, or just `anywhere`."""
+def _matches_with(one: RuleText, two: RuleText, text: str, *, anywhere: bool) -> bool:
+    """Whether `one` matches in `text` wherever `two` does: not in a later line, or just `anywhere`."""
     places = [(form, place) for form in conditions_of(two) if (place := _line(form, text)) is not None]
-    return bool(places) and all(_is_seen(one, form.stream, None if anywhere else place, text) for form, place in places)
+    return bool(places) and all(_matches(one, form.stream, None if anywhere else place, text) for form, place in places)
 
 
-def _is_seen(rule: RuleText, stream: str, last: int | None, text: str) -> bool:
-    """Whether a rule is seen in a text that stands in `stream`, in a line that is not behind `last`."""
+def _matches(rule: RuleText, stream: str, last: int | None, text: str) -> bool:
+    """Whether a rule matches a text in `stream`, in a line not after `last`."""
     forms = [form for form in conditions_of(rule) if form.stream in ("any", stream)]
     lines = [line for form in forms if (line := _line(form, text)) is not None]
     return bool(lines) and (last is None or min(lines) <= last)
 
 
 def _line(condition: Condition, text: str) -> int | None:
-    """The number of the first line of the text where a `match` or `contains` is fulfilled."""
+    """Return the index of the first line of the text in which a `match` or `contains` is fulfilled."""
     if condition.absent is not None:
         return None
     lines = plain(text).split("\n")
     windows = ("\n".join(lines[first : first + condition.lines]) for first in range(len(lines)))
     try:
         return next((first for first, window in enumerate(windows) if search(condition, window, TIMEOUT_S)), None)
-    except (TimeoutError, regex.error):  # told where patterns are checked
+    except (TimeoutError, regex.error):  # reported by the checks of patterns
         return None
 
 
@@ -82,7 +82,7 @@ def _wider(one: Sequence[str], two: Sequence[str]) -> bool:
 
 
 def _reach(rules: Sequence[RuleText]) -> Explained:
-    """For each rule, all that it explains, through however many steps."""
+    """Return for each rule all rules that it explains, directly or through others."""
     known = explanations(rules)
     reach: dict[str, frozenset[str]] = {}
     for start in known:

@@ -1,4 +1,4 @@
-"""Which rule explains which: `explains` and `consequence-of` of all rules put together."""
+"""Relation "explains" between rules, from `explains` and `consequence-of` of all rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ANY = "any"
 
 
 def explanations(rules: Sequence[RuleText]) -> dict[str, tuple[str, ...]]:
-    """For each rule the ids of the rules that it explains, in a fixed order."""
+    """Return for each rule the ids of the rules that it explains, in a fixed order."""
     known = {rule.id: [*dict.fromkeys([*rule.explains, *members(rule)])] for rule in rules}
     for rule in rules:
         for cause in _causes(rule, rules):
@@ -21,12 +21,12 @@ def explanations(rules: Sequence[RuleText]) -> dict[str, tuple[str, ...]]:
 
 
 def members(rule: RuleText) -> Iterator[str]:
-    """The rules that this one is made of (`all`, ids in `any`): where it is seen, they are its parts."""
+    """Yield the rules that this one is made of (`all`, ids in `any`)."""
     return (one for condition in conditions_of(rule) for one in condition.all or ())
 
 
 def circles(rules: Sequence[RuleText]) -> Iterator[tuple[str, ...]]:
-    """Every rule that, over others, explains itself: the way from it back to it."""
+    """Yield each cycle of explanations, as the path from a rule back to itself."""
     known = explanations(rules)
     for start in known:
         if way := _way_back(start, known):

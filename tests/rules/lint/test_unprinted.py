@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.rules.lint import lint
+from pilotext.rules.lint.runner import lint
 from tests.rules.packs import EXAMPLES, RULE, Pack
 
 

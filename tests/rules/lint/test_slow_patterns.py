@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilotext.rules.repeats import Repeat, repeats_of
-from pilotext.rules.slow import slow_line
+from pilotext.rules.lint.slow_patterns import Repeat, repeats_of, slow_line
 
 
 @pytest.mark.parametrize(

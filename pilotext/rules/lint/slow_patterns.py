@@ -1,4 +1,8 @@
-"""The pieces of a regular expression that repeat without a bound, each with texts that fit it."""
+"""Slow patterns: those that do not end in time on lines that make them search in vain.
+
+The lines are derived from the pattern: for every part that repeats, the text required before it, the part many times,
+and an end that does not fit. Quadratic time in the length of a line is accepted; more is not.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,71 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from itertools import islice
 from typing import Any
 
-# The parser of Python's own patterns has no other door, and type checkers do not agree whether it has this one.
+import regex
+
+from pilotext.errors import Problem
+from pilotext.rules.lint.group import Group, patterns_in
+from pilotext.rules.patterns import compile_pattern
+
+# Quadratic time stays below both by a factor of ten or more, cubic and exponential time exceed both by as much.
+FIRST_LOOK = (1_000, 0.03)
+PROOF = (6_000, 0.5)
+"""Length of a line in characters, and the seconds that a pattern may need for it."""
+
+ENDS = ("!", " ", "", "0")
+ADVICE = "Let no repeat stand inside a repeat, nor two that take the same text side by side: `[^:]*:`, not `.*:`."
+
+
+def slow_patterns(group: Group) -> Iterator[Problem]:
+    for entry, field, pattern in patterns_in(group):
+        if line := slow_line(pattern):
+            yield entry.problem(field, f"the pattern needs too long for a line like `{line}`.", ADVICE)
+
+
+@cache
+def slow_line(pattern: str) -> str:
+    """Return a shortened line on which the pattern does not end in time; empty if none is found."""
+    try:
+        compiled = compile_pattern(pattern)
+    except regex.error:
+        return ""
+    for repeat in repeats_of(pattern):
+        short, long = (_vain_lines(repeat, length) for length, _ in (FIRST_LOOK, PROOF))
+        for first, proof in zip(short, long, strict=True):
+            if not _in_time(compiled, first, FIRST_LOOK[1]) and not _in_time(compiled, proof, PROOF[1]):
+                return f"{first[:20]}...{first[-20:]}"
+    return ""
+
+
+def _vain_lines(repeat: Repeat, length: int) -> list[str]:
+    """Return lines with the part many times; the text required after it is elsewhere or missing."""
+    middle = repeat.before + repeat.text * (length // len(repeat.text))
+    texts = [form for end in ENDS for form in (middle + end, repeat.after + middle + end, middle + end + repeat.after)]
+    return list(dict.fromkeys(texts))
+
+
+def _in_time(pattern: regex.Pattern[str], line: str, seconds: float) -> bool:
+    try:
+        pattern.search(line, timeout=seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+# Python's pattern parser has no public interface, and type checkers disagree about this one.
 kind: Any = import_module("re._constants")
 parser: Any = import_module("re._parser")
 
 UNBOUNDED = 50
-"""So many repeats cost as much as any number."""
+"""Repeats from this number on cost as much as unbounded ones."""
 
-MOST_TEXTS = 6
-"""Texts that are tried for one piece."""
+MAX_TEXTS = 6
+"""Texts tried for one part."""
 
 _NAMED = re.compile(r"\(\?<(?![=!])")
 _PROPERTY = re.compile(r"\\p\{\w+\}")
@@ -41,7 +97,7 @@ Node = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class Repeat:
-    """A piece that repeats: a text that fits it, and texts for what stands before and after it in the pattern."""
+    """Repeating part of a pattern: a text that fits it, and texts that fit the parts before and after it."""
 
     before: str
     text: str
@@ -49,20 +105,20 @@ class Repeat:
 
 
 def repeats_of(pattern: str) -> list[Repeat]:
-    """Every piece that repeats, several times if it has variants.
+    """Return every part that repeats, once for each variant.
 
-    A pattern that only the `regex` module understands is taken for one repeat of its words.
+    A pattern that only the `regex` module understands is treated as one repeat of its words.
     """
     try:
         with warnings.catch_warnings(action="ignore", category=FutureWarning):  # about sets, for Python's own matcher
             tree = parser.parse(_PROPERTY.sub(r"\\w", _NAMED.sub("(?P<", pattern)))
     except (re.error, ValueError, OverflowError, RecursionError):
         return [Repeat("", word, "") for word in dict.fromkeys(re.findall(r"\w+", pattern))]
-    return list(dict.fromkeys(_Texts(tree).repeats(tree, "", "")))
+    return list(dict.fromkeys(_TextGenerator(tree).repeats(tree, "", "")))
 
 
-class _Texts:
-    """Makes texts for the pieces of one pattern out of letters that fit as many of its pieces as possible."""
+class _TextGenerator:
+    """Generator of texts for the parts of one pattern, from letters that fit as many parts as possible."""
 
     def __init__(self, tree: Iterable[Node]) -> None:
         sets = [node for node in _nodes(tree) if node[0] in _SETS]
@@ -81,11 +137,11 @@ class _Texts:
             before += text
 
     def texts(self, nodes: Sequence[Node]) -> list[str]:
-        """Some texts that fit a sequence of pieces, the variants of all pieces side by side."""
+        """Return some texts that fit a sequence of parts, with the variants of all parts."""
         pieces = [self._of_node(node) for node in nodes]
         count = max(map(len, pieces), default=1)
         made = ("".join(piece[number % len(piece)] for piece in pieces) for number in range(count))
-        return [*islice(dict.fromkeys(made), MOST_TEXTS)] or [""]
+        return [*islice(dict.fromkeys(made), MAX_TEXTS)] or [""]
 
     def _of_node(self, node: Node) -> list[str]:
         op, value = node
@@ -102,7 +158,7 @@ class _Texts:
 
 
 def _inner(node: Node) -> list[Sequence[Node]]:
-    """The sequences of pieces inside a piece."""
+    """Return the sequences of parts inside a part."""
     op, value = node
     if op is kind.BRANCH:
         return list(value[1])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pilotext.errors import UsageError
-from pilotext.rules.checks import OVERRIDE
-from pilotext.rules.lint import lint
+from pilotext.rules.lint.identity import OVERRIDE
+from pilotext.rules.lint.runner import lint
 from tests.rules.packs import EXAMPLES, RULE, Pack
 
 BOOM = f"match: boom, {RULE}, {EXAMPLES}"
@@ -217,8 +217,8 @@ def test_a_folder_without_rule_files_is_refused(tmp_path: Path) -> None:
         ("all: [bang, boum]", "there is no rule 'boum'. Did you mean `boom`?"),
         ("any: [boum]", "there is no rule 'boum'. Did you mean `boom`?"),
         ("rate: {rule: boum, more-than: 3}", "there is no rule 'boum'. Did you mean `boom`?"),
-        ("events: don <= 3", "nobody counts 'don'. Did you mean `done`?"),
-        ("rate: {counter: don, more-than: 3}", "nobody counts 'don'. Did you mean `done`?"),
+        ("events: don <= 3", "there is no counter 'don'. Did you mean `done`?"),
+        ("rate: {counter: don, more-than: 3}", "there is no counter 'don'. Did you mean `done`?"),
     ],
 )
 def test_conditions_name_rules_and_counters_that_are_there(pack: Pack, condition: str, problem: str) -> None:

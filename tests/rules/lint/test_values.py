@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from pilotext.rules.meaning import exit_range, wrong_counter, wrong_rule
-from pilotext.rules.schema import CounterText, RuleText
+from pilotext.rules.lint.values import wrong_counter, wrong_rule
+from pilotext.rules.schema import CounterText, RuleText, exit_range
 from pilotext.serialization.json import from_plain
 
 
@@ -53,7 +53,7 @@ def test_every_kind_of_condition_can_be_well_written(fields: dict[str, Any]) -> 
         ({"any": [{"match": "a", "unless": ["tool"]}]}, "any[0].unless: here `unless` goes with `absent` only."),
         ({"any": [{"absent": "a"}], "unless": ["tool"]}, "unless: `unless` stands beside a list with `absent`."),
         ({"match": "a", "tolerance": 3}, "tolerance: `tolerance` goes with `events` only."),
-        ({"events": "a + b"}, "events: the law 'a + b' has its end where one of == <= >= must stand."),
+        ({"events": "a + b"}, "events: the event balance 'a + b' has its end where one of == <= >= must stand."),
         ({"events": "a == b", "tolerance": "some"}, "tolerance: 'some' is no tolerance."),
         ({"rate": {"more-than": 3}}, "rate: `rate` needs either `counter` or `rule`."),
         ({"rate": {"counter": "a"}}, "rate: `rate` names no bound."),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.rules.lint import lint
+from pilotext.rules.lint.runner import lint
 from tests.rules.packs import RULE, Pack
 
 EXAMPLES = "examples: [{match: the boom is here}, {no-match: bang}]"

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext.rules import law
+from pilotext.rules import event_balance
 
-COUNTED: law.Counters = {
+COUNTED: event_balance.Counters = {
     "events_processed": 18640,
     "events_skipped": 3,
     "raw_events": 18643,
@@ -27,16 +27,16 @@ COUNTED: law.Counters = {
     ],
 )
 def test_a_law_that_holds(text: str) -> None:
-    assert law.check(text, COUNTED).holds
+    assert event_balance.check(text, COUNTED).holds
 
 
 @pytest.mark.parametrize("text", ["events_processed == raw_events", "10 - (2 - 3) == 5", "sum(inputs.events) <= 349"])
 def test_a_law_that_is_broken(text: str) -> None:
-    assert not law.check(text, COUNTED).holds
+    assert not event_balance.check(text, COUNTED).holds
 
 
 def test_a_broken_law_says_all_numbers() -> None:
-    result = law.check("events_processed + events_skipped == raw_events", {**COUNTED, "events_skipped": 1})
+    result = event_balance.check("events_processed + events_skipped == raw_events", {**COUNTED, "events_skipped": 1})
     assert result.sentence == (
         "events_processed + events_skipped == raw_events: broken, events_processed + events_skipped is 18641"
         " and raw_events is 18643 (events_processed 18640, events_skipped 1)"
@@ -44,7 +44,7 @@ def test_a_broken_law_says_all_numbers() -> None:
 
 
 def test_a_counter_that_nobody_counted_breaks_the_law_and_is_named() -> None:
-    result = law.check("events_saved == raw_events", {"raw_events": 7, "bytes": 1})
+    result = event_balance.check("events_saved == raw_events", {"raw_events": 7, "bytes": 1})
     assert not result.holds
     assert result.sentence == "events_saved == raw_events: not counted: events_saved; counted: bytes, raw_events"
 
@@ -65,23 +65,23 @@ def test_a_counter_that_nobody_counted_breaks_the_law_and_is_named() -> None:
     ],
 )
 def test_a_law_that_cannot_be_read_says_where(text: str, complaint: str) -> None:
-    with pytest.raises(law.LawError) as caught:
-        law.parse(text)
+    with pytest.raises(event_balance.EventBalanceError) as caught:
+        event_balance.parse(text)
     assert complaint in str(caught.value)
 
 
 def test_a_counter_of_every_input_must_be_summed() -> None:
-    with pytest.raises(law.LawError, match=r"Write sum\(inputs.events\)"):
-        law.check("inputs.events == 1", COUNTED)
+    with pytest.raises(event_balance.EventBalanceError, match=r"Write sum\(inputs.events\)"):
+        event_balance.check("inputs.events == 1", COUNTED)
 
 
 @given(st.text(alphabet="ab1. +-*()=<>sum", max_size=40))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        read = law.parse(text)
-    except law.LawError:
+        read = event_balance.parse(text)
+    except event_balance.EventBalanceError:
         return
-    assert law.check(text, dict.fromkeys(read.names, 1)).sentence.startswith(text)
+    assert event_balance.check(text, dict.fromkeys(read.names, 1)).sentence.startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_a_tolerance_is_a_number_or_a_percentage_of_the_right_side(
     text: str, tolerance: str | int, holds: bool
 ) -> None:
-    assert law.check(text, {}, tolerance).holds == holds
+    assert event_balance.check(text, {}, tolerance).holds == holds
 
 
 @pytest.mark.parametrize("tolerance", ["much", "-1", "inf", "%", "nan"])
 def test_what_is_no_tolerance_is_told(tolerance: str) -> None:
-    with pytest.raises(law.LawError, match="is no tolerance"):
-        law.slack(tolerance, 100)
+    with pytest.raises(event_balance.EventBalanceError, match="is no tolerance"):
+        event_balance.slack(tolerance, 100)

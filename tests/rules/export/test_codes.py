@@ -6,7 +6,7 @@ import json
 import pytest
 
 from pilotext.profile import find_rules_root
-from pilotext.rules.catalogue import COLUMNS, as_csv, as_json, as_markdown, code_rows
+from pilotext.rules.export.codes import COLUMNS, as_csv, as_json, as_markdown, code_rows
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 

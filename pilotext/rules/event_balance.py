@@ -1,7 +1,8 @@
-"""The law of a job: a comparison between counters that holds if no event was lost.
+"""Event balance of a job: a comparison between counters that holds if no event was lost.
 
-`events_processed + events_skipped == raw_events`: names of counters, numbers, `+ - *`, parentheses, and one comparison
-`==`, `<=` or `>=`. `sum(inputs.events)` is for a counter that has one number for each input.
+It is the value of the key `law` and of conditions on `events`: `events_processed + events_skipped == raw_events`, made
+of names of counters, numbers, `+ - *`, parentheses, and one comparison `==`, `<=` or `>=`. `sum(inputs.events)` is for
+a counter that has one number for each input.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ COMPARISONS: dict[str, Callable[[Number, Number], bool]] = {
     "<=": lambda apart, slack: apart <= slack,
     ">=": lambda apart, slack: -apart <= slack,
 }
-"""Whether two sides that are so far apart (left minus right) fulfil the comparison within the slack."""
+"""Predicates on the difference of the sides (left minus right) and the allowed slack."""
 OPERATIONS: dict[str, Callable[[Number, Number], Number]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
-DEEPEST = 20
+MAX_NESTING = 20
 """Parentheses within parentheses."""
-LONGEST = 500
+MAX_CHARS = 500
 
 _TOKEN = re.compile(r"\d{1,30}(?:\.\d+)?|[A-Za-z_][\w.]*|[=<>]=|\S")
 _NAME = re.compile(r"[A-Za-z_]")
 
 
-class LawError(UsageError, ValueError):
-    """The law cannot be read, or not be computed; the message says where and why."""
+class EventBalanceError(UsageError, ValueError):
+    """The event balance cannot be read or computed; the message says where and why."""
 
 
 @dataclass(frozen=True)
-class Law:
-    """A law that was read: its sides as they are written and as they are computed, and the counters that it needs."""
+class EventBalance:
+    """Parsed event balance: its sides as text and as functions, and the counters that it needs."""
 
     sides: tuple[str, str]
     terms: tuple[Term, Term]
@@ -47,59 +48,59 @@ class Law:
 
 
 @dataclass(frozen=True)
-class LawResult:
-    """Whether a law holds, and the sentence with the numbers that says why."""
+class BalanceResult:
+    """Result of a check: whether the balance holds, and a sentence with the numbers."""
 
     holds: bool
     sentence: str
 
 
-def parse(text: str) -> Law:
-    """Read a law. Raises LawError, which says what must stand where."""
+def parse(text: str) -> EventBalance:
+    """Parse an event balance. Raises EventBalanceError with the column and the expected token."""
     parser = _Parser(text)
     left = parser.sum()
     begin, comparison, end = parser.place, parser.take("one of == <= >=", COMPARISONS), parser.place
     right = parser.sum()
     parser.take("nothing more", {""})
-    return Law((text[:begin].strip(), text[end:].strip()), (left, right), comparison, tuple(parser.names))
+    return EventBalance((text[:begin].strip(), text[end:].strip()), (left, right), comparison, tuple(parser.names))
 
 
 def slack(tolerance: str | float, size: Number) -> Number:
-    """How far two sides may be apart, by a number or a percentage of `size`. Raises LawError if it is neither."""
+    """Return the allowed difference: a number or a percentage of `size`. Raises EventBalanceError for anything else."""
     text = str(tolerance).strip()
     try:
         number = float(text.removesuffix("%"))
     except ValueError:
-        raise LawError(f"{text!r} is no tolerance.") from None
+        raise EventBalanceError(f"{text!r} is no tolerance.") from None
     if not 0 <= number < float("inf"):
-        raise LawError(f"{text!r} is no tolerance.")
+        raise EventBalanceError(f"{text!r} is no tolerance.")
     return number * abs(size) / 100 if text.endswith("%") else number
 
 
-def check(text: str, counters: Counters, tolerance: str | float = 0) -> LawResult:
-    """Hold a law against what was counted; percentages of `tolerance` are of its right side.
+def check(text: str, counters: Counters, tolerance: str | float = 0) -> BalanceResult:
+    """Check an event balance with the counters; percentages of `tolerance` are of its right side.
 
-    A counter that nobody counted breaks it: then nothing proves it. Raises LawError if the law cannot be read.
+    A missing counter breaks it: then nothing proves it. Raises EventBalanceError if it cannot be parsed.
     """
-    law = parse(text)
-    missing = [name for name in law.names if name not in counters]
+    balance = parse(text)
+    missing = [name for name in balance.names if name not in counters]
     if missing:
         known = ", ".join(sorted(counters)) or "nothing"
-        return LawResult(False, f"{text}: not counted: {', '.join(missing)}; counted: {known}")
-    values = [term(counters) for term in law.terms]
-    holds = COMPARISONS[law.comparison](values[0] - values[1], slack(tolerance, values[1]))
-    sides = [f"{side} is {value}" for side, value in zip(law.sides, values, strict=True) if side != str(value)]
-    facts = [f"{name} {counters[name]}" for name in law.names if name not in law.sides]
+        return BalanceResult(False, f"{text}: not counted: {', '.join(missing)}; counted: {known}")
+    values = [term(counters) for term in balance.terms]
+    holds = COMPARISONS[balance.comparison](values[0] - values[1], slack(tolerance, values[1]))
+    sides = [f"{side} is {value}" for side, value in zip(balance.sides, values, strict=True) if side != str(value)]
+    facts = [f"{name} {counters[name]}" for name in balance.names if name not in balance.sides]
     numbers = " and ".join(sides) + (f" ({', '.join(facts)})" if facts else "")
-    return LawResult(holds, f"{text}: {'holds' if holds else 'broken'}, {numbers}")
+    return BalanceResult(holds, f"{text}: {'holds' if holds else 'broken'}, {numbers}")
 
 
 class _Parser:
-    """Reads a law from left to right; each method takes one kind of thing and returns how to compute it."""
+    """Recursive-descent parser; each method reads one grammar element and returns the function that computes it."""
 
     def __init__(self, text: str) -> None:
-        if len(text) > LONGEST:
-            raise LawError(f"the law is longer than {LONGEST} characters.")
+        if len(text) > MAX_CHARS:
+            raise EventBalanceError(f"the event balance is longer than {MAX_CHARS} characters.")
         self._text = text
         self._tokens = [*_TOKEN.finditer(text)]
         self._depth = 0
@@ -107,20 +108,20 @@ class _Parser:
 
     @property
     def names(self) -> Collection[str]:
-        """The counters met so far, each once."""
+        """Counters read so far, each once."""
         return self._names.keys()
 
     @property
     def place(self) -> int:
-        """Where the next token begins."""
+        """Position of the next token."""
         return self._tokens[0].start() if self._tokens else len(self._text)
 
     def take(self, expected: str, among: Collection[str]) -> str:
-        """The next token. Raises LawError if it is none of those that can stand here."""
+        """Take the next token. Raises EventBalanceError if it is not among those allowed here."""
         token = self._next
         if token not in among:
             found = f"{token!r} at column {self.place + 1}" if token else "its end"
-            raise LawError(f"the law {self._text!r} has {found} where {expected} must stand.")
+            raise EventBalanceError(f"the event balance {self._text!r} has {found} where {expected} must stand.")
         self._tokens = self._tokens[1:]
         return token
 
@@ -159,8 +160,10 @@ class _Parser:
 
     def _parentheses(self) -> Term:
         self._depth += 1
-        if self._depth > DEEPEST:
-            raise LawError(f"the law {self._text!r} has more than {DEEPEST} parentheses within each other.")
+        if self._depth > MAX_NESTING:
+            raise EventBalanceError(
+                f"the event balance {self._text!r} has more than {MAX_NESTING} parentheses within each other."
+            )
         self.take("`(`", {"("})
         term = self.sum()
         self.take("`)`", {")"})
@@ -181,5 +184,5 @@ def _total(counted: Number | Sequence[Number]) -> Number:
 
 def _single(name: str, counted: Number | Sequence[Number]) -> Number:
     if isinstance(counted, Sequence):
-        raise LawError(f"{name} has one number for each input.", advice=f"Write sum({name}).")
+        raise EventBalanceError(f"{name} has one number for each input.", advice=f"Write sum({name}).")
     return counted

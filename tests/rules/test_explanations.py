@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pilotext.rules.causes import circles, explanations
+from pilotext.rules.explanations import circles, explanations
 from pilotext.rules.schema import ExitCondition, RuleText
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.errors import RuleFilesError
-from pilotext.rules.lint import lint
+from pilotext.rules.lint.runner import lint
 from pilotext.rules.loader import load_rules
 from tests.rules.packs import EXAMPLES, RULE, Pack
 

@@ -1,4 +1,4 @@
-"""All codes of an experiment as a table, for people and for other programs."""
+"""Table of all codes of an experiment, for people and for other programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REGENERATE = "bin/pilotext rules export --codes --format markdown --output docs/
 
 
 def code_rows(ruleset: RuleSet) -> list[dict[str, str | int]]:
-    """One row a rule, retired ones too, by number."""
+    """Return one row a rule, retired ones included, sorted by number."""
     return [_row(rule) for rule in sorted(ruleset.rules, key=lambda rule: rule.code.number)]
 
 

@@ -1,4 +1,4 @@
-"""What no type can check in a rule or counter: values that are well written and mean nothing.
+"""Values of a rule or counter that have the right type and make no sense.
 
 A rule with such a value could never match, so it is not loaded. Each function yields (field, message, advice).
 """
@@ -9,9 +9,10 @@ import re
 import signal
 from collections.abc import Iterator
 
+from pilotext.errors import did_you_mean, known_words
 from pilotext.model.job import LIMITS
 from pilotext.model.verdict import FINDINGS
-from pilotext.rules import law
+from pilotext.rules import event_balance
 from pilotext.rules.schema import (
     CONDITION_KINDS,
     Condition,
@@ -20,21 +21,20 @@ from pilotext.rules.schema import (
     FileCondition,
     RuleText,
     conditions_of,
+    exit_range,
 )
-from pilotext.serialization.json import nearest
 
 Wrong = tuple[str, str, str]
 
-MOST_LINES = 100
-"""The longest window that `lines` may ask for; the matcher keeps that many lines of each stream."""
+MAX_WINDOW_LINES = 100
+"""Limit of `lines`; the matcher keeps that many lines of each stream."""
 
 OWN_STREAMS = ("stdout", "stderr", "any")
 SIGNALS = tuple(member.name for member in signal.Signals)
-_RANGE = re.compile(r"(\d+)-(\d+)")
 
 
 def wrong_rule(text: RuleText) -> Iterator[Wrong]:
-    """Problems of one rule by itself."""
+    """Yield the problems of one rule by itself."""
     kinds = [kind for kind in CONDITION_KINDS if getattr(text, kind) is not None]
     if text.any and kinds:
         yield kinds[0], f"the rule has `any` and `{kinds[0]}`.", f"Move `{kinds[0]}` into `any`, as one more form."
@@ -55,30 +55,26 @@ def wrong_rule(text: RuleText) -> Iterator[Wrong]:
 
 
 def wrong_counter(counter: CounterText) -> Iterator[Wrong]:
-    """Problems of one counter by itself."""
+    """Yield the problems of one counter by itself."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", counter.name):
-        yield "name", f"the name {counter.name!r} cannot stand in a law.", "Write small letters, digits and `_`."
+        yield (
+            "name",
+            f"the name {counter.name!r} cannot stand in an event balance.",
+            "Write small letters, digits and `_`.",
+        )
     if counter.take != "count" and "(?<n>" not in counter.match and "(?P<n>" not in counter.match:
         yield "match", "the pattern has no group `n`.", r"Put the number into one: `(?<n>\d+)`; or say `take: count`."
 
 
 def counters_in(condition: Condition) -> tuple[str, ...]:
-    """The counters that a condition names; none of a law that cannot be read."""
+    """Return the counters that a condition names; none of an event balance that cannot be parsed."""
     rate = condition.rate
     if rate is not None:
         return tuple(name for name in (rate.counter, rate.of) if name is not None)
     try:
-        return () if condition.events is None else law.parse(condition.events).names
-    except law.LawError:
+        return () if condition.events is None else event_balance.parse(condition.events).names
+    except event_balance.EventBalanceError:
         return ()
-
-
-def exit_range(text: str) -> range:
-    """`129-139` as a range of exit codes, both ends in it. Raises ValueError if it is not one."""
-    found = _RANGE.fullmatch(text)
-    if not found or int(found[1]) > int(found[2]):
-        raise ValueError(f"{text!r} is not a range of exit codes")
-    return range(int(found[1]), int(found[2]) + 1)
 
 
 def _not_one(kinds: list[str], where: str) -> Iterator[Wrong]:
@@ -93,8 +89,8 @@ def _wrong_condition(condition: Condition) -> Iterator[Wrong]:
     for kind in ("match", "contains", "absent"):
         if getattr(condition, kind) == "":
             yield kind, f"`{kind}` is empty.", "An empty text stands in every line; write what is looked for."
-    if not 1 <= condition.lines <= MOST_LINES:
-        yield "lines", f"`lines` is {condition.lines}.", f"Write a number from 1 to {MOST_LINES}."
+    if not 1 <= condition.lines <= MAX_WINDOW_LINES:
+        yield "lines", f"`lines` is {condition.lines}.", f"Write a number from 1 to {MAX_WINDOW_LINES}."
     if condition.lines > 1 and condition.match is None:
         yield "lines", "`lines` goes with `match` only.", "Remove it."
     if condition.stream not in OWN_STREAMS and not re.search(r"[.*?/]", condition.stream):
@@ -117,12 +113,12 @@ def _wrong_condition(condition: Condition) -> Iterator[Wrong]:
 def _wrong_counts(condition: Condition) -> Iterator[Wrong]:
     if condition.events is not None:
         try:
-            law.parse(condition.events)
-        except law.LawError as error:
+            event_balance.parse(condition.events)
+        except event_balance.EventBalanceError as error:
             yield "events", str(error), "Write one comparison between counters."
         try:
-            law.slack(condition.tolerance, 0)
-        except law.LawError as error:
+            event_balance.slack(condition.tolerance, 0)
+        except event_balance.EventBalanceError as error:
             yield "tolerance", str(error), "Write a number of events, 3, or a percentage, '1%'."
     if (rate := condition.rate) is None:
         return
@@ -154,6 +150,5 @@ def _wrong_file(wanted: FileCondition) -> Iterator[Wrong]:
 def _not_among(field: str, word: str, known: tuple[str, ...] | list[str]) -> Iterator[Wrong]:
     if word in known:
         return
-    meant = nearest(word, list(known))
-    advice = f"Did you mean `{meant}`?" if meant else f"Known are: {', '.join(known)}."
+    advice = did_you_mean(word, known, otherwise=known_words(known), quoted="`{}`")
     yield field, f"there is no {field.rpartition('.')[2].removesuffix('s')} {word!r}.", advice

@@ -1,7 +1,7 @@
-"""Seed rows for two tables of PanDA's database: what its server does after a failure with one of our codes.
+"""Seed rows for two tables of PanDA's database, which decide what its server does after a failure with our codes.
 
 The pilot sends our number as exeErrorCode, and our diag, which begins with `COMPASS-1241 cannot-allocate:`. PanDA tries
-pilotErrorCode first, which is 1305 for every failed payload: a rule of its own on 1305 comes before all of these.
+pilotErrorCode first, which is 1305 for every failed payload: a PanDA rule on 1305 comes before all of these.
 RETRYERRORS names its action by a key, which differs between databases, so the rows look it up by its name.
 """
 
@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pilotext.model.verdict import Action, Cause
 from pilotext.rules.schema import Rule, RuleSet
 
-LONGEST_DESCRIPTION = 250
-"""Of both tables' columns DESCRIPTION; ERRORDIAG and ERROR_DIAG hold 256."""
+MAX_DESCRIPTION_CHARS = 250
+"""Length of both tables' columns DESCRIPTION; ERRORDIAG and ERROR_DIAG hold 256."""
 
 RETRIES: dict[Action, tuple[str, str]] = {
     "retry": ("limit_retry", "maxAttempt=5"),
@@ -26,17 +26,17 @@ RETRIES: dict[Action, tuple[str, str]] = {
     "manual-check": ("no_retry", ""),
     "fail": ("no_retry", ""),
 }
-"""What PanDA can do for each of our actions: the name in RETRYACTIONS, and PARAMETERS."""
+"""PanDA's equivalent of each of our actions: the name in RETRYACTIONS, and PARAMETERS."""
 
 SYSTEM: frozenset[Cause] = frozenset(
     ["killed", "evicted", "software-setup", "conditions-db", "storage", "credentials", "output-write", "internal"]
 )
-"""Causes that are nobody's fault who submitted the job: PanDA does not count such an attempt."""
+"""Causes that are not the submitter's fault: PanDA does not count such an attempt."""
 
 
 @dataclass(frozen=True)
 class RetryError:
-    """A row of RETRYERRORS; `action` is a name in RETRYACTIONS."""
+    """Row of RETRYERRORS; `action` is a name in RETRYACTIONS."""
 
     code: int
     diag: str
@@ -47,7 +47,7 @@ class RetryError:
 
 @dataclass(frozen=True)
 class Classification:
-    """A row of ERROR_CLASSIFICATION."""
+    """Row of ERROR_CLASSIFICATION."""
 
     code: int
     diag: str
@@ -78,7 +78,7 @@ def as_json(ruleset: RuleSet) -> str:
 
 
 def as_sql(ruleset: RuleSet) -> str:
-    """Statements for Oracle and PostgreSQL alike; run again, they replace the rows of the same codes."""
+    """Return statements for Oracle and PostgreSQL; run again, they replace the rows of the same codes."""
     return "".join(f"{statement};\n" for statement in _statements(ruleset))
 
 
@@ -113,7 +113,7 @@ def _failures(ruleset: RuleSet) -> list[Rule]:
 
 
 def _diag(rule: Rule) -> str:
-    """What PanDA matches from the begin of the diag: our label, and no longer one that begins alike."""
+    """Return the pattern that PanDA matches at the start of the diag: exactly our label and rule."""
     return f"{re.escape(rule.code.label)} {re.escape(rule.id)}:"
 
 
@@ -122,7 +122,7 @@ def _class_of(rule: Rule) -> str:
 
 
 def _description(rule: Rule) -> str:
-    return rule.text.title.encode("ascii", "replace").decode()[:LONGEST_DESCRIPTION]
+    return rule.text.title.encode("ascii", "replace").decode()[:MAX_DESCRIPTION_CHARS]
 
 
 def _quoted(text: str) -> str:

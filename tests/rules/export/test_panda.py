@@ -6,8 +6,15 @@ import sqlite3
 import pytest
 
 from pilotext.classify.verdict import compose
+from pilotext.rules.export.panda import (
+    MAX_DESCRIPTION_CHARS,
+    Classification,
+    RetryError,
+    as_sql,
+    classifications,
+    retry_errors,
+)
 from pilotext.rules.loader import load_rules
-from pilotext.rules.panda import LONGEST_DESCRIPTION, Classification, RetryError, as_sql, classifications, retry_errors
 from pilotext.rules.schema import RuleSet
 
 TABLES = """
@@ -52,7 +59,7 @@ def test_every_row_fits_its_columns(compass: RuleSet) -> None:
     for row in all_rows(compass):
         assert row.code <= 9_999_999
         assert len(row.diag.encode()) <= 256
-        assert len(row.description.encode()) <= LONGEST_DESCRIPTION
+        assert len(row.description.encode()) <= MAX_DESCRIPTION_CHARS
 
 
 def test_a_database_takes_the_statements_twice_and_keeps_what_is_not_ours(compass: RuleSet) -> None:

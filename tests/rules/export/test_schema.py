@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pilotext.profile import find_rules_root, rule_files
-from pilotext.rules.jsonschema import schema_text
+from pilotext.rules.export.schema import schema_text
 
 DOCUMENT = find_rules_root().parent / "docs" / "rules.schema.json"
 FILES = [file for folder in ("common", "compass") for file in rule_files(find_rules_root() / folder)]

@@ -1,4 +1,4 @@
-"""The JSON Schema of rule files, for editors that complete and check while one writes."""
+"""JSON Schema of rule files, for editors that complete and check them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pilotext.serialization.schema import with_clean_descriptions
 
 
 def schema_text() -> str:
-    """The document, made from the types that rule files are decoded to."""
+    """Return the document, made from the types that rule files are decoded to."""
     plain: dict[str, Any] = msgspec.json.schema(RuleFile, ref_template="#/$defs/{name}")
     rule = plain["$defs"]["RuleText"]
     combining = [name for name in ("any", "all") if name in rule["properties"]]

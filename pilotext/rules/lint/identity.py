@@ -1,0 +1,49 @@
+"""Ids, names and codes of rules: each once, and in its block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilotext.errors import Problem
+from pilotext.model.codes import BLOCKS
+from pilotext.rules.lint.group import Check, Group, place_of
+from pilotext.rules.schema import CounterText, RuleText
+from pilotext.rules.source import Entry
+
+OVERRIDE = "Choose another; or, in a folder of your own, write `override: true` to take that rule's place."
+
+
+def repeated_names(group: Group) -> Iterator[Problem]:
+    """Yield rules with the same id, and counters with the same name."""
+    first: dict[str, Entry[RuleText]] = {}
+    for entry in group.rules:
+        other = first.setdefault(entry.text.id, entry)
+        if other is not entry:
+            yield entry.problem("id", f"this id is taken: {place_of(other)}.", OVERRIDE)
+    counted: dict[str, Entry[CounterText]] = {}
+    for counter in group.counters:
+        known = counted.setdefault(counter.text.name, counter)
+        if known is not counter:
+            yield counter.problem("name", f"this name is taken: {place_of(known)}.", "Choose another.")
+
+
+def repeated_codes(group: Group) -> Iterator[Problem]:
+    first: dict[int, Entry[RuleText]] = {}
+    for entry in group.rules:
+        other = first.setdefault(entry.text.code, entry)
+        if other is not entry:
+            advice = "Choose one that no rule has, retired rules included."
+            yield entry.problem("code", f"code {entry.text.code} is taken: {other.text.id}, {place_of(other)}.", advice)
+
+
+def codes_outside_their_block(group: Group) -> Iterator[Problem]:
+    for entry in group.rules:
+        stem = entry.document.path.stem
+        name = "experiment" if entry.experiment else stem if stem in BLOCKS else "common"
+        block = BLOCKS[name]
+        if entry.text.code not in block and not entry.text.override:
+            advice = f"Choose one from {block.start} to {block.stop - 1}."
+            yield entry.problem("code", f"code {entry.text.code} is not in the block of {name} rules.", advice)
+
+
+IDENTITY_CHECKS: tuple[Check, ...] = (repeated_names, repeated_codes, codes_outside_their_block)

@@ -1,0 +1,109 @@
+"""Names that must exist: rules, counters, kinds and types of jobs, fields of a diag."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import get_args
+
+import regex
+
+from pilotext.errors import Problem, did_you_mean
+from pilotext.model.job import Kind
+from pilotext.rules.explanations import ANY, circles
+from pilotext.rules.lint.group import Check, Group, conditions_in
+from pilotext.rules.lint.values import counters_in
+from pilotext.rules.patterns import compile_pattern
+from pilotext.rules.schema import ALONE, GOOD_END
+
+KINDS: tuple[str, ...] = get_args(Kind)
+
+
+WRAPPER_COUNTERS = ("raw_events", "raw_calibration_events")
+
+
+FIELD = re.compile(r"\{(\w+)\}")
+
+
+def unknown_rules(group: Group) -> Iterator[Problem]:
+    known = [entry.text.id for entry in group.rules]
+    for entry in group.rules:
+        text = entry.text
+        named = [("explains", text.explains), ("consequence-of", text.consequence_of)]
+        for field, condition in conditions_in(text):
+            named.append((f"{field}all", condition.all or ()))
+            named += [(f"{field}rate.rule", (condition.rate.rule,))] if condition.rate and condition.rate.rule else []
+        for field, names in named:
+            for name in names:
+                if name not in known and not (name == ANY and field == "consequence-of"):
+                    yield entry.problem(field, f"there is no rule {name!r}.", _meant(name, known))
+
+
+def circular_explanations(group: Group) -> Iterator[Problem]:
+    entries = {entry.text.id: entry for entry in group.rules}
+    for way in circles([entry.text for entry in group.rules]):
+        message = f"the rule explains itself: {' → '.join(way)}."
+        yield entries[way[0]].problem("explains", message, "A consequence cannot explain its cause; remove one link.")
+
+
+def unknown_jobs(group: Group) -> Iterator[Problem]:
+    jobs = [*KINDS, *group.job_types]
+    ids = [entry.text.id for entry in group.rules]
+    for entry in group.rules:
+        if (entry.experiment is None) != (group.experiment is None):
+            continue
+        for name in entry.text.jobs:
+            if name not in jobs:
+                yield entry.problem("jobs", f"there is no kind or type of jobs {name!r}.", _meant(name, jobs))
+        inner = [(f"{field}unless", condition.unless) for field, condition in conditions_in(entry.text) if field]
+        for field, names in [("unless", entry.text.unless), *inner]:
+            for name in names:
+                if name not in (*jobs, *ids, GOOD_END, ALONE):
+                    advice = _meant(name, [*jobs, *ids, GOOD_END, ALONE])
+                    yield entry.problem(field, f"there is no kind, type or rule {name!r}.", advice)
+
+
+def unknown_counters(group: Group) -> Iterator[Problem]:
+    """Check counters in event balances and rates: those of the rules, and those of the wrapper."""
+    known = [*(entry.text.name for entry in group.counters), *WRAPPER_COUNTERS]
+    for entry in group.rules:
+        if entry.experiment != group.experiment:
+            continue
+        for field, condition in conditions_in(entry.text):
+            for name in counters_in(condition):
+                if name not in known:
+                    where = f"{field}{'events' if condition.events is not None else 'rate'}"
+                    yield entry.problem(where, f"there is no counter {name!r}.", _meant(name, known))
+
+
+def unknown_fields_in_diag(group: Group) -> Iterator[Problem]:
+    """Yield diags with fields that no pattern has as a group; findings and limits have fields of their own."""
+    for entry in group.rules:
+        conditions = [condition for _, condition in conditions_in(entry.text)]
+        if any(condition.finding or condition.limit or condition.all for condition in conditions):
+            continue
+        known = {name for c in conditions if c.match for name in _groups(c.match)}
+        for name in FIELD.findall(entry.text.diag):
+            if name not in known:
+                advice = _meant(name, sorted(known))
+                yield entry.problem("diag", f"no pattern of the rule has a group `{name}`.", advice)
+
+
+def _groups(pattern: str) -> list[str]:
+    try:
+        return list(compile_pattern(pattern).groupindex)
+    except regex.error:
+        return []
+
+
+def _meant(word: str, known: list[str]) -> str:
+    return did_you_mean(word, known, otherwise="Remove it.", quoted="`{}`")
+
+
+REFERENCE_CHECKS: tuple[Check, ...] = (
+    unknown_rules,
+    circular_explanations,
+    unknown_jobs,
+    unknown_counters,
+    unknown_fields_in_diag,
+)

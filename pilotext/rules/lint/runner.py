@@ -1,0 +1,129 @@
+"""Run of all checks on rule files and profiles, for their authors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError
+from pilotext.profile import PROFILE, Experiment, JobType, find_rules_root, read_profile, rule_files, rules_roots
+from pilotext.rules import event_balance
+from pilotext.rules.lint.group import Check, Group
+from pilotext.rules.lint.identity import IDENTITY_CHECKS
+from pilotext.rules.lint.patterns import PATTERN_CHECKS
+from pilotext.rules.lint.references import REFERENCE_CHECKS
+from pilotext.rules.lint.shadowed import shadowed_rules
+from pilotext.rules.lint.slow_patterns import slow_patterns
+from pilotext.rules.lock import lock_problems
+from pilotext.rules.schema import RuleText
+from pilotext.rules.source import Entry, Source, apply_overrides, read_source
+from pilotext.serialization.json import from_plain
+from pilotext.serialization.yaml import Document, read_yaml
+
+CHECKS: tuple[Check, ...] = (*IDENTITY_CHECKS, *PATTERN_CHECKS, *REFERENCE_CHECKS, slow_patterns, shadowed_rules)
+
+
+def lint(paths: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[Problem]:
+    """Return every problem of the rule files and profiles at `paths` (files or folders; ours by default), by position.
+
+    Files that are used together with them are read for comparison: the files beside them, our own, and those of the
+    further `folders`. Raises UsageError if a path has no rule files.
+    """
+    wanted = yaml_files(paths or [find_rules_root()])
+    source = read_source(_with_neighbours(wanted, folders))
+    problems = {*source.problems, *_profile_problems(wanted)}
+    for group, found in _groups(source):
+        problems.update(found, *(check(group) for check in CHECKS))
+    told = [problem for problem in problems if problem.file in wanted]
+    return sorted([*told, *lock_problems(source.rules, wanted)])
+
+
+def yaml_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the YAML files at `paths`, each once. Raises UsageError for a path without any."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        files = [path] if path.is_file() else sorted(path.rglob("*.yaml"))
+        if not files:
+            raise UsageError(f"{path}: there are no rule files.")
+        found.update(dict.fromkeys(file.resolve() for file in files))
+    return list(found)
+
+
+def _with_neighbours(files: Sequence[Path], folders: Sequence[Path]) -> list[Path]:
+    roots = rules_roots(folders)
+    places: dict[Path, None] = {}
+    for file in files:
+        used = (*roots, file.parent.parent)
+        places.update(dict.fromkeys(root / name for root in used for name in ("common", file.parent.name)))
+    rules = [file for file in files if file.name != PROFILE]
+    # Neighbours first, so that a repeated name is reported in the files asked for.
+    return [*(path for place in places for path in rule_files(place) if path not in rules), *rules]
+
+
+def _profile_problems(files: Sequence[Path]) -> Iterator[Problem]:
+    for file in files:
+        if file.name == PROFILE:
+            yield from profile_problems(file)
+
+
+def _groups(source: Source) -> Iterator[tuple[Group, tuple[Problem, ...]]]:
+    """Yield each group of rules in force, with the problems of its overrides."""
+    experiments = [*(rule.experiment for rule in source.rules), *(counter.experiment for counter in source.counters)]
+    for name in dict.fromkeys([None, *experiments]):
+        in_force = apply_overrides([rule for rule in source.rules if rule.experiment in (None, name)])
+        counters = tuple(counter for counter in source.counters if counter.experiment in (None, name))
+        yield Group(name, in_force.rules, counters, _job_types(in_force.rules)), in_force.problems
+
+
+def _job_types(rules: Sequence[Entry[RuleText]]) -> tuple[str, ...]:
+    """Return the job types in the profiles of these rules; wrong profiles are reported elsewhere."""
+    types: list[str] = []
+    for folder in {rule.document.path.parent for rule in rules if rule.experiment}:
+        own = folder / PROFILE
+        try:
+            types += read_profile(own if own.is_file() else find_rules_root() / folder.name / PROFILE).job_types
+        except RuleFilesError:
+            continue
+    return tuple(types)
+
+
+MAX_EXPERIMENT_NUMBER = 999
+"""Limit of an experiment's number: with the four digits of a code it fits PanDA's seven."""
+
+
+def profile_problems(path: Path) -> list[Problem]:
+    """Return every problem of the profile in this file."""
+    document = read_yaml(path)
+    try:
+        experiment = read_profile(path)
+    except RuleFilesError as error:
+        return [*_wrong_job_types(document)] or list(error.problems)
+    return [*_wrong_values(document, experiment)]
+
+
+def _wrong_job_types(document: Document) -> Iterator[Problem]:
+    """Yield the problems of single job types with their positions, which decoding the whole profile does not give."""
+    types = document.data.get("job_types") if isinstance(document.data, dict) else None
+    for name, data in types.items() if isinstance(types, dict) else ():
+        if isinstance(data, dict) and "like" in data:  # its missing fields are in the other one
+            continue
+        try:
+            from_plain(data, JobType)
+        except FieldError as error:
+            yield document.field_problem(("job_types", str(name)), error)
+
+
+def _wrong_values(document: Document, experiment: Experiment) -> Iterator[Problem]:
+    if not 1 <= experiment.number <= MAX_EXPERIMENT_NUMBER:
+        advice = "It leads codes of seven digits: 58 for NA58."
+        yield document.problem(("number",), f"{experiment.number} is not from 1 to {MAX_EXPERIMENT_NUMBER}.", advice)
+    for name, job_type in experiment.job_types.items():
+        text = job_type.success.law
+        try:
+            if text:
+                event_balance.parse(text)
+        except event_balance.EventBalanceError as error:
+            steps = ("job_types", name, "success", "law")
+            yield document.problem(
+                steps, f"`{text}` is not an event balance: {error}", "Write `done + skipped == raw_events`."
+            )
