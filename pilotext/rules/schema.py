@@ -106,8 +106,8 @@ class RuleText(Record, frozen=True):
     """Rule as written in its file; `docs/rules.md` describes each field.
 
     `consequence_of` is the inverse of `explains`, so that an experiment can say what a common rule explains; `any` in
-    it stands for all failures shown by a text or an exit status. A loaded rule has only `explains`, completed. A rule made
-    of others (`all`, ids in `any`) explains them implicitly. `override: true` replaces the rule with that id of an
+    it stands for all failures shown by a text or an exit status. A loaded rule has only `explains`, completed. A rule
+    made of others (`all`, ids in `any`) explains them implicitly. `override: true` replaces the rule with that id of an
     earlier folder.
     """
 
