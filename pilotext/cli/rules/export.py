@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rows for PanDA's tables RETRYERRORS and ERROR_CLASSIFICATION; formats: sql (default), json",
     )
     what.add_argument("--schema", action="store_true", help="the JSON Schema of rule files, for editors")
-    formats = tuple(dict.fromkeys([*catalogue.FORMATS, *panda.FORMATS]))
+    formats = tuple(dict.fromkeys([*codes.FORMATS, *panda.FORMATS]))
     parser.add_argument("--format", choices=formats, metavar="FORMAT", help=f"{', '.join(formats)}; see above")
     parser.add_argument("--output", action=FilePath, metavar="FILE", help="write to FILE, not to stdout")
     text = "the experiment whose rules are exported (default: COMPASS)"
