@@ -15,7 +15,7 @@ from pilotext.formats import raw, rootfile
 from pilotext.formats.rootfile import RootSummary
 from pilotext.model.job import PLACEHOLDER, Input, Job, Kind, Output
 from pilotext.model.verdict import Finding, Phase
-from pilotext.rules import law
+from pilotext.rules import event_balance
 from pilotext.worker.own_files import replace_file
 
 
@@ -68,13 +68,14 @@ def check_balances(job: Job, counters: Mapping[str, int | float], checked: Check
         ("law-uneven", _counted(NOTED_BALANCES_OF_KIND, job, counters)),
     ):
         for text in laws:
-            result = law.check(text, counters)
+            result = event_balance.check(text, counters)
             if not result.holds:
                 checked.findings.append(Finding(name=name, text=result.sentence, phase="validate"))
 
 
 def _counted(laws: Mapping[Kind, tuple[str, ...]], job: Job, counters: Mapping[str, int | float]) -> list[str]:
-    return [text for text in laws.get(job.kind, ()) if all(name in counters for name in law.parse(text).names)]
+    known = laws.get(job.kind, ())
+    return [text for text in known if all(name in counters for name in event_balance.parse(text).names)]
 
 
 ROOT_CHECK_TIMEOUT_S = 1800.0

@@ -1,4 +1,4 @@
-"""Each check of `pilotext.rules.checks` through `lint`: what it finds, beside what it must leave alone."""
+"""Each check of `pilotext.rules.lint` through `lint`: the problem that it finds, and a case without it."""
 
 from __future__ import annotations
 
