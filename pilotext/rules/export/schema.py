@@ -15,8 +15,7 @@ def schema_text() -> str:
     """Return the document, made from the types that rule files are decoded to."""
     plain: dict[str, Any] = msgspec.json.schema(RuleFile, ref_template="#/$defs/{name}")
     rule = plain["$defs"]["RuleText"]
-    combining = [name for name in ("any", "all") if name in rule["properties"]]
-    rule["oneOf"] = [{"required": [kind]} for kind in (*CONDITION_KINDS, *combining)]
+    rule["oneOf"] = [{"required": [kind]} for kind in (*CONDITION_KINDS, "any")]
     head = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Rules of pilotext",
