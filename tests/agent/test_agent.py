@@ -22,9 +22,20 @@ WITHIN_S = 90.0
 serving = production_server  # a whole server is started: not for the fast tests
 
 
+SHORT_LEASE_S = "6"
+"""Soon over, and yet renewed in time on a machine that is busy with other tests."""
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ProductionServer]:
-    with production_server(tmp_path, PILOTEXT_LEASE_S="2", PILOTEXT_LISTABLE_FOLDERS=str(tmp_path)) as running:
+    with production_server(tmp_path, PILOTEXT_LISTABLE_FOLDERS=str(tmp_path)) as running:
+        yield running
+
+
+@pytest.fixture
+def strict_server(tmp_path: Path) -> Iterator[ProductionServer]:
+    given = {"PILOTEXT_LEASE_S": SHORT_LEASE_S, "PILOTEXT_LISTABLE_FOLDERS": str(tmp_path)}
+    with production_server(tmp_path, **given) as running:
         yield running
 
 
@@ -79,7 +90,10 @@ def test_a_drained_agent_brings_its_job_to_its_end_and_takes_no_other(server: Pr
 
 
 @pytest.mark.fault("dispatch", "agent killed while its job runs")
-def test_a_killed_agent_leaves_no_job_behind_and_the_job_is_done_by_another(server: ProductionServer) -> None:
+def test_a_killed_agent_leaves_no_job_behind_and_the_job_is_done_by_another(
+    strict_server: ProductionServer,
+) -> None:
+    server = strict_server
     pid = server.folder / "pid"
     submit(server, f"echo $$ > {pid}.new; mv {pid}.new {pid}; [ -e {pid}.2 ] || {{ touch {pid}.2; sleep 600; }}; "
                    "echo 'End of the decoding!'")  # fmt: skip
@@ -101,7 +115,10 @@ def test_a_killed_agent_leaves_no_job_behind_and_the_job_is_done_by_another(serv
 
 
 @pytest.mark.fault("payload", "server away for longer than the lease")
-def test_a_job_whose_lease_cannot_be_renewed_is_ended_before_another_may_have_it(server: ProductionServer) -> None:
+def test_a_job_whose_lease_cannot_be_renewed_is_ended_before_another_may_have_it(
+    strict_server: ProductionServer,
+) -> None:
+    server = strict_server
     pid = server.folder / "pid"
     submit(server, f"echo $$ > {pid}.new; mv {pid}.new {pid}; [ -e {pid}.2 ] || {{ touch {pid}.2; sleep 600; }}; "
                    "echo 'End of the decoding!'")  # fmt: skip
@@ -121,12 +138,7 @@ def test_a_job_whose_lease_cannot_be_renewed_is_ended_before_another_may_have_it
 
 
 @pytest.mark.fault("report", "server away at the end of the job")
-def test_a_report_that_cannot_be_delivered_is_kept_for_the_next_agent(tmp_path: Path) -> None:
-    with production_server(tmp_path, PILOTEXT_LISTABLE_FOLDERS=str(tmp_path)) as server:
-        keeps_its_report(server)
-
-
-def keeps_its_report(server: ProductionServer) -> None:
+def test_a_report_that_cannot_be_delivered_is_kept_for_the_next_agent(server: ProductionServer) -> None:
     began, go_on = server.folder / "began", server.folder / "go-on"
     submit(server, f"touch {began}; until [ -e {go_on} ]; do sleep 0.1; done; echo 'End of the decoding!'")
     agent = server.agent("--site", SITE, "--jobs", "1", name="same")

@@ -74,6 +74,16 @@ def manager(server: ProductionServer) -> Manager:
     return Manager(server)
 
 
+@pytest.fixture(scope="module")
+def known(server: ProductionServer, tmp_path_factory: pytest.TempPathFactory) -> Manager:
+    """A manager with the task `day` and an agent: those of the tests before, where the same process has run these."""
+    manager = Manager(server)
+    if "day" not in [task["name"] for task in manager.json("tasks")["tasks"]]:
+        submit(manager, tmp_path_factory.mktemp("day"), "day", 3)
+    Worker(server)
+    return manager
+
+
 def submit(manager: Manager, folder: Path, name: str, chunks: int) -> None:
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(task_document([raw(1, chunk) for chunk in range(chunks)], name=name)))
@@ -322,9 +332,9 @@ def wait_for(true: Callable[[], object]) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_and_is_no_success(
-    manager: Manager, words: tuple[str, ...], status: int, said: str
+    known: Manager, words: tuple[str, ...], status: int, said: str
 ) -> None:
-    assert said in manager(*words, status=status)
+    assert said in known(*words, status=status)
 
 
 def test_a_viewer_sees_everything_and_decides_nothing(manager: Manager) -> None:

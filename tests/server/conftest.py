@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from fixtures.servers.postgres import serving_postgres
+from fixtures.servers.postgres import folder_in_memory, serving_postgres
 from pilotext.server.boot import boot, migrate
 from pilotext.server.database import database_settings
 
@@ -28,8 +29,8 @@ _number = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> Maker:
-    folder = tmp_path_factory.mktemp("database")
+def sqlite_databases() -> Iterator[Maker]:
+    folder = Path(tempfile.mkdtemp(prefix="pilotext-databases-", dir=folder_in_memory()))
     use(f"sqlite:///{folder / 'migrated'}")
     migrate()
     with connection.cursor() as cursor:
@@ -41,7 +42,8 @@ def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> Maker:
         shutil.copyfile(folder / "migrated", path)
         return f"sqlite:///{path}"
 
-    return make
+    yield make
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

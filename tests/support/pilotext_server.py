@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import requests
@@ -21,6 +24,14 @@ from tests.support.jobs import CHECKOUT
 
 COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "pilotext")
 READY_WITHIN_S = 150.0
+ROLES = ("viewer", "expert", "manager", "agent")
+
+_PREPARE = """
+import sys
+from pilotext.cli.main import main
+verbs = [["migrate"], *(["token", "--role", role, "--label", f"test-{role}"] for role in sys.argv[1:])]
+sys.exit(any(main(["server", *words]) for words in verbs))
+"""
 
 
 def free_port() -> int:
@@ -56,6 +67,7 @@ class ProductionServer:
         return {**os.environ, **given, **self.environment}
 
     def start(self, part: str = "all") -> subprocess.Popen[bytes]:
+        self._give_database()
         words = [*COMMAND, "server", part, "--listen", f"127.0.0.1:{self.port}"]
         env = self.env if self.checkout is None else {**self.env, "PYTHONPATH": str(self.checkout)}
         with (self.folder / f"{part}.log").open("ab") as log:
@@ -79,11 +91,22 @@ class ProductionServer:
 
     def token(self, role: str) -> str:
         """A token of this role, the same one each time."""
+        self._give_database()
         if role not in self.tokens:
             words = [*COMMAND, "server", "token", "--role", role, "--label", f"test-{role}"]
             made = subprocess.run(words, env=self.env, capture_output=True, text=True, check=True)
             self.tokens[role] = made.stdout.strip()
         return self.tokens[role]
+
+    def _give_database(self) -> None:
+        """Copy the prepared database, if this server has one of its own in a file, and does not have it yet."""
+        path = Path(self.database.removeprefix("sqlite:///"))
+        if path.exists() or self.env["DATABASE_URL"] != self.database:
+            return
+        prepared, tokens = _prepared_database()
+        for file in prepared.parent.iterdir():
+            shutil.copy(file, path.with_name(file.name.replace(prepared.name, path.name)))
+        self.tokens.update(tokens)
 
     def client(self, role: str = "manager") -> Client:
         return Client(self.url, self.token(role))
@@ -133,6 +156,22 @@ def _alone_on(host: str) -> list[str]:
     """The words that start a program in the same process, with a host name of its own."""
     mapped = [] if os.getuid() == 0 else ["--map-root-user"]
     return ["unshare", *mapped, "--uts", "/bin/sh", "-c", 'hostname "$0" && exec "$@"', host]
+
+
+@cache
+def _prepared_database() -> tuple[Path, dict[str, str]]:
+    """Make a database with all tables and a token of each role once in this process: that takes longer than a copy."""
+    folder = Path(tempfile.mkdtemp(prefix="pilotext-prepared-"))
+    atexit.register(shutil.rmtree, folder)
+    path = folder / "prepared.sqlite3"
+    done = subprocess.run(
+        [sys.executable, "-P", "-X", "utf8", "-c", _PREPARE, *ROLES],
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{path}"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return path, dict(zip(ROLES, done.stdout.split(), strict=True))
 
 
 @contextmanager

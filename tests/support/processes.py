@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import psutil
+
+SOME_WORK_S = 0.1
+"""Enough for a busy scheduler to let others work meanwhile."""
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -42,6 +46,14 @@ def children_of(process: psutil.Process, *, recursive: bool = False) -> list[psu
         return list(process.children(recursive=recursive))
     except psutil.NoSuchProcess:
         return []
+
+
+def slowness() -> float:
+    """Return how many times longer than on an idle machine work takes now: the wall time by the CPU time of a bit."""
+    began, used = time.monotonic(), time.process_time()
+    while time.process_time() - used < SOME_WORK_S:
+        pass
+    return max(1.0, (time.monotonic() - began) / SOME_WORK_S)
 
 
 def _works_below(process: psutil.Process, folder: Path) -> bool:
