@@ -108,9 +108,10 @@ def _by_rule(ruleset: RuleSet, verdict: Verdict, winner: RuleMatch, matches: Mat
     text, code = winner.rule.text, winner.rule.code
     evidence = winner.evidence[:MAX_EVIDENCE]
     named = None
-    if text.cause == "unknown" or winner.precedence is Precedence.ABSENT:  # a missing marker never says why
+    nameless = text.cause == "unknown" or winner.precedence is Precedence.ABSENT  # a missing marker never says why
+    if nameless or winner.precedence is Precedence.EXIT:
         stream, lines = telling_tail(ruleset, matches)
-        named = signature_of(lines, case.exit)
+        named = signature_of(lines, case.exit) if nameless else None
         if lines and not any(one.line for one in evidence):
             evidence += (quote_tail(text.id, stream, lines),)
     not_judged = any(condition.finding in NOT_JUDGED for condition in winner.rule.conditions)
