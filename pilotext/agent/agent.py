@@ -38,7 +38,7 @@ _REST_S = 30.0
 
 @dataclass(frozen=True)
 class Settings:
-    """How an agent works: it ends after `max_jobs` jobs, or when `idle_s` seconds went by without one."""
+    """Settings of an agent, which ends after `max_jobs` jobs, or when `idle_s` seconds went by without one."""
 
     url: str
     token: str

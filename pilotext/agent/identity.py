@@ -14,7 +14,7 @@ from pathlib import Path
 from pilotext.directory_tree import remove_tree
 
 FILE_NAME = "agent.name"
-_LONGEST_HOST = 150
+_MAX_HOST_CHARACTERS = 150
 
 
 class Identity:
@@ -24,7 +24,7 @@ class Identity:
     """
 
     def __init__(self, folder: Path) -> None:
-        host = re.sub(r"[^!-~]|/", "-", socket.gethostname())[:_LONGEST_HOST] or "node"
+        host = re.sub(r"[^!-~]|/", "-", socket.gethostname())[:_MAX_HOST_CHARACTERS] or "node"
         fresh = f"{host}-{secrets.token_hex(6)}"
         self.name = fresh
         folder.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ KEPT_PREFIX = "payload_"
 
 _TRACE_WITHIN_S = 30.0
 _LARGEST_TRACE = 1 << 20
-_MOST_CORES = 5
+_MAX_CORES = 5
 _MAX_ENTRIES = 100_000
 """Entries of a work directory that are checked: to read more takes too long when the job is told to stop."""
 
@@ -46,7 +46,7 @@ def take_cores(directory: Path, *, keep: bool, trace: bool, tick: Callable[[], N
     findings = []
     for number, core in enumerate(find_cores(directory)):
         program, size = program_of(core), core.stat().st_size
-        traced = trace and number < _MOST_CORES and _append_trace(core, program, directory / STACK_NAME, tick)
+        traced = trace and number < _MAX_CORES and _append_trace(core, program, directory / STACK_NAME, tick)
         if keep:
             core.rename(core.with_name(KEPT_PREFIX + core.name))
         else:
