@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pilotext.classify.conditions import is_placeholder
 from pilotext.errors import FormatError
-from pilotext.formats import raw, rootfile
-from pilotext.formats.rootfile import RootSummary
+from pilotext.formats import date_raw, root_file
+from pilotext.formats.root_file import RootSummary
 from pilotext.model.job import PLACEHOLDER, Input, Job, Kind, Output
 from pilotext.model.verdict import Finding, Phase
 from pilotext.rules import event_balance
@@ -107,7 +107,7 @@ def check_inputs(job: Job, directory: Path, tick: Callable[[], None] = lambda: N
 
 def _check_raw_input(job: Job, file: Input, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
     try:
-        summary = raw.walk(path, tick)
+        summary = date_raw.walk(path, tick)
     except FormatError as error:
         checked.found("raw-damaged", str(error), "stage-in", file.name)
         return
@@ -126,7 +126,7 @@ def _check_raw_input(job: Job, file: Input, path: Path, checked: Checked, tick: 
         text = f"{file.name} holds {summary.physics} physics events"
         checked.found(name, text + promised, "stage-in", file.name)
     elif job.kind == "decoding":
-        filtered = sum(header.random_or_calibration for header in raw.iter_headers(path))
+        filtered = sum(header.random_or_calibration for header in date_raw.iter_headers(path))
         checked.count("raw_filtered_events", filtered)
 
 
@@ -137,7 +137,7 @@ def _may_be_root(path: Path) -> bool:
 
 def _read_root(paths: Sequence[Path], tick: Callable[[], None]) -> dict[Path, RootSummary]:
     """The summaries of these files, by one child: its start takes longer than it reads most files."""
-    return dict(zip(paths, rootfile.check_all_in_child(paths, ROOT_CHECK_TIMEOUT_S, tick), strict=True))
+    return dict(zip(paths, root_file.check_all_in_child(paths, ROOT_CHECK_TIMEOUT_S, tick), strict=True))
 
 
 def _check_merging_input(file: Input, summary: RootSummary, checked: Checked) -> None:
@@ -279,7 +279,7 @@ def _check_raw_output(job: Job, output: Output, path: Path, checked: Checked, ti
         if is_placeholder(path):
             checked.count(f"{output.kind}_events", 0)
             return
-        summary = raw.walk(path, tick)
+        summary = date_raw.walk(path, tick)
     except FormatError as error:
         checked.found("output-damaged", str(error), "validate", output.name)
         return

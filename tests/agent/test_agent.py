@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pilotext.api.schemas.jobs import JobList, JobPage, JobRow
-from pilotext.formats.rawmake import make_raw
+from pilotext.formats.date_raw_writer import make_raw
 from tests.support.pilotext_server import ProductionServer, production_server
 
 SITE = "CERN_COMPASS_PROD"

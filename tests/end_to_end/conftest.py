@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 
 from fixtures.servers.xrootd import XrdServer
-from pilotext.formats.rawmake import make_raw
+from pilotext.formats.date_raw_writer import make_raw
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from tests.support.jobs import CHECKOUT, PAYLOADS

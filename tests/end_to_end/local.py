@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from fixtures.servers.xrootd import XrdServer
-from pilotext.formats.rawmake import make_raw
+from pilotext.formats.date_raw_writer import make_raw
 from tests.end_to_end.conftest import CASTOR, EOS, EVENTS, RAW, Ended, production_job, read_report
 from tests.support.processes import processes_below
 

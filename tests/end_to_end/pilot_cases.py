@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 
 from fixtures.servers.xrootd import XrdServer
-from pilotext.formats.rawmake import make_raw
+from pilotext.formats.date_raw_writer import make_raw
 from tests.end_to_end.conftest import CASTOR, EOS, EVENTS, RAW, production_job
 from tests.support.jobs import CHECKOUT
 from tests.support.panda_server import PandaServer

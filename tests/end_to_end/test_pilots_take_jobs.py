@@ -12,7 +12,7 @@ import pytest
 from fixtures.servers.xrootd import XrdServer
 from pilotext.api.schemas.attempts import AttemptRow
 from pilotext.api.schemas.jobs import JobList, JobPage
-from pilotext.formats.rawmake import make_raw
+from pilotext.formats.date_raw_writer import make_raw
 from tests.end_to_end.conftest import CASTOR
 from tests.end_to_end.test_production import RUN, SITE, the_task, write_task
 from tests.support.jobs import CHECKOUT, PAYLOADS

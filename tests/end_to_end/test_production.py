@@ -14,7 +14,7 @@ import yaml
 from fixtures.servers.xrootd import XrdServer
 from pilotext.api.schemas.jobs import JobList, JobPage
 from pilotext.api.schemas.tasks import TaskList, TaskRow
-from pilotext.formats.rawmake import make_raw
+from pilotext.formats.date_raw_writer import make_raw
 from tests.end_to_end.conftest import CASTOR
 from tests.support.jobs import PAYLOADS
 from tests.support.pilotext_server import ProductionServer, production_server

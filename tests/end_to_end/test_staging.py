@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from pilotext.formats.rawmake import make_raw
+from pilotext.formats.date_raw_writer import make_raw
 from tests.end_to_end.conftest import CASTOR, EOS, EVENTS, RAW, Grid
 
 

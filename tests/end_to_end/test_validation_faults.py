@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from fixtures.payloads.standin import rootout
-from pilotext.formats.raw import walk
-from pilotext.formats.rawmake import make_raw
+from pilotext.formats.date_raw import walk
+from pilotext.formats.date_raw_writer import make_raw
 from tests.end_to_end.conftest import EVENTS, HISTOGRAMS, MDST, RAW, Ended
 from tests.end_to_end.local import Local, assert_failed, local
 from tests.end_to_end.test_payload_faults import CORAL, DDD, THEN, until
@@ -229,7 +229,7 @@ def checkers(local: Local) -> list[psutil.Process]:
     return [
         process
         for process in found
-        if "pilotext.formats.rootfile" in process.info["cmdline"]
+        if "pilotext.formats.root_file" in process.info["cmdline"]
         and process.info["cmdline"][-1].startswith(str(local.folder))
     ]
 

@@ -22,8 +22,8 @@ from pilotext.api.schemas.fields import Move, Moved
 from pilotext.api.schemas.jobs import JobList, JobPage, JobRow
 from pilotext.api.schemas.runs import ProductList, ProductRow
 from pilotext.api.schemas.tasks import TaskList
-from pilotext.formats import raw
-from pilotext.formats.rawmake import raw_name
+from pilotext.formats import date_raw
+from pilotext.formats.date_raw_writer import raw_name
 from pilotext.server.boot import boot
 from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, RUNS, Fault, Place
 from tests.support.jobs import CHECKOUT
@@ -110,7 +110,7 @@ class Production:
 
     def good_events(self, run: int) -> int:
         """The events of those raw files of a run that are whole, counted in the files."""
-        found = [raw.walk(self.raw_on_tape(place)) for place in self.places if place[0] == run]
+        found = [date_raw.walk(self.raw_on_tape(place)) for place in self.places if place[0] == run]
         return sum(each.physics for each in found if each.damage is None)
 
     # ---------------------------------------------------------------------------------------------- who does the work

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from pilotext.api.schemas.attempts import AttemptRow
 from pilotext.api.schemas.jobs import JobPage
 from pilotext.api.schemas.runs import ProductRow
-from pilotext.formats import rootfile
+from pilotext.formats import root_file
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.storage.base import adler32_of
@@ -54,7 +54,7 @@ def products_hold_the_good_events(production: Production, rows: tuple[ProductRow
             assert merged.inputs == len(good), of_run[merge]
         (mdst,) = of_run["mdst"].files
         file = production.tape.store / mdst.kept.partition("//castor/")[2].join(("castor/", ""))
-        assert rootfile.check(file).trees == {"phast": events}
+        assert root_file.check(file).trees == {"phast": events}
         assert _numbers_of_events(file) == _numbers_in_raw_files(production, [place[1] for place in good], run)
 
 
@@ -67,8 +67,7 @@ def _numbers_of_events(file: Path) -> Counter[tuple[int, int, int]]:
 
 def _numbers_in_raw_files(production: Production, chunks: list[int], run: int) -> Counter[tuple[int, int, int]]:
     """The same of raw files: no two of them have the same number of events, so a missing or doubled one shows."""
-    from pilotext.formats.date import PHYSICS
-    from pilotext.formats.raw import iter_headers
+    from pilotext.formats.date_raw import PHYSICS, iter_headers
 
     headers = (header for chunk in chunks for header in iter_headers(production.raw_on_tape((run, chunk))))
     return Counter((header.run, header.burst, header.number) for header in headers if header.type == PHYSICS)

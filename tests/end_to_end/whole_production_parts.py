@@ -11,7 +11,7 @@ import yaml
 from fixtures.servers.postgres import PostgresServer, serving_postgres
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
-from pilotext.formats.rawmake import make_raw, raw_name
+from pilotext.formats.date_raw_writer import make_raw, raw_name
 from tests.end_to_end.whole_production import RAW, TASK, Production, Scale
 from tests.end_to_end.whole_production_faults import CORAL, HADD, PHAST, SETUP, events_of
 from tests.server.conftest import use

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import uproot
 
-from pilotext.formats import rootfile
-from pilotext.formats.raw import copy_events, iter_headers
-from pilotext.formats.rawmake import make_raw
-from pilotext.formats.rootfile import RootSummary
+from pilotext.formats import root_file
+from pilotext.formats.date_raw import copy_events, iter_headers
+from pilotext.formats.date_raw_writer import make_raw
+from pilotext.formats.root_file import RootSummary
 from pilotext.model.job import PLACEHOLDER
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.validation import Checked, check_inputs, check_outputs
@@ -130,7 +130,7 @@ def test_the_law_is_held_with_everything_that_was_counted(tmp_path: Path, law: s
     assert names(of_output(tmp_path, law=law)) == found
 
 
-def root_file(path: Path, entries: int, fills: int) -> None:
+def write_root_file(path: Path, entries: int, fills: int) -> None:
     with uproot.recreate(path) as file:
         file.mktree("phast", {"event": np.int32}).extend({"event": np.arange(entries, dtype=np.int32)})
         file["CsEvent/spills"] = np.histogram(np.arange(fills, dtype=float))
@@ -147,8 +147,8 @@ def merge_of(
     """Two chunks of 10 and 20 entries, with 5 and 7 fills, and what was made of them."""
     names = ["chunk.1.root", "chunk.2.root"]
     for name, entries, fills in zip(names, (10, 20), (5, 7), strict=True):
-        root_file(directory / name, entries, fills)
-    root_file(directory / "merged.root", *into)
+        write_root_file(directory / name, entries, fills)
+    write_root_file(directory / "merged.root", *into)
     inputs = [{"name": name, "sources": ["file:///x"], "events": n} for name, n in zip(names, promised, strict=True)]
     output = {"name": "merged.root", "kind": kind, "check": "root"}
     job = make_job(type=f"merging {kind}", kind="merging", inputs=inputs, outputs=[output], **fields)
@@ -195,7 +195,7 @@ def test_a_chunk_unlike_the_catalogue_is_found_before_it_is_merged(tmp_path: Pat
 
 
 def test_a_cut_chunk_is_found_before_it_is_merged(tmp_path: Path) -> None:
-    root_file(tmp_path / "chunk.root", 10, 5)
+    write_root_file(tmp_path / "chunk.root", 10, 5)
     os.truncate(tmp_path / "chunk.root", 2000)
     job = make_job(type="merging mdst", kind="merging", inputs=[{"name": "chunk.root", "sources": ["file:///x"]}])
     assert names(check_inputs(job, tmp_path)) == ["input-damaged"]
@@ -207,7 +207,7 @@ def test_without_a_reader_the_catalogue_stands_for_the_inputs_and_that_is_said(
     def by_header(paths: Sequence[Path], timeout_s: float, tick: object) -> list[RootSummary]:
         return [RootSummary(path.stat().st_size, "header, size and trailer") for path in paths]
 
-    monkeypatch.setattr(rootfile, "check_all_in_child", by_header)
+    monkeypatch.setattr(root_file, "check_all_in_child", by_header)
     checked = merge_of(tmp_path, into=(3, 1), promised=(10, 20), law="events_saved == sum(inputs.events)")
     assert names(checked) == ["output-checked-in-part"]
     assert checked.counters == {"inputs.events": 30}
@@ -271,7 +271,7 @@ def test_an_empty_file_beside_the_raw_files_is_no_finding(tmp_path: Path) -> Non
 
 
 def test_an_mdst_holds_as_many_entries_as_the_program_says(tmp_path: Path) -> None:
-    root_file(tmp_path / "mDST.root", 29, 1)
+    write_root_file(tmp_path / "mDST.root", 29, 1)
     output = {"name": "mDST.root", "kind": "mdst", "check": "root"}
     job = make_job(type="mass production", kind="reconstruction", outputs=[output])
     assert names(check_outputs(job, tmp_path, {"events_written": 30}, no_tick)) == ["law-broken"]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pilotext.formats.corefile import is_core, program_of
+from pilotext.formats.core_file import is_core, program_of
 from pilotext.model.verdict import Finding
 from pilotext.process_lifetime import tied
 from pilotext.worker.own_files import is_regular, move_away

@@ -1,7 +1,10 @@
-"""Prove that a ROOT file is whole: header, size, the records at its end, and, where uproot is installed, every basket.
+"""Proof that a ROOT file is whole: header, size, the records at its end, and, where uproot is installed, every basket.
 
 A damaged file may do anything to its reader, so the worker lets a child process read it: `check_in_child` runs
-`python -m pilotext.formats.rootfile FILE...`, which prints a line of JSON for each.
+`python -m pilotext.formats.root_file FILE...`, which prints a line of JSON for each.
+
+The header has big-endian numbers; files written by version 1000000 and above (files that passed 2 GB) have 64-bit
+positions. Layout: ROOT's class TFile, and TDirectoryFile for the record of the top directory.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,11 +20,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 import msgspec
 
-from pilotext.formats.rootheader import header_fault
 from pilotext.model import Record
 from pilotext.model.verdict import signal_name
 from pilotext.process_lifetime import tied
@@ -33,8 +36,8 @@ _TREES = ("TTree", "TNtuple", "TNtupleD")
 _NTUPLE = "ROOT::RNTuple"
 _HISTOGRAMS = ("TH1", "TH2", "TH3", "TProfile")
 _TICK_S = 0.2
-_LARGEST_ANSWER = 1 << 20
-_MEMORY = 2 << 30  # a size that damage has made huge is refused by the system, not granted
+_MAX_ANSWER_BYTES = 1 << 20
+_MAX_MEMORY_BYTES = 2 << 30  # a size that damage has made huge is refused by the system, not granted
 
 
 class RootSummary(Record, frozen=True):
@@ -113,7 +116,7 @@ def check_all_in_child(paths: Sequence[Path], timeout_s: float, tick: Callable[[
 
 def _ask_child(paths: Sequence[Path], timeout_s: float, tick: Callable[[], None]) -> tuple[list[RootSummary], str]:
     """What one child says of the first of these files, and why it says no more."""
-    command = [sys.executable, "-P", "-m", "pilotext.formats.rootfile", *(str(path.resolve()) for path in paths)]
+    command = [sys.executable, "-P", "-m", "pilotext.formats.root_file", *(str(path.resolve()) for path in paths)]
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             command,
@@ -167,7 +170,7 @@ def _environment() -> dict[str, str]:
 
 def _content(file: IO[bytes], answers: int = 1) -> bytes:
     file.seek(0)
-    return file.read(_LARGEST_ANSWER * answers)
+    return file.read(_MAX_ANSWER_BYTES * answers)
 
 
 def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -219,12 +222,119 @@ def main(arguments: list[str]) -> int:
     """Check the files named, within bounds of memory, and print the summary of each as a line of JSON."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    bound = _MEMORY if most == resource.RLIM_INFINITY else min(most, _MEMORY)
+    bound = _MAX_MEMORY_BYTES if most == resource.RLIM_INFINITY else min(most, _MAX_MEMORY_BYTES)
     resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
     for path in arguments:
         print(msgspec.json.encode(check(Path(path))).decode(), flush=True)
         gc.collect()  # what one file took of the memory, the next one has again
     return 0
+
+
+_START = struct.Struct(">4sii")
+_SMALL = struct.Struct(">iiiiibiii")
+_LARGE = struct.Struct(">qqiiibiqi")
+_LARGE_FILE = 1_000_000
+# The top directory's record: version, two dates, bytes of its keys, bytes of its name; then three positions.
+_DIRECTORY = struct.Struct(">hIIii")
+_LARGE_DIRECTORY = 1000
+_KEY_SIZE = struct.Struct(">i")
+
+
+class Fault(Record, frozen=True):
+    """What is wrong with a ROOT file, in a sentence, and the byte where it shows (None where no single byte does)."""
+
+    text: str
+    offset: int | None = None
+
+
+class _Header(Record, frozen=True):
+    """The numbers of a file's first record, with ROOT's names for them."""
+
+    begin: int
+    end: int
+    seek_free: int
+    bytes_free: int
+    bytes_name: int
+    seek_info: int
+    bytes_info: int
+
+
+def header_fault(path: Path) -> Fault | None:
+    """What is wrong with the header, the size and the records at the end of a ROOT file; None when all agree.
+
+    Raises OSError when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        start = file.read(_START.size + _LARGE.size)
+        if fault := _start_fault(start, size):
+            return fault
+        header = _decode(start)
+        return _size_fault(header, size) or _records_fault(file, header)
+
+
+def _start_fault(start: bytes, size: int) -> Fault | None:
+    if not start:
+        return Fault("the file is empty.", 0)
+    if start[:4] != b"root":
+        return Fault(f"this is not a ROOT file: it begins with {start[:4]!r}.", 0)
+    if len(start) < _START.size + _LARGE.size:
+        return Fault(f"the file ends inside its header, after {size} bytes.", size)
+    return None
+
+
+def _decode(start: bytes) -> _Header:
+    _, version, begin = _START.unpack_from(start)
+    layout = _LARGE if version >= _LARGE_FILE else _SMALL
+    end, seek_free, bytes_free, _, bytes_name, _, _, seek_info, bytes_info = layout.unpack_from(start, _START.size)
+    return _Header(begin, end, seek_free, bytes_free, bytes_name, seek_info, bytes_info)
+
+
+def _size_fault(header: _Header, size: int) -> Fault | None:
+    if not _START.size + _SMALL.size <= header.begin < size:
+        return Fault(f"the header says that the first record is at byte {header.begin}, of {size}.", 8)
+    if header.end > size:
+        return Fault(f"the file is truncated at {size} bytes: should be {header.end}.", size)
+    if header.end < size:
+        text = f"the header says that the file has {header.end} bytes, it has {size}: it was not closed."
+        return Fault(text, _START.size)
+    return None
+
+
+def _records_fault(file: BinaryIO, header: _Header) -> Fault | None:
+    """Check that the records which are written last, when a file is closed, are there."""
+    directory = header.begin + header.bytes_name
+    found = _key_list(file, directory) if header.bytes_name > 0 and directory + 42 <= header.end else None
+    if found is None:
+        return Fault(f"the header says that the name of the file has {header.bytes_name} bytes.", _START.size)
+    records = {"list of keys": found, "list of free segments": (header.seek_free, header.bytes_free)}
+    if header.seek_info:  # a file without objects has no classes to describe
+        records["description of classes"] = (header.seek_info, header.bytes_info)
+    for name, (position, length) in records.items():
+        if fault := _record_fault(file, header, name, position, length):
+            return fault
+    return None
+
+
+def _key_list(file: BinaryIO, directory: int) -> tuple[int, int]:
+    """Where the list of keys of the top directory is, and how long."""
+    file.seek(directory)
+    record = file.read(_DIRECTORY.size + 24)
+    version, _, _, bytes_keys, _ = _DIRECTORY.unpack_from(record)
+    positions = struct.Struct(">3q" if version > _LARGE_DIRECTORY else ">3i")
+    return positions.unpack_from(record, _DIRECTORY.size)[2], bytes_keys
+
+
+def _record_fault(file: BinaryIO, header: _Header, name: str, position: int, length: int) -> Fault | None:
+    if position == 0:
+        return Fault(f"the {name} was never written: the file was not closed.")
+    if position < header.begin or length < _KEY_SIZE.size or position + length > header.end:
+        return Fault(f"the {name} should be at byte {position}, {length} bytes long: that is outside the file.")
+    file.seek(position)
+    (written,) = _KEY_SIZE.unpack(file.read(_KEY_SIZE.size))
+    if not 0 < written <= length:  # less where ROOT has written a shorter one into the old place
+        return Fault(f"the {name} should have {length} bytes, its record says {written}.", position)
+    return None
 
 
 if __name__ == "__main__":

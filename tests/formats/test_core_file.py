@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.formats.corefile import is_core, program_of
+from pilotext.formats.core_file import is_core, program_of
 
 
 @pytest.fixture(scope="module")

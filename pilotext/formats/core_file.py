@@ -18,7 +18,7 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _NOTE = struct.Struct("<III")
 _PT_NOTE = 4
 _NT_FILE = 0x46494C45
-_LARGEST_NOTES = 16 << 20
+_MAX_NOTES_BYTES = 16 << 20
 
 
 def is_core(path: Path) -> bool:
@@ -49,7 +49,7 @@ def _notes(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     for number in range(count):
         file.seek(segments_at + number * size)
         kind, _, offset, _, _, length, _, _ = _SEGMENT.unpack(file.read(_SEGMENT.size))
-        if kind == _PT_NOTE and length <= _LARGEST_NOTES:
+        if kind == _PT_NOTE and length <= _MAX_NOTES_BYTES:
             file.seek(offset)
             yield from _split(file.read(length))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import uproot
 
-from pilotext.formats.rootheader import header_fault
+from pilotext.formats.root_file import header_fault
 
 # Positions in the header of a file below 2 GB: fEND, fSeekFree, fNbytesName, fSeekInfo.
 END, SEEK_FREE, BYTES_NAME, SEEK_INFO = 12, 16, 28, 37

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pilotext.formats.date import (
+from pilotext.formats.date_raw import (
     CALIBRATION,
     END_OF_BURST,
     END_OF_RUN,

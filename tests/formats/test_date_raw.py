@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilotext.errors import FormatError
-from pilotext.formats.date import (
+from pilotext.formats.date_raw import (
     CALIBRATION,
     END_OF_RUN,
     MAGIC,
@@ -19,9 +19,12 @@ from pilotext.formats.date import (
     RANDOM_TRIGGER,
     START_OF_BURST,
     START_OF_RUN,
+    RawSummary,
+    copy_events,
     encode_event,
+    iter_headers,
+    walk,
 )
-from pilotext.formats.raw import RawSummary, copy_events, iter_headers, walk
 
 event_lists = st.lists(
     st.builds(

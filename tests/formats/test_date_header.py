@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from pilotext.formats.date import CALIBRATION, PHYSICS, RANDOM_TRIGGER, decode_header, encode_event
+from pilotext.formats.date_raw import CALIBRATION, PHYSICS, RANDOM_TRIGGER, decode_header, encode_event
 
 
 def test_what_is_encoded_is_decoded() -> None:

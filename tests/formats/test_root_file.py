@@ -15,7 +15,7 @@ import psutil
 import pytest
 import uproot
 
-from pilotext.formats.rootfile import RootSummary, check, check_all_in_child, check_in_child
+from pilotext.formats.root_file import RootSummary, check, check_all_in_child, check_in_child
 
 
 @pytest.fixture
