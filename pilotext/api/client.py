@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import requests
 
+from pilotext.api.http import RETRYABLE_STATUSES
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer, JobRequest
 from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer, ReportAnswer
 from pilotext.api.schemas.errors import Problem
@@ -29,7 +30,7 @@ class ServerError(PilotextError):
 
     @property
     def worth_another_try(self) -> bool:
-        return self.status in {0, 408, 429} or self.status >= 500
+        return self.status == 0 or self.status in RETRYABLE_STATUSES
 
 
 class RequestRefusedError(ServerError, UsageError):

@@ -1,7 +1,7 @@
-"""Single rows, read and written by statements that are made once: what a pilot's request needs, thousands of times.
+"""Single rows, read and written by statements that are made once: needed by a pilot's request, thousands of times.
 
 Django makes each query anew, which costs several times what the database takes for it. Rows are those of the models
-still, and only this module knows how they come and go.
+still. `benchmarks/server --part lives` shows what this module buys.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import msgspec
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, JSONField, Model, QuerySet
-from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=Model)
 
@@ -36,14 +35,18 @@ _KEY = 2**31 - 7
 
 
 class ById(Generic[M]):
-    """The query of `rows` for one of them by its id, with what it selects along.
+    """A row by its id, with the rows that its foreign keys of `along` name; columns of `without` are left out.
 
-    `lock` are those of its tables, as for `select_for_update`, whose rows nobody else can change before the transaction
-    ends; on SQLite nobody can anyway.
+    Django makes the statement once, by `values_list`; `lock` are the paths of the tables, "" for the row's own, whose
+    rows nobody else can change before the transaction ends. On SQLite nobody can anyway.
     """
 
-    def __init__(self, rows: Callable[[], QuerySet[M]], *, lock: tuple[str, ...] = ()) -> None:
-        self._rows = rows
+    def __init__(
+        self, model: type[M], *along: str, without: tuple[str, ...] = (), lock: tuple[str, ...] | None = None
+    ) -> None:
+        self._model = model
+        self._along = along
+        self._without = without
         self._lock = lock
         self._made: dict[str, _Select[M]] = {}
 
@@ -51,39 +54,103 @@ class ById(Generic[M]):
         db = _database()
         made = self._made.get(db.vendor)
         if made is None:
-            rows = self._rows().order_by().filter(pk=_KEY)
-            made = self._made[db.vendor] = _Select(rows.select_for_update(of=self._lock) if self._lock else rows, db)
+            made = self._made[db.vendor] = _Select(self._model, self._along, self._without, self._lock, db)
         return made.get(pk, db)
 
 
 class _Select(Generic[M]):
-    def __init__(self, rows: QuerySet[M], db: BaseDatabaseWrapper) -> None:
-        compiler = rows.query.get_compiler(connection=db)
-        self._sql, self._parameters = compiler.as_sql()
-        assert self._parameters.count(_KEY) == 1, "the id must be told from all other values of the query"
-        klass = compiler.klass_info
-        assert klass is not None
-        fields = klass["select_fields"]
-        self._model: type[M] = klass["model"]
-        self._first, self._last = fields[0], fields[-1] + 1
-        self._names = [each[0].target.attname for each in compiler.select[self._first : self._last]]
-        self._related = get_related_populators(klass, compiler.select, "default")  # type: ignore[call-arg]  # as Django 5.2 has it
-        converters = compiler.get_converters([each[0] for each in compiler.select])
-        self._converters = [
-            (index, _faster(each), expression) for index, (all_, expression) in converters.items() for each in all_
-        ]
+    def __init__(
+        self,
+        model: type[M],
+        along: tuple[str, ...],
+        without: tuple[str, ...],
+        lock: tuple[str, ...] | None,
+        db: BaseDatabaseWrapper,
+    ) -> None:
+        self._parts: list[_Part] = []
+        names: list[str] = []
+        models: dict[str, type[Model]] = {"": model}
+        for path in ("", *along):
+            if path:
+                models[path] = _model_at(model, path)
+            fields = [field for field in models[path]._meta.concrete_fields if _under(path, field.name) not in without]
+            names += [_under(path, field.attname) for field in fields]
+            self._parts.append(_Part(path, models[path], fields, len(names) - len(fields)))
+        rows = model._default_manager.order_by().filter(pk=_KEY).values_list(*names)
+        self._sql, self._parameters = _statement(rows, db)
+        assert self._parameters.count(_KEY) == 1, "the id must differ from all other values of the query"
+        if lock is not None and db.vendor == "postgresql":
+            tables = ", ".join(db.ops.quote_name(models[path]._meta.db_table) for path in lock)
+            self._sql += f" FOR UPDATE OF {tables}"
 
     def get(self, pk: int, db: BaseDatabaseWrapper) -> M | None:
         found = _execute(db, self._sql, [pk if value == _KEY else value for value in self._parameters]).fetchone()
         if found is None:
             return None
-        row = list(found)
-        for index, convert, expression in self._converters:
-            row[index] = convert(row[index], expression, db)
-        made = self._model.from_db("default", self._names, row[self._first : self._last])
-        for populator in self._related:
-            populator.populate(row, made)
-        return made
+        made: dict[str, Any] = {}
+        for part in self._parts:
+            made[part.path] = row = part.made_of(found)
+            if part.path:
+                owner, _, name = part.path.rpartition("__")
+                setattr(made[owner], name, row)
+        whole: M = made[""]
+        return whole
+
+
+class _Part:
+    """The columns of one row within those of a statement."""
+
+    def __init__(self, path: str, model: type[Model], fields: Sequence[Field[Any, Any]], begin: int) -> None:
+        self.path = path
+        self._model = model
+        self._names = [field.attname for field in fields]
+        self._begin, self._end = begin, begin + len(fields)
+        self._reading = [(index, read) for index, field in enumerate(fields) if (read := _reading(field))]
+
+    def made_of(self, found: Sequence[Any]) -> Model | None:
+        """Return the row as Django would; None where a foreign key that may be empty is."""
+        values = list(found[self._begin : self._end])
+        if values[self._names.index(self._model._meta.pk.attname)] is None:
+            return None
+        for index, read in self._reading:
+            values[index] = read(values[index])
+        return self._model.from_db(DEFAULT_DB_ALIAS, self._names, values)
+
+
+def _model_at(model: type[Model], path: str) -> type[Model]:
+    for name in path.split("__"):
+        found = model._meta.get_field(name).related_model
+        assert isinstance(found, type), f"{name} is not a foreign key"
+        model = found
+    return model
+
+
+def _under(path: str, name: str) -> str:
+    return f"{path}__{name}" if path else name
+
+
+def _statement(rows: QuerySet[Any, Any], db: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+    """Return the statement that Django executes for a query, and its parameters."""
+    seen: list[tuple[str, list[Any]]] = []
+
+    def look(execute: Callable[..., Any], sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        seen.append((sql, list(parameters)))
+        return execute(sql, parameters, many, context)
+
+    with db.execute_wrapper(look):
+        list(rows)
+    return seen[-1]
+
+
+def _reading(field: Field[Any, Any]) -> Callable[[Any], Any] | None:
+    """Return what makes a value of the database one of this field; None where it is that already."""
+    kind = field.get_internal_type()
+    if kind in _AS_IT_IS:
+        return None
+    if isinstance(field, JSONField) and field.decoder is None:
+        return _read_json
+    assert kind == "BooleanField", f"rows.py does not know how to read a {kind}"
+    return field.to_python
 
 
 def insert(model: type[M], /, **values: Any) -> int:
@@ -194,13 +261,8 @@ def _preparing(field: Field[Any, Any]) -> Callable[[Any, BaseDatabaseWrapper], A
     return prepared_if_need_be if plain else prepared
 
 
-def _faster(converter: Callable[..., Any]) -> Callable[..., Any]:
-    """JSON is read several times as fast by msgspec."""
-    plain = isinstance(field := getattr(converter, "__self__", None), JSONField) and field.decoder is None
-    return _read_json if plain else converter
-
-
-def _read_json(value: str | None, *_: Any) -> Any:
+def _read_json(value: str | None) -> Any:
+    """JSON, which msgspec reads several times as fast as Django."""
     return None if value is None else msgspec.json.decode(value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-import pilotext
+from pilotext.api import http
 from pilotext.errors import UsageError
 from pilotext.model import Record
 from pilotext.model.job import ReportTarget
@@ -26,11 +25,6 @@ from pilotext.worker.stop import StopSwitch, ToldToStop
 
 if TYPE_CHECKING:
     import requests
-
-TRY_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
-"""HTTP statuses after which another try may succeed."""
-
-MAX_RETRY_AFTER_S = 86_400.0
 
 Tick = Callable[[], None]
 
@@ -96,25 +90,8 @@ def _try(body: bytes, target: ReportTarget, within_s: float, tick: Tick) -> Answ
 
 
 def _post(body: bytes, target: ReportTarget, within_s: float) -> Answer:
-    """The meaning of the server's answer; its body is not read."""
-    import requests  # noqa: PLC0415
-
-    class Bearer(requests.auth.AuthBase):
-        """An authentication of our own, since requests would prefer one from a .netrc file to a mere header."""
-
-        def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.headers["Authorization"] = f"Bearer {target.token}"
-            return request
-
-    with requests.post(
-        target.url,
-        data=body,
-        headers={"Content-Type": "application/json", "User-Agent": f"pilotext/{pilotext.__version__}"},
-        auth=Bearer(),
-        timeout=within_s,
-        allow_redirects=False,  # the token is for this server alone
-        stream=True,
-    ) as answer:
+    """Return the meaning of the server's answer; its body is not read."""
+    with http.post(target.url, body, target.token, within_s=within_s) as answer:
         return meaning(answer)
 
 
@@ -124,22 +101,11 @@ def meaning(answer: requests.Response) -> Answer:
     if 200 <= status < 300:
         return Answer("delivered")
     said = f"the server answers with status {status}"
-    if status in TRY_AGAIN:
-        return Answer("later", said, retry_after(answer.headers.get("Retry-After", ""), time.time()), soon=True)
+    if status in http.RETRYABLE_STATUSES:
+        return Answer("later", said, http.retry_after_s(answer.headers.get("Retry-After", ""), time.time()), soon=True)
     if 300 <= status < 400:
         return Answer("later", f"{said}, and a report goes to no other address than the job's")
     return Answer("refused", said)
-
-
-def retry_after(text: str, now: float) -> float | None:
-    """Seconds that a header Retry-After asks for, as a number or a date; None if it says nothing usable."""
-    from email.utils import parsedate_to_datetime  # noqa: PLC0415  as above
-
-    try:
-        wait_s = float(text) if text.strip().isdecimal() else parsedate_to_datetime(text).timestamp() - now
-    except (ValueError, TypeError, OverflowError):
-        return None
-    return min(max(0.0, wait_s), MAX_RETRY_AFTER_S) if math.isfinite(wait_s) else MAX_RETRY_AFTER_S
 
 
 OF_A_JOB = Patience()

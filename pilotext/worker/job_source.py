@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from pilotext.api.http import RETRYABLE_STATUSES
 from pilotext.errors import FieldError, UsageError
 from pilotext.model.job import Job
 from pilotext.serialization.json import from_plain
@@ -26,9 +27,6 @@ WITHIN_S = 60.0
 """Of one try, from its begin to the last byte; half of it is the longest silence."""
 
 PATIENCE = Policy(tries=4, first_wait_s=2.0)
-_PASSING = frozenset([408, 425, 429])
-"""Statuses below 500 that say "later", not "never"."""
-
 _CHUNK = 1 << 16
 
 
@@ -90,7 +88,7 @@ def _get(url: str, within_s: float, max_bytes: int) -> bytes:
 
 
 def _judge(status: int) -> None:
-    if status >= 500 or status in _PASSING:
+    if status in RETRYABLE_STATUSES:
         raise _NotNowError(f"the server answers with status {status}")
     if status != 200:
         raise _NeverError(f"the server answers with status {status}")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
+from pilotext.api import http
 from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat, HeartbeatAnswer
 from pilotext.errors import StorageError
 from pilotext.model import Record
@@ -172,13 +173,8 @@ class _Lease:
 
         url = f"{target.url.removesuffix('/report')}/heartbeat"
         try:
-            with requests.post(
-                url,
-                data=msgspec.json.encode(Heartbeat(OUTPUTS_KEPT)),
-                headers={"Authorization": f"Bearer {target.token}", "Content-Type": "application/json"},
-                timeout=_ANSWER_WITHIN_S,
-                allow_redirects=False,
-            ) as answer:
+            beat = msgspec.json.encode(Heartbeat(OUTPUTS_KEPT))
+            with http.post(url, beat, target.token, within_s=_ANSWER_WITHIN_S) as answer:
                 status, body = answer.status_code, answer.content
         except (requests.RequestException, OSError):
             return False

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotext.api.http import MAX_RETRY_AFTER_S, retry_after_s
 from pilotext.model.job import ReportTarget
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.delivery import MAX_RETRY_AFTER_S, Answer, Patience, retry_after, send
+from pilotext.worker.delivery import Answer, Patience, send
 from pilotext.worker.stop import StopSwitch, ToldToStop
 from tests.support import report_server as servers
 from tests.support.report_server import authorizations, raw_server, report_server
@@ -102,12 +103,12 @@ def test_a_wait_longer_than_the_patience_ends_the_tries_and_is_handed_on() -> No
     ],
 )
 def test_a_wait_is_a_number_or_a_date_and_anything_else_is_ignored(header: str, seconds: float | None) -> None:
-    assert retry_after(header, 1_000_000.0) == seconds
+    assert retry_after_s(header, 1_000_000.0) == seconds
 
 
 @given(st.text())
 def test_whatever_stands_in_retry_after_is_survived(header: str) -> None:
-    wait_s = retry_after(header, 1_000_000.0)
+    wait_s = retry_after_s(header, 1_000_000.0)
     assert wait_s is None or 0 <= wait_s <= MAX_RETRY_AFTER_S
 
 

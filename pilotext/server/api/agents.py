@@ -35,7 +35,7 @@ HEARTBEAT_S = min(LEASE_S / 4, 300.0)
 SEEN_EVERY_S = 30.0
 
 dispatcher = Dispatcher()
-_AGENT = ById(lambda: Agent.objects.select_related("site"))
+_AGENT = ById(Agent, "site")
 
 
 class AgentPath(Record, frozen=True):

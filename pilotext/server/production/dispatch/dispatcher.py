@@ -28,7 +28,7 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change, insert
 
-_JOB = ById(lambda: models.Job.objects.select_related("task__experiment").defer("task__document"))
+_JOB = ById(models.Job, "task", "task__experiment", without=("task__document",))
 
 FRESH_S = 1.0
 AHEAD = 200

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import QuerySet
-
 from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer
 from pilotext.serialization.json import from_plain
 from pilotext.server.database import transact
@@ -25,12 +23,9 @@ AT_ONCE = 200
 _KNOWN_COUNTERS = 50
 
 
-def _attempts() -> QuerySet[Attempt]:
-    return Attempt.objects.select_related("job", "task__experiment", "site").defer("task__document")
-
-
-_ATTEMPT = ById(_attempts)
-_LOCKED = ById(_attempts, lock=("self", "job"))
+_ALONG = ("job", "task", "task__experiment", "site")
+_ATTEMPT = ById(Attempt, *_ALONG, without=("task__document",))
+_LOCKED = ById(Attempt, *_ALONG, without=("task__document",), lock=("", "job"))
 
 
 def attempt_of(attempt_id: int, token: str, *, lock: bool = False) -> Attempt:

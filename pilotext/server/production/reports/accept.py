@@ -29,7 +29,7 @@ LONGEST_NODE = 255
 LONGEST_WORD = 100
 """Characters; the whole texts stay in the kept report."""
 
-_EVIDENCE = ById(Evidence.objects.all)
+_EVIDENCE = ById(Evidence)
 
 
 def take_report(attempt_id: int, token: str, body: bytes) -> ReportAnswer:
