@@ -29,7 +29,7 @@ from tests.support.processes import children_of, command_of
 
 from django.db import connection  # isort: skip  needs the boot of tests.server.conftest
 
-from pilotext.server.production.models import Attempt, Event, Evidence, Job, Output  # isort: skip
+from pilotext.server.production.models import Attempt, AvoidedPlace, AuditEntry, AttemptReport, Job, Output  # isort: skip
 
 KILLS = 20 if os.environ.get("PILOTEXT_SOAK") else 3
 JOBS = 40 * KILLS
@@ -153,7 +153,8 @@ def forget_leases_of(agent: str) -> None:
 
 def let_time_pass() -> None:
     """As if what has to wait had waited."""
-    again(lambda: Job.objects.filter(state="ready").update(not_before=0.0, avoid={}))
+    again(lambda: Job.objects.filter(state="ready").update(not_before=0.0))
+    again(lambda: AvoidedPlace.objects.filter(job__state="ready").delete())
 
 
 def again(work: Callable[[], object]) -> None:
@@ -226,7 +227,7 @@ def check_jobs(production: Production) -> None:
     assert Attempt.objects.filter(state="finished").count() == len(finished) == JOBS
     for line in (production.folder / "acknowledged").read_text().splitlines():
         job, attempt, accepted = line.split()
-        assert Evidence.objects.filter(pk=int(attempt)).exists(), (line, production.killed)
+        assert AttemptReport.objects.filter(pk=int(attempt)).exists(), (line, production.killed)
         assert (accepted == "True") == (finished[int(job)] == int(attempt)), (line, production.killed)
     outputs: dict[int, list[str]] = defaultdict(list)
     for job_id, attempt_id, name in Output.objects.filter(state="valid").values_list("job_id", "attempt_id", "name"):
@@ -239,7 +240,7 @@ def check_jobs(production: Production) -> None:
 def check_audit_trail() -> None:
     """Every job's moves follow from each other, from its beginning to its end."""
     moves: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    rows = Event.objects.filter(subject="job").order_by("pk")
+    rows = AuditEntry.objects.filter(subject="job").order_by("pk")
     for job, before, after in rows.values_list("subject_id", "before", "after"):
         moves[job].append((before, after))
     assert len(moves) == JOBS

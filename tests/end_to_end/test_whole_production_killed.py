@@ -18,7 +18,7 @@ from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, FIRST, HELD
 from tests.end_to_end.whole_production_kills import Killer
 from tests.end_to_end.whole_production_parts import prepare, producing
 
-from pilotext.server.production.models import Attempt, Evidence, Output, Product  # isort: skip  needs the boot
+from pilotext.server.production.models import Attempt, AttemptReport, Output, Product  # isort: skip  needs the boot
 
 KILLS = 20 if os.environ.get("PILOTEXT_SOAK") else 2
 LATE = KILLS * 3 // 20
@@ -118,7 +118,7 @@ def no_acknowledged_report_is_lost(production: Production) -> None:
     assert acknowledged
     for line in acknowledged:
         job, attempt, accepted = line.split()
-        kept = Evidence.objects.get(pk=int(attempt))
+        kept = AttemptReport.objects.get(pk=int(attempt))
         state = Attempt.objects.values_list("state", flat=True).get(pk=int(attempt), job=int(job))
         assert kept.late == (accepted != "True"), line
         assert kept.late or state in ("finished", "failed"), (line, state)

@@ -33,7 +33,7 @@ from tests.end_to_end.whole_production_faults import (
 )
 
 from django.db.models import QuerySet  # isort: skip  needs the boot
-from pilotext.server.production.models import Evidence, LogArchive, Output  # isort: skip  needs the boot
+from pilotext.server.production.models import AttemptReport, LogArchive, Output  # isort: skip  needs the boot
 
 MERGES = ("mdst", "hist", "dump")
 
@@ -215,7 +215,7 @@ def the_archives_hold_the_log_of_every_report(production: Production, pages: lis
         with tarfile.open(path) as archive:
             held = set(archive.getnames())
         of_run = [(page, attempt) for page in pages if page.job.run == run for attempt in page.attempts]
-        logs = dict(Evidence.objects.filter(attempt__job__run=run).values_list("attempt", "report"))
+        logs = dict(AttemptReport.objects.filter(attempt__job__run=run).values_list("attempt", "report"))
         delivered = {pk for pk, report in logs.items() if from_json(report, Report).log is not None}
         reported = {
             _log_of(page, attempt.number)
@@ -265,7 +265,7 @@ def every_file_is_what_its_record_says(production: Production) -> None:
     assert not removed & there.keys()
     strange = {url: file for url, file in there.items() if url not in recorded and logs.get(url) != file}
     assert not strange, strange
-    put_away = Evidence.objects.filter(attempt__task__state="archived")
+    put_away = AttemptReport.objects.filter(attempt__task__state="archived")
     missing = logs.keys() - _logs_in(put_away).keys() - there.keys()
     assert not missing, missing
 
@@ -284,10 +284,10 @@ def _urls_of(outputs: QuerySet[Output]) -> dict[str, StoredFile]:
 
 
 def _reported_logs() -> dict[str, StoredFile]:
-    return _logs_in(Evidence.objects.all())
+    return _logs_in(AttemptReport.objects.all())
 
 
-def _logs_in(reports: QuerySet[Evidence]) -> dict[str, StoredFile]:
+def _logs_in(reports: QuerySet[AttemptReport]) -> dict[str, StoredFile]:
     logs = (from_json(text, Report).log for text in reports.values_list("report", flat=True))
     return {canonical(log.url): StoredFile(log.size, log.adler32) for log in logs if log is not None and log.url}
 

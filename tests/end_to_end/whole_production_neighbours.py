@@ -11,7 +11,7 @@ from tests.end_to_end.whole_production_faults import FIRST
 from tests.end_to_end.whole_production_parts import install_software, write_task
 from tests.support.jobs import PAYLOADS
 
-from pilotext.server.production.models import Event, Job, Output, Product, Task  # isort: skip  needs the boot
+from pilotext.server.production.models import AuditEntry, Job, Output, Product, Task  # isort: skip  needs the boot
 
 EARLIER, DROPPED = "early2016P09t1", "dropped2016P09t1"
 
@@ -68,7 +68,7 @@ def look_at_neighbours(production: Production) -> Neighbours:
         jobs=list(jobs.values_list("pk", "state", "attempts", "charged")),
         products=list(Product.objects.filter(task__in=ids).order_by("pk").values_list("pk", "state", "round")),
         outputs=list(outputs.values_list("pk", "state", "url", "kept")),
-        moves=Event.objects.filter(task__in=ids).count(),
+        moves=AuditEntry.objects.filter(task__in=ids).count(),
         files=stored_files(production),
     )
 

@@ -18,8 +18,8 @@ from tests.support.processes import command_of
 from pilotext.server.production.models import (  # isort: skip  needs the boot
     Attempt,
     Breaker,
-    Event,
-    Job,
+    AuditEntry,
+    AvoidedPlace,
     LogArchive,
     Product,
     StagedFile,
@@ -64,13 +64,13 @@ def hours_pass(*servers: XrdServer) -> None:
     again(Breaker.objects.exclude(rule=STORAGE_BREAKER).filter(state="open", due__gt=0.0).update, due=0.0)
     for model in (Verification, Product, StagedFile, LogArchive):
         again(model.objects.filter(busy_until__gt=time.time() + 1.0).update, busy_until=0.0)
-    again(Job.objects.filter(state="ready", cause="storage", code__contains="-3").update, avoid={})
+    again(AvoidedPlace.objects.filter(job__state="ready", job__cause="storage", job__code__contains="-3").delete)
 
 
 def outages_cost_nothing_but_time(production: Production) -> None:
     """A breaker was opened for each server and closed by the server itself; nothing was charged or left to a person."""
     for outage in production.outages:
-        rows = Event.objects.filter(subject="breaker", why__contains=outage.server).order_by("pk")
+        rows = AuditEntry.objects.filter(subject="breaker", why__contains=outage.server).order_by("pk")
         moves = list(rows.values_list("after", "actor"))
         assert moves[0] == ("open", "cycle"), moves
         assert moves[-1] == ("closed", "cycle"), moves
@@ -78,7 +78,9 @@ def outages_cost_nothing_but_time(production: Production) -> None:
     failed = Attempt.objects.filter(cause="storage", code__contains="-3")
     assert failed.exists(), "the outages were longer than the tries of one attempt"
     assert not failed.filter(charged=True).exists()
-    given_up = Event.objects.exclude(subject="job").filter(after__in=("manual", "failed")).exclude(subject="attempt")
+    given_up = (
+        AuditEntry.objects.exclude(subject="job").filter(after__in=("manual", "failed")).exclude(subject="attempt")
+    )
     assert not given_up.exists(), list(given_up.values())
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from django.db.models import QuerySet
 
 from pilotext.api.schemas.attempts import ReportAnswer
 from pilotext.api.schemas.tasks import Submitted
@@ -114,5 +115,14 @@ def the_job() -> models.Job:
 
 def events(subject: str, subject_id: int) -> list[tuple[str, str]]:
     """What the audit trail tells of something: from where to where."""
-    rows = models.Event.objects.filter(subject=subject, subject_id=subject_id).order_by("pk")
+    rows = models.AuditEntry.objects.filter(subject=subject, subject_id=subject_id).order_by("pk")
     return list(rows.values_list("before", "after"))
+
+
+def avoid(places: Mapping[str, float], jobs: QuerySet[models.Job] | None = None) -> None:
+    """Let these jobs, or all, avoid just these places."""
+    chosen = models.Job.objects.all() if jobs is None else jobs
+    models.AvoidedPlace.objects.filter(job__in=chosen).delete()
+    models.AvoidedPlace.objects.bulk_create(
+        models.AvoidedPlace(job=job, place=place, until=until) for job in chosen for place, until in places.items()
+    )

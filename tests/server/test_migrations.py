@@ -6,12 +6,37 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from pilotext.server.boot import migrate
-from pilotext.server.production.models import PublishedFile, Task
+from pilotext.server.production.cycle.runner import STEPS, run_once
+from pilotext.server.production.models import (
+    Agent,
+    AttemptReport,
+    AuditEntry,
+    AvoidedPlace,
+    Breaker,
+    Job,
+    PublishedFile,
+    Task,
+)
+from pilotext.server.production.models.common import now
+from pilotext.server.production.states import (
+    ACTIVE_ATTEMPT,
+    AGENT,
+    ARCHIVE,
+    ATTEMPT,
+    BREAKER,
+    JOB,
+    OPEN_JOB,
+    PRODUCT,
+    STAGED_FILE,
+    TASK,
+)
 from pilotext.server.production.submission.naming import key_of
+from tests.server.support import PARAMETERS, SITE, fail, lease, leased, raw, submit
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -19,9 +44,19 @@ pytestmark = pytest.mark.usefixtures("database")
 @pytest.fixture
 def first() -> Iterator[Any]:
     """The tables as the first version had them, by the models of that time."""
+    yield from tables_as_of("0001_first")
+
+
+@pytest.fixture
+def before() -> Iterator[Any]:
+    """The tables as the version had them that named audit lines `Event` and kept reports `Evidence`."""
+    yield from tables_as_of("0007_verification")
+
+
+def tables_as_of(migration: str) -> Iterator[Any]:
     executor = MigrationExecutor(connection)
-    executor.migrate([("production", "0001_first")])
-    yield executor.loader.project_state([("production", "0001_first")]).apps
+    executor.migrate([("production", migration)])
+    yield executor.loader.project_state([("production", migration)]).apps
     migrate()
 
 
@@ -69,3 +104,89 @@ def test_an_empty_database_has_nothing_to_name(first: Any) -> None:
     assert first.get_model("production", "Task").objects.count() == 0
     migrate()
     assert PublishedFile.objects.count() == 0
+
+
+# ------------------------------------------------------------------------- the version before, with tasks in all states
+
+TABLES = (
+    "Task",
+    "Job",
+    "Attempt",
+    "Product",
+    "MergeGroup",
+    "StagedFile",
+    "LogArchive",
+    "Agent",
+    "Breaker",
+    "Signature",
+)
+
+
+def fill(old: Any) -> None:
+    """A task in each state with a job in each, and whatever belongs to them, in each of its states."""
+    experiment = old.get_model("production", "Experiment").objects.get(name="COMPASS")
+    site = old.get_model("production", "Site").objects.get(name=SITE)
+    for number, state in enumerate(TASK.states):
+        parameters = {**PARAMETERS, "production": f"prod-{state}"}
+        task = add(old, state, experiment=experiment, state=state, parameters=parameters)
+        for chunk, of_job in enumerate(JOB.states):
+            fields = {"type": task.type, "file": raw(number + 1, chunk), "run": number + 1, "chunk": chunk}
+            avoid = {"wn1": now() + 1000, f"site:{SITE}": now() - 1} if of_job == "ready" else {}
+            add(old, "", "Job", task=task, state=of_job, avoid=avoid, **fields)
+        for merge, of_product in enumerate(PRODUCT.states):
+            add(old, "", "Product", task=task, run=1000 + merge, merge="mdst", state=of_product)
+        for run, of_archive in enumerate(ARCHIVE.states):
+            add(old, "", "LogArchive", task=task, run=run, state=of_archive, name=f"{state}-{run}.tar.gz")
+        add(old, "", "Event", who="maria", subject="task", subject_id=task.pk, task=task.pk, after=state, why="before")
+    job = old.get_model("production", "Job").objects.filter(state="sent").first()
+    for number, state in enumerate(ATTEMPT.states):
+        same = {"lease_s": 1.0, "lease_until": now() + 1000, "token": state, "number": number + 1}
+        if state in ACTIVE_ATTEMPT:
+            job = old.get_model("production", "Job").objects.filter(state="sent", task__state=TASK.states[number]).get()
+        attempt = add(old, "", "Attempt", job=job, task=job.task, site=site, state=state, node="wn1", **same)
+        add(old, "", "Evidence", attempt=attempt, report="{}", rejudged=f"by {state}", late=state == "lost")
+    for state in STAGED_FILE.states:
+        add(old, "", "StagedFile", url=f"root://h//{state}", experiment=experiment, state=state)
+    for state in AGENT.states:
+        add(old, "", "Agent", name=state, site=site, state=state)
+    for state in BREAKER.states:
+        add(old, "", "Breaker", experiment=experiment, rule="site-storage", scope=state, site=site, state=state)
+
+
+def contents(get_model: Any) -> dict[str, list[dict[str, Any]]]:
+    rows = {name: list(get_model("production", name).objects.order_by("pk").values()) for name in TABLES}
+    return {name: [{key: row[key] for key in row if key != "avoid"} for row in found] for name, found in rows.items()}
+
+
+def test_a_database_of_the_version_before_keeps_every_row_and_goes_on(before: Any) -> None:
+    fill(before)
+    was = contents(before.get_model)
+    for task in before.get_model("production", "Task").objects.all():
+        before.get_model("production", "Task").objects.filter(pk=task.pk).update(names=0)
+    for row in was["Task"]:
+        row["names"] = 0
+    lines = before.get_model("production", "Event").objects.order_by("pk")
+    kept_lines = list(lines.values("pk", "who", "subject", "subject_id", "task", "after", "why"))
+    migrate()
+    assert contents(apps.get_model) == was
+    mine = AuditEntry.objects.filter(pk__in=[line["pk"] for line in kept_lines]).order_by("pk")
+    assert list(mine.values("pk", "who", "subject", "subject_id", "task", "after", "why")) == kept_lines
+    reports = AttemptReport.objects.values_list("attempt__state", "report", "reclassified", "late")
+    assert set(reports) == {(state, "{}", f"by {state}", state == "lost") for state in ATTEMPT.states}
+    assert set(AvoidedPlace.objects.values_list("job__state", "place")) == {("ready", "wn1"), ("ready", f"site:{SITE}")}
+    assert AvoidedPlace.objects.count() == 2 * len(TASK.states)
+    assert_the_production_goes_on()
+
+
+def assert_the_production_goes_on() -> None:
+    """A ready job of the running task goes to a node that it does not avoid; the cycle ends the cancelled task."""
+    Agent.objects.update(seen=now(), state="active", host="wn2")
+    Breaker.objects.update(state="closed")
+    assert lease("wn1") is None
+    given = leased("wn2")
+    assert Job.objects.get(pk=given.job.job).task.state == "running"
+    assert run_once(tuple(step for step in STEPS if not step.lane)).keys() >= {"cancelled", "resumed"}
+    assert not Job.objects.filter(task__state="cancelled", state__in=OPEN_JOB).exists()
+    assert fail(given).accepted
+    submit([raw(1, 1)], name="new")
+    assert Task.objects.get(name="new").state == "running"

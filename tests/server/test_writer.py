@@ -9,7 +9,7 @@ from django.db import IntegrityError, OperationalError, connection
 
 from pilotext.server import database as server_database
 from pilotext.server.database import share_commits, transact
-from pilotext.server.production.models import Agent, Event, Site
+from pilotext.server.production.models import Agent, AuditEntry, Site
 from pilotext.server.production.profiles import remember_all
 from tests.server.support import SITE
 
@@ -26,7 +26,7 @@ def _shared(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def tell(number: int) -> int:
-    Event.objects.create(who="tester", subject="test", subject_id=number)
+    AuditEntry.objects.create(who="tester", subject="test", subject_id=number)
     return number
 
 
@@ -43,7 +43,7 @@ def in_threads(number: int, work: object) -> None:
 
 
 def told() -> list[int]:
-    return sorted(Event.objects.filter(subject="test").values_list("subject_id", flat=True))
+    return sorted(AuditEntry.objects.filter(subject="test").values_list("subject_id", flat=True))
 
 
 def test_every_write_gets_its_own_answer() -> None:
@@ -95,7 +95,7 @@ def test_nobody_is_answered_before_his_write_is_kept(database: str) -> None:
     transact(lambda: tell(1))
     if database.startswith("sqlite"):
         with sqlite3.connect(database.removeprefix("sqlite:///")) as other:
-            rows = other.execute("SELECT subject_id FROM production_event WHERE subject = 'test'").fetchall()
+            rows = other.execute("SELECT subject_id FROM production_auditentry WHERE subject = 'test'").fetchall()
         other.close()
         assert rows == [(1,)]
     else:

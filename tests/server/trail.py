@@ -9,8 +9,8 @@ from django.db import models
 from pilotext.server.production.models import (
     Agent,
     Attempt,
+    AuditEntry,
     Breaker,
-    Event,
     Job,
     LogArchive,
     MergeGroup,
@@ -68,7 +68,7 @@ def _gaps_of(model: type[models.Model], machine: Machine) -> Iterator[str]:
 
 
 def _lines(subject: str, pk: int) -> list[tuple[str, str, str, str]]:
-    rows = Event.objects.filter(subject=subject, subject_id=pk).order_by("pk")
+    rows = AuditEntry.objects.filter(subject=subject, subject_id=pk).order_by("pk")
     return list(rows.values_list("before", "after", "who", "why"))
 
 
@@ -78,4 +78,4 @@ def _told_by_job(model: type[models.Model], pk: int, here: str | None, state: st
         return False
     attempt = Attempt.objects.get(pk=pk)
     heard = f"attempt {attempt.number} is heard of"
-    return Event.objects.filter(subject=JOB.name, subject_id=attempt.job_id, why=heard).exists()
+    return AuditEntry.objects.filter(subject=JOB.name, subject_id=attempt.job_id, why=heard).exists()

@@ -14,7 +14,7 @@ from pilotext.model.report import Transfer
 from pilotext.profile import records as profile
 from pilotext.profile.expand import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
 from pilotext.serialization.json import ready
-from pilotext.server.production.models import Attempt, Evidence, Job, Output, Task
+from pilotext.server.production.models import Attempt, AttemptReport, Job, Output, Task
 from pilotext.server.production.profiles import profile_of
 
 MAX_PREDECESSORS = 20
@@ -118,7 +118,7 @@ def _known(jobs: list[int], tries: QuerySet[Attempt]) -> dict[str, set[KnownFile
     known: defaultdict[str, set[KnownFile]] = defaultdict(set)
     for name, size, adler32 in Output.objects.filter(job__in=jobs).values_list("name", "size", "adler32"):
         known[name].add(KnownFile(size, adler32))
-    unused = Evidence.objects.filter(attempt__in=tries.filter(outputs=None)).values_list("report", flat=True)
+    unused = AttemptReport.objects.filter(attempt__in=tries.filter(outputs=None)).values_list("report", flat=True)
     for text in unused.iterator(chunk_size=10):
         for file in msgspec.json.decode(text, type=ready(_Told)).outputs:
             if file.url:
@@ -128,7 +128,7 @@ def _known(jobs: list[int], tries: QuerySet[Attempt]) -> dict[str, set[KnownFile
 
 def _unreported(tries: QuerySet[Attempt]) -> bool:
     """Whether one of these attempts may have published without a report of it."""
-    silent = Q(evidence=None) | Q(phase__in=_PUBLISHING) & ~Q(verdict="success")
+    silent = Q(final_report=None) | Q(phase__in=_PUBLISHING) & ~Q(verdict="success")
     return tries.filter(silent).exists()
 
 

@@ -10,7 +10,7 @@ import msgspec
 from pilotext.profile import known_experiments, load_experiment
 from pilotext.profile import records as profile
 from pilotext.server.database import transact
-from pilotext.server.production.models import Event, Experiment, Site
+from pilotext.server.production.models import AuditEntry, Experiment, Site
 from pilotext.server.production.transitions import Reason, record
 
 SITE_LIMIT = "site limit"
@@ -49,7 +49,7 @@ def remember(given: profile.Experiment) -> Experiment:
 
 
 def limited_by_hand(site: Site) -> bool:
-    last = Event.objects.filter(subject=SITE_LIMIT, subject_id=site.pk).order_by("-pk").first()
+    last = AuditEntry.objects.filter(subject=SITE_LIMIT, subject_id=site.pk).order_by("-pk").first()
     return last is not None and last.after != "profile"
 
 
@@ -60,7 +60,7 @@ def _tell_changes(row: Experiment, given: profile.Experiment) -> None:
         name: hashlib.sha256(encoder.encode(getattr(given, name))).hexdigest()[:8] for name in given.__struct_fields__
     }
     after = " ".join(f"{name}:{print_}" for name, print_ in parts.items())
-    told = Event.objects.filter(subject="profile", subject_id=row.pk)
+    told = AuditEntry.objects.filter(subject="profile", subject_id=row.pk)
     before = told.order_by("-pk").values_list("after", flat=True).first() or ""
     if before == after:
         return

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from django.db import models, transaction
 from django.db.models import QuerySet
 
-from pilotext.server.production.models import Attempt, Event, Job, LogArchive, MergeGroup, Product, Task
+from pilotext.server.production.models import Attempt, AuditEntry, Job, LogArchive, MergeGroup, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, PRODUCT, Actor, Machine
 from pilotext.server.rows import change, insert_rows
@@ -105,7 +105,7 @@ def record(
     same = {"at": at, "who": reason.who, "actor": reason.actor, "subject": subject, "after": after, "why": reason.why}
     lines = [{**same, "subject_id": pk, "task": task, "before": before} for pk, before, task in rows]
     for some in _chunks(lines):
-        insert_rows(Event, some)
+        insert_rows(AuditEntry, some)
 
 
 def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:

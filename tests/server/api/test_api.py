@@ -21,7 +21,7 @@ from dmr.openapi.collector import controller_mapping_collector  # noqa: E402  ne
 
 from pilotext.server.api.urls import router  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
-from pilotext.server.production.models import Event, Job, Token  # noqa: E402
+from pilotext.server.production.models import AuditEntry, Job, Token  # noqa: E402
 from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from tests.server.support import SITE, raw, report_of, submit, task_document  # noqa: E402
@@ -92,12 +92,12 @@ def test_only_a_manager_submits(role: str | None) -> None:
 def test_a_viewer_cannot_change_anything() -> None:
     submit()
     viewer = Caller("viewer")
-    told = Event.objects.count()
+    told = AuditEntry.objects.count()
     job = Job.objects.get()
     for path in (f"/api/v1/jobs/{job.pk}/move", f"/api/v1/tasks/{job.task_id}/move", "/api/v1/agents"):
         status, _ = viewer.post(path, {"to": "cancel", "why": "to see", "name": "x", "site": SITE})
         assert status == 403
-    assert Event.objects.count() == told
+    assert AuditEntry.objects.count() == told
 
 
 def test_a_token_that_was_revoked_or_has_expired_is_no_good() -> None:
@@ -122,7 +122,7 @@ def test_a_decision_moves_the_job_and_is_told_with_its_reason() -> None:
     expert = Caller("expert")
     job = Job.objects.get().pk
     assert expert.post(f"/api/v1/jobs/{job}/move", {"to": "cancel", "why": "not needed"}) == (200, {"moved": [job]})
-    assert Event.objects.latest("pk").why == "not needed"
+    assert AuditEntry.objects.latest("pk").why == "not needed"
     status, problem = expert.post(f"/api/v1/jobs/{job}/move", {"to": "resnd", "why": "x"})
     assert (status, problem["message"]) == (422, "'resnd' is unknown. Did you mean 'resend'?")
     assert expert.post(f"/api/v1/jobs/{job}/move", {"to": "resend", "why": ""})[0] == 422

@@ -9,7 +9,7 @@ import pytest
 from pilotext.api.schemas.jobs import JobState
 from pilotext.api.schemas.runs import ProductState
 from pilotext.api.schemas.tasks import TaskState
-from pilotext.server.production.models import Event, Job
+from pilotext.server.production.models import AuditEntry, Job
 from pilotext.server.production.states import JOB, PRODUCT, TASK
 from tests.server.api.test_api import Caller
 from tests.server.support import fail, leased, raw, submit, succeed
@@ -53,7 +53,7 @@ def test_all_tasks_means_all_of_them_but_not_without_any_choice() -> None:
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing() -> None:
     prepare()
-    lines = Event.objects.filter(subject="job").count()
+    lines = AuditEntry.objects.filter(subject="job").count()
     status, would = ask(jobs={"task": "t1", "run": 1}, dry_run=True)
     assert (status, would["moved"], would["left"]) == (200, [], 3)
     assert [(row["task"], row["state"], row["jobs"], row["moves"]) for row in would["preview"]["counts"]] == [
@@ -61,7 +61,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing() -> None:
         ("t1", "manual", 2, True),
     ]
     assert [row["task"] for row in would["preview"]["first"]] == ["t1"] * 3
-    assert Event.objects.filter(subject="job").count() == lines
+    assert AuditEntry.objects.filter(subject="job").count() == lines
     _, would = ask(jobs={"task": "t1"}, dry_run=True, to="fail")
     assert (would["preview"]["jobs"], would["preview"]["counts"][0]["moves"]) == (2, False)
     _, would = ask(jobs={"task": "t1", "state": "manual"}, dry_run=True, to="accept")

@@ -32,9 +32,9 @@ from pilotext.server.production.job_builder import build_job  # noqa: E402
 from pilotext.server.production.models import (  # noqa: E402
     Agent,
     Attempt,
+    AttemptReport,
+    AuditEntry,
     Breaker,
-    Event,
-    Evidence,
     Experiment,
     Job,
     MergeGroup,
@@ -49,7 +49,7 @@ from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from pilotext.server.production.transitions import Reason  # noqa: E402
 from tests.server.calls import Answered, operations, request  # noqa: E402
-from tests.server.support import SITE, leased, raw, report_of, submit  # noqa: E402
+from tests.server.support import SITE, avoid, leased, raw, report_of, submit  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -81,7 +81,7 @@ def test_a_stolen_token_of_an_attempt_cannot_touch_another_attempt(application: 
     beat = request(application, "POST", f"/api/v1/attempts/{other.attempt}/heartbeat", b"{}", token=mine.token)
     assert beat.status == 403
     assert set(Attempt.objects.values_list("state", flat=True)) == {"leased"}
-    assert not Evidence.objects.exists()
+    assert not AttemptReport.objects.exists()
 
 
 def test_the_token_of_an_attempt_opens_nothing_else(application: Application) -> None:
@@ -113,7 +113,8 @@ def test_an_attempt_that_holds_its_job_no_more_changes_nothing(application: Appl
     late = leased()
     Attempt.objects.update(lease_until=now() - 1)
     expire_leases()
-    Job.objects.update(not_before=0.0, avoid={})
+    Job.objects.update(not_before=0.0)
+    avoid({})
     leased("wn2")
     assert report(application, late.attempt, late.token, report_of(late)).json["accepted"] is False
     assert Job.objects.get().state == "sent"
@@ -126,8 +127,8 @@ TABLES = (
     Agent,
     Attempt,
     Breaker,
-    Event,
-    Evidence,
+    AuditEntry,
+    AttemptReport,
     Job,
     MergeGroup,
     Output,
@@ -247,7 +248,7 @@ def test_a_token_of_a_user_may_no_more_than_the_user(application: Application) -
     set_user("eva", None, Reason("boss", "she left", "person"))
     auth.forget()
     assert request(application, "GET", "/api/v1/tasks", token=token).status == 401
-    told = Event.objects.filter(subject="user").values_list("before", "after")
+    told = AuditEntry.objects.filter(subject="user").values_list("before", "after")
     assert list(told) == [("", "manager"), ("manager", "viewer"), ("viewer", "none")]
 
 
@@ -265,7 +266,7 @@ def test_a_manager_makes_and_revokes_tokens_and_the_trail_tells_it(application: 
     assert request(application, "POST", path, b'{"why": "again"}', token=boss).json == {"revoked": []}
     auth.forget()
     assert request(application, "POST", "/api/v1/agents", hello, token=made).status == 401
-    told = Event.objects.filter(subject="token", subject_id=number).values_list("who", "before", "after")
+    told = AuditEntry.objects.filter(subject="token", subject_id=number).values_list("who", "before", "after")
     assert list(told) == [("person:boss", "", "agent"), ("person:boss", "agent", "revoked")]
 
 

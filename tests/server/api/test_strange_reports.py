@@ -16,7 +16,7 @@ boot()
 from django.core.handlers.wsgi import WSGIHandler as Application  # noqa: E402
 
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402  needs boot
-from pilotext.server.production.models import Attempt, Evidence, Output, Signature  # noqa: E402
+from pilotext.server.production.models import Attempt, AttemptReport, Output, Signature  # noqa: E402
 from pilotext.server.production.statistics.jobs import describe_job as job_page  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import leased, report_of, submit, the_job  # noqa: E402
@@ -93,7 +93,7 @@ def test_texts_of_any_length_are_taken_and_bounded() -> None:
     texts = (attempt.diag, attempt.code, attempt.rule, attempt.node, the_job().diag, the_job().code)
     assert all(0 < len(text) <= 1000 for text in texts), [len(text) for text in texts]
     assert len(Signature.objects.get().signature) <= 100
-    assert len(Evidence.objects.get().report) < 10 * MAX_TEXT_CHARACTERS
+    assert len(AttemptReport.objects.get().report) < 10 * MAX_TEXT_CHARACTERS
 
 
 @pytest.mark.parametrize("counter", [b"1e300", b"123456789012345678901234567890", b"-5", b"null", b"NaN", b"1e999"])
@@ -122,7 +122,7 @@ def test_what_is_no_report_is_refused_however_strange(body: bytes, words: str) -
     refused = deliver(given, body)
     assert refused.status == 422
     assert words in refused.json["message"]
-    assert Evidence.objects.count() == 0
+    assert AttemptReport.objects.count() == 0
 
 
 @pytest.mark.parametrize("field", ["exit_status", "number"])

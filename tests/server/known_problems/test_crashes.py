@@ -18,7 +18,16 @@ from pilotext.server.production.decisions.jobs import move_job
 from pilotext.server.production.dispatch.leases import expire_leases
 from pilotext.server.production.merging import groups
 from pilotext.server.production.merging.groups import start_merges
-from pilotext.server.production.models import Attempt, Event, Evidence, Experiment, Job, MergeGroup, Output, Product
+from pilotext.server.production.models import (
+    Attempt,
+    AttemptReport,
+    AuditEntry,
+    Experiment,
+    Job,
+    MergeGroup,
+    Output,
+    Product,
+)
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
 from pilotext.server.production.transitions import Reason
@@ -136,7 +145,7 @@ def test_decisions_reports_and_the_cycle_at_the_same_time_lose_no_update_of_each
 
     at_once(report, decide("cancel"), decide("resend"), decide("cancel"), keep_cycling)
     assert gaps() == []
-    assert Evidence.objects.count() == len(given)
+    assert AttemptReport.objects.count() == len(given)
     for job in Job.objects.all():
         finished = job.tries.filter(state="finished").exists()
         valid = Output.objects.filter(job=job, state="valid").exists()
@@ -170,10 +179,10 @@ def test_what_was_read_before_somebody_else_moved_it_moves_nothing() -> None:
     submit()
     old = the_job()
     transact(lambda: move_job(old.pk, "cancel", WHY))
-    told = Event.objects.count()
+    told = AuditEntry.objects.count()
     reason = Reason("dispatch", "attempt 1", "attempt")
     assert not transact(lambda: transitions.advance_one(JOB, old, ("ready",), "sent", reason, attempts=1))
-    assert (the_job().state, the_job().attempts, Event.objects.count()) == ("cancelled", 0, told)
+    assert (the_job().state, the_job().attempts, AuditEntry.objects.count()) == ("cancelled", 0, told)
 
 
 def test_several_cycles_at_the_same_time_do_each_step_once(storage: MemoryStorage) -> None:
@@ -193,7 +202,7 @@ def test_several_cycles_at_the_same_time_do_each_step_once(storage: MemoryStorag
     assert {each.state for each in Product.objects.all()} == {"kept"}
     assert {each.events for each in Product.objects.filter(merge="mdst")} == {2 * EVENTS}
     assert MergeGroup.objects.count() == Job.objects.exclude(product="").count() == 8
-    doubled = Counter(Event.objects.filter(subject="product").values_list("subject_id", "before", "after"))
+    doubled = Counter(AuditEntry.objects.filter(subject="product").values_list("subject_id", "before", "after"))
     assert doubled.most_common(1)[0][1] == 1
     assert gaps() == []
 
@@ -204,7 +213,7 @@ def test_a_row_that_is_missing_holds_its_own_run_and_no_other(storage: MemorySto
     do_all(storage)
     cycle()
     do_all(storage)
-    Evidence.objects.filter(attempt__job=chunks(run=1)[0]).delete()
+    AttemptReport.objects.filter(attempt__job=chunks(run=1)[0]).delete()
     cycle(2)
     assert (product(run=1).state, product(run=2).state) == ("manual", "kept")
     assert "mDST-1-0-0-7.root" in product(run=1).finding
@@ -240,7 +249,7 @@ def test_a_job_that_the_profile_knows_no_more_keeps_no_lease_and_no_report_of_ot
     assert Attempt.objects.get(pk=silent.attempt).state == "lost"
     manual = Job.objects.filter(state="manual")
     assert {job.pk for job in manual} == {silent.job.job, good.job.job, bad.job.job}
-    assert all("older profile" in event.why for event in Event.objects.filter(subject="job", after="manual"))
+    assert all("older profile" in event.why for event in AuditEntry.objects.filter(subject="job", after="manual"))
     assert Job.objects.get(pk=other.job.job).state == "ready"
     Job.objects.update(type="mass production")  # the profile is mended
     assert transact(lambda: move_job(good.job.job, "accept", WHY)) == [good.job.job]

@@ -19,7 +19,7 @@ from pilotext.errors import RuleFilesError, UsageError
 from pilotext.profile import load_experiment
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
 from pilotext.server.production.dispatch.tickets import fetch_job, hand_over
-from pilotext.server.production.models import Event, Site, Task
+from pilotext.server.production.models import AuditEntry, Site, Task
 from pilotext.server.production.profiles import profile_of, remember_all
 from tests.server.support import PARAMETERS, leased, raw, submit
 
@@ -84,7 +84,7 @@ def test_a_line_that_is_no_raw_file_is_counted_and_keeps_no_task_from_beginning(
     made = submit([raw(1, 11), "no raw file", raw(1, 11), raw(1, 12)])
     assert made.jobs == 2
     assert Task.objects.get().state == "running"
-    assert Event.objects.get(subject="task", after="ready").why == "2 jobs defined, 2 inputs left out"
+    assert AuditEntry.objects.get(subject="task", after="ready").why == "2 jobs defined, 2 inputs left out"
 
 
 def test_the_tables_are_those_of_this_version_and_no_others() -> None:

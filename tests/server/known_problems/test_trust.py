@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pilotext.model.verdict import ExitStatus
 from pilotext.server.database import transact
 from pilotext.server.production.decisions.jobs import move_job
-from pilotext.server.production.models import Attempt, Event, Job, Task
+from pilotext.server.production.models import Attempt, AuditEntry, Job, Task
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.statistics.tasks import describe_task
 from pilotext.storage.memory import MemoryStorage
@@ -36,7 +36,7 @@ def test_a_task_is_done_by_itself_and_its_numbers_are_counted_then_too(storage: 
     assert row.state == "done"
     assert row.jobs == Counter(Job.objects.filter(product="").values_list("state", flat=True)) == {"finished": 4}
     assert row.merges == Counter(Job.objects.exclude(product="").values_list("state", flat=True)) == {"finished": 2}
-    ended = Event.objects.get(subject="task", after="done")
+    ended = AuditEntry.objects.get(subject="task", after="done")
     assert (ended.who, ended.before) == ("cycle", "running")
     Job.objects.filter(run=2, product="").update(state="failed")
     transact(lambda: move_job(Job.objects.filter(run=1, product="")[0].pk, "resend", WHY))

@@ -24,7 +24,7 @@ from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
 from pilotext.server.production.dispatch.tickets import hand_over
 from pilotext.server.production.merging.decisions import move_product
-from pilotext.server.production.models import Agent, Attempt, Event, Experiment, Job, Product, Task, Token
+from pilotext.server.production.models import Agent, Attempt, AuditEntry, Experiment, Job, Product, Task, Token
 from pilotext.server.production.profiles import profile_of, remember, remember_all
 from pilotext.server.production.transitions import Reason
 from pilotext.storage.memory import MemoryStorage
@@ -38,8 +38,8 @@ pytestmark = pytest.mark.usefixtures("database")
 SERVER = Path(pilotext.server.__file__).parent
 
 
-def last(subject: str) -> Event:
-    return Event.objects.filter(subject=subject).latest("pk")
+def last(subject: str) -> AuditEntry:
+    return AuditEntry.objects.filter(subject=subject).latest("pk")
 
 
 def told(subject: str) -> tuple[str, str, str, str]:
@@ -158,11 +158,11 @@ def test_an_agent_that_comes_and_one_that_changes_are_told() -> None:
         "active",
         f"by token cern-agents: site {SITE}, host wn1, slots 4, version 1",
     )
-    lines = Event.objects.count()
+    lines = AuditEntry.objects.count()
     transact(lambda: register(hello, site(), "cern-agents"))
-    assert Event.objects.count() == lines, "the same again is no change"
+    assert AuditEntry.objects.count() == lines, "the same again is no change"
     transact(lambda: register(replace(hello, slots=8, state="draining"), site(), "others"))
-    assert [(line.after, line.why) for line in Event.objects.order_by("pk")[lines:]] == [
+    assert [(line.after, line.why) for line in AuditEntry.objects.order_by("pk")[lines:]] == [
         ("active", "by token others: slots 8"),
         ("draining", "it says so itself"),
     ]
@@ -191,13 +191,15 @@ def test_merging_without_a_chunk_is_told_with_its_jobs_also_before_the_run_is_he
 def test_a_profile_and_its_sites_are_told_when_they_are_others_than_before() -> None:
     given = profile_of("COMPASS")
     transact(lambda: remember(given))
-    mine = Event.objects.filter(subject="profile", subject_id=Experiment.objects.get(name="COMPASS").pk)
+    mine = AuditEntry.objects.filter(subject="profile", subject_id=Experiment.objects.get(name="COMPASS").pk)
     assert [line.why for line in mine] == ["COMPASS for the first time"]
-    whys = Event.objects.filter(subject="site", who="profile", before="", after="open").values_list("why", flat=True)
+    whys = AuditEntry.objects.filter(subject="site", who="profile", before="", after="open").values_list(
+        "why", flat=True
+    )
     assert {why.partition(":")[0] for why in whys} > given.sites.keys()
-    lines = Event.objects.count()
+    lines = AuditEntry.objects.count()
     transact(lambda: remember(given))
-    assert Event.objects.count() == lines, "the same again is no change"
+    assert AuditEntry.objects.count() == lines, "the same again is no change"
     sites = {**given.sites, SITE: replace(given.sites[SITE], max_active=7)}
     transact(lambda: remember(replace(given, sites=sites, retry=replace(given.retry, attempts=9))))
     changed = last("profile")

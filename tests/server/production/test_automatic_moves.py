@@ -26,7 +26,7 @@ from pilotext.server.production.merging.decisions import WORDS as PRODUCT_WORDS
 from pilotext.server.production.merging.decisions import move_product
 from pilotext.server.production.models import (
     Attempt,
-    Event,
+    AuditEntry,
     Job,
     LogArchive,
     Product,
@@ -130,14 +130,14 @@ class Productions:
     @contextmanager
     def _nothing_begins_again(self, word: str) -> Iterator[None]:
         """What has ended stays so, but for the cancelled jobs of tasks that a person resumes."""
-        before, last = states(), Event.objects.order_by("pk").last()
+        before, last = states(), AuditEntry.objects.order_by("pk").last()
         resumed = set(Task.objects.filter(state="draft").values_list("pk", flat=True))
         yield
         after = states()
         for (name, pk), (task, state) in before.items():
             if state in FINAL[name] and task not in resumed:
                 assert after[name, pk][1] == state, f"{word}: {name} {pk} was {state} and is {after[name, pk][1]}"
-        told = Event.objects.filter(pk__gt=last.pk if last else 0, subject__in=FINAL)
+        told = AuditEntry.objects.filter(pk__gt=last.pk if last else 0, subject__in=FINAL)
         for line in told:
             if line.task in resumed:
                 continue

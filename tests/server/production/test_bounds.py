@@ -94,7 +94,7 @@ def test_an_agent_does_not_sign_as_a_person_of_its_name() -> None:
     submit()
     agent_of("maria", 1)
     transact(lambda: register(AgentRegistration("maria", site().name, state="draining"), site(), "node"))
-    signed = models.Event.objects.filter(subject="agent").values_list("who", flat=True)
+    signed = models.AuditEntry.objects.filter(subject="agent").values_list("who", flat=True)
     assert set(signed) == {"agent:maria"}
     names = {Caller("maria", role).who for role in ("viewer", "expert", "manager", "agent")}
     assert names == {"person:maria", "pilot:maria"}
@@ -103,7 +103,7 @@ def test_an_agent_does_not_sign_as_a_person_of_its_name() -> None:
 @pytest.mark.usefixtures("database")
 def test_lines_are_found_by_a_name_with_or_without_its_kind() -> None:
     for who in ("maria", "person:maria", "agent:maria", "person:igor"):
-        models.Event.objects.create(who=who, subject="test", subject_id=1)
+        models.AuditEntry.objects.create(who=who, subject="test", subject_id=1)
     found = {
         who: list_audit_entries(task=None, who=who, before=None, limit=10).events
         for who in ("maria", "agent:maria", "eva")
@@ -140,7 +140,7 @@ def test_megabytes_of_evidence_are_cut_and_the_verdict_and_the_outputs_stay() ->
     report = talkative(report_of(given))
     assert len(msgspec.json.encode(report)) > 10 * MAX_KEPT_BYTES
     assert send(given, report).accepted
-    kept = models.Evidence.objects.get()
+    kept = models.AttemptReport.objects.get()
     assert len(kept.report) <= MAX_KEPT_BYTES
     read = msgspec.json.decode(kept.report, type=Report)
     assert (read.outputs, read.verdict.counters) == (report.outputs, report.verdict.counters)
@@ -160,7 +160,7 @@ def test_a_usual_report_is_kept_as_it_came_and_one_without_measure_is_refused() 
     endless = tuple(Transfer("x" * 1000, None, 1, "00000001", 1.0) for _ in range(2000))
     with pytest.raises(RefusalError, match="outputs"):
         send(given, replace(usual, outputs=endless))
-    assert not models.Evidence.objects.exists()
+    assert not models.AttemptReport.objects.exists()
     assert send(given, usual).accepted
 
 

@@ -19,7 +19,7 @@ from pilotext.server.production.access.tokens import issue, revoke
 from pilotext.server.production.cycle import status
 from pilotext.server.production.cycle.runner import Step, run_once
 from pilotext.server.production.dispatch.agents import register
-from pilotext.server.production.models import Agent, Attempt, CycleStep, Evidence, Job, Token
+from pilotext.server.production.models import Agent, Attempt, AttemptReport, CycleStep, Job, Token
 from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.production.transitions import Reason
@@ -141,9 +141,9 @@ def test_rows_of_before_get_their_skipped_events_from_the_reports() -> None:
     migration = import_module("pilotext.server.production.migrations.0004_waiting")
     migration.count_skipped(apps, None)
     assert Job.objects.get().events_skipped == 10
-    text = json.loads(Evidence.objects.get().report)
+    text = json.loads(AttemptReport.objects.get().report)
     del text["verdict"]["counters"]["events_skipped"]
-    Evidence.objects.update(report=json.dumps(text))
+    AttemptReport.objects.update(report=json.dumps(text))
     migration.count_skipped(apps, None)
     assert Job.objects.get().events_skipped == 0
     Job.objects.update(events_done=None, events_skipped=None)

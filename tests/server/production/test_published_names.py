@@ -13,7 +13,7 @@ from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.decisions.jobs import hindered, move_jobs
 from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.merging.decisions import move_product
-from pilotext.server.production.models import Event, Job, LogArchive, Output, Product, PublishedFile, Task
+from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, PublishedFile, Task
 from pilotext.server.production.published_names import NamesTakenError
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import OPEN_JOB
@@ -23,7 +23,7 @@ from pilotext.storage.base import FileStat
 from pilotext.storage.memory import MemoryStorage
 from tests.server.meanwhile import Meanwhile
 from tests.server.merged import ON_MEMORY, TAPE, cycle, do, do_all, product, storage, submit_runs
-from tests.server.support import PARAMETERS, WHY, lease, leased, raw, submit
+from tests.server.support import PARAMETERS, WHY, avoid, lease, leased, raw, submit
 
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -257,7 +257,7 @@ def test_a_successor_takes_over_the_names_and_the_records_say_so(storage: Memory
     assert set(PublishedFile.objects.values_list("task__name", flat=True)) == {"t2"}
     assert (task("t2").replaces, task("t2").names) == (task("t1"), names)
     assert set(Output.objects.filter(job__task=task("t1")).values_list("state", flat=True)) == {"superseded"}
-    told = Event.objects.filter(subject="names").order_by("pk").values_list("task", "after", "why")
+    told = AuditEntry.objects.filter(subject="names").order_by("pk").values_list("task", "after", "why")
     assert [(pk, after) for pk, after, _ in told] == [
         (task("t1").pk, "passed to t2"),
         (task("t2").pk, "taken over from t1"),
@@ -382,7 +382,8 @@ def test_an_attempt_that_was_heard_of_no_more_may_have_published() -> None:
     submit()
     leased(lease_s=-1.0)
     cycle()
-    Job.objects.update(not_before=0.0, avoid={})
+    Job.objects.update(not_before=0.0)
+    avoid({})
     assert leased("wn2").job.unreported is True
 
 
@@ -411,6 +412,6 @@ def test_tasks_of_a_time_before_get_their_names_the_earliest_first() -> None:
     assert name_tasks() == 2
     assert mine == set(PublishedFile.objects.filter(task=task("t1")).values_list("key", "job"))
     assert (task("t1").names, task("t2").names) == (6 + 6 + 1 + 1, 3)
-    why = Event.objects.get(subject="names", subject_id=task("t2").pk).why
+    why = AuditEntry.objects.get(subject="names", subject_id=task("t2").pk).why
     assert "11 more belong to other tasks (t1)" in why
     assert name_tasks() == 0

@@ -5,7 +5,7 @@ from django.db import IntegrityError
 
 from pilotext.server.database import transact
 from pilotext.server.production import states
-from pilotext.server.production.models import Event, Job
+from pilotext.server.production.models import AuditEntry, Job
 from pilotext.server.production.states import JOB, Actor, Machine, MoveError
 from pilotext.server.production.transitions import Reason, advance, advance_one
 from tests.server.support import raw, submit, the_job
@@ -25,10 +25,10 @@ def test_every_move_leads_to_a_state_of_its_machine(machine: Machine) -> None:
 @pytest.mark.usefixtures("database")
 def test_a_move_that_is_allowed_is_done_once_and_told_once() -> None:
     submit()
-    told = Event.objects.count()
+    told = AuditEntry.objects.count()
     assert transact(lambda: advance(JOB, Job.objects.all(), ("ready",), "manual", WHY)) == [the_job().pk]
     assert transact(lambda: advance(JOB, Job.objects.all(), ("ready",), "manual", WHY)) == []
-    assert Event.objects.count() == told + 1
+    assert AuditEntry.objects.count() == told + 1
 
 
 @pytest.mark.usefixtures("database")
@@ -62,7 +62,7 @@ def test_rows_in_other_states_than_those_named_stay_as_they_are() -> None:
     moved = transact(lambda: advance(JOB, Job.objects.all(), ("finished",), "ready", PERSON))
     assert moved == [second.pk]
     assert list(Job.objects.order_by("pk").values_list("state", flat=True)) == ["ready", "ready", "manual"]
-    assert Event.objects.latest("pk").actor == "person"
+    assert AuditEntry.objects.latest("pk").actor == "person"
     assert not transact(lambda: advance_one(JOB, first, ("finished",), "ready", PERSON))
 
 
@@ -94,7 +94,7 @@ def test_the_database_refuses_a_state_that_there_is_not() -> None:
 @pytest.mark.usefixtures("database")
 def test_a_transaction_that_fails_leaves_nothing() -> None:
     submit()
-    told = Event.objects.count()
+    told = AuditEntry.objects.count()
 
     def half() -> None:
         advance(JOB, Job.objects.all(), ("ready",), "manual", WHY)
@@ -102,4 +102,4 @@ def test_a_transaction_that_fails_leaves_nothing() -> None:
 
     with pytest.raises(KeyError):
         transact(half)
-    assert (the_job().state, Event.objects.count()) == ("ready", told)
+    assert (the_job().state, AuditEntry.objects.count()) == ("ready", told)

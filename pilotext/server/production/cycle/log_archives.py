@@ -18,7 +18,7 @@ from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import each_apart
 from pilotext.server.production.job_builder import build_job, task_facts
-from pilotext.server.production.models import Attempt, Evidence, Job, LogArchive, Task
+from pilotext.server.production.models import Attempt, AttemptReport, Job, LogArchive, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
@@ -103,7 +103,7 @@ def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
     """
     attempts = Attempt.objects.filter(task=task, job__run=run).select_related("job__task__experiment")
     for attempt in attempts.order_by("pk").iterator():
-        kept = Evidence.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
+        kept = AttemptReport.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
         delivered = None if kept is None else from_json(kept, Report).log
         if kept is not None and (delivered is None or delivered.url is None):
             continue

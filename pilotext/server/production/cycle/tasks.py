@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 
 from pilotext.server.database import transact
 from pilotext.server.production.decisions.resend import resend_jobs
-from pilotext.server.production.models import Event, Job, Product, Task
+from pilotext.server.production.models import AuditEntry, Job, Product, Task
 from pilotext.server.production.states import OPEN_JOB, TASK
 from pilotext.server.production.transitions import Reason, advance, cancel_jobs
 
@@ -70,13 +70,13 @@ def take_up_again() -> int:
 
 def _take_up_some(task: int) -> int:
     mine = Task.objects.select_for_update().filter(pk=task, state="draft")
-    told = Event.objects.filter(subject="task", subject_id=task).order_by("-pk")
+    told = AuditEntry.objects.filter(subject="task", subject_id=task).order_by("-pk")
     # One that was cancelled again while it was taken up has still to take up all of it.
     went_on = told.exclude(after__in=("cancelled", "draft")).values_list("pk", flat=True).first() or 0
     cancelled, resumed = told.filter(after="cancelled", pk__gt=went_on).last(), told.filter(after="draft").first()
     if cancelled is None or resumed is None or not mine.exists():
         return 0
-    since = Event.objects.filter(subject="job", subject_id=OuterRef("pk"), after="cancelled", pk__gt=cancelled.pk)
+    since = AuditEntry.objects.filter(subject="job", subject_id=OuterRef("pk"), after="cancelled", pk__gt=cancelled.pk)
     left = Job.objects.filter(Exists(since), task=task, state="cancelled").exclude(group__state="dissolved")
     reason = Reason(resumed.who, f"its task was resumed: {resumed.why}", "person")
     ids = list(left.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])

@@ -96,10 +96,10 @@ def _unacceptable(job: Job) -> str:
 
 
 def _published(job: Job) -> list[dict[str, Any]]:
-    last = job.tries.filter(number=job.attempts, evidence__late=False).select_related("evidence").first()
+    last = job.tries.filter(number=job.attempts, final_report__late=False).select_related("final_report").first()
     if last is None or last.rule in NOT_PUBLISHED:
         return []
-    report = from_json(last.evidence.report, Report)
+    report = from_json(last.final_report.report, Report)
     expected = {output.name: output for output in build_job(job.task, job, last.number).outputs}
     if not expected.keys() <= {file.name for file in report.outputs} or why_elsewhere(report, expected):
         return []

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 
-from pilotext.server.production.models import Attempt, Job, Output, Product, Task
+from pilotext.server.production.models import Attempt, AvoidedPlace, Job, Output, Product, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, TASK
 from pilotext.server.production.transitions import Reason, advance, hold_tasks, leave_out, reopen
 
@@ -67,11 +67,12 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     again = again.exclude(pk__in=list(hindrances(again)))
     merged = list(again.exclude(product="").filter(state="finished").values_list("pk", flat=True))
     again = again.exclude(pk__in=merged)
-    fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": 0.0, "avoid": {}, "assigned": ""}
+    fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": 0.0, "assigned": ""}
     fresh |= {"code": "", "cause": "", "diag": "", "events_done": None, "events_skipped": None}
     staging = advance(JOB, again.filter(task__staging=True, product=""), ENDED, "defined", reason, **fresh)
     ready = advance(JOB, again, ENDED, "ready", reason, **fresh)  # but for those that were just moved
     moved = [*staging, *ready]
+    AvoidedPlace.objects.filter(job__in=moved).delete()
     _wait_for_the_end_of_attempts(moved)
     Output.objects.filter(job__in=moved, state="valid").update(state="superseded")
     _merge_anew(Job.objects.filter(pk__in=moved, product=""), reason)

@@ -11,7 +11,7 @@ from pilotext.errors import UsageError
 from pilotext.profile.records import unknown
 from pilotext.server.production.cycle.breakers import Place
 from pilotext.server.production.lookup import experiment_named, no_such_word, site_named
-from pilotext.server.production.models import Agent, Breaker, Event, Site
+from pilotext.server.production.models import Agent, AuditEntry, Breaker, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import SITE_LIMIT, profile_of
 from pilotext.server.production.refusal import RefusalError
@@ -76,7 +76,7 @@ def limit_site(asked: SiteLimit, reason: Reason) -> list[int]:
         site = profile_of(row.experiment.name).sites.get(row.name)
         limit = site.max_active if site else None
     after = "profile" if asked.max_active is None else str(asked.max_active)
-    last = Event.objects.filter(subject=SITE_LIMIT, subject_id=row.pk).order_by("-pk").first()
+    last = AuditEntry.objects.filter(subject=SITE_LIMIT, subject_id=row.pk).order_by("-pk").first()
     if (last.after if last else "profile") == after:
         return []
     Site.objects.filter(pk=row.pk).update(max_active=limit)

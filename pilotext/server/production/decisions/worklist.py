@@ -18,7 +18,7 @@ from pilotext.api.schemas.jobs import (
 )
 from pilotext.server.production.decisions.jobs import hindered, may_move, move_jobs
 from pilotext.server.production.lookup import refuse_unknown
-from pilotext.server.production.models import Attempt, Event, Job
+from pilotext.server.production.models import Attempt, AuditEntry, Job
 from pilotext.server.production.statistics.jobs import choose_jobs, job_row, verdict_in
 from pilotext.server.production.transitions import Reason
 
@@ -39,16 +39,16 @@ def worklist(asked: JobQuery) -> WorkList:
 
 def _items(jobs: Sequence[Job]) -> Iterator[WorkItem]:
     ids = [job.pk for job in jobs]
-    tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts")).select_related("site", "evidence")
+    tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts")).select_related("site", "final_report")
     last = {attempt.job_id: attempt for attempt in tries}
-    told = Event.objects.filter(subject="note", subject_id__in=ids).values_list("subject_id").annotate(Count("pk"))
+    told = AuditEntry.objects.filter(subject="note", subject_id__in=ids).values_list("subject_id").annotate(Count("pk"))
     notes = dict(told)
     for job in jobs:
         yield _item(job, last.get(job.pk), notes.get(job.pk, 0))
 
 
 def _item(job: Job, attempt: Attempt | None, notes: int) -> WorkItem:
-    kept = getattr(attempt, "evidence", None)
+    kept = getattr(attempt, "final_report", None)
     verdict = verdict_in(kept) if kept is not None else None
     return WorkItem(
         job=job.pk,

@@ -6,7 +6,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.server.database import transact
-from pilotext.server.production.models import Agent, Attempt, Event, Site
+from pilotext.server.production.models import Agent, Attempt, AuditEntry, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT
 from pilotext.server.production.transitions import Reason, advance, record
@@ -67,7 +67,7 @@ def register(said: AgentRegistration, site: Site, token: str) -> int:
 
 def come_back(agent: Agent) -> str:
     """One that was thought gone asks for jobs; returns what it is now: drained still, or active. In a transaction."""
-    told = Event.objects.filter(subject=AGENT.name, subject_id=agent.pk, after="gone").order_by("-pk")
+    told = AuditEntry.objects.filter(subject=AGENT.name, subject_id=agent.pk, after="gone").order_by("-pk")
     before = told.values_list("before", flat=True).first()
     to = "draining" if before == "draining" else "active"
     reason = Reason(signature_of(agent.name), "it asks for jobs again", "attempt")

@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 
 from django.db.models import Count, Q, QuerySet
 
-from pilotext.server.production.dispatch.placement import Avoid, avoids, nodes_of, of_site, somebody_else, welcome
+from pilotext.server.production.dispatch.placement import (
+    Avoid,
+    another_place_exists,
+    avoided_by,
+    avoids,
+    nodes_of,
+    not_avoiding,
+    of_site,
+)
 from pilotext.server.production.models import Attempt, Job, Site, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT
 
@@ -94,17 +102,17 @@ def _ready(
         return
     if len(seen) == limit:
         # Behind so many there may be others; only now the database has to look into what each of them avoids.
-        for found, _ in _found(task, welcome(jobs, places, at), slice(0, limit)):
+        for found, _ in _found(task, not_avoiding(jobs, places, at), slice(0, limit)):
             if found.job not in seen and not avoids(found.avoid, places, at):
                 yield found
     yield from _last_resort(task, put_off, places, at)
 
 
 def _found(task: Task, jobs: QuerySet[Job], page: slice) -> Iterator[tuple[Candidate, int | None]]:
-    for pk, priority, job_type, avoid, only_site in jobs.values_list("pk", "priority", "type", "avoid", "site_id")[
-        page
-    ]:
-        yield Candidate(pk, task.pk, priority, job_type, avoid), only_site
+    rows = list(jobs.values_list("pk", "priority", "type", "site_id")[page])
+    avoided = avoided_by([pk for pk, *_ in rows]) if rows else {}
+    for pk, priority, job_type, only_site in rows:
+        yield Candidate(pk, task.pk, priority, job_type, avoided.get(pk, {})), only_site
 
 
 def _last_resort(
@@ -116,7 +124,7 @@ def _last_resort(
     def others(avoid: Avoid, only_site: int | None) -> bool:
         key = frozenset(avoid), only_site
         if key not in asked:
-            asked[key] = somebody_else(task, avoid, only_site=only_site)
+            asked[key] = another_place_exists(task, avoid, only_site=only_site)
         return asked[key]
 
     for found, only_site in put_off:

@@ -13,7 +13,7 @@ import msgspec
 from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.leases import renew
-from pilotext.server.production.models import Attempt, Evidence, Verification
+from pilotext.server.production.models import Attempt, AttemptReport, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid
@@ -55,7 +55,7 @@ def _hear_last(attempt_id: int, pilot: str, said: PilotSaid) -> None:
         return
     at = now()
     changes: dict[str, Any] = {"pilot_said": msgspec.to_builtins(said), "seen": at}
-    reported = Evidence.objects.filter(pk=attempt.pk).exists()
+    reported = AttemptReport.objects.filter(pk=attempt.pk).exists()
     if not reported and attempt.state in ACTIVE_ATTEMPT:
         changes["lease_until"] = min(attempt.lease_until, at + REPORT_GRACE_S)
     Attempt.objects.filter(pk=attempt.pk).update(**changes)

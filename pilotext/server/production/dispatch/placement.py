@@ -1,25 +1,19 @@
-"""Keeping a job away from where it failed, as long as somebody else is there who could take it."""
+"""Placement: the nodes and sites that a job avoids after failures there, as long as another place can take it."""
 
 from __future__ import annotations
 
-import json
+from collections import defaultdict
 from collections.abc import Collection, Mapping
-from typing import Any
 
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Exists, FloatField, Func, OuterRef, Q, QuerySet, Value
-from django.db.models.functions import Coalesce
-from django.db.models.sql.compiler import SQLCompiler
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from pilotext.server.production.models import Agent, Attempt, Job, Site, Task
+from pilotext.server.production.models import Agent, Attempt, AvoidedPlace, Job, Site, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT
 
 Avoid = Mapping[str, float]
-"""As `Job.avoid` has it: nodes, and sites as `site:NAME`, each until a point in time."""
-
-Sql = tuple[str, tuple[str | int, ...]]
+"""Places as `AvoidedPlace` has them: nodes, and sites as `site:NAME`, each until a point in time."""
 
 _SITE = "site:"
 
@@ -29,7 +23,7 @@ def of_site(name: str) -> str:
 
 
 def nodes_of(avoid: Avoid) -> dict[str, float]:
-    """What is avoided, but for sites."""
+    """Return the avoided nodes, without the sites."""
     return {place: until for place, until in avoid.items() if not place.startswith(_SITE)}
 
 
@@ -38,31 +32,28 @@ def avoids(avoid: Avoid, places: Collection[str], at: float) -> bool:
     return bool(avoid) and any(avoid.get(place, 0.0) > at for place in places)
 
 
-class _Until(Func):
-    """Until when a job avoids a place, NULL if it does not; told by the database, which goes through many jobs fast."""
-
-    def __init__(self, place: str) -> None:
-        super().__init__("avoid", output_field=FloatField())
-        self.place = place
-
-    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> Sql:  # noqa: ARG002 - Django's
-        sql, parameters = compiler.compile(self.source_expressions[0])
-        return f"JSON_EXTRACT({sql}, %s)", (*parameters, f"$.{json.dumps(self.place, ensure_ascii=False)}")
-
-    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> Sql:  # noqa: ARG002 - Django's
-        sql, parameters = compiler.compile(self.source_expressions[0])
-        return f"({sql} ->> %s)::double precision", (*parameters, self.place)
+def avoided_by(jobs: Collection[int]) -> dict[int, dict[str, float]]:
+    """Return the places that each of these jobs avoids; those that avoid none are left out."""
+    found: defaultdict[int, dict[str, float]] = defaultdict(dict)
+    for job, place, until in AvoidedPlace.objects.filter(job__in=jobs).values_list("job_id", "place", "until"):
+        found[job][place] = until
+    return dict(found)
 
 
-def welcome(jobs: QuerySet[Job], places: Collection[str], at: float) -> QuerySet[Job]:
-    """Those of the jobs that avoid none of these places now."""
-    for number, place in enumerate(places):
-        until = f"kept_away_{number}"
-        jobs = jobs.alias(**{until: Coalesce(_Until(place), Value(0.0))}).filter(**{f"{until}__lte": at})
-    return jobs
+def avoid_places(job: int, places: Avoid, at: float) -> None:
+    """Keep a job away from these places, beside those that it avoids still; in a transaction."""
+    AvoidedPlace.objects.filter(job=job, until__lte=at).delete()
+    for place, until in places.items():
+        AvoidedPlace.objects.update_or_create(job_id=job, place=place, defaults={"until": until})
 
 
-def somebody_else(task: Task, avoid: Avoid, *, only_site: int | None = None) -> bool:
+def not_avoiding(jobs: QuerySet[Job], places: Collection[str], at: float) -> QuerySet[Job]:
+    """Return those of the jobs that avoid none of these places now."""
+    avoiding = AvoidedPlace.objects.filter(job=OuterRef("pk"), place__in=places, until__gt=at)
+    return jobs.filter(~Exists(avoiding))
+
+
+def another_place_exists(task: Task, avoid: Avoid, *, only_site: int | None = None) -> bool:
     """Whether anybody was heard of lately at a place that is not avoided, and that can have such a job of this task."""
     at = now()
     kept_off = [place for place, until in avoid.items() if until > at]

@@ -13,7 +13,7 @@ from pilotext.profile.records import CrossCheck
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import each_apart
-from pilotext.server.production.models import Evidence, Output, Product
+from pilotext.server.production.models import AttemptReport, Output, Product
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import PRODUCT
 from pilotext.server.production.transitions import Reason, advance
@@ -166,7 +166,7 @@ def _chunks(rule: CrossCheck, outputs: Sequence[Output]) -> list[Chunk]:
 
 def _counters(outputs: Sequence[Output]) -> dict[int, int]:
     """Events processed, by attempt, from the reports."""
-    reports = Evidence.objects.filter(attempt__in=[output.attempt_id for output in outputs])
+    reports = AttemptReport.objects.filter(attempt__in=[output.attempt_id for output in outputs])
     found = {}
     for attempt, text in reports.values_list("attempt_id", "report").iterator():
         processed = from_json(text, Report).verdict.counters.get("events_processed")

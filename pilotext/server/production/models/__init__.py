@@ -4,20 +4,21 @@ What cannot be is refused by the database itself: states that no machine has, tw
 input twice in a task, an output in two merges. Writes go through `pilotext.server.production.advance`.
 """
 
-from pilotext.server.production.models.attempt import Attempt, Evidence, Output, Signature, Verification
-from pilotext.server.production.models.audit import CycleStep, Event
+from pilotext.server.production.models.attempt import Attempt, AttemptReport, Output, Signature, Verification
+from pilotext.server.production.models.audit import AuditEntry, CycleStep
 from pilotext.server.production.models.breaker import Breaker
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
 from pilotext.server.production.models.people import Agent, Token
-from pilotext.server.production.models.task import Experiment, Job, PublishedFile, Site, Task
+from pilotext.server.production.models.task import AvoidedPlace, Experiment, Job, PublishedFile, Site, Task
 
 __all__ = [
     "Agent",
     "Attempt",
+    "AttemptReport",
+    "AuditEntry",
+    "AvoidedPlace",
     "Breaker",
     "CycleStep",
-    "Event",
-    "Evidence",
     "Experiment",
     "Job",
     "LogArchive",

@@ -95,12 +95,12 @@ class Attempt(models.Model):
         ]
 
 
-class Evidence(models.Model):
+class AttemptReport(models.Model):
     """The whole report of an attempt, as the worker sent it: changed rules can be applied to it again."""
 
-    attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="evidence")
+    attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="final_report")
     report = models.TextField()
-    rejudged = models.TextField(default="")
+    reclassified = models.TextField(default="")
     """The verdict that changed rules gave it since, as JSON; empty: that of the report holds."""
     late = models.BooleanField(default=False)
     """It came after its lease had expired and somebody else had the job; it was kept and not acted on."""

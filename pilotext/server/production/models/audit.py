@@ -7,7 +7,7 @@ from django.db import models
 from pilotext.server.production.models.common import now
 
 
-class Event(models.Model):
+class AuditEntry(models.Model):
     """One line of the audit trail: who moved what from where to where, and why. Rows are never changed.
 
     Without foreign keys: the trail outlives what it tells of.
@@ -26,8 +26,8 @@ class Event(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["subject", "subject_id"], name="event_by_subject"),
-            models.Index(fields=["task", "id"], name="event_by_task"),
+            models.Index(fields=["subject", "subject_id"], name="audit_by_subject"),
+            models.Index(fields=["task", "id"], name="audit_by_task"),
         ]
 
 

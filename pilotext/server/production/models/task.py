@@ -99,8 +99,6 @@ class Job(models.Model):
     assigned = models.TextField(default="")
     """Who looks into it, while it waits for a decision."""
     memory_mb = models.FloatField(null=True)
-    avoid = models.JSONField(default=dict)
-    """Nodes, and sites as `site:NAME`, that do not get it before the point in time given with each."""
     size = models.BigIntegerField(null=True)
     adler32 = models.TextField(default="")
     events = models.IntegerField(null=True)
@@ -153,3 +151,14 @@ class PublishedFile(models.Model):
     key = models.BigIntegerField(primary_key=True)
     task = models.ForeignKey(Task, models.DO_NOTHING, db_index=False, db_constraint=False, related_name="+")
     job = models.BigIntegerField(null=True)
+
+
+class AvoidedPlace(models.Model):
+    """A node, or a site as `site:NAME`, that does not get a job before the point in time `until`."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="avoided", db_index=False)
+    place = models.TextField()
+    until = models.FloatField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "place"], name="avoided_place_once")]

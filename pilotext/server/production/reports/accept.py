@@ -16,7 +16,7 @@ from pilotext.redaction import shortened
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.leases import attempt_of
-from pilotext.server.production.models import Attempt, Evidence
+from pilotext.server.production.models import Attempt, AttemptReport
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.retry import follow_failure
 from pilotext.server.production.reports.sanitize import MAX_KEPT_BYTES, fitted, read_report
@@ -29,7 +29,7 @@ LONGEST_NODE = 255
 LONGEST_WORD = 100
 """Characters; the whole texts stay in the kept report."""
 
-_EVIDENCE = ById(Evidence)
+_EVIDENCE = ById(AttemptReport)
 
 
 def take_report(attempt_id: int, token: str, body: bytes) -> ReportAnswer:
@@ -55,13 +55,13 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
             raise RefusalError("conflict", "this attempt has another final report already.")
         if before.log != report.log:
             added = msgspec.json.encode(replace(before, log=report.log, kept=None)).decode()
-            Evidence.objects.filter(pk=attempt.pk).update(report=added)
+            AttemptReport.objects.filter(pk=attempt.pk).update(report=added)
             return ReportAnswer(not kept.late, "the address of its log archive was added")
         return ReportAnswer(not kept.late, "it was taken before" if not kept.late else "it was kept before")
     holds = attempt.state in ACTIVE_ATTEMPT
     still_last = attempt.number == attempt.job.attempts
     in_time = holds or (attempt.state == "lost" and attempt.job.state == "ready" and still_last)
-    insert(Evidence, attempt_id=attempt.pk, report=text, late=not in_time)
+    insert(AttemptReport, attempt_id=attempt.pk, report=text, late=not in_time)
     if not in_time:
         return _too_late(attempt, report)
     report = _for_tables(report)

@@ -17,7 +17,7 @@ from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.lookup import refuse_unknown
-from pilotext.server.production.models import Attempt, Evidence, Job
+from pilotext.server.production.models import Attempt, AttemptReport, Job
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.retry import decide_on, follow_failure
 from pilotext.server.production.states import ATTEMPT
@@ -34,18 +34,18 @@ def rejudge(asked: Reclassify, who: str) -> BulkReclassified:
         refuse_unknown(asked.jobs)
     jobs = chosen_ones.values("pk")
     rows = Attempt.objects.filter(
-        state="failed", verdict__in=("failure", "unknown"), job__in=jobs, evidence__late=False
+        state="failed", verdict__in=("failure", "unknown"), job__in=jobs, final_report__late=False
     )
     ahead = rows.filter(pk__gt=asked.after).order_by("pk")
-    found = list(ahead.select_related("job", "task__experiment", "site", "evidence")[: asked.limit])
+    found = list(ahead.select_related("job", "task__experiment", "site", "final_report")[: asked.limit])
     rules: dict[str, RuleSet] = {}
     changed = []
     for attempt in found:
         name = attempt.task.experiment.name
         if name not in rules:
             rules[name] = load_rules(name)
-        new = reclassify(rules[name], from_json(attempt.evidence.report, Report), software=_software(attempt))
-        if _same(new, verdict_in(attempt.evidence)):
+        new = reclassify(rules[name], from_json(attempt.final_report.report, Report), software=_software(attempt))
+        if _same(new, verdict_in(attempt.final_report)):
             continue
         reason = Reason(who, f"rules {new.ruleset}: {asked.why}", "person")
         decision = transact(partial(_act, attempt, new, reason)) if asked.act else ""
@@ -82,7 +82,7 @@ def _act(given: Attempt, new: Verdict, reason: Reason) -> str:
     """Write the new verdict down, and decide anew on the job where it is the last word; returns the decision."""
     rows = Attempt.objects.select_for_update(of=("self",)).select_related("job", "task__experiment", "site")
     attempt = rows.get(pk=given.pk)
-    Evidence.objects.filter(pk=attempt.pk).update(rejudged=msgspec.json.encode(new).decode())
+    AttemptReport.objects.filter(pk=attempt.pk).update(reclassified=msgspec.json.encode(new).decode())
     fields = {"code": new.code or "", "cause": new.cause or "", "action": new.action or "", "diag": new.diag}
     changes = {**fields, "code_number": new.number, "rule": new.rule or ""}
     if new.signature is None:

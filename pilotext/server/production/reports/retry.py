@@ -10,7 +10,7 @@ from typing import Literal
 from pilotext.errors import UsageError
 from pilotext.model import Record
 from pilotext.profile.records import Retry, RetryRule
-from pilotext.server.production.dispatch.placement import of_site, somebody_else
+from pilotext.server.production.dispatch.placement import another_place_exists, avoid_places, of_site
 from pilotext.server.production.models import Attempt, Breaker, Job
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
@@ -139,12 +139,13 @@ def follow_failure(
             "not_before": at + decision.wait_s,
             "charged": job.charged + charged - attempt.charged,
             "memory_mb": decision.memory_mb,
-            "avoid": _avoid(attempt, decision, at),
             "cause": fault[0],
             "diag": why,
             **changes,
         },
     )
+    if moved:
+        avoid_places(job.pk, _places_to_avoid(attempt, decision, at), at)
     text = f"{state}: {decision.why}" if moved else "the job had been decided on"
     Attempt.objects.filter(pk=attempt.pk).update(charged=bool(moved) and charged, decision=text)
     return decision if moved else None
@@ -162,19 +163,19 @@ def decide_on(attempt: Attempt, fault: Fault) -> Decision:
     return decide(retry, fault, history, site=attempt.site.name, chance=_chance.random())
 
 
-def _avoid(attempt: Attempt, decision: Decision, at: float) -> dict[str, float]:
-    avoid = {place: until for place, until in attempt.job.avoid.items() if until > at}
+def _places_to_avoid(attempt: Attempt, decision: Decision, at: float) -> dict[str, float]:
+    places = {}
     if "node" in decision.avoid and attempt.node:
-        avoid[attempt.node] = at + decision.avoid_s
+        places[attempt.node] = at + decision.avoid_s
     if "site" in decision.avoid and _another_site(attempt):
-        avoid[of_site(attempt.site.name)] = at + decision.avoid_s
-    return avoid
+        places[of_site(attempt.site.name)] = at + decision.avoid_s
+    return places
 
 
 def _another_site(attempt: Attempt) -> bool:
     """Whether somebody at another site is there to take the job."""
     here = {of_site(attempt.site.name): math.inf}
-    return attempt.job.site_id is None and somebody_else(attempt.task, here)
+    return attempt.job.site_id is None and another_place_exists(attempt.task, here)
 
 
 def _history(attempt: Attempt) -> History:

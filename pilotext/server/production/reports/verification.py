@@ -50,9 +50,9 @@ def _verify_some(claim: Claim[Verification]) -> int:
 
 
 def _verify(attempt_id: int, mover: Mover) -> int:
-    rows = Attempt.objects.select_related("job", "task__experiment", "site", "evidence", "verification")
+    rows = Attempt.objects.select_related("job", "task__experiment", "site", "final_report", "verification")
     attempt = rows.get(pk=attempt_id)
-    report = from_json(attempt.evidence.report, Report)
+    report = from_json(attempt.final_report.report, Report)
     try:
         doubt = _contradicted(attempt) or _compare(attempt, report, GuardedMover(mover, attempt.task.experiment_id))
     except ServerAwayError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilotext.api.schemas.audit import AuditRow, AuditTrail
 from pilotext.server.production.models import (
-    Event,
+    AuditEntry,
     Task,
 )
 from pilotext.server.production.refusal import RefusalError
@@ -15,7 +15,7 @@ SIGNED_BY = ("person", "agent", "pilot")
 
 def list_audit_entries(*, task: int | None, who: str | None, before: int | None, limit: int) -> AuditTrail:
     """A page of the audit trail, the newest first; `before` is the number of the event where it goes on."""
-    rows = Event.objects.order_by("-pk")
+    rows = AuditEntry.objects.order_by("-pk")
     if task is not None:
         if not Task.objects.filter(pk=task).exists():
             raise RefusalError("not-found", f"there is no task {task}.")
@@ -29,5 +29,5 @@ def list_audit_entries(*, task: int | None, who: str | None, before: int | None,
     return AuditTrail(tuple(event_row(event) for event in page), page[-1].pk if len(found) > limit else None)
 
 
-def event_row(event: Event) -> AuditRow:
+def event_row(event: AuditEntry) -> AuditRow:
     return AuditRow(**{name: getattr(event, name) for name in AuditRow.__struct_fields__})

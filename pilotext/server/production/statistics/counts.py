@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from django.db import connection
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
-from pilotext.server.production.models import Event, Job, Task
+from pilotext.server.production.models import AuditEntry, Job, Task
 from pilotext.server.production.models.common import now
 
 Counts = dict[str, int]
@@ -54,7 +54,7 @@ def counts_of(tasks: Iterable[int]) -> dict[int, TaskCounts]:
 def _last_of(tasks: Iterable[int]) -> QuerySet[Task, tuple[int, int | None, int | None]]:
     """For each task its last line of the audit trail and its last job."""
     mine = OuterRef("pk")
-    event = Event.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
+    event = AuditEntry.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
     job = Job.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
     return Task.objects.filter(pk__in=list(tasks)).values_list("pk", Subquery(event), Subquery(job))
 

@@ -15,7 +15,7 @@ from pilotext.serialization.json import ready
 from pilotext.server.database import spelled_out
 from pilotext.server.production import waiting
 from pilotext.server.production.lookup import refuse_unknown, tasks_named
-from pilotext.server.production.models import Attempt, Event, Evidence, Job
+from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.audit import event_row
@@ -65,8 +65,8 @@ def describe_job(job_id: int) -> JobPage:
     row = Job.objects.select_related("task__experiment", "staged_file").filter(pk=job_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no job {job_id}.")
-    events = Event.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MOST_EVENTS]
-    last = Evidence.objects.filter(attempt__job=row).order_by("-attempt__number").first()
+    events = AuditEntry.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MOST_EVENTS]
+    last = AttemptReport.objects.filter(attempt__job=row).order_by("-attempt__number").first()
     return JobPage(
         job_row(row),
         tuple(_attempts(row)),
@@ -88,7 +88,7 @@ class _Course(msgspec.Struct):
 
 def _details(row: Job) -> dict[int, AttemptDetail]:
     """What the reports of the last attempts tell of their course."""
-    last = Evidence.objects.filter(attempt__job=row).order_by("-attempt__number").values_list("pk", "report")
+    last = AttemptReport.objects.filter(attempt__job=row).order_by("-attempt__number").values_list("pk", "report")
     found = {}
     for pk, text in last[:MAX_DETAILS]:
         course = msgspec.json.decode(text, type=ready(_Course))
@@ -131,10 +131,10 @@ class _Judged(msgspec.Struct):
     verdict: Verdict
 
 
-def verdict_in(kept: Evidence) -> Verdict:
+def verdict_in(kept: AttemptReport) -> Verdict:
     """The verdict on an attempt: that of its report, or the one that changed rules gave it since."""
-    if kept.rejudged:
-        return msgspec.json.decode(kept.rejudged, type=ready(Verdict))
+    if kept.reclassified:
+        return msgspec.json.decode(kept.reclassified, type=ready(Verdict))
     return msgspec.json.decode(kept.report, type=ready(_Judged)).verdict
 
 

@@ -10,7 +10,8 @@ from django.db.models.functions import Coalesce
 
 from pilotext.api.schemas.waits import Changer, Wait, WaitKind
 from pilotext.profile.records import Staging
-from pilotext.server.production.models import Attempt, Event, Job, StagedFile, Task, Verification
+from pilotext.server.production.dispatch.placement import avoided_by
+from pilotext.server.production.models import Attempt, AuditEntry, Job, StagedFile, Task, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT
@@ -53,7 +54,7 @@ def of_tasks_state(task: Task) -> Iterator[Wait]:
     """What the state of a task keeps from going on; nothing while it runs."""
     if task.state == "running":
         return
-    told = Event.objects.filter(subject="task", subject_id=task.pk, after=task.state).order_by("-pk").first()
+    told = AuditEntry.objects.filter(subject="task", subject_id=task.pk, after=task.state).order_by("-pk").first()
     since, by = (told.at, f" by {told.who}: {told.why}") if told else (task.changed, "")
     name = quote(task.name)
     kind: WaitKind = "task-over"
@@ -171,8 +172,9 @@ def _ready(job: Job, at: float) -> Iterator[Wait]:
         yield _back_off(job)
     if job.task.state != "running":
         return
-    places = places_of(job.task, job, at)
-    found = {place.site.name: list(obstacles(place, job.avoid, at)) for place in places}
+    avoided = avoided_by([job.pk]).get(job.pk, {})
+    places = places_of(job.task, job, at, avoided)
+    found = {place.site.name: list(obstacles(place, avoided, at)) for place in places}
     if not places:
         how = "the task names sites that there are not: submit it anew, with other sites"
         yield Wait("no-agent", "there is no site that may have it", job.changed, None, "manager", how)

@@ -15,8 +15,8 @@ from pilotext.profile.records import Experiment as Profile
 from pilotext.server.production.cycle.status import SILENT_AFTER_S
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.dispatch.breakers import types_held
-from pilotext.server.production.dispatch.placement import nodes_of, of_site
-from pilotext.server.production.models import Agent, Attempt, Breaker, CycleStep, Event, Job, Site, Task
+from pilotext.server.production.dispatch.placement import Avoid, nodes_of, of_site
+from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, CycleStep, Job, Site, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT
 
@@ -41,7 +41,7 @@ class Place:
     """An agent is heard of on a node that the job does not avoid and that no breaker holds."""
 
 
-def places_of(task: Task, job: Job | None, at: float) -> list[Place]:
+def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[Place]:
     """The sites that may have a job: those of its task, or the only one of its own; eight queries at the most."""
     profile = profile_of(task.experiment.name)
     sites = _sites(task, job)
@@ -49,7 +49,7 @@ def places_of(task: Task, job: Job | None, at: float) -> list[Place]:
     rows = Breaker.objects.filter(experiment=task.experiment_id, state__in=("open", "probing")).order_by("pk")
     breakers = [row for row in rows if job is None or _holds(profile, row, job.type)]
     held = {row.node for row in breakers if row.node}
-    kept_off = {node for node, until in nodes_of(job.avoid if job else {}).items() if until > at}
+    kept_off = {node for node, until in nodes_of(avoided).items() if until > at}
     agents, elsewhere = _agents(sites, since), _other_nodes(sites, since, held | kept_off)
     attempts, pilots = _attempts(sites), _pilots(sites, at - profile.retry.heard_s)
     closed = _closed_since(sites)
@@ -161,7 +161,7 @@ def _closed_since(sites: Collection[Site]) -> dict[int, float]:
     closed = [site.pk for site in sites if site.closed]
     if not closed:
         return {}
-    told = Event.objects.filter(subject="site", subject_id__in=closed, after="closed")
+    told = AuditEntry.objects.filter(subject="site", subject_id__in=closed, after="closed")
     return dict(told.values_list("subject_id").annotate(Max("at")))
 
 

@@ -95,7 +95,7 @@ def _ready(task: Task, number: int, at: float) -> Iterator[Wait]:
         yield Wait("back-off", what, None, put_off["first"], "server", "they are given out again by themselves")
     if number <= put_off["number"]:
         return
-    found = {place.site.name: list(obstacles(place, {}, at)) for place in places_of(task, None, at)}
+    found = {place.site.name: list(obstacles(place, {}, at)) for place in places_of(task, None, at, {})}
     free = [name for name, waits in found.items() if not waits]
     if free:
         what = f"{number - put_off['number']} jobs are ready for {', '.join(free)}, each when its turn comes"

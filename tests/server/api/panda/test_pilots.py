@@ -24,12 +24,12 @@ from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch import tickets  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
 from pilotext.server.production.dispatch.leases import expire_leases  # noqa: E402
-from pilotext.server.production.models import Attempt, Event, Job, Token  # noqa: E402
+from pilotext.server.production.models import Attempt, AuditEntry, Job, Token  # noqa: E402
 from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from pilotext.server.production.transitions import Reason, cancel_jobs  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
-from tests.server.support import SITE, events, raw, report_of, submit  # noqa: E402
+from tests.server.support import SITE, avoid, events, raw, report_of, submit  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -143,7 +143,8 @@ def test_a_pilot_is_told_to_kill_a_job_that_was_cancelled(pilot: Pilot) -> None:
 def test_a_job_that_somebody_else_has_is_to_be_killed(pilot: Pilot) -> None:
     job = pilot.get_job()
     the_pilots_time_is_over()
-    Job.objects.update(not_before=0.0, avoid={})
+    Job.objects.update(not_before=0.0)
+    avoid({})
     dispatcher.forget()
     other = pilot.get_job(node="wn2")
     assert other["PandaID"] != job["PandaID"]
@@ -339,7 +340,7 @@ def test_a_revoked_pilot_gets_no_more_jobs(pilot: Pilot) -> None:
     Token.objects.update(revoked=now())
     auth.forget()
     assert pilot.get_job()["StatusCode"] == 50
-    assert not Event.objects.filter(subject="attempt").exists()
+    assert not AuditEntry.objects.filter(subject="attempt").exists()
 
 
 @pytest.mark.parametrize("encoding", [plain, gzipped])

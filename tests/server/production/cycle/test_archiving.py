@@ -20,7 +20,7 @@ from pilotext.storage.base import hex8
 from pilotext.storage.leftovers import part_of
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do, do_all, product, storage, submit_runs
-from tests.server.support import WHY, fail, leased
+from tests.server.support import WHY, avoid, fail, leased
 
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -125,7 +125,8 @@ def test_logs_that_no_report_tells_of_are_archived_and_removed_too(storage: Memo
     unreported = f"{lost.job.log.destinations[0]}{lost.job.log.name}"
     storage.files[unreported] = b"the last words"
     cycle()
-    Job.objects.update(not_before=0.0, avoid={})
+    Job.objects.update(not_before=0.0)
+    avoid({})
     do_all(storage)
     cycle()
     do_all(storage)

@@ -12,7 +12,7 @@ from pilotext.server.production.decisions.jobs import move_job
 from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
-from pilotext.server.production.models import Attempt, Evidence, Job, Product, Task
+from pilotext.server.production.models import Attempt, AttemptReport, Job, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do, do_all, product, storage, submit_runs
@@ -203,7 +203,7 @@ def test_it_goes_on_as_soon_as_that_attempt_has_stopped_and_is_not_charged() -> 
     given, job = cancelled_at_work()
     assert fail(given, "killed", "retry").accepted is False
     assert Attempt.objects.get().state == "cancelled"
-    assert Evidence.objects.count() == 1
+    assert AttemptReport.objects.count() == 1
     again = leased("wn2")
     assert (again.job.job, again.job.attempt) == (job, 2)
     assert Job.objects.get(pk=job).charged == 0

@@ -10,7 +10,7 @@ from pilotext.server.database import transact
 from pilotext.server.production.decisions import sites as site_decisions
 from pilotext.server.production.decisions import tasks as task_decisions
 from pilotext.server.production.dispatch.agents import forget_agents
-from pilotext.server.production.models import Agent, Attempt, Breaker, Event, Job, Site, Task
+from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Job, Site, Task
 from pilotext.server.production.profiles import remember_all
 from pilotext.server.production.refusal import RefusalError
 from tests.server.api.test_api import Caller
@@ -38,7 +38,7 @@ def test_a_task_of_higher_priority_goes_first_from_now_on() -> None:
     assert change(second, priority=50) == [second]
     assert [leased().job.task, leased().job.task, leased().job.task] == ["second", "second", "first"]
     assert set(Job.objects.filter(task=second).values_list("priority", flat=True)) == {2050}
-    told = Event.objects.filter(subject="task setting").values_list("who", "before", "after")
+    told = AuditEntry.objects.filter(subject="task setting").values_list("who", "before", "after")
     assert list(told) == [("maria", "priority 0", "priority 50")]
 
 
@@ -57,7 +57,7 @@ def test_a_task_that_has_the_settings_already_or_is_not_there_is_told() -> None:
         change(task)
     with pytest.raises(RefusalError, match="there is no task 99"):
         change(99, share=1.0)
-    assert not Event.objects.filter(subject="task setting").exists()
+    assert not AuditEntry.objects.filter(subject="task setting").exists()
 
 
 def test_a_limit_set_by_hand_outlives_a_restart_until_it_is_given_back() -> None:

@@ -8,7 +8,7 @@ from pilotext.model.verdict import Evidence
 from pilotext.server.database import transact
 from pilotext.server.production.decisions.jobs import assign, move_job, note
 from pilotext.server.production.decisions.worklist import move_many, worklist
-from pilotext.server.production.models import Event, Job, Output, Product
+from pilotext.server.production.models import AuditEntry, Job, Output, Product
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.transitions import Reason
@@ -82,7 +82,7 @@ def test_notes_and_assignments_are_in_the_history_of_the_job() -> None:
 def test_nothing_is_noted_on_a_job_that_there_is_not() -> None:
     with pytest.raises(RefusalError, match="there is no job 99"):
         transact(lambda: note(99, WHY))
-    assert not Event.objects.filter(subject="note").exists()
+    assert not AuditEntry.objects.filter(subject="note").exists()
 
 
 def test_a_decision_on_many_is_taken_some_at_a_time_and_each_job_once() -> None:
@@ -97,7 +97,7 @@ def test_a_decision_on_many_is_taken_some_at_a_time_and_each_job_once() -> None:
         step = many("resend", state="manual", limit=2, after=step.next)
     assert moved == sorted(Job.objects.values_list("pk", flat=True))
     assert set(Job.objects.values_list("state", flat=True)) == {"ready"}
-    assert Event.objects.filter(subject="job", before="manual", after="ready", why="looked at it").count() == 5
+    assert AuditEntry.objects.filter(subject="job", before="manual", after="ready", why="looked at it").count() == 5
 
 
 def test_a_decision_on_many_leaves_the_others_alone() -> None:

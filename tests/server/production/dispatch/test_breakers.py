@@ -6,7 +6,7 @@ from pilotext.profile import load_experiment
 from pilotext.profile.records import BreakerRule
 from pilotext.server.production.cycle.breakers import Ended, tripped, watch_breakers
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher, Lease
-from pilotext.server.production.models import Attempt, Breaker, Event, Job
+from pilotext.server.production.models import Attempt, AuditEntry, Breaker, Job
 from tests.server.support import fail, lease, leased, raw, site, submit, succeed
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -171,7 +171,7 @@ def test_every_opening_and_closing_is_in_the_audit_trail_with_its_reason() -> No
     due()
     succeed(leased())
     watch_breakers()
-    told = list(Event.objects.filter(subject="breaker").order_by("pk"))
+    told = list(AuditEntry.objects.filter(subject="breaker").order_by("pk"))
     assert [event.after for event in told] == ["open", "probing", "closed"]
     assert "12 of the last 12 attempts failed by conditions-db" in told[0].why
 

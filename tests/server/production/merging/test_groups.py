@@ -9,7 +9,7 @@ from pilotext.server.database import transact
 from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.decisions.jobs import move_job
 from pilotext.server.production.merging.decisions import move_product
-from pilotext.server.production.models import Event, Job, MergeGroup, Output, Product, Task
+from pilotext.server.production.models import AuditEntry, Job, MergeGroup, Output, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
 from pilotext.server.production.transitions import advance, reopen
@@ -88,7 +88,7 @@ def test_a_run_with_a_failed_chunk_waits_for_a_decision_and_is_merged_without_it
     cycle(2)
     assert (product().state, product().events) == ("kept", 2 * EVENTS)
     assert f"without 1 of 3 chunks by decision (job {bad.pk})" in product().finding
-    assert Event.objects.filter(subject="job", subject_id=bad.pk, who="maria", why=WHY.why).exists()
+    assert AuditEntry.objects.filter(subject="job", subject_id=bad.pk, who="maria", why=WHY.why).exists()
     assert task().state == "done"
 
 

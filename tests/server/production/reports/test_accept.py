@@ -13,7 +13,7 @@ from pilotext.server.production.decisions.jobs import move_job
 from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
-from pilotext.server.production.models import Attempt, Event, Evidence, Job, Output, Task
+from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.accept import take_report
 from pilotext.server.production.transitions import Reason
@@ -55,9 +55,9 @@ def test_the_same_report_again_is_answered_the_same_and_changes_nothing() -> Non
     submit()
     given = leased()
     assert fail(given).accepted
-    before = Job.objects.values().get(), Event.objects.count()
+    before = Job.objects.values().get(), AuditEntry.objects.count()
     assert fail(given).accepted
-    assert (Job.objects.values().get(), Event.objects.count()) == before
+    assert (Job.objects.values().get(), AuditEntry.objects.count()) == before
 
 
 def test_another_final_report_is_refused() -> None:
@@ -77,11 +77,11 @@ def test_the_address_of_a_log_that_was_kept_is_added_to_the_report() -> None:
     submit()
     given = leased()
     fail(given)
-    first = from_json(Evidence.objects.get().report, Report)
+    first = from_json(AttemptReport.objects.get().report, Report)
     later = msgspec.structs.replace(first, log=LOG, ended=first.started + 99)
     for why in ("was added", "taken before"):
         assert why in send(given, later).why
-        assert from_json(Evidence.objects.get().report, Report) == msgspec.structs.replace(first, log=LOG)
+        assert from_json(AttemptReport.objects.get().report, Report) == msgspec.structs.replace(first, log=LOG)
     assert Attempt.objects.get().state == "failed"
 
 
@@ -98,17 +98,17 @@ def test_a_later_report_changes_nothing_but_the_address_of_the_log(change: dict[
     submit()
     given = leased()
     fail(given)
-    first = from_json(Evidence.objects.get().report, Report)
+    first = from_json(AttemptReport.objects.get().report, Report)
     with pytest.raises(RefusalError, match="another final report"):
         send(given, msgspec.structs.replace(first, **change))
-    assert from_json(Evidence.objects.get().report, Report) == first
+    assert from_json(AttemptReport.objects.get().report, Report) == first
 
 
 def test_the_address_of_a_log_is_given_once() -> None:
     submit()
     given = leased()
     fail(given)
-    first = from_json(Evidence.objects.get().report, Report)
+    first = from_json(AttemptReport.objects.get().report, Report)
     send(given, msgspec.structs.replace(first, log=LOG))
     with pytest.raises(RefusalError, match="another final report"):
         send(given, msgspec.structs.replace(first, log=msgspec.structs.replace(LOG, url="root://eos//other")))
@@ -123,7 +123,7 @@ def test_a_token_is_good_for_its_own_attempt_only() -> None:
             take_report(attempt, token, body)
     with pytest.raises(RefusalError, match="of another attempt"):
         take_report(mine.attempt, mine.token, body)
-    assert Evidence.objects.count() == 0
+    assert AttemptReport.objects.count() == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b"{}", b'{"format": 2}'])
@@ -254,7 +254,7 @@ def test_a_late_report_is_kept_and_changes_nothing_when_somebody_else_has_the_jo
     other = leased("wn2")
     answer = succeed(late)
     assert not answer.accepted
-    assert Evidence.objects.get(pk=late.attempt).late
+    assert AttemptReport.objects.get(pk=late.attempt).late
     assert the_job().state == "sent"
     assert Output.objects.count() == 0
     assert succeed(other).accepted
@@ -297,7 +297,7 @@ def test_every_move_is_in_the_audit_trail_with_its_reason() -> None:
     submit()
     fail(leased(), "input-corrupt", "manual-check")
     transact(lambda: move_job(the_job().pk, "accept", Reason("maria", "checked by hand", "person")))
-    last = Event.objects.filter(subject="job").latest("pk")
+    last = AuditEntry.objects.filter(subject="job").latest("pk")
     assert (last.who, last.before, last.after, last.why) == ("maria", "manual", "finished", "checked by hand")
 
 

@@ -8,7 +8,7 @@ import pytest
 from pilotext.api.schemas.jobs import JobFilter
 from pilotext.api.schemas.rules import BulkReclassified, Reclassify
 from pilotext.model.verdict import Evidence, ExitStatus
-from pilotext.server.production.models import Attempt, Event, Job, Signature
+from pilotext.server.production.models import Attempt, AuditEntry, Job, Signature
 from pilotext.server.production.reports.reclassify import rejudge
 from pilotext.server.production.statistics.errors import list_signatures
 from pilotext.server.production.statistics.jobs import describe_job
@@ -83,16 +83,16 @@ def test_a_rule_that_came_later_is_applied_to_kept_evidence_and_acted_on() -> No
 @pytest.mark.usefixtures("new_rule")
 def test_without_act_nothing_is_written_down() -> None:
     fail_strangely()
-    told = Event.objects.count()
+    told = AuditEntry.objects.count()
     assert len(again(act=False).changed) == 1
-    assert (the_job().state, Attempt.objects.get().code, Event.objects.count()) == ("manual", "COMPASS-2001", told)
+    assert (the_job().state, Attempt.objects.get().code, AuditEntry.objects.count()) == ("manual", "COMPASS-2001", told)
 
 
 @pytest.mark.usefixtures("new_rule")
 def test_what_was_changed_by_whom_and_why_is_in_the_audit_trail() -> None:
     fail_strangely()
     again()
-    event = Event.objects.get(subject="attempt", after="COMPASS-1298")
+    event = AuditEntry.objects.get(subject="attempt", after="COMPASS-1298")
     assert (event.who, event.before) == ("maria", "COMPASS-2001")
     assert "the rule is new" in event.why
     page = describe_job(the_job().pk)

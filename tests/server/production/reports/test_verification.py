@@ -12,7 +12,7 @@ from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases
 from pilotext.server.production.dispatch.pilots import hear_last
-from pilotext.server.production.models import Attempt, Breaker, Evidence, Job, Output, Task, Verification
+from pilotext.server.production.models import Attempt, AttemptReport, Breaker, Job, Output, Task, Verification
 from pilotext.server.production.reports.pilot_verdict import PilotSaid
 from pilotext.server.production.reports.verification import verify_outputs
 from pilotext.server.production.storage.operations import MAX_TRIES
@@ -157,7 +157,7 @@ def test_a_lease_does_not_run_out_while_files_are_compared(storage: MemoryStorag
 def test_the_report_again_while_it_is_compared_changes_nothing(storage: MemoryStorage) -> None:
     given = submit_one()
     do(given, storage)
-    kept = msgspec.json.decode(Evidence.objects.get().report, type=Report)
+    kept = msgspec.json.decode(AttemptReport.objects.get().report, type=Report)
     assert send(given, kept).accepted
     assert Verification.objects.count() == 1
 

@@ -12,7 +12,7 @@ from pilotext.errors import CredentialError, DeniedError, NotFoundError, Storage
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.breakers import watch_breakers
 from pilotext.server.production.decisions.sites import move_breaker
-from pilotext.server.production.models import Breaker, Event, Experiment
+from pilotext.server.production.models import AuditEntry, Breaker, Experiment
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import remember_all
 from pilotext.server.production.statistics.sites import list_sites
@@ -97,7 +97,7 @@ def test_a_server_that_stays_away_is_tried_less_and_less_often_up_to_a_limit(ser
         pauses.append(round(raised.value.wait_s))
         due()
     assert pauses == [60, 120, 240, 480, 900, 900, 900]
-    assert the_breaker().since <= Event.objects.filter(subject="breaker").earliest("pk").at
+    assert the_breaker().since <= AuditEntry.objects.filter(subject="breaker").earliest("pk").at
 
 
 def test_a_file_that_fails_on_a_server_that_answers_opens_nothing(server: Away) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pilotext.errors import UsageError
 from pilotext.profile import load_experiment
-from pilotext.server.production.models import Event, Job, Product, Task
+from pilotext.server.production.models import AuditEntry, Job, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.submission.document import WholeTask, from_plain, read_task
 from pilotext.server.production.submission.listing import list_folder
@@ -117,7 +117,11 @@ def test_a_task_is_stored_with_its_jobs_and_products() -> None:
     assert set(Job.objects.values_list("run", "chunk", "state")) == {(1, 1, "ready"), (1, 2, "ready"), (2, 1, "ready")}
     products = {(run, merge) for run in (1, 2) for merge in ("mdst", "hist", "dump")}
     assert set(Product.objects.values_list("run", "merge")) == products
-    assert list(Event.objects.filter(subject="task").values_list("after", flat=True)) == ["draft", "ready", "running"]
+    assert list(AuditEntry.objects.filter(subject="task").values_list("after", flat=True)) == [
+        "draft",
+        "ready",
+        "running",
+    ]
 
 
 @pytest.mark.usefixtures("database")

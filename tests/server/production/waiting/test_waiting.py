@@ -35,7 +35,7 @@ from pilotext.server.production.statistics.runs import describe_run, list_runs
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do_all, storage, submit_runs
-from tests.server.support import SITE, WHY, fail, leased, raw, submit, succeed
+from tests.server.support import SITE, WHY, avoid, fail, leased, raw, submit, succeed
 
 __all__ = ["storage"]
 
@@ -194,7 +194,7 @@ def test_a_failed_job_waits_for_its_next_try_and_says_what_was_decided() -> None
 def test_a_job_keeps_away_from_the_node_where_it_failed() -> None:
     submit_at()
     agent()
-    Job.objects.update(avoid={"wn1": now() + 500})
+    avoid({"wn1": now() + 500})
     wait = only(of_job())
     assert wait.kind == "avoided"
     Agent.objects.create(name="a2", site=Site.objects.get(name=SITE), host="wn2")
