@@ -77,6 +77,12 @@ def _add_user_arguments(parser: argparse.ArgumentParser) -> None:
     add_reason(parser, default="at the console")
 
 
+def _add_manage_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_database(parser)
+    text = "a command of Django with its options, such as `dbshell`; `help` lists them"
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND", help=text)
+
+
 def _serve_all(options: argparse.Namespace) -> int:
     """Make or upgrade the tables, then run a web and a cycle process until SIGTERM or SIGINT."""
     _, tls, threads = _set_up_serving(options)
@@ -148,6 +154,16 @@ def _user(options: argparse.Namespace) -> int:
     password = sys.stdin.readline().rstrip("\n") if options.password_stdin else None
     with _database_errors():
         people.set_user(options.user, None if options.role == "none" else options.role, by, password)
+    return Exit.SUCCESS
+
+
+def _manage(options: argparse.Namespace) -> int:
+    """Run a management command of Django, which ends this process with its own status when it fails."""
+    _set_up(options)
+    from django.core.management import ManagementUtility  # noqa: PLC0415  Django is not for the other verbs
+
+    with _database_errors():
+        ManagementUtility(["pilotext server manage", *options.words]).execute()
     return Exit.SUCCESS
 
 
@@ -279,6 +295,12 @@ NOUN = Noun(
             "pilotext server user --user maria --role expert --password-stdin",
             _add_user_arguments,
             _user,
+        ),
+        "manage": Verb(
+            "run a management command of Django on the database",
+            "pilotext server manage showmigrations production",
+            _add_manage_arguments,
+            _manage,
         ),
     },
     default="all",

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def each_apart(things: Iterable[T], work: Callable[[T], int]) -> int:
+def collect_failures(things: Iterable[T], work: Callable[[T], int]) -> int:
     """Do `work` with each; returns how much they moved together.
 
     One that fails does not keep the others waiting: what went wrong is raised as one ExceptionGroup at the end.

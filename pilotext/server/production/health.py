@@ -1,4 +1,4 @@
-"""How the server is, part by part: its database, the disk of that, its cycle, its agents."""
+"""Health of the server, part by part: the database, its disk, the cycle, the agents."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def health() -> Health:
 
 
 def disk_part(free: int, total: int) -> HealthPart:
-    """How a disk is that has so many bytes free."""
+    """Rate a disk by its free bytes."""
     what = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB are free on the disk of the database"
     if free < FULL_BYTES:
         return HealthPart("failed", f"{what}: nothing can be written soon")
@@ -80,7 +80,7 @@ def _disk() -> HealthPart:
 
 
 def _folder_of_database() -> Path | None:
-    """Where the database's files are, if that is on this machine and the database tells it."""
+    """Return the folder of the database's files, if it is on this machine and the database names it."""
     known = connection.settings_dict
     if connection.vendor == "sqlite":
         return Path(str(known["NAME"])).parent

@@ -14,7 +14,7 @@ from pilotext.server.production.models import AuditEntry, Experiment, Site
 from pilotext.server.production.transitions import Reason, record
 
 SITE_LIMIT = "site limit"
-"""What the audit trail calls it when somebody limits a site; `profile` gives it back to its profile."""
+"""Subject in the audit trail of the limit of a site; the state `profile` is the limit of its profile."""
 
 _WHO = "profile"
 

@@ -18,12 +18,12 @@ from pilotext.server.production.models.common import now
 
 M = TypeVar("M", bound=Model)
 
-CLAIM_S = 300.0
+ROW_LEASE_S = 300.0
 RENEW_AFTER_S = 60.0
-LONGEST_WAIT_S = 6 * 3600.0
+MAX_WAIT_S = 6 * 3600.0
 
 
-class Claim(Generic[M]):
+class RowLease(Generic[M]):
     """Rows that this process works at; `ids` are theirs. Call `renew` often during the work: it writes seldom."""
 
     def __init__(self, rows: QuerySet[M], most: int) -> None:
@@ -37,7 +37,7 @@ class Claim(Generic[M]):
     def renew(self) -> None:
         if time.monotonic() - self._renewed > RENEW_AFTER_S:
             self._renewed = time.monotonic()
-            self.end(CLAIM_S)
+            self.end(ROW_LEASE_S)
 
     def end(self, wait_s: float = 0.0) -> None:
         """Give the rows back; nobody takes them for `wait_s` seconds."""
@@ -47,19 +47,19 @@ class Claim(Generic[M]):
     def _take(self, rows: QuerySet[M], most: int) -> list[int]:
         free = rows.filter(busy_until__lt=now()).select_for_update(of=("self",), skip_locked=True)
         ids = list(free.values_list("pk", flat=True)[:most])
-        self._model._default_manager.filter(pk__in=ids).update(busy_until=now() + CLAIM_S)
+        self._model._default_manager.filter(pk__in=ids).update(busy_until=now() + ROW_LEASE_S)
         return ids
 
 
-def claims(rows: QuerySet[M], most: int) -> Iterator[Claim[M]]:
+def lease_rows(rows: QuerySet[M], most: int) -> Iterator[RowLease[M]]:
     """Claims of all rows that are free, up to `most` at a time, each row once."""
     last = 0
-    while claim := Claim(rows.filter(pk__gt=last).order_by("pk"), most):
-        last = claim.ids[-1]
-        yield claim
+    while lease := RowLease(rows.filter(pk__gt=last).order_by("pk"), most):
+        last = lease.ids[-1]
+        yield lease
 
 
 def wait_after(tries: int, first_s: float) -> float:
     """Seconds until the next try after so many failed ones: doubled each time, and spread."""
-    wait = min(first_s * 2.0 ** min(max(tries - 1, 0), 20), LONGEST_WAIT_S)
+    wait = min(first_s * 2.0 ** min(max(tries - 1, 0), 20), MAX_WAIT_S)
     return wait * secrets.SystemRandom().uniform(0.75, 1.25)

@@ -33,7 +33,7 @@ _TASK_OF: dict[type[models.Model], str] = {
 
 @dataclass(frozen=True)
 class Reason:
-    """Who moves something, and why.
+    """Author and reason of a move.
 
     `who` is a person's name or a part of the server; by `actor` the machines grant their moves.
     """

@@ -138,7 +138,7 @@ def test_a_file_that_comes_while_another_job_begins_to_wait_for_it_lets_it_go_on
         ["/castor/W14/cdr1-1.raw"], name="t2", staging=True, parameters={**ON_MEMORY, "production": "t2", "prodslt": 2}
     )
     mine = StagedFile.objects.filter(pk=file.pk)
-    other = Meanwhile(lambda: transact(lambda: staging.came(mine, now())))
+    other = Meanwhile(lambda: transact(lambda: staging.put_online(mine, now())))
     with monkeypatch.context() as patch:
         real = staging._want
 

@@ -21,7 +21,7 @@ def make_token() -> str:
 
 
 def fingerprint(token: str) -> str:
-    """What is kept of a token; a random one needs no salt and no slow hash."""
+    """Return the hash that is kept of a token; a random one needs no salt and no slow hash."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

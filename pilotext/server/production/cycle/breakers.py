@@ -12,7 +12,7 @@ from django.db.models import F, QuerySet
 from pilotext.profile.records import STORAGE_BREAKER, BreakerRule
 from pilotext.profile.records import Experiment as Profile
 from pilotext.server.database import spelled_out, transact
-from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.dispatch.breakers import types_held
 from pilotext.server.production.models import Attempt, Breaker, Experiment, Site
 from pilotext.server.production.models.common import now
@@ -20,13 +20,13 @@ from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT, BREAKER, FAILED_ATTEMPT
 from pilotext.server.production.transitions import Reason, advance
 
-MOST_FAILURES = 2000
+MAX_FAILURES = 2000
 """Failures that are looked at, the newest: what is broken fails often."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """What a breaker may be about: a node, a site, or everything."""
+    """The scope of a breaker: a node, a site, or the whole experiment."""
 
     site: int | None = None
     site_name: str = ""
@@ -54,7 +54,7 @@ class Ended:
 
 def watch_breakers() -> int:
     """Open breakers where too much failed, and settle those whose probe has ended."""
-    return each_apart(Experiment.objects.all(), _watch)
+    return collect_failures(Experiment.objects.all(), _watch)
 
 
 def _watch(experiment: Experiment) -> int:
@@ -76,7 +76,7 @@ def _open_new(experiment: Experiment, profile: Profile) -> int:
     failures = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since)
     columns = ("site", "node", "job", "state", "cause")
     names = dict(Site.objects.filter(experiment=experiment).values_list("pk", "name"))
-    last = failures.order_by("-ended").values_list(*columns)[:MOST_FAILURES]
+    last = failures.order_by("-ended").values_list(*columns)[:MAX_FAILURES]
     rows = [
         (Place(site, names[site], node), job, state, cause) for site, node, job, state, cause in last if site in names
     ]

@@ -15,7 +15,7 @@ from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import not_owned
-from pilotext.server.production.row_leases import claims, wait_after
+from pilotext.server.production.row_leases import lease_rows, wait_after
 from pilotext.server.production.states import ARCHIVE, PRODUCT, TASK
 from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import ServerAwayError
@@ -34,17 +34,17 @@ def clean_products() -> int:
     """The chunk files of kept products are removed, and merged files that a later merge has replaced."""
     done = 0
     due = Product.objects.filter(state="kept", task__state="archiving")
-    for claim in claims(due, 1):
-        product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
+    for lease in lease_rows(due, 1):
+        product = Product.objects.select_related("task__experiment").get(pk=lease.ids[0])
         wait_s = 0.0
         try:
-            with operations.moving(product.task.experiment_id, claim.renew) as mover:
+            with operations.moving(product.task.experiment_id, lease.renew) as mover:
                 done += _clean(product, mover)
         except ServerAwayError as error:
             wait_s = error.wait_s
         except PilotextError as error:
             wait_s = _failed(product, error)
-        claim.end(wait_s)
+        lease.end(wait_s)
     return done
 
 
@@ -53,12 +53,12 @@ def clean_logs() -> int:
     whole = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=True, state__in=("kept", "cleaned"))
     due = LogArchive.objects.filter(Exists(whole), run__isnull=False, state="kept", task__state="archiving")
     done = 0
-    for claim in claims(due, 1):
-        archive = LogArchive.objects.select_related("task").get(pk=claim.ids[0])
+    for lease in lease_rows(due, 1):
+        archive = LogArchive.objects.select_related("task").get(pk=lease.ids[0])
         rows = LogArchive.objects.filter(pk=archive.pk)
         wait_s = 0.0
         try:
-            with operations.moving(archive.task.experiment_id, claim.renew) as mover:
+            with operations.moving(archive.task.experiment_id, lease.renew) as mover:
                 whole_one = archive.task.log_archives.get(run__isnull=True)
                 _verify(operations.File(whole_one.url, whole_one.size, whole_one.adler32), mover)
                 count, strange = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
@@ -70,7 +70,7 @@ def clean_logs() -> int:
             tries = archive.tries + 1
             transact(lambda rows=rows, why=str(error), tries=tries: rows.update(finding=why, tries=tries))  # type: ignore[misc]
             wait_s = wait_after(tries, FIRST_WAIT_S)
-        claim.end(wait_s)
+        lease.end(wait_s)
     return done
 
 
@@ -117,7 +117,7 @@ def _clean(product: Product, mover: Mover) -> int:
 
 
 def _files(outputs: Iterable[Output], needed: Iterable[str]) -> Iterator[operations.File]:
-    """Where these outputs are, their kept copies included, each place once, but for places that are needed.
+    """Yield the places of these outputs, their kept copies included, each once, without places that are needed.
 
     Of several outputs at one place, the first counts: let valid ones come first.
     """

@@ -16,13 +16,13 @@ from pilotext.profile import Experiment
 from pilotext.profile.expand import printed
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
-from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import build_job, task_facts
 from pilotext.server.production.models import Attempt, AttemptReport, Job, LogArchive, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
-from pilotext.server.production.row_leases import claims
+from pilotext.server.production.row_leases import lease_rows
 from pilotext.server.production.states import ARCHIVE, TASK
 from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import ServerAwayError
@@ -40,7 +40,7 @@ def plan_archives() -> int:
     """Tasks that are put away get an archive for each run and one of all, as far as the profile asks for them."""
     mine = LogArchive.objects.filter(task=OuterRef("pk"))
     new = Task.objects.filter(~Exists(mine), state="archiving").select_related("experiment")
-    return each_apart(new, _plan_or_refuse)
+    return collect_failures(new, _plan_or_refuse)
 
 
 def _plan_or_refuse(task: Task) -> int:
@@ -77,12 +77,12 @@ def make_archives() -> int:
     wanted = LogArchive.objects.filter(state="wanted", task__state="archiving")
     done = 0
     for due in (wanted.filter(run__isnull=False), wanted.filter(~Exists(open_run), run__isnull=True)):
-        for claim in claims(due, 1):
-            archive = LogArchive.objects.select_related("task__experiment").get(pk=claim.ids[0])
+        for lease in lease_rows(due, 1):
+            archive = LogArchive.objects.select_related("task__experiment").get(pk=lease.ids[0])
             wait_s = 0.0
             try:
                 with (
-                    operations.moving(archive.task.experiment_id, claim.renew) as mover,
+                    operations.moving(archive.task.experiment_id, lease.renew) as mover,
                     operations.scratch() as folder,
                 ):
                     done += _make(archive, mover, folder)
@@ -90,7 +90,7 @@ def make_archives() -> int:
                 wait_s = error.wait_s
             except PilotextError as error:
                 wait_s = _failed(archive, error)
-            claim.end(wait_s)
+            lease.end(wait_s)
     return done
 
 

@@ -26,7 +26,7 @@ from pilotext.server.production.merging.cross_check import check_merged
 from pilotext.server.production.merging.groups import dissolve_merges, finish_merges, start_merges
 from pilotext.server.production.reports.verification import verify_outputs
 from pilotext.server.production.tape.archive import keep_products
-from pilotext.server.production.tape.requests import ask_for_files, give_back_files, look_at_files, poll_files
+from pilotext.server.production.tape.requests import check_files, poll_files, release_files, request_files
 from pilotext.server.production.tape.staging import plan_staging, ready_without_staging
 
 log = logging.getLogger("pilotext.cycle")
@@ -52,10 +52,10 @@ STEPS: tuple[Step, ...] = (
     Step("resumed", take_up_again),
     Step("ready", ready_without_staging),
     Step("staging", plan_staging),
-    Step("ask", ask_for_files, lane="tape"),
+    Step("ask", request_files, lane="tape"),
     Step("poll", poll_files, lane="tape"),
-    Step("look", look_at_files, every_s=60.0, lane="tape"),
-    Step("give back", give_back_files, every_s=5.0, lane="tape"),
+    Step("look", check_files, every_s=60.0, lane="tape"),
+    Step("give back", release_files, every_s=5.0, lane="tape"),
     Step("verify", verify_outputs, lane="verification"),
     Step("dissolve", dissolve_merges),
     Step("merge", start_merges),
@@ -119,9 +119,9 @@ def _done(step: Step) -> int:
         moved = step.work()
     except Exception as error:  # the boundary: one step that fails must not starve the others
         log.exception("step %s failed", step.name)
-        status.tell(step.name, status.sentence(error))
+        status.record_step(step.name, status.describe_error(error))
         return -1
-    status.tell(step.name)
+    status.record_step(step.name)
     if moved:
         log.info("step %s moved %d in %.3f s", step.name, moved, time.monotonic() - began)
     return moved

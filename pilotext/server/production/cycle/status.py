@@ -29,15 +29,15 @@ _told: dict[tuple[str, str], tuple[float, str]] = {}
 _lock = threading.Lock()
 
 
-def sentence(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error as one text; of a group, the first of its errors and how many there are."""
     if isinstance(error, BaseExceptionGroup):
         more = f" (and {len(error.exceptions) - 1} more)" if len(error.exceptions) > 1 else ""
-        return sentence(error.exceptions[0]) + more
+        return describe_error(error.exceptions[0]) + more
     return shortened(_REDACTOR.text(f"{type(error).__name__}: {error}"), MAX_ERROR)
 
 
-def tell(step: str, error: str = "") -> None:
+def record_step(step: str, error: str = "") -> None:
     """Note that a step was done, or that it fails by this error."""
     at, key = now(), (str(connection.settings_dict["NAME"]), step)
     with _lock:

@@ -22,7 +22,7 @@ from pilotext.server.production.models import Attempt, AuditEntry, Job
 from pilotext.server.production.statistics.jobs import choose_jobs, job_row, verdict_in
 from pilotext.server.production.transitions import Reason
 
-MOST_EVIDENCE = 3
+MAX_EVIDENCE = 3
 MAX_FIRST = 10
 """Jobs that a preview shows."""
 
@@ -67,7 +67,7 @@ def _item(job: Job, attempt: Attempt | None, notes: int) -> WorkItem:
         rule=attempt.rule if attempt else "",
         diag=job.diag,
         remedy=verdict.remedy if verdict else "",
-        evidence=verdict.evidence[:MOST_EVIDENCE] if verdict else (),
+        evidence=verdict.evidence[:MAX_EVIDENCE] if verdict else (),
         decision=attempt.decision if attempt else "",
         notes=notes,
     )
@@ -89,7 +89,7 @@ def move_many(asked: BulkMove, reason: Reason) -> BulkMoved:
 
 
 def preview_many(asked: BulkMove) -> BulkMoved:
-    """What a decision would do to all jobs of a choice; nothing is moved. Raises RefusalError as `move_many` does.
+    """Return the effect of a decision on all jobs of a choice; nothing is moved. Raises RefusalError as `move_many`.
 
     Whether a job is hindered is looked at for the first ones only.
     """

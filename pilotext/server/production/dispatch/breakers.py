@@ -15,12 +15,12 @@ from pilotext.server.production.states import BREAKER
 from pilotext.server.production.transitions import Reason, advance
 
 
-class GateShutError(Exception):
+class ProbeTakenError(Exception):
     """Another job is the probe already."""
 
 
 @dataclass(frozen=True)
-class Gate:
+class OpenBreaker:
     """An open breaker: the types of jobs that it holds, None for all, until one may be tried at `due`."""
 
     breaker: int
@@ -32,17 +32,17 @@ class Gate:
         return self.node in ("", node) and (self.types is None or job_type in self.types)
 
 
-def gates_of(site: Site) -> tuple[Gate, ...]:
+def open_breakers(site: Site) -> tuple[OpenBreaker, ...]:
     """The breakers that keep jobs from a site, or from one of its nodes."""
     here = Breaker.objects.filter(
         Q(site=site) | Q(site=None), experiment=site.experiment_id, state__in=("open", "probing")
     ).exclude(rule=STORAGE_BREAKER)
-    gates = []
+    breakers = []
     for row in here.select_related("experiment"):
         profile = profile_of(row.experiment.name)
         types = types_held(profile, profile.breakers.get(row.rule))
-        gates.append(Gate(row.pk, row.node, types, row.due if row.state == "open" else math.inf))
-    return tuple(gates)
+        breakers.append(OpenBreaker(row.pk, row.node, types, row.due if row.state == "open" else math.inf))
+    return tuple(breakers)
 
 
 def types_held(profile: Experiment, rule: BreakerRule | None) -> frozenset[str] | None:
@@ -52,17 +52,17 @@ def types_held(profile: Experiment, rule: BreakerRule | None) -> frozenset[str] 
     return frozenset(name for name, job_type in profile.job_types.items() if job_type.kind in rule.holds)
 
 
-def shut_out(gates: Iterable[Gate], at: float) -> tuple[bool, frozenset[str]]:
+def held_types(breakers: Iterable[OpenBreaker], at: float) -> tuple[bool, frozenset[str]]:
     """Whether a whole site gets nothing now, and otherwise the types of jobs that it does not get."""
-    shut = [gate for gate in gates if gate.node == "" and gate.due > at]
-    everything = any(gate.types is None for gate in shut)
-    return everything, frozenset(name for gate in shut for name in gate.types or ())
+    shut = [breaker for breaker in breakers if breaker.node == "" and breaker.due > at]
+    everything = any(breaker.types is None for breaker in shut)
+    return everything, frozenset(name for breaker in shut for name in breaker.types or ())
 
 
-def try_gates(gates: Iterable[Gate], job: int, attempt: int, number: int, at: float) -> None:
-    """Make an attempt the probe of these breakers, in the transaction that makes it, or raise GateShutError."""
-    for gate in gates:
-        due = Breaker.objects.filter(pk=gate.breaker, state="open", due__lte=at)
+def start_probes(breakers: Iterable[OpenBreaker], job: int, attempt: int, number: int, at: float) -> None:
+    """Make an attempt the probe of these breakers, in the transaction that makes it, or raise ProbeTakenError."""
+    for breaker in breakers:
+        due = Breaker.objects.filter(pk=breaker.breaker, state="open", due__lte=at)
         reason = Reason("dispatch", f"attempt {number} of job {job} tries whether it works again", "attempt")
         if not advance(BREAKER, due, ("open",), "probing", reason, probe_id=attempt):
-            raise GateShutError
+            raise ProbeTakenError

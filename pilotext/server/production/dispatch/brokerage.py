@@ -1,4 +1,4 @@
-"""Which jobs a site gets next: highest priority first; among equals, the task that is furthest below its share."""
+"""Brokerage: the next jobs for a site, by priority; among equals, the task that is furthest below its share first."""
 
 from __future__ import annotations
 

@@ -20,7 +20,13 @@ from pilotext.model.job import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production import models
 from pilotext.server.production.access.tokens import fingerprint, make_token
-from pilotext.server.production.dispatch.breakers import Gate, GateShutError, gates_of, shut_out, try_gates
+from pilotext.server.production.dispatch.breakers import (
+    OpenBreaker,
+    ProbeTakenError,
+    held_types,
+    open_breakers,
+    start_probes,
+)
 from pilotext.server.production.dispatch.brokerage import Candidate, candidates
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models.common import now
@@ -32,7 +38,7 @@ _JOB = ById(models.Job, "task", "task__experiment", without=("task__document",))
 
 FRESH_S = 1.0
 AHEAD = 200
-MOST_AHEAD = 1000
+MAX_LISTS = 1000
 """Lists in memory, before those that are too old to be used are thrown away."""
 PLENTY = 2000
 """More places than all processes together give away in the moment that they trust an earlier count."""
@@ -47,7 +53,7 @@ WHERE agent_id = %s AND state IN ('leased', 'running') AND seen > %s AND phase <
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks for a job: a site's queue, one of its nodes, and the agent if it is one of ours.
+    """The caller that asks for a job: a site's queue, one of its nodes, and the agent, if it is an agent.
 
     `key` is the agent's word for this request.
     """
@@ -78,19 +84,19 @@ class _Ahead:
     found: float
     waiting: deque[Candidate]
     more: bool
-    """When these are used up, it is worth looking again at once."""
-    gates: tuple[Gate, ...]
+    """There may be others when these are used up."""
+    breakers: tuple[OpenBreaker, ...]
     """Breakers that are open here; those that are due let one job through."""
 
-    def take(self, node: str, passed_by: set[int], at: float) -> tuple[Candidate, tuple[Gate, ...]] | None:
+    def take(self, node: str, passed_by: set[int], at: float) -> tuple[Candidate, tuple[OpenBreaker, ...]] | None:
         """The first one that this node may have now."""
         for index, candidate in enumerate(self.waiting):
             if candidate.job in passed_by or candidate.avoids(node, at):
                 continue
-            gates = tuple(gate for gate in self.gates if gate.holds(candidate.type, node))
-            if all(gate.due <= at for gate in gates):
+            breakers = tuple(breaker for breaker in self.breakers if breaker.holds(candidate.type, node))
+            if all(breaker.due <= at for breaker in breakers):
                 del self.waiting[index]
-                return candidate, gates
+                return candidate, breakers
         return None
 
 
@@ -107,13 +113,13 @@ class Dispatcher:
             return None
         passed_by: set[int] = set()
         while (found := self._next(asker, passed_by)) is not None:
-            candidate, gates = found
+            candidate, breakers = found
             passed_by.add(candidate.job)
             try:
-                lease = transact(partial(_claim, candidate.job, asker, lease_s or settings.LEASE_S, gates))
+                lease = transact(partial(_claim, candidate.job, asker, lease_s or settings.LEASE_S, breakers))
             except SiteFullError:
                 return None
-            except GateShutError:
+            except ProbeTakenError:
                 self.forget()
                 continue
             except UsageError as error:
@@ -124,7 +130,7 @@ class Dispatcher:
         return None
 
     def give_again(self, asker: Asker) -> Lease | None:
-        """What was given to the asker for the same key, and is not at work yet: its answer was lost on the way."""
+        """Return the lease that the asker has for the same key and has not used yet: the answer was lost."""
         try:
             return transact(partial(_claimed, asker)) if asker.key else None
         except UsageError:  # its profile cannot make it any more; when its lease is over, somebody has to look at it
@@ -135,7 +141,7 @@ class Dispatcher:
         with self._lock:
             self._ahead.clear()
 
-    def _next(self, asker: Asker, passed_by: set[int]) -> tuple[Candidate, tuple[Gate, ...]] | None:
+    def _next(self, asker: Asker, passed_by: set[int]) -> tuple[Candidate, tuple[OpenBreaker, ...]] | None:
         at = now()
         with self._lock:
             ahead = self._ahead_of(asker.site, "", at)
@@ -146,21 +152,21 @@ class Dispatcher:
         return found
 
     def _ahead_of(self, site: models.Site, node: str, at: float) -> _Ahead:
-        """What a site has ahead of it; with `node`, that which this node may have."""
+        """Return the list of candidates of a site; with `node`, those that this node may have."""
         ahead = self._ahead.get((site.pk, node))
         used_up = ahead is not None and ahead.more and not ahead.waiting
         if ahead is None or used_up or at - ahead.found > FRESH_S:
-            if len(self._ahead) > MOST_AHEAD:
+            if len(self._ahead) > MAX_LISTS:
                 self._ahead = {key: each for key, each in self._ahead.items() if at - each.found <= FRESH_S}
             ahead = self._ahead[site.pk, node] = _look_ahead(site, node, at)
         return ahead
 
 
 def _look_ahead(site: models.Site, node: str, at: float) -> _Ahead:
-    gates = gates_of(site)
-    closed, types = shut_out(gates, at)
+    breakers = open_breakers(site)
+    closed, types = held_types(breakers, at)
     found = deque(() if closed else candidates(site, at, limit=AHEAD, without=types, node=node))
-    return _Ahead(at, found, bool(found), gates)
+    return _Ahead(at, found, bool(found), breakers)
 
 
 class SiteFullError(Exception):
@@ -182,7 +188,7 @@ def _held_by(agent: models.Agent, at: float) -> int:
     return held
 
 
-def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -> Lease | None:
+def _claim(job_id: int, asker: Asker, lease_s: float, breakers: tuple[OpenBreaker, ...]) -> Lease | None:
     at = now()
     _check_room(asker.site)
     if asker.agent is not None and _held_by(asker.agent, at) >= asker.agent.slots:
@@ -212,7 +218,7 @@ def _claim(job_id: int, asker: Asker, lease_s: float, gates: tuple[Gate, ...]) -
         lease_s=lease_s,
         lease_until=at + lease_s,
     )
-    try_gates(gates, job.pk, attempt, number, at)
+    start_probes(breakers, job.pk, attempt, number, at)
     return Lease(attempt, token, _whole(job, number, attempt, token), at + lease_s, lease_s)
 
 

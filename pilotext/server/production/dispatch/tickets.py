@@ -1,4 +1,4 @@
-"""How a pilot's wrapper gets its job: by a ticket that stands in the job parameters.
+"""Tickets in the job parameters of a pilot, by which its wrapper gets the job.
 
 Job parameters are short, and stand in logs and in the list of processes. So they hold no token of the attempt, but a
 ticket that fetches the job with its token: once, soon after the job was given out. The wrapper makes up a word for it,

@@ -12,7 +12,7 @@ from pilotext.model.report import Report
 from pilotext.profile.records import CrossCheck
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
-from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.models import AttemptReport, Output, Product
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import PRODUCT
@@ -42,7 +42,7 @@ class Merged(Record, frozen=True):
 
 
 def differences(rule: CrossCheck, chunks: Sequence[Chunk], merged: Sequence[Merged]) -> list[str]:
-    """What does not fit between all chunks and all merged files of a run; empty when it is one whole."""
+    """Return the differences between all chunks and all merged files of a run; empty when they agree."""
     if not chunks or not merged:
         return ["nothing was merged: no events are no proof."]
     found = list(_uncounted([*chunks, *merged]))
@@ -102,7 +102,7 @@ _WHO = "cross-check"
 def check_merged() -> int:
     """Merged runs are compared with their chunks, and with the catalogue where the profile says so."""
     due = Product.objects.filter(state="merged").select_related("task__experiment").order_by("pk")[:AT_ONCE]
-    return each_apart(due, _check)
+    return collect_failures(due, _check)
 
 
 def _check(product: Product) -> int:
@@ -132,7 +132,7 @@ def _files(product: Product) -> tuple[list[Output], list[Output]]:
 def _judge(
     product: Product, rule: CrossCheck | None, chunks: Sequence[Output], merged: Sequence[Output]
 ) -> tuple[list[str], str]:
-    """What is wrong, and what is said when nothing is."""
+    """Return the differences, and the line for the audit trail when there are none."""
     groups = product.groups.filter(round=product.round).exclude(state="dissolved").count()
     if groups == 0:
         return [], "there was nothing to merge: every chunk is without data, or left out by decision"

@@ -1,4 +1,4 @@
-"""What people decide about merged runs, by the words they use for it; in a transaction."""
+"""Decisions of people on merged runs, by the words of the command line; in a transaction."""
 
 from __future__ import annotations
 

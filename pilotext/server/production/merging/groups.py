@@ -13,7 +13,7 @@ from pilotext.profile.expand import merged_name
 from pilotext.profile.places import merged_places
 from pilotext.profile.records import Merge
 from pilotext.server.database import transact
-from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.merging.packing import Piece, pack
 from pilotext.server.production.models import Attempt, Experiment, Job, MergeGroup, Output, Product, Site
@@ -34,7 +34,7 @@ _WHO = "merging"
 
 def start_merges() -> int:
     """Runs whose chunks have all ended are merged; one with chunks that did not succeed waits for a decision."""
-    return each_apart(Experiment.objects.all(), _start_some)
+    return collect_failures(Experiment.objects.all(), _start_some)
 
 
 def _start_some(experiment: Experiment) -> int:
@@ -47,7 +47,7 @@ def _start_some(experiment: Experiment) -> int:
     for name, rule in profile_of(experiment.name).merges.items():
         due = due.exclude(Exists(same.filter(merge__in=rule.after)), merge=name) if rule.after else due
     found = list(due.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
-    return each_apart(found, lambda pk: transact(partial(_start, pk)))
+    return collect_failures(found, lambda pk: transact(partial(_start, pk)))
 
 
 def dissolve_merges() -> int:

@@ -1,4 +1,4 @@
-"""Which files become which merged file: a pure function of their order and sizes."""
+"""Packing of files into merge groups: a pure function of their order and sizes."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Attempt(models.Model):
     leased = models.FloatField(default=now)
     seen = models.FloatField(default=now)
     pilot = models.TextField(default="")
-    """Whose PanDA pilot has it, by the label of its token; empty for an agent of ours."""
+    """Label of the token of the PanDA pilot that has it; empty for an agent."""
     pilot_said = models.JSONField(default=dict)
     """The pilot's last word, as the record `PilotSaid`; empty while there is none."""
     ticket = models.TextField(default="")
@@ -56,7 +56,7 @@ class Attempt(models.Model):
     lease_s = models.FloatField()
     lease_until = models.FloatField()
     stop = models.TextField(default="")
-    """Why the worker is to end it, told with the answer to its next heartbeat."""
+    """Reason for the worker to end it, sent with the answer to its next heartbeat; empty: go on."""
     ended = models.FloatField(null=True)
     phase = models.TextField(default="")
     progress = models.JSONField(default=dict)
@@ -71,7 +71,7 @@ class Attempt(models.Model):
     signature = models.ForeignKey(Signature, models.SET_NULL, null=True, related_name="tries")
     charged = models.BooleanField(default=False)
     decision = models.TextField(default="")
-    """What followed from the verdict, and why."""
+    """Decision after the verdict, with its reason."""
 
     class Meta:
         constraints = [
@@ -135,7 +135,7 @@ class Output(models.Model):
     """It holds no data: the payload wrote none, and the production's placeholder stands for it."""
     state = models.TextField(default="valid")
     kept = models.TextField(default="")
-    """Where a merged file is kept for good, once it was verified there."""
+    """URL of the archived copy of a merged file, once it was verified there."""
     group = models.ForeignKey("production.MergeGroup", models.SET_NULL, null=True, related_name="inputs")
     """The merge that it is an input of: one at most, so that no chunk is merged twice."""
 

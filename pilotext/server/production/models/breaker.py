@@ -24,7 +24,7 @@ class Breaker(models.Model):
     due = models.FloatField(default=0.0)
     trips = models.IntegerField(default=0)
     since = models.FloatField(default=0.0)
-    """When it was opened, having been closed; it may have tried again and failed since."""
+    """Time of its opening from the closed state; probes may have failed since."""
     probe = models.ForeignKey(Attempt, models.SET_NULL, null=True, related_name="probes")
     why = models.TextField(default="")
     changed = models.FloatField(default=now)

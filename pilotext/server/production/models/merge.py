@@ -8,7 +8,7 @@ from pilotext.server.production.states import ARCHIVE, GROUP, PRODUCT, STAGED_FI
 
 
 class Product(models.Model):
-    """What becomes of one kind of output of one run: merged, cross-checked, kept for good.
+    """One kind of output of one run on its way: merged, cross-checked, archived.
 
     `merge` is the entry of the profile's merges; `round` counts how often the run was merged anew. `left_out` are the
     ids of jobs that somebody decided to merge without.

@@ -29,7 +29,7 @@ class Agent(models.Model):
 
 
 class Token(models.Model):
-    """What a caller of the API proves itself by. `token` is the SHA-256 of it, hexadecimal."""
+    """A token of a caller of the API. `token` is its SHA-256, hexadecimal."""
 
     token = models.TextField(unique=True)
     label = models.TextField()

@@ -33,7 +33,7 @@ class Site(models.Model):
 
 
 class Task(models.Model):
-    """What a manager asked for. `document` is the task file, `digest` tells whether another one asks for the same."""
+    """A task of a manager. `document` is the task file, `digest` is equal for two that ask for the same."""
 
     experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="tasks")
     name = models.TextField()
@@ -43,7 +43,7 @@ class Task(models.Model):
     replaces = models.OneToOneField("self", models.PROTECT, null=True, related_name="successor")
     """The task whose names it took over. That one has ended, and publishes and removes nothing any more."""
     names = models.IntegerField(null=True)
-    """How many published names it was given at its submission; None: it is of a time when names had no owners."""
+    """Number of published names that it got at its submission; None: it is older than the owners of names."""
     parameters = models.JSONField(default=dict)
     environment = models.JSONField(default=dict)
     sites = models.JSONField(default=list)
@@ -97,7 +97,7 @@ class Job(models.Model):
     since = models.IntegerField(default=0)
     """The attempts up to this number were before somebody sent the job anew: the policy counts those after it."""
     assigned = models.TextField(default="")
-    """Who looks into it, while it waits for a decision."""
+    """Name of the person who investigates it, while it waits for a decision."""
     memory_mb = models.FloatField(null=True)
     size = models.BigIntegerField(null=True)
     adler32 = models.TextField(default="")

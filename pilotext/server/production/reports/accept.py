@@ -25,8 +25,8 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
 from pilotext.server.production.transitions import Reason, record
 from pilotext.server.rows import ById, insert
 
-LONGEST_NODE = 255
-LONGEST_WORD = 100
+MAX_NODE_CHARACTERS = 255
+MAX_WORD_CHARACTERS = 100
 """Characters; the whole texts stay in the kept report."""
 
 _EVIDENCE = ById(AttemptReport)
@@ -109,12 +109,12 @@ def _for_tables(report: Report) -> Report:
     verdict = report.verdict
     return replace(
         report,
-        host=shortened(report.host, LONGEST_NODE),
+        host=shortened(report.host, MAX_NODE_CHARACTERS),
         verdict=replace(
             verdict,
-            code=verdict.code and shortened(verdict.code, LONGEST_WORD),
-            rule=verdict.rule and shortened(verdict.rule, LONGEST_WORD),
-            signature=verdict.signature and shortened(verdict.signature, LONGEST_WORD),
+            code=verdict.code and shortened(verdict.code, MAX_WORD_CHARACTERS),
+            rule=verdict.rule and shortened(verdict.rule, MAX_WORD_CHARACTERS),
+            signature=verdict.signature and shortened(verdict.signature, MAX_WORD_CHARACTERS),
             diag=shortened(verdict.diag, MAX_DIAG),
         ),
     )

@@ -1,4 +1,4 @@
-"""What a PanDA pilot alone says of a job, and the verdict on it where no report of the wrapper came."""
+"""Verdict on a job of a PanDA pilot, from the pilot's last update, where no report of the wrapper came."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PilotSaid(Record, frozen=True):
 
 
 def verdict_without_report(said: PilotSaid, experiment: str) -> Verdict:
-    """What to make of a pilot's last word when no report came; never a success, since nothing proves one."""
+    """Return the verdict by a pilot's last update when no report came; never a success, since nothing proves one."""
     rules = rules_of(experiment)
     told = said.error_diag or said.pilot_diag
     rule = _rule_told(said, rules)
@@ -120,7 +120,7 @@ def _number(update: Mapping[str, Any], name: str) -> int:
 
 
 class _Ours(msgspec.Struct, frozen=True):
-    """What is read of the wrapper's part of the metadata; the rest may be of another version."""
+    """The fields that are read of the wrapper's part of the metadata; the rest may be of another version."""
 
     code: str | None = None
 

@@ -1,4 +1,4 @@
-"""What follows from a failed attempt: a pure function over the profile's retry rules."""
+"""Retry: the decision after a failed attempt, a pure function over the profile's retry rules, and its application."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Fault = tuple[str, str]
 
 
 class History(Record, frozen=True):
-    """What the job has behind it, this attempt not counted."""
+    """The earlier failures of a job, this attempt not counted."""
 
     charged: int
     max_attempts: int
     faults: tuple[Fault, ...] = ()
     sites: tuple[str, ...] = ()
-    """Where each of the faults was."""
+    """Site of each of the faults."""
     memory_mb: float | None = None
 
 

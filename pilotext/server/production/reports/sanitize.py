@@ -1,4 +1,4 @@
-"""What workers and pilots send as any database can keep it, whatever stands in its texts.
+"""Sanitizing of reports: texts that any database can store, and a bound on the size of each report.
 
 Nobody types a report: it quotes what a payload wrote, and it is the only word on an attempt. So a strange text in it is
 mended, where the same from a person would be refused.

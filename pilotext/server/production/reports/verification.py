@@ -15,12 +15,12 @@ from pilotext.errors import ChecksumError, StorageError, UsageError
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json, from_plain
 from pilotext.server.database import transact
-from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.models import Attempt, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.reports.pilot_verdict import PilotSaid
 from pilotext.server.production.reports.success import believe, claimed_files, refuse
-from pilotext.server.production.row_leases import Claim, claims
+from pilotext.server.production.row_leases import RowLease, lease_rows
 from pilotext.server.production.states import ATTEMPT
 from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
@@ -41,12 +41,12 @@ class Doubt:
 
 def verify_outputs() -> int:
     """Compare the published files of reported successes; returns how many attempts were settled."""
-    return each_apart(claims(Verification.objects.all(), AT_ONCE), _verify_some)
+    return collect_failures(lease_rows(Verification.objects.all(), AT_ONCE), _verify_some)
 
 
-def _verify_some(claim: Claim[Verification]) -> int:
-    with closing(operations.open_mover(claim.renew)) as mover:
-        return each_apart(claim.ids, partial(_verify, mover=mover))
+def _verify_some(lease: RowLease[Verification]) -> int:
+    with closing(operations.open_mover(lease.renew)) as mover:
+        return collect_failures(lease.ids, partial(_verify, mover=mover))
 
 
 def _verify(attempt_id: int, mover: Mover) -> int:

@@ -1,4 +1,4 @@
-"""How many jobs of each task are in each state, counted anew only for tasks where something has moved."""
+"""Numbers of jobs of each task by state, counted again only for tasks where something has moved."""
 
 from __future__ import annotations
 

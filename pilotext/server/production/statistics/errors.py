@@ -23,7 +23,7 @@ from pilotext.server.production.states import FAILED_ATTEMPT
 DAY_S = 86400.0
 ERROR_FIELDS = {"code": "code", "cause": "cause", "site": "site__name", "task": "task__name", "day": "day"}
 
-MOST_ERRORS = 1000
+MAX_ERRORS = 1000
 
 
 def list_errors(
@@ -53,7 +53,7 @@ def _errors(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
         rows.order_by().values(*columns).annotate(n=Count("pk"), jobs=Count("job", distinct=True), at=Max("ended"))
     )
     sites = dict(Site.objects.values_list("pk", "name")) if "site" in fields else {}
-    found = list(counted.order_by("-n")[:MOST_ERRORS])
+    found = list(counted.order_by("-n")[:MAX_ERRORS])
     tasks = dict(Task.objects.filter(pk__in={row.get("task_id") for row in found}).values_list("pk", "name"))
     for row in found:
         yield ErrorRow(

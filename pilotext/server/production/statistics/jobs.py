@@ -22,7 +22,7 @@ from pilotext.server.production.statistics.audit import event_row
 
 NOTHING = spelled_out([""])[0]
 
-MOST_EVENTS = 1000
+MAX_ENTRIES = 1000
 
 MAX_DETAILS = 20
 """Attempts whose reports are read for a page of a job, the last ones."""
@@ -65,7 +65,7 @@ def describe_job(job_id: int) -> JobPage:
     row = Job.objects.select_related("task__experiment", "staged_file").filter(pk=job_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no job {job_id}.")
-    events = AuditEntry.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MOST_EVENTS]
+    events = AuditEntry.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MAX_ENTRIES]
     last = AttemptReport.objects.filter(attempt__job=row).order_by("-attempt__number").first()
     return JobPage(
         job_row(row),
@@ -79,7 +79,7 @@ def describe_job(job_id: int) -> JobPage:
 
 
 class _Course(msgspec.Struct):
-    """What is read of a kept report about the course of its attempt."""
+    """The fields that are read of a kept report about the course of its attempt."""
 
     phases: tuple[PhaseRecord, ...] = ()
     usage: Usage = Usage()
@@ -87,7 +87,7 @@ class _Course(msgspec.Struct):
 
 
 def _details(row: Job) -> dict[int, AttemptDetail]:
-    """What the reports of the last attempts tell of their course."""
+    """Return phases and usage of the last attempts, from their reports."""
     last = AttemptReport.objects.filter(attempt__job=row).order_by("-attempt__number").values_list("pk", "report")
     found = {}
     for pk, text in last[:MAX_DETAILS]:
@@ -126,7 +126,7 @@ def _outputs(row: Job) -> Iterator[OutputRow]:
 
 
 class _Judged(msgspec.Struct):
-    """What is read of a kept report."""
+    """The field that is read of a kept report for its verdict."""
 
     verdict: Verdict
 

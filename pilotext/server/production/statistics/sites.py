@@ -88,7 +88,7 @@ def list_agents(*, name: str | None = None, site: str | None, state: str | None,
 
 
 def _silent_since(row: Agent, attempts_seen: float, at: float) -> float | None:
-    """When an agent, or an attempt that it has, was heard of last; None where that was lately."""
+    """Return the time of the last message of an agent or of its attempts; None where that was recent."""
     last = max(row.seen, attempts_seen)
     return last if at - last > GONE_AFTER_S else None
 

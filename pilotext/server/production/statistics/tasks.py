@@ -13,7 +13,7 @@ from pilotext.server.production.models import Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of
 
-MOST_TASKS = 1000
+MAX_TASKS = 1000
 
 
 def list_tasks(*, state: str | None = None, name: str | None = None) -> Iterator[TaskRow]:
@@ -23,7 +23,7 @@ def list_tasks(*, state: str | None = None, name: str | None = None) -> Iterator
         rows = rows.filter(state=state)
     if name is not None:
         rows = rows.filter(pk__in=[row.pk for row in tasks_named(name)])
-    found = list(rows[:MOST_TASKS])
+    found = list(rows[:MAX_TASKS])
     counts = counts_of(row.pk for row in found)
     for row in found:
         yield _task_row(row, counts[row.pk])

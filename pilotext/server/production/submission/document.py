@@ -20,7 +20,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Files(_Strict, frozen=True):
-    """Where the inputs are from; at least one of these, and all of them together.
+    """Sources of the inputs; at least one of these, and all of them together.
 
     `these`: paths or URLs. `list`: a file with one of them a line. `folder`: a URL, every file in it whose name has the
     form that the job type reads. `runs`: those of the catalogue with these run numbers.
@@ -48,7 +48,7 @@ class TaskFile(_Strict, frozen=True):
     share: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     merges: tuple[str, ...] | None = None
-    """What is merged, if not everything that the job type says."""
+    """The merges of the task, if not all of the job type."""
     staging: bool | None = None
     """False: the inputs are on disk, although the job type's usually are on tape."""
     parent: str | None = None
@@ -88,7 +88,7 @@ def from_plain(data: Any) -> WholeTask:
 
 
 def read_catalogue(path: Path) -> tuple[FileFacts, ...]:
-    """What a catalogue knows of files. Raises UsageError with file and line."""
+    """Return the facts of a catalogue about files. Raises UsageError with file and line."""
     lines = _lines(path)
     if not lines:
         raise UsageError(f"{path}: this catalogue is empty.")

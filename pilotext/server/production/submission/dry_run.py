@@ -19,7 +19,7 @@ from pilotext.server.production.submission.succession import taken_names, why_no
 
 
 def dry_run(experiment: Experiment, task: TaskFile, plan: Plan) -> DryRun:
-    """What a submission of this plan would do or be refused for; nothing is stored."""
+    """Return the effect of a submission of this plan, or the reason of its refusal; nothing is stored."""
     taken = taken_names(experiment, plan, {task.name, task.replaces or task.name})
     told = describe(experiment, plan)
     return msgspec.structs.replace(

@@ -9,7 +9,7 @@ from pilotext.server.production.models import Attempt, Output, Product, Publishe
 from pilotext.server.production.models.common import now
 from pilotext.server.production.published_names import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.row_leases import CLAIM_S
+from pilotext.server.production.row_leases import ROW_LEASE_S
 from pilotext.server.production.states import ACTIVE_ATTEMPT, OPEN_JOB
 from pilotext.server.production.submission.naming import key_of, url_of, values_of
 from pilotext.server.production.submission.plan import Plan
@@ -59,7 +59,7 @@ def why_not_replaceable(task: Task) -> str:
         return f"{busy} attempts of {task.name} have not ended yet; ask again when they have."
     products = Product.objects.select_for_update().filter(task=task)  # nobody begins to copy one meanwhile
     copied = [each.busy_until - now() for each in products if each.state in ("checked", "copying")]
-    if any(0 < left <= CLAIM_S for left in copied):  # one that is waited with for longer is not at work
+    if any(0 < left <= ROW_LEASE_S for left in copied):  # one that is waited with for longer is not at work
         return f"a merged file of {task.name} is being copied to where it is kept; ask again in a few minutes."
     return ""
 

@@ -12,7 +12,7 @@ from pilotext.server.production.models import Output, Product
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
-from pilotext.server.production.row_leases import claims
+from pilotext.server.production.row_leases import lease_rows
 from pilotext.server.production.states import PRODUCT
 from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import ServerAwayError
@@ -21,7 +21,7 @@ from pilotext.storage.transfer import Mover
 
 log = logging.getLogger("pilotext.keeping")
 
-MOST_ROUNDS = 3
+MAX_ROUNDS = 3
 """A merged file that is gone or damaged before it could be kept is merged anew by itself in so many rounds."""
 
 BEFORE = ("checked", "copying")
@@ -35,17 +35,17 @@ def keep_products() -> int:
     Nothing is written over there: another file stays unless it has no bytes, and the product waits for a decision.
     """
     done = 0
-    for claim in claims(Product.objects.filter(state__in=BEFORE, task__successor=None), 1):
-        product = Product.objects.select_related("task__experiment").get(pk=claim.ids[0])
+    for lease in lease_rows(Product.objects.filter(state__in=BEFORE, task__successor=None), 1):
+        product = Product.objects.select_related("task__experiment").get(pk=lease.ids[0])
         wait_s = 0.0
         try:
-            with operations.moving(product.task.experiment_id, claim.renew) as mover:
+            with operations.moving(product.task.experiment_id, lease.renew) as mover:
                 done += _keep(product, mover)
         except ServerAwayError as error:
             wait_s = error.wait_s
         except PilotextError as error:
             wait_s = _failed(product, error)
-        claim.end(wait_s)
+        lease.end(wait_s)
     return done
 
 
@@ -94,7 +94,7 @@ def _failed(product: Product, error: PilotextError) -> float:
     log.warning("product %d: %s", product.pk, why)
     mine = Product.objects.filter(pk=product.pk, round=product.round, state__in=BEFORE)
     own = isinstance(error, StorageError) and error.url in {output.url for output in merged_outputs(product)}
-    if own and isinstance(error, (NotFoundError, ChecksumError)) and product.round < MOST_ROUNDS:
+    if own and isinstance(error, (NotFoundError, ChecksumError)) and product.round < MAX_ROUNDS:
         transact(lambda: reopen(mine, Reason(_WHO, f"merged anew: {why}", "cycle")))
         return 0.0
     tries = product.tries + 1

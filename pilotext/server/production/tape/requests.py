@@ -17,11 +17,11 @@ from django.db.models import Q, QuerySet
 from pilotext.errors import OfflineError, StorageError, TransientError
 from pilotext.profile.records import Staging
 from pilotext.server.database import transact
-from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.models import Experiment, StagedFile
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.row_leases import claims, wait_after
+from pilotext.server.production.row_leases import lease_rows, wait_after
 from pilotext.server.production.states import STAGED_FILE
 from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
@@ -37,12 +37,12 @@ _WHO = "staging"
 _AT_ONCE = 1000
 
 RESIDENCES: tuple[Residence, ...] = ("online", "offline", "missing")
-SHORTEST_POLL_S = 1.0
+MIN_POLL_S = 1.0
 
 Work = Callable[[list[StagedFile], GuardedMover, Staging], int]
 
 
-def ask_for_files() -> int:
+def request_files() -> int:
     """Wanted files are asked for, those of one run and server in one request."""
     return _each(lambda _: Q(state="wanted", jobs__state__in=("defined", "staging"), jobs__task__state="running"), _ask)
 
@@ -52,27 +52,27 @@ def poll_files() -> int:
     return _each(lambda _: Q(state="requested"), _poll)
 
 
-def look_at_files() -> int:
+def check_files() -> int:
     """Files that have been on disk for long are looked at: a tape system removes what it needs the place of."""
     return _each(lambda limits: Q(state="online", online__lt=now() - limits.check_s), _look)
 
 
-def give_back_files() -> int:
+def release_files() -> int:
     """Files that no job needs any more are given back to the tape system."""
-    return _each(lambda _: staging.unneeded(), _give_back)
+    return _each(lambda _: staging.unneeded_files(), _give_back)
 
 
 def _each(which: Callable[[Staging], Q], work: Work) -> int:
     """Do this with all such files, those of one run and server together, and no file twice at once."""
-    return each_apart(Experiment.objects.all(), lambda experiment: _each_of(experiment, which, work))
+    return collect_failures(Experiment.objects.all(), lambda experiment: _each_of(experiment, which, work))
 
 
 def _each_of(experiment: Experiment, which: Callable[[Staging], Q], work: Work) -> int:
     limits, done = profile_of(experiment.name).staging, 0
     rows = StagedFile.objects.filter(pk__in=StagedFile.objects.filter(which(limits), experiment=experiment))
-    for claim in claims(rows, _AT_ONCE):
-        files = list(StagedFile.objects.filter(pk__in=claim.ids))
-        with operations.moving(experiment.pk, claim.renew) as mover:
+    for lease in lease_rows(rows, _AT_ONCE):
+        files = list(StagedFile.objects.filter(pk__in=lease.ids))
+        with operations.moving(experiment.pk, lease.renew) as mover:
             for some in _requests(files, limits.request_files):
                 try:
                     mover.check(some[0].url)  # before anything is given back, which is done once only
@@ -116,14 +116,14 @@ def _poll(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
     where = {residence: [file for file in files if found.get(file.url) == residence] for residence in RESIDENCES}
     silent = [file for file in files if file.url not in found and file not in [each for each, _ in refused]]
     late = [file for file in where["offline"] + silent if at - (file.requested or at) > limits.within_s]
-    done = transact(lambda: staging.came(_rows(where["online"]), at))
-    done += transact(lambda: staging.hopeless(_rows(where["missing"]), "the tape system does not have this file"))
+    done = transact(lambda: staging.put_online(_rows(where["online"]), at))
+    done += transact(lambda: staging.give_up_files(_rows(where["missing"]), "the tape system does not have this file"))
     again = [(file, f"still on tape after {limits.within_s:.0f} s") for file in late] + refused
     _release([file for file, _ in again], mover)
     for file, why in again:
         done += transact(partial(_later, _rows([file]), why, limits))
     waited = max((at - (file.requested or at) for file in files), default=0.0)
-    wait = min(limits.poll_s, max(SHORTEST_POLL_S, waited / 4))
+    wait = min(limits.poll_s, max(MIN_POLL_S, waited / 4))
     transact(lambda: _rows(files).filter(state="requested").update(busy_until=at + wait))
     return done
 
@@ -133,7 +133,7 @@ def _look(files: list[StagedFile], mover: Mover, limits: Staging) -> int:  # noq
     here = _rows([file for file in files if found.get(file.url) == "online"])
     transact(lambda: here.update(online=now(), busy_until=0.0))
     lost = [file for file in files if found.get(file.url) in ("offline", "missing")] + [file for file, _ in refused]
-    return transact(lambda: staging.gone(_rows(lost), "it is not on disk any more"))
+    return transact(lambda: staging.put_offline(_rows(lost), "it is not on disk any more"))
 
 
 def _give_back(files: list[StagedFile], mover: GuardedMover, limits: Staging) -> int:  # noqa: ARG001 - as the others
@@ -148,7 +148,7 @@ def _released(ids: list[int]) -> list[int]:
     locked = StagedFile.objects.filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
     mine = [file.pk for file in locked]
     # Looked at again, after whoever had them locked: a job may want it since.
-    still = list(StagedFile.objects.filter(staging.unneeded(), pk__in=mine).values_list("pk", flat=True))
+    still = list(StagedFile.objects.filter(staging.unneeded_files(), pk__in=mine).values_list("pk", flat=True))
     found = StagedFile.objects.filter(pk__in=still)
     reason = Reason(_WHO, "no job needs it on disk any more", "cycle")
     return advance(
@@ -212,7 +212,7 @@ def _later(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:
         mine, tries = StagedFile.objects.filter(pk=file.pk), file.tries + 1
         mine.update(tries=tries, finding=why, busy_until=now() + wait_after(tries, limits.wait_s))
         if tries >= limits.tries:
-            done += staging.hopeless(mine, f"{why}; tried {tries} times")
+            done += staging.give_up_files(mine, f"{why}; tried {tries} times")
         else:
             done += len(advance(STAGED_FILE, mine, ("requested",), "wanted", Reason(_WHO, why, "cycle")))
     return done

@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from pilotext.errors import UsageError
 from pilotext.profile.records import Staging
 from pilotext.server.database import transact
-from pilotext.server.production.collect_failures import each_apart
+from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Experiment, Job, StagedFile
 from pilotext.server.production.profiles import profile_of
@@ -27,7 +27,7 @@ _WHO = "staging"
 
 def plan_staging() -> int:
     """Defined jobs of running tasks want their files, run by run, as many as may be on their way at once."""
-    return each_apart(Experiment.objects.all(), _plan)
+    return collect_failures(Experiment.objects.all(), _plan)
 
 
 def _plan(experiment: Experiment) -> int:
@@ -109,7 +109,7 @@ def _slipped(job: Job, file: StagedFile) -> bool:
     return job.tries.filter(action="restage", ended__gt=file.online).exists()
 
 
-def came(files: QuerySet[StagedFile], at: float) -> int:
+def put_online(files: QuerySet[StagedFile], at: float) -> int:
     """Files are on disk: jobs that waited for them may be given out. In a transaction."""
     ids = advance(
         STAGED_FILE,
@@ -130,14 +130,14 @@ def came(files: QuerySet[StagedFile], at: float) -> int:
     return len(ids)
 
 
-def gone(files: QuerySet[StagedFile], why: str) -> int:
+def put_offline(files: QuerySet[StagedFile], why: str) -> int:
     """Files are not on disk any more: they are wanted again, and jobs not given out yet wait. In a transaction."""
     ids = advance(STAGED_FILE, files, ("online",), "wanted", Reason(_WHO, why, "cycle"), busy_until=0.0)
     advance(JOB, Job.objects.filter(staged_file__in=ids), ("ready",), "defined", Reason(_WHO, why, "cycle"))
     return len(ids)
 
 
-def hopeless(files: QuerySet[StagedFile], why: str) -> int:
+def give_up_files(files: QuerySet[StagedFile], why: str) -> int:
     """Files will not come: somebody has to look at their jobs. In a transaction."""
     ids = advance(STAGED_FILE, files, ("wanted", "requested"), "failed", Reason(_WHO, why, "cycle"), finding=why)
     advance(
@@ -152,7 +152,7 @@ def hopeless(files: QuerySet[StagedFile], why: str) -> int:
     return len(ids)
 
 
-def unneeded() -> Q:
+def unneeded_files() -> Q:
     """Files that no job needs on disk any more."""
     needing = Job.objects.filter(staged_file=OuterRef("pk"), state__in=NEEDS)
     return ~Q(Exists(needing)) & Q(state__in=("wanted", "requested", "online", "failed"))

@@ -1,4 +1,4 @@
-"""Why a job, a run or a task waits: since when, until when, who can change it and how.
+"""Reasons why a job, a run or a task waits: since when, until when, who can change it and how.
 
 Each answer is made from the rows alone, by at most a dozen queries, and changes nothing. Pages and commands print it.
 """

@@ -1,4 +1,4 @@
-"""Why a job waits."""
+"""Reasons why a job waits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NEXT_STEP = "the next step of the cycle moves it"
 
 
 def of_job(job: Job, at: float | None = None) -> tuple[Wait, ...]:
-    """Why a job waits; empty for one that has ended. It comes with its task, experiment and staged file."""
+    """Return why a job waits; empty for one that has ended. It comes with its task, experiment and staged file."""
     at = now() if at is None else at
     waits = with_servers(_of_job(job, at), job.task.experiment_id)
     return (*waits, *of_cycle(at)) if waits else ()
@@ -51,7 +51,7 @@ def _of_job(job: Job, at: float) -> tuple[Wait, ...]:
 
 
 def of_tasks_state(task: Task) -> Iterator[Wait]:
-    """What the state of a task keeps from going on; nothing while it runs."""
+    """Yield the wait for the state of the task; nothing while it runs."""
     if task.state == "running":
         return
     told = AuditEntry.objects.filter(subject="task", subject_id=task.pk, after=task.state).order_by("-pk").first()
@@ -106,7 +106,7 @@ def _at_work(job: Job, at: float) -> Iterator[Wait]:
 
 
 def _verifying(job: Job, at: float) -> Iterator[Wait]:
-    """How far the comparison of the published files is; nothing when it has just been settled."""
+    """Yield the progress of the comparison of published files; nothing when it has just been settled."""
     row = Verification.objects.filter(attempt__job=job).first()
     if row is None:
         return
@@ -131,7 +131,7 @@ def _staging(job: Job, at: float) -> Iterator[Wait]:
 
 
 def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
-    """How far a file is on its way from tape."""
+    """Return the progress of a file on its way from tape."""
     url = file.url
     found = f": {file.finding}" if file.finding else ""
     later = file.busy_until if file.busy_until > at else None
@@ -152,7 +152,7 @@ def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
 
 
 def of_room(task: Task, limits: Staging) -> Wait | None:
-    """What fills the room for files from tape; None while there is some."""
+    """Return the wait for room for files from tape; None while there is some."""
     there = StagedFile.objects.filter(state__in=("wanted", "requested", "online"), experiment=task.experiment_id)
     used = there.aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
     if used["files"] < limits.files and used["size"] < limits.bytes:

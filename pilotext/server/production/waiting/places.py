@@ -33,7 +33,7 @@ class Place:
     slots: int
     pilots: bool
     last_seen: float | None
-    """When an agent there was heard of last, whatever its state."""
+    """Time of the last message of an agent there, whatever its state."""
     closed_since: float | None
     breakers: tuple[Breaker, ...]
     """Open ones for the whole site, those of the experiment included."""
@@ -71,7 +71,7 @@ def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[Pl
 
 
 def obstacles(place: Place, avoid: Mapping[str, float], at: float) -> Iterator[Wait]:
-    """What keeps a job from this site now; nothing where it can be given out."""
+    """Yield the obstacles for a job at this site now; nothing where it can be given out."""
     name = place.site.name
     if place.site.closed:
         why = f"site {name} is closed: {place.site.closed}"
@@ -166,7 +166,7 @@ def _closed_since(sites: Collection[Site]) -> dict[int, float]:
 
 
 def of_cycle(at: float) -> Iterator[Wait]:
-    """What keeps the server from moving anything; nothing while its cycle is alive and no step fails."""
+    """Yield failures of the cycle, which moves everything; nothing while it is alive and no step fails."""
     rows = list(CycleStep.objects.order_by("name"))
     last = max((row.at for row in rows), default=None)
     if last is not None and at - last > SILENT_AFTER_S:

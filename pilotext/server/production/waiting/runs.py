@@ -1,4 +1,4 @@
-"""Why a run of a task waits: each of its products, and the chunks that they are made of."""
+"""Reasons why a run of a task waits: each of its products, and the chunks that they are made of."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NEXT_STEP = "the next step of the cycle moves it"
 
 
 def of_run(task: Task, run: int, at: float | None = None) -> dict[str, tuple[Wait, ...]]:
-    """Why each product of a run waits, by the name of its merge; empty for one that is kept.
+    """Return why each product of a run waits, by the name of its merge; empty for one that is kept.
 
     The key '' has what holds the run's chunks where nothing is merged of them. The task comes with its experiment.
     """
@@ -127,7 +127,7 @@ def _of_merge_jobs(product: Product, jobs: dict[str, list[int]]) -> Iterator[Wai
 
 
 def _of_storage(product: Product, what: str, at: float) -> Wait:
-    """What keeps a step that works on storage: it is at work, or waits after a failure."""
+    """Yield the wait of a step that works on storage: it is at work, or waits after a failure."""
     kind: WaitKind = "cleaning" if product.state == "kept" else "copying"
     if not product.tries:
         how = "the cycle does it, one product at a time"

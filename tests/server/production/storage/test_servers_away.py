@@ -63,9 +63,9 @@ def base(server: XrdServer) -> str:
 def tape_steps() -> None:
     StagedFile.objects.update(busy_until=0.0)
     staging.plan_staging()
-    requests.ask_for_files()
+    requests.request_files()
     requests.poll_files()
-    requests.give_back_files()
+    requests.release_files()
 
 
 def states() -> set[str]:
@@ -163,7 +163,7 @@ def test_a_request_is_given_back_when_the_tape_server_is_back(tape: TapeServer, 
     requests = set(StagedFile.objects.values_list("request", flat=True))
     assert all(requests)
     if asked_again:
-        transact(lambda: staging.gone(StagedFile.objects.all(), "it is not on disk any more"))
+        transact(lambda: staging.put_offline(StagedFile.objects.all(), "it is not on disk any more"))
     else:
         transact(lambda: move_task(Task.objects.get().pk, "cancel", WHY))
         end_cancelled()

@@ -41,7 +41,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
         changed = replace(profile_of("COMPASS"), staging=rules)
         for module in (staging, requests):
             monkeypatch.setattr(module, "profile_of", lambda _: changed)
-        monkeypatch.setattr(requests, "SHORTEST_POLL_S", 0.0)
+        monkeypatch.setattr(requests, "MIN_POLL_S", 0.0)
 
     set_limits()
     return set_limits
@@ -71,7 +71,7 @@ def test_a_job_is_given_out_when_its_file_is_on_disk_and_not_before(storage: Mem
     on_tape(storage, {1: 2})
     assert lease() is None
     staging.plan_staging()
-    requests.ask_for_files()
+    requests.request_files()
     requests.poll_files()
     assert states() == ["staging", "staging"]
     assert lease() is None
@@ -84,7 +84,7 @@ def test_a_job_is_given_out_when_its_file_is_on_disk_and_not_before(storage: Mem
 def test_files_are_asked_for_in_one_request_for_each_run(storage: MemoryStorage) -> None:
     on_tape(storage, {1: 3, 2: 2})
     staging.plan_staging()
-    requests.ask_for_files()
+    requests.request_files()
     by_run = StagedFile.objects.values_list("run", "request").distinct()
     assert len(by_run) == 2
     assert sorted(asked(storage, "prepare")) == sorted(StagedFile.objects.values_list("url", flat=True))
@@ -188,7 +188,7 @@ def test_a_tape_system_that_is_away_is_asked_again(storage: MemoryStorage) -> No
     on_tape(storage, {1: 1})
     storage.fail_next("prepare", TransientError(url(0), "busy"))
     staging.plan_staging()
-    requests.ask_for_files()
+    requests.request_files()
     assert states() == ["staging"]
     cycle(2)
     assert states() == ["ready"]
@@ -216,10 +216,10 @@ def test_a_file_that_left_the_disk_before_its_job_ran_is_asked_for_again(storage
     on_tape(storage, {1: 2})
     cycle(2)
     storage.tape.add(url(0))
-    requests.look_at_files()
+    requests.check_files()
     assert states() == ["ready", "ready"], "it was not for long on disk"
     StagedFile.objects.update(online=now() - 4000)
-    requests.look_at_files()
+    requests.check_files()
     assert states() == ["defined", "ready"]
     cycle(2)
     assert states() == ["ready", "ready"]
@@ -262,10 +262,10 @@ def test_a_request_that_another_cycle_is_making_is_not_made_twice(storage: Memor
     on_tape(storage, {1: 1})
     staging.plan_staging()
     StagedFile.objects.update(busy_until=now() + 60)
-    assert requests.ask_for_files() == 0
+    assert requests.request_files() == 0
     assert asked(storage, "prepare") == []
     StagedFile.objects.update(busy_until=now() - 1)  # that cycle has died
-    assert requests.ask_for_files() == 1
+    assert requests.request_files() == 1
 
 
 @pytest.mark.usefixtures("limit")
@@ -348,7 +348,7 @@ def test_a_task_on_the_raw_files_of_another_moves_nothing_of_that_one(storage: M
     on_tape(storage, {1: 4}, name="t2", parameters={**ON_MEMORY, "production": "other", "soft": "other"})
     for _ in range(3):
         staging.plan_staging()
-        requests.ask_for_files()
+        requests.request_files()
         requests.poll_files()
     assert mine() == before
     assert set(Job.objects.exclude(task=task).values_list("state", flat=True)) == {"ready"}
