@@ -42,3 +42,16 @@ def test_a_database_that_is_not_there_is_told_and_no_bug(tmp_path: Path, words: 
     assert "pilotext server migrate" in told.stderr
     assert "swordfish" not in told.stderr
     assert "bug" not in told.stderr
+
+
+def test_commands_of_django_run_on_the_database_of_the_server(tmp_path: Path) -> None:
+    assert server(tmp_path, "migrate").returncode == 0
+    shown = server(tmp_path, "manage", "showmigrations", "production")
+    assert (shown.returncode, "[X] 0008_words_and_places" in shown.stdout) == (0, True), shown.stderr
+    assert server(tmp_path, "manage", "check").returncode == 0
+
+
+def test_an_unknown_command_of_django_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    refused = server(tmp_path, "manage", "showmigration")
+    assert refused.returncode != 0
+    assert "showmigrations" in refused.stderr
