@@ -13,7 +13,7 @@ from pilotext.cli.arguments import FolderPath
 from pilotext.cli.output import say
 from pilotext.model.codes import Exit
 
-EXAMPLE = "pilotext agent --site CERN_COMPASS_PROD --slots 4 --workdir /scratch/agent"
+EXAMPLE = "pilotext agent --site A_SITE --slots 4 --workdir /scratch/agent"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -120,7 +120,7 @@ NOUN = Noun(
     {
         "list": Verb(
             "list agents, with those that are silent or whose token has ended, and problems of the server",
-            "pilotext agents list --site CERN_COMPASS_PROD --state active",
+            "pilotext agents list --site A_SITE --state active",
             _add_list_arguments,
             _list,
         ),

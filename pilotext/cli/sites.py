@@ -128,20 +128,20 @@ NOUN = Noun(
         ),
         "close": Verb(
             "close a site: it gets no more jobs; or close a breaker: its jobs are sent again",
-            'pilotext sites close CERN_COMPASS_PROD --why "maintenance"\n'
+            'pilotext sites close A_SITE --why "maintenance"\n'
             'pilotext sites close --breaker 3 --why "the storage is back"',
             _add_move_arguments,
             partial(_move, "close"),
         ),
         "open": Verb(
             "open a site, and close its breakers; or open a breaker until it is closed with this command",
-            'pilotext sites open CERN_COMPASS_PROD --why "the maintenance is over"',
+            'pilotext sites open A_SITE --why "the maintenance is over"',
             _add_move_arguments,
             partial(_move, "open"),
         ),
         "limit": Verb(
             "limit the jobs that run at a site at once",
-            'pilotext sites limit CERN_COMPASS_PROD --most 200 --why "slow storage"',
+            'pilotext sites limit A_SITE --most 200 --why "slow storage"',
             _add_limit_arguments,
             _set_limit,
         ),
