@@ -15,6 +15,9 @@ SCHEMAS: dict[str, type] = {"job": Job, "report": Report}
 """What has a schema, and the records that it is made from."""
 
 
+_NULL = {"type": "null"}
+
+
 def schema_text(name: str) -> str:
     """The schema of `job` or `report`."""
     plain = msgspec.json.schema(SCHEMAS[name], ref_template="#/$defs/{name}")
@@ -22,16 +25,22 @@ def schema_text(name: str) -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"A {name} of pilotext",
     }
-    return json.dumps(head | with_clean_descriptions(plain), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(head | same_everywhere(plain), indent=2, ensure_ascii=False) + "\n"
 
 
-def with_clean_descriptions(schema: Any) -> Any:
-    """The schema with docstrings that are not indented, as Python has them from 3.13 on: one text on every Python."""
+def same_everywhere(schema: Any) -> Any:
+    """Return the schema as one text for every Python and msgspec.
+
+    Docstrings lose their indentation, as from Python 3.13 on. `null` is the last alternative: releases of msgspec
+    disagree about its place.
+    """
     if isinstance(schema, list):
-        return [with_clean_descriptions(each) for each in schema]
+        return [same_everywhere(each) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    clean = {key: with_clean_descriptions(value) for key, value in schema.items()}
+    clean = {key: same_everywhere(value) for key, value in schema.items()}
     if isinstance(text := clean.get("description"), str):
         clean["description"] = inspect.cleandoc(text)
+    if isinstance(alternatives := clean.get("anyOf"), list):
+        clean["anyOf"] = sorted(alternatives, key=_NULL.__eq__)
     return clean

@@ -10,7 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from pilotext.serialization.schema import SCHEMAS, schema_text, with_clean_descriptions
+from pilotext.serialization.schema import SCHEMAS, schema_text, same_everywhere
 from pilotext.worker import job_source as jobfile
 from pilotext.worker import report_files as reports
 from tests.support.jobs import CHECKOUT, job_document
@@ -31,13 +31,19 @@ def test_the_published_schema_is_that_of_the_records(name: str) -> None:
 
 def test_a_docstring_is_the_same_text_on_every_python() -> None:
     until_3_12, from_3_13 = "One.\n\n    Two.\n    Three.\n    ", "One.\n\nTwo.\nThree.\n"
-    clean = [with_clean_descriptions([{"a": {"description": text}}]) for text in (until_3_12, from_3_13)]
+    clean = [same_everywhere([{"a": {"description": text}}]) for text in (until_3_12, from_3_13)]
     assert clean[0] == clean[1] == [{"a": {"description": "One.\n\nTwo.\nThree."}}]
+
+
+def test_null_stands_last_whatever_msgspec_made_of_it() -> None:
+    null, record = {"type": "null"}, {"$ref": "#/$defs/Record"}
+    assert same_everywhere({"anyOf": [null, record]}) == same_everywhere({"anyOf": [record, null]})
+    assert same_everywhere({"anyOf": [null, record]}) == {"anyOf": [record, null]}
 
 
 def test_a_field_named_description_is_no_docstring() -> None:
     schema = {"properties": {"description": {"type": "string", "default": "  x"}}}
-    assert with_clean_descriptions(schema) == schema
+    assert same_everywhere(schema) == schema
 
 
 @pytest.mark.parametrize("name", sorted(SCHEMAS))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pilotext.rules.schema import CONDITION_KINDS, RuleFile
-from pilotext.serialization.schema import with_clean_descriptions
+from pilotext.serialization.schema import same_everywhere
 
 
 def schema_text() -> str:
@@ -20,4 +20,4 @@ def schema_text() -> str:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Rules of pilotext",
     }
-    return json.dumps(head | with_clean_descriptions(plain), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(head | same_everywhere(plain), indent=2, ensure_ascii=False) + "\n"
