@@ -10,7 +10,7 @@ import jsonschema
 import msgspec
 import pytest
 
-from pilotext.serialization.schema import SCHEMAS, schema_text, same_everywhere
+from pilotext.serialization.schema import SCHEMAS, same_everywhere, schema_text
 from pilotext.worker import job_source as jobfile
 from pilotext.worker import report_files as reports
 from tests.support.jobs import CHECKOUT, job_document
