@@ -155,7 +155,7 @@ def _absent(rule: Rule, matches: Matches, silencing: set[str]) -> Iterator[RuleM
         tail = matches.streams[condition.stream].tail if condition.stream in matches.streams else ()
         last = [line.text for line in tail if line.text.strip()][-MAX_NEIGHBOURS:]
         where = "stdout and stderr" if condition.stream == "any" else condition.stream
-        text = f"{condition.absent!r} does not stand in {where}"
+        text = f"{condition.absent!r} is not in {where}"
         evidence = Evidence(rule=rule.id, stream="wrapper", line=0, offset=0, text=text, before=tuple(last))
         yield RuleMatch(rule, Precedence.ABSENT, 1, (evidence,))
 
@@ -214,7 +214,7 @@ def _state(wanted: FileCondition, path: Path) -> str:
         return f"{path.name} has {size} bytes, fewer than {wanted.bytes}" if size < wanted.bytes else ""
     if wanted.state == "placeholder":
         return f"{path.name} is the placeholder for a file without events" if is_placeholder(path) else ""
-    return "" if _begin(path, 4) == b"root" else f"{path.name} is no ROOT file"
+    return "" if _begin(path, 4) == b"root" else f"{path.name} is not a ROOT file"
 
 
 def is_placeholder(path: Path) -> bool:

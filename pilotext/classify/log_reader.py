@@ -88,7 +88,7 @@ class LogScan:
                 while left > 0 and time.monotonic() < deadline and (size := self._step(tail, matcher, left)):
                     left -= size
                 if time.monotonic() >= deadline and left > 1:
-                    tail.problem = f"the last {left} bytes were not read, there was no time"
+                    tail.problem = f"the last {left} bytes were not read: the time was over"
                 tail.close()
                 matcher.close()
             self._matches = self._gather()

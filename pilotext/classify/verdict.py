@@ -45,7 +45,7 @@ def decide_verdict(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
     if finding := _without_rule(ruleset, case) or _by_default(rules, matches, case):
         return _by_finding(ruleset, verdict, finding, matches, case)
     if case.exit is None:
-        diag = "nothing in the log tells of a failure, and how the program ended is not known"
+        diag = "the log shows no failure, and it is not known how the program ended"
         return msgspec.structs.replace(verdict, verdict="unknown", diag=diag)
     return verdict
 

@@ -88,7 +88,7 @@ def _drain(options: argparse.Namespace) -> int:
     """Drain agents; the exit status is 0 only if every agent that was named gets no more jobs."""
     client = connection.connect(options)
     if not options.name and not options.site:
-        raise UsageError("which agents?", advice="Give their names, or --site.")
+        raise UsageError("no agents are chosen.", advice="Give their names, or --site.")
     rows = _found(client, options, None if options.name else "active", MAX_AGENTS)
     active = [row for row in rows if row.state == "active"]
     if active and not options.name:

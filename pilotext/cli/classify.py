@@ -106,7 +106,7 @@ def _exit_status(options: argparse.Namespace) -> ExitStatus | None:
     if not options.core:
         return ended
     if ended is None or ended.signal is None:
-        raise UsageError("--core goes with a signal.", advice="Give --signal NAME.")
+        raise UsageError("--core needs a signal.", advice="Give --signal NAME.")
     return msgspec.structs.replace(ended, core=True)
 
 

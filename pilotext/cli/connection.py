@@ -33,9 +33,11 @@ def address(options: argparse.Namespace) -> tuple[str, str]:
     url = options.server or os.environ.get("PILOTEXT_SERVER")
     token = os.environ.pop("PILOTEXT_TOKEN", "") or _token_in_file(os.environ.get("PILOTEXT_TOKEN_FILE", ""))
     if not url:
-        raise UsageError("which server?", advice="Give --server URL, or set PILOTEXT_SERVER.")
+        raise UsageError("the address of the server is missing.", advice="Give --server URL, or set PILOTEXT_SERVER.")
     if not token:
-        raise UsageError("no token.", advice="Put it into PILOTEXT_TOKEN, or its file's name into PILOTEXT_TOKEN_FILE.")
+        raise UsageError(
+            "the token is missing.", advice="Put it into PILOTEXT_TOKEN, or its file's name into PILOTEXT_TOKEN_FILE."
+        )
     return url, token
 
 

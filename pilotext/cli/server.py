@@ -211,7 +211,7 @@ def _database_errors() -> Iterator[None]:
         yield
     except DatabaseError as error:
         said = str(error).strip().partition("\n")[0]
-        advice = "Is it the right --database or DATABASE_URL? `pilotext server migrate` makes its tables."
+        advice = "Check --database or DATABASE_URL; `pilotext server migrate` makes the tables."
         raise UsageError(f"the database {boot.database_name()} cannot be used: {said}.", advice=advice) from None
 
 

@@ -71,7 +71,7 @@ def _move(to: str, options: argparse.Namespace) -> int:
     elif options.site:
         moved = client.post("/api/v1/sites/move", {"site": options.site, "to": to, "why": options.why}, Moved)
     else:
-        raise UsageError("which site?", advice="Give its name, or --breaker N.")
+        raise UsageError("no site is named.", advice="Give its name, or --breaker N.")
     return _done(to, moved, options)
 
 
@@ -114,7 +114,7 @@ def _done(verb: str, moved: Moved, options: argparse.Namespace) -> int:
     if options.json:
         write_json(moved)
     else:
-        say(f"{verb}: done" if moved.moved else "nothing to do: it is so already")
+        say(f"{verb}: done" if moved.moved else "nothing to do: it is already so")
     return Exit.SUCCESS if moved.moved else Exit.USAGE
 
 

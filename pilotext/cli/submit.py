@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="submit nothing; print the jobs, one of them whole, and the inputs that would be refused",
+        help="submit nothing; print the jobs, one of them complete, and the inputs that would be refused",
     )
     parser.add_argument("--leave-out", action="store_true", help="submit without the inputs that are refused")
     connection.add_arguments(parser)
@@ -86,12 +86,12 @@ def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
     if len(rows) > MAX_SHOWN:
         say(f"... and {len(rows) - MAX_SHOWN} more")
     if told.example is not None:
-        say("\none whole job, as a worker would get it:")
+        say("\none complete job, as a worker would get it:")
         say("\n".join(map(one_line, _example(told.example, told))))
     staging = "brought from tape" if told.staging else "on disk"
     merges = one_line(", ".join(told.merges) or "none")
     say(f"\n{told.jobs} jobs, {told.runs} runs, merges: {merges}; inputs are {staging}")
-    say(f"{told.names} names to publish under" + ("" if asked else "; whose they are was not asked: no --server"))
+    say(f"{told.names} names to publish under" + ("" if asked else "; their owners were not checked: no --server"))
     say(
         "\n".join(
             [f"{told.refused_count} inputs refused", *(one_line(f"  {each.file}: {each.why}") for each in plan.refused)]

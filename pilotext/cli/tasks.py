@@ -157,7 +157,7 @@ def _set(options: argparse.Namespace) -> int:
     client = connection.connect(options)
     asked = TaskSettings(options.why, **{name: getattr(options, name) for name, *_ in SETTINGS})
     path = f"/api/v1/tasks/{_find(client, options.name).task}/settings"
-    refused = f"{options.name} has these settings already"
+    refused = f"task {options.name} already has these settings"
     return _done("set", client.post(path, asked, Moved), refused, options)
 
 
@@ -171,7 +171,7 @@ def _decide(decision: str, options: argparse.Namespace) -> int:
     client = connection.connect(options)
     path = f"/api/v1/tasks/{_find(client, options.name).task}/move"
     moved = client.post(path, Move(decision, options.why), Moved)
-    return _done(decision, moved, f"{options.name} is in no state to {decision}", options)
+    return _done(decision, moved, f"task {options.name}: its state does not allow {decision}", options)
 
 
 def _done(verb: str, moved: Moved, refused: str, options: argparse.Namespace) -> int:

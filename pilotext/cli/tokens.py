@@ -79,7 +79,7 @@ def _add_revoke_arguments(parser: argparse.ArgumentParser) -> None:
 def _revoke(options: argparse.Namespace) -> int:
     """Revocation tokens; the exit status is 0 only if there was one to revoke."""
     if options.label is None and options.token is None:
-        raise UsageError("which token?", advice="Give its label, or --token N.")
+        raise UsageError("no token is named.", advice="Give its label, or --token N.")
     client = connection.connect(options)
     rows = _found(client, options.label)
     chosen = [row for row in rows if options.token in (None, row.token) and row.revoked is None]

@@ -321,7 +321,7 @@ def _judge_sizes(offset: int, rest: int, words: tuple[int, ...]) -> Damage:
     if length < shortest:
         return Damage("damaged", offset, f"the header says that it has {length} bytes; the shortest has {shortest}.")
     if size % 4:
-        return Damage("damaged", offset, f"the event's size, {size} bytes, is no whole number of 32-bit words.")
+        return Damage("damaged", offset, f"the event's size, {size} bytes, is not a whole number of 32-bit words.")
     if size < length:
         return Damage("damaged", offset, f"the event's size, {size} bytes, is less than its header's, {length}.")
     if size > MAX_EVENT_BYTES:

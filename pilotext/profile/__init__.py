@@ -141,5 +141,5 @@ def _wrong_folder(document: Document, experiment: Experiment) -> list[Problem]:
     folder = document.path.parent.name
     if experiment.name.lower() == folder:
         return []
-    message = f"experiment {experiment.name} stands in the folder {folder!r}."
+    message = f"experiment {experiment.name} is in the folder {folder!r}."
     return [document.problem(("experiment",), message, "Give both the same name.")]

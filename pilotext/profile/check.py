@@ -144,7 +144,7 @@ def _within(words: tuple[str, ...], others: tuple[str, ...]) -> bool:
 def _breakers(experiment: Experiment) -> Found:
     for name, rule in experiment.breakers.items():
         if name == STORAGE_BREAKER:
-            yield ("breakers", name), f"the server has a breaker {name!r} of its own.", "Give it another name."
+            yield ("breakers", name), f"{name!r} is the name of a breaker of the server.", "Give it another name."
         if not rule.cause:
             yield ("breakers", name), "a breaker without causes never opens.", "Name the causes that it counts."
         if not 1 <= rule.failures <= rule.of:

@@ -32,7 +32,7 @@ def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = 
     """
     line = evidence.text.split("\n")[0].strip()
     if not line or not evidence.line:
-        raise UsageError("there is no line to make a rule of.", advice="Choose one with --line STREAM:N.")
+        raise UsageError("there is no line to draft a rule from.", advice="Choose one with --line STREAM:N.")
     pattern = _pattern(line)
     stream = evidence.stream if evidence.stream in ("stdout", "stderr") else "any"
     title = _VARIABLE.sub(lambda found: _FOR_PEOPLE[found.lastgroup or "number"], line)[:80].strip()
@@ -48,7 +48,7 @@ def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = 
         "    action: manual-check",
         f"    match: {_scalar(pattern)}",
         f"    stream: {stream}",
-        "    remedy: ''  # what to do, for whoever meets the verdict",
+        "    remedy: ''  # what the reader of the verdict should do",
         "    owner: ''",
         f"    since: '{since}'",
         *([f"    references: [{_scalar(f'signature {signature}')}]"] if signature else []),

@@ -71,9 +71,9 @@ def slack(tolerance: str | float, size: Number) -> Number:
     try:
         number = float(text.removesuffix("%"))
     except ValueError:
-        raise EventBalanceError(f"{text!r} is no tolerance.") from None
+        raise EventBalanceError(f"{text!r} is not a tolerance.") from None
     if not 0 <= number < float("inf"):
-        raise EventBalanceError(f"{text!r} is no tolerance.")
+        raise EventBalanceError(f"{text!r} is not a tolerance.")
     return number * abs(size) / 100 if text.endswith("%") else number
 
 

@@ -105,10 +105,10 @@ def _changed(entry: Entry[RuleText], agreed: dict[str, Locked]) -> Iterator[Prob
     else:
         for field in ("cause", "action"):
             if getattr(old, field) != getattr(now, field):
-                message = f"the {field} was {getattr(old, field)!r}; reports of the past say so."
-                yield entry.problem(field, message, f"If the change is meant, run `{UPDATE}`.")
+                message = f"the {field} was {getattr(old, field)!r}; earlier reports use it."
+                yield entry.problem(field, message, f"If the change is intended, run `{UPDATE}`.")
         if old.evidence != now.evidence:
-            message = "the rule looks for something else than was agreed."
+            message = "the rule matches something else than is recorded in the lock."
             yield entry.problem("", message, f"If it means the same failure as before, run `{UPDATE}`.")
 
 

@@ -172,7 +172,9 @@ def _nothing_to_override(entry: Entry[RuleText]) -> Problem:
 def _wrong_override(entry: Entry[RuleText], old: Entry[RuleText]) -> Problem | None:
     place = f"{old.place.file}:{old.place.line}"
     if entry.document.path.parent == old.document.path.parent:
-        return entry.problem("override", f"the rule that it overrides stands beside it: {place}.", "Change that one.")
+        return entry.problem(
+            "override", f"the rule that it overrides is in the same folder: {place}.", "Change that one."
+        )
     if entry.text.code != old.text.code:
         message = f"the overridden rule has code {old.text.code}: {place}."
         return entry.problem("code", message, f"Write `code: {old.text.code}`: a code keeps its meaning everywhere.")

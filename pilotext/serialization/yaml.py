@@ -221,5 +221,5 @@ def _repeated(path: Path, keys: list[yaml.Node]) -> Iterator[Problem]:
         mark, name = key.start_mark, str(key.value)
         if name in first:
             advice = f"Remove one; the first is on line {first[name]}."
-            yield Problem(path, mark.line + 1, mark.column + 1, "", f"`{name}` stands here a second time.", advice)
+            yield Problem(path, mark.line + 1, mark.column + 1, "", f"`{name}` is given a second time.", advice)
         first.setdefault(name, mark.line + 1)

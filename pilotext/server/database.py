@@ -69,7 +69,9 @@ def database_settings(url: str) -> dict[str, Any]:
             "CONN_HEALTH_CHECKS": True,
             "OPTIONS": options,
         }
-    raise UsageError("this is no database.", advice="Write sqlite:///FILE or postgresql://USER@HOST/NAME.")
+    raise UsageError(
+        "this is not the URL of a database.", advice="Write sqlite:///FILE or postgresql://USER@HOST/NAME."
+    )
 
 
 def _sqlite(path: str) -> dict[str, Any]:

@@ -162,7 +162,7 @@ class _Call:
         raise ExistsError(
             placed.target,
             f"{which}, which no attempt of this job has reported; it is not replaced.",
-            advice="Find out whose it is, and move it away or give this task other names.",
+            advice="Find out who owns it, and move it away or give this task other names.",
         )
 
     def publish(self, placed: _Placed, *, keep_replaced: bool) -> Transfer:

@@ -237,7 +237,7 @@ def flush(spool: Spool, patience: Patience, tick: Tick, *, within_s: float) -> F
     work = _Flush(spool, patience, tick)
     for path in spool.waiting():
         if time.monotonic() >= deadline:
-            work.kept.append(Told(path.stem, "", "there was no time"))
+            work.kept.append(Told(path.stem, "", "the time was over"))
             continue
         try:
             work.take(path)

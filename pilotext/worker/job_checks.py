@@ -59,7 +59,10 @@ def _command(job: Job) -> Problems:
     yield from _environment("environment", job.environment)
     for index, name in enumerate(job.credentials):
         if not is_credential(name):
-            yield f"credentials[{index}]", f"{name!r} is no variable that names a credential, such as X509_USER_PROXY."
+            yield (
+                f"credentials[{index}]",
+                f"{name!r} is not a variable that names a credential, such as X509_USER_PROXY.",
+            )
     for path, setup in (("setup", job.setup), *((f"steps[{i}].setup", step.setup) for i, step in enumerate(job.steps))):
         if setup is not None and (not setup.startswith("/") or "\0" in setup):
             yield path, f"the setup script {setup!r} must be an absolute path."
@@ -187,7 +190,10 @@ def _values(job: Job) -> Problems:
                 f"{value} is not between {smallest:g} and {MAX_LIMIT:g}; leave it out for no limit.",
             )
     if job.log is not None and job.log.max_bytes < MIN_ARCHIVE_BYTES:
-        yield "log.max_bytes", f"{job.log.max_bytes} is too little to tell anything; take {MIN_ARCHIVE_BYTES} or more."
+        yield (
+            "log.max_bytes",
+            f"{job.log.max_bytes} is too small for a useful archive; use {MIN_ARCHIVE_BYTES} or more.",
+        )
     if job.law is not None:
         try:
             event_balance.parse(job.law)

@@ -164,7 +164,9 @@ def read_spec(spec: str) -> Job:
     job = _decode(data, where="--spec", folder=None)
     if job.report is not None and job.report.token:
         advice = "Every user of the node can read it there; give the job by a file, on stdin, or by --job-url."
-        raise FieldError("report.token", "a token must not stand on the command line.", where="--spec", advice=advice)
+        raise FieldError(
+            "report.token", "a token must not be given on the command line.", where="--spec", advice=advice
+        )
     return job
 
 

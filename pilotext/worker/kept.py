@@ -295,7 +295,9 @@ def check_private(root: Path) -> None:
     """Raise KeepError for a folder that others can write to; FileNotFoundError where there is none."""
     found = root.stat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise KeepError(f"{root}: others can write there.", advice="Give another folder, or mend its owner and mode.")
+        raise KeepError(
+            f"{root}: others can write there.", advice="Give another folder, or correct its owner and mode."
+        )
 
 
 def _make_private(root: Path) -> None:

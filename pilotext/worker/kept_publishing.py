@@ -59,7 +59,7 @@ def publish_kept(
     """
     with alone(folder) as mine:
         if not mine:
-            return Outcome("busy", folder.name, "somebody else is at it")
+            return Outcome("busy", folder.name, "another process publishes it")
         try:
             kept = read_kept(folder, sha256)
         except KeepError as error:

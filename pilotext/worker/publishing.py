@@ -56,7 +56,7 @@ def publish_outputs(context: JobContext) -> bool:
         what = _keep(context, uploads)
         if away is None or not isinstance(order, OutOfTime):
             raise
-        text = f"the storage was away for {time.time() - away:.0f} s, and the time of the job is over; {what}"
+        text = f"the storage did not answer for {time.time() - away:.0f} s, and the time of the job is over; {what}"
         context.report.found(context.finding("stage-out-unreachable", text))
         return False
 
@@ -131,7 +131,7 @@ def _keep(context: JobContext, uploads: Sequence[Upload]) -> str:
         return "the outputs are not kept"
     success = context.report.success_if_published()
     if success is None:
-        return "the outputs are not kept: the job is no success"
+        return "the outputs are not kept: the job is not a success"
     log = _packed(context, success)
     hurried = context.switch.received is not None
     try:

@@ -33,7 +33,7 @@ class ReportChannel:
         except (OSError, OverflowError):
             is_socket = False
         if not is_socket:
-            raise UsageError(f"--report-fd: {descriptor} is no socket that was handed over.")
+            raise UsageError(f"--report-fd: {descriptor} is not an inherited socket.")
         os.set_inheritable(descriptor, False)
         self._socket: socket.socket | None = socket.socket(fileno=descriptor)
         self._socket.setblocking(False)

@@ -196,7 +196,7 @@ class Spool:
         """Tokens are sent to the address that stands beside them, so nobody else may write here."""
         found = self.folder.stat()
         if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            advice = "Give another folder in PILOTEXT_SPOOL, or mend its owner and mode (0700)."
+            advice = "Give another folder in PILOTEXT_SPOOL, or correct its owner and mode (0700)."
             raise SpoolError(f"{self.folder}: others can write in this spool.", advice=advice)
 
     def _room_for(self, path: Path, size: int) -> None:

@@ -44,7 +44,7 @@ def test_a_wait_status_fits_or_not(wanted: ExitCondition, status: ExitStatus, fi
         (FileCondition("*.root", "empty"), ""),
         (FileCondition("good.root", "smaller-than", 100), "good.root has 8 bytes, fewer than 100"),
         (FileCondition("good.root", "smaller-than", 8), ""),
-        (FileCondition("*.root", "not-root"), "text.root is no ROOT file"),
+        (FileCondition("*.root", "not-root"), "text.root is not a ROOT file"),
         (FileCondition("good.root", "not-root"), ""),
         (FileCondition("dump.raw", "placeholder"), "dump.raw is the placeholder for a file without events"),
         (FileCondition("void.raw", "placeholder"), ""),

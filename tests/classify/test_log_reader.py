@@ -163,4 +163,4 @@ def test_what_there_is_no_time_to_read_is_told_and_never_taken_for_read(tmp_path
     log.write_text("Event: 5\nKilled\n")
     matches = following(stdout=log).finish(within_s=0)
     assert matches.rule_matches == ()
-    assert matches.unread == ("stdout: the last 16 bytes were not read, there was no time",)
+    assert matches.unread == ("stdout: the last 16 bytes were not read: the time was over",)

@@ -89,7 +89,7 @@ def test_without_log_and_exit_status_nothing_is_claimed() -> None:
         (("--signal", "SIGNAL"), "there is no such signal"),
         (("--exit", "-500"), "there is no such signal"),
         (("--exit", "SIGKILL"), "give a signal as --signal"),
-        (("--exit", "1", "--core"), "--core goes with a signal"),
+        (("--exit", "1", "--core"), "--core needs a signal"),
         (("--exit", "1", "--signal", "KILL"), "not allowed with"),
         (("--exit", "0", "--job-type", "mass produktion"), "Did you mean 'mass production'?"),
         (("--exit", "0", "--experiment", "COMPAS"), "Did you mean 'COMPASS'?"),

@@ -43,7 +43,7 @@ class Server:
         number = int(path.split("/")[4])
         self.moves.append((path, body))
         if number in self.refused:
-            raise ServerError(self.refused[number], "3 chunks of run 7 are still at work.")
+            raise ServerError(self.refused[number], "3 chunks of run 7 are not finished yet.")
         row = next(row for row in self.products if row.product == number)
         mine = [each.product for each in self.products if each.run == row.run]
         return Moved(tuple(mine) if body.to == "merge-without" else (number,) if row.state == "manual" else ())
@@ -76,7 +76,7 @@ def test_what_the_server_refuses_is_told_and_the_others_go_on(
     assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless", "--yes"]) == 64
     told = capfd.readouterr().out
     assert "merge-without: 1 products" in told
-    assert "3 chunks of run 7 are still at work" in told
+    assert "3 chunks of run 7 are not finished yet" in told
 
 
 def test_another_refusal_ends_it(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +110,7 @@ def test_a_decision_on_many_runs_shows_them_and_does_nothing_without_a_yes(
             "--merge: `pilotext runs list` takes no such argument; it is an option of: show,",
         ),
         (["accept", "t1", "--run", "7"], "the following arguments are required: --why"),
-        (["accept", "t1", "--why", "x"], "which runs?"),
+        (["accept", "t1", "--why", "x"], "no runs are chosen"),
         (["forget", "t1"], "t1: `pilotext runs list` takes no such argument"),
         (["list", "t1", "t2"], "t2: `pilotext runs list` takes no such argument"),
         (["remerge", "--why", "x"], "the following arguments are required: TASK"),

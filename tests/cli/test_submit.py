@@ -60,7 +60,7 @@ def test_a_dry_run_shows_one_whole_job_with_every_place(capfd: pytest.CaptureFix
         f"log archive  {tape}/user/n/na58dst1/prodlogs/2016/dvcs2016P09t1_logFiles.tar",
     ):
         assert line in told
-    assert "whose they are was not asked: no --server" in told
+    assert "their owners were not checked: no --server" in told
 
 
 @pytest.mark.parametrize(

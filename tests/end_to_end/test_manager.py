@@ -200,7 +200,7 @@ def test_a_cancelled_task_is_resumed(manager: Manager, tmp_path: Path) -> None:
     submit(manager, tmp_path, "again", 2)
     manager("tasks", "cancel", "again", "--why", "wrong beam file")
     wait_for(lambda: len(manager.json("jobs", "--task", "again", "--state", "cancelled")["jobs"]) == 2)
-    assert "no state to start" in manager("tasks", "start", "again", "--why", "x", status=64)
+    assert "does not allow start" in manager("tasks", "start", "again", "--why", "x", status=64)
     manager("tasks", "resume", "again", "--why", "it was right after all")
     wait_for(lambda: manager.json("tasks", "show", "again")["task"]["state"] == "running")
     worker = Worker(manager.server)
@@ -277,19 +277,19 @@ def wait_for(true: Callable[[], object]) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (("jobs", "resend", "--why", "all"), 64, "which jobs?"),
+        (("jobs", "resend", "--why", "all"), 64, "no jobs are chosen"),
         (("jobs", "resend", "1"), 64, "required: --why"),
         (("jobs", "show", "999999"), 64, "there is no job 999999"),
         (("jobs", "resend", "--task", "dya", "--why", "x"), 64, "there is no task 'dya'. Did you mean 'day'?"),
         (("jobs", "fail", "--state", "asleep", "--why", "x"), 64, "there is no state 'asleep'"),
         (("runs", "accept", "nobody", "--run", "1", "--why", "x"), 64, "there is no task 'nobody'"),
-        (("runs", "remerge", "day", "--why", "x"), 64, "which runs?"),
-        (("tasks", "set", "day", "--why", "x"), 64, "what shall be otherwise"),
+        (("runs", "remerge", "day", "--why", "x"), 64, "no runs are chosen"),
+        (("tasks", "set", "day", "--why", "x"), 64, "no setting is given"),
         (("sites", "limit", SITE, "--most", "many", "--why", "x"), 64, "many is not a number"),
         (("sites", "hold", "--rule", "broken site", "--why", "x"), 64, "give a site"),
-        (("agents", "drain", "--why", "x"), 64, "which agents?"),
+        (("agents", "drain", "--why", "x"), 64, "no agents are chosen"),
         (("tokens", "make"), 64, "required: LABEL"),
-        (("tokens", "revoke", "--why", "x"), 64, "which token?"),
+        (("tokens", "revoke", "--why", "x"), 64, "no token is named"),
         (("runs", "nobody"), 64, "there is no task 'nobody'"),
         (("tasks", "wait", "nobody"), 64, "there is no task 'nobody'"),
         (("errors", "--by", "moon"), 64, "'count by moon' is unknown"),
@@ -306,8 +306,8 @@ def wait_for(true: Callable[[], object]) -> None:
         (("jobs", "--task", "day", "--run", "7"), 64, "task day: there is no run '7'. Known are: 1."),
         (("jobs", "list", "50"), 64, "takes no such argument"),
         (("jobs", "resend", "50", "--task", "day", "--why", "x"), 64, "has no effect"),
-        (("jobs", "resend", "--code", "COMPASS-1241", "--why", "x"), 64, "which task?"),
-        (("jobs", "rejudge", "--code", "COMPASS-1241", "--act", "--why", "x"), 64, "which task?"),
+        (("jobs", "resend", "--code", "COMPASS-1241", "--why", "x"), 64, "no task is named"),
+        (("jobs", "rejudge", "--code", "COMPASS-1241", "--act", "--why", "x"), 64, "no task is named"),
         (("jobs", "rejudge", "999999"), 64, "there is no job 999999"),
         (("jobs", "manual", "--task", "dya"), 64, "Did you mean 'day'?"),
         (("tasks", "--state", "runing"), 64, "Did you mean 'running'?"),

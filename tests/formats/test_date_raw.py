@@ -157,7 +157,7 @@ def test_date_3_files_are_walked_too(tmp_path: Path) -> None:
     [
         (b"\x10\0\0\0\xff\x5a\x1e\xda" + bytes(60), "the magic word is da1e5aff, not da1e5afe"),
         (struct.pack("<17I", 0, MAGIC, 68, 0x30006, *[0] * 13), "0 bytes, is less than its header's, 68"),
-        (struct.pack("<17I", 70, MAGIC, 68, 0x30006, *[0] * 13), "70 bytes, is no whole number of 32-bit words"),
+        (struct.pack("<17I", 70, MAGIC, 68, 0x30006, *[0] * 13), "70 bytes, is not a whole number of 32-bit words"),
         (struct.pack("<17I", 64, MAGIC, 68, 0x30006, *[0] * 13), "64 bytes, is less than its header's, 68"),
         (struct.pack("<17I", 68, MAGIC, 4, 0x30006, *[0] * 13), "it has 4 bytes; the shortest has 68"),
         (struct.pack("<17I", 2**31, MAGIC, 68, 0x30006, *[0] * 13), "more than any event can have"),

@@ -83,13 +83,13 @@ def test_a_type_like_another_says_only_what_differs(tmp_path: Path) -> None:
         (NA64.replace("reconstruction", "cooking"), "experiment.yaml:4:1: .* is none of: decoding"),
         (NA64.replace("number: 64\n", ""), "`number`: this field is missing"),
         (NA64.replace("engine: 1", "engine: 9"), "Upgrade pilotext"),
-        (NA64.replace("NA64", "NA65"), "experiment NA65 stands in the folder 'na64'"),
+        (NA64.replace("NA64", "NA65"), "experiment NA65 is in the folder 'na64'"),
         (NA64 + "  x: {kind: tool, like: rceo}\n", "no job type above is called 'rceo'. Did you mean 'reco'"),
         (NA64 + "  x: {kind: tool, comand: [a]}\n", "comand`: there is no such field. Did you mean `command`"),
         (NA64 + "  x: {kind: tool, command: ['{softwrae}']}\nvalues: {software: a}\n", "Did you mean 'software'"),
         (NA64 + "  x: {kind: tool, command: ['{a']}\n", "cannot be read"),
         (NA64 + "  x: {kind: tool, merges: [hist]}\n", "there is no merge 'hist'"),
-        (NA64 + "number: 65\n", "`number` stands here a second time"),
+        (NA64 + "number: 65\n", "`number` is given a second time"),
     ],
 )
 def test_a_wrong_profile_is_told_with_its_place(tmp_path: Path, text: str, words: str) -> None:

@@ -106,5 +106,5 @@ def test_a_tolerance_is_a_number_or_a_percentage_of_the_right_side(
 
 @pytest.mark.parametrize("tolerance", ["much", "-1", "inf", "%", "nan"])
 def test_what_is_no_tolerance_is_told(tolerance: str) -> None:
-    with pytest.raises(event_balance.EventBalanceError, match="is no tolerance"):
+    with pytest.raises(event_balance.EventBalanceError, match="is not a tolerance"):
         event_balance.slack(tolerance, 100)

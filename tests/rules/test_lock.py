@@ -42,7 +42,7 @@ def test_a_lock_that_was_just_written_agrees(pack: Pack) -> None:
         (BOOM.replace("1299", "1297"), "na62/a.yaml:4:14: boom: the rule's code was 1299."),
         (BOOM.replace("memory", "crash"), "na62/a.yaml:4:39: boom: the cause was 'memory'"),
         (BOOM.replace("action: retry", "action: fail"), "na62/a.yaml:4:54: boom: the action was 'retry'"),
-        (BOOM.replace("match: boom,", "match: bo+m,"), "na62/a.yaml:4:3: boom: the rule looks for something else"),
+        (BOOM.replace("match: boom,", "match: bo+m,"), "na62/a.yaml:4:3: boom: the rule matches something else"),
         (BOOM.replace("id: boom", "id: bum"), "na62/a.yaml:4:13: bum: code 1299 was agreed for boom"),
     ],
 )

@@ -81,4 +81,4 @@ def test_an_override_keeps_the_code(pack: Pack, site: Pack) -> None:
 def test_a_rule_is_not_overridden_in_its_own_folder(pack: Pack) -> None:
     pack.add(OWN, "na62/b.yaml")
     [problem] = problems(pack)
-    assert problem.startswith("the rule that it overrides stands beside it: ")
+    assert problem.startswith("the rule that it overrides is in the same folder: ")

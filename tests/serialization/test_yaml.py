@@ -41,7 +41,7 @@ def test_a_number_with_an_exponent_is_a_number(tmp_path: Path, text: str, value:
 def test_a_key_that_stands_twice_is_told_with_both_lines(tmp_path: Path) -> None:
     read = document(tmp_path, "a: {x: 1}\nb: [{y: 1,\n  y: 2}]\n")
     assert [str(problem) for problem in read.problems] == [
-        f"{read.path}:3:3: `y` stands here a second time. Remove one; the first is on line 2."
+        f"{read.path}:3:3: `y` is given a second time. Remove one; the first is on line 2."
     ]
 
 

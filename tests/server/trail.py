@@ -77,5 +77,5 @@ def _told_by_job(model: type[models.Model], pk: int, here: str | None, state: st
     if model is not Attempt or (here or "leased", state) != ("leased", "running"):
         return False
     attempt = Attempt.objects.get(pk=pk)
-    heard = f"attempt {attempt.number} is heard of"
+    heard = f"attempt {attempt.number} sent a heartbeat"
     return AuditEntry.objects.filter(subject=JOB.name, subject_id=attempt.job_id, why=heard).exists()

@@ -240,7 +240,7 @@ def test_a_report_that_nobody_has_taken_for_weeks_is_set_aside(spool: Spool, mon
 def test_a_flush_without_time_leaves_everything_where_it_is(spool: Spool) -> None:
     with report_server() as server:
         leave(spool, server.url())
-        assert flushed(spool, within_s=0).kept[0].reason == "there was no time"
+        assert flushed(spool, within_s=0).kept[0].reason == "the time was over"
     assert len(spool.waiting()) == 1
 
 

@@ -73,7 +73,7 @@ def test_a_job_that_cannot_be_fetched_is_a_usage_error() -> None:
 
 def test_a_token_on_the_command_line_is_refused_and_not_shown() -> None:
     document = job_document(report={"url": "http://127.0.0.1:9/r", "token": "SECRETTOKEN12345"})
-    with pytest.raises(FieldError, match="must not stand on the command line") as refused:
+    with pytest.raises(FieldError, match="must not be given on the command line") as refused:
         jobfile.read_spec(base64.b64encode(json.dumps(document).encode()).decode())
     assert "SECRETTOKEN" not in str(refused.value)
     document["report"]["token"] = ""
@@ -93,5 +93,5 @@ def test_a_token_is_taken_out_of_the_job_file_that_it_stood_in(tmp_path: Path) -
 
 def test_a_credential_that_the_payload_is_to_have_must_be_one(tmp_path: Path) -> None:
     assert jobfile.read_file(written(tmp_path, credentials=["X509_USER_PROXY"])).credentials == ("X509_USER_PROXY",)
-    with pytest.raises(FieldError, match=r"credentials\[0\]: 'PILOTEXT_TOKEN' is no variable"):
+    with pytest.raises(FieldError, match=r"credentials\[0\]: 'PILOTEXT_TOKEN' is not a variable"):
         jobfile.read_file(written(tmp_path, credentials=["PILOTEXT_TOKEN"]))

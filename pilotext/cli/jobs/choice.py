@@ -60,6 +60,6 @@ def check_selection(options: argparse.Namespace) -> None:
 def check_tasks(options: argparse.Namespace) -> None:
     """Raise UsageError for a decision on many jobs that does not name their task, or name all."""
     if options.task is None and not options.all_tasks:
-        raise UsageError("which task?", advice="Give --task NAME, or --all-tasks for every task.")
+        raise UsageError("no task is named.", advice="Give --task NAME, or --all-tasks for every task.")
     if options.task is not None and options.all_tasks:
         raise UsageError("--task and --all-tasks are both given.", advice="Give one of them.")

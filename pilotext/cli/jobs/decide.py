@@ -39,7 +39,9 @@ def run(decision: str, options: argparse.Namespace) -> int:
     if options.job:
         return _move(client, decision, options)
     if chosen == JobFilter():
-        raise UsageError("which jobs?", advice="Give their numbers, or a choice such as --task NAME --state manual.")
+        raise UsageError(
+            "no jobs are chosen.", advice="Give their numbers, or a choice such as --task NAME --state manual."
+        )
     check_tasks(options)
     return _move_many(client, decision, chosen, options)
 
@@ -58,7 +60,7 @@ def _move(client: Client, decision: str, options: argparse.Namespace) -> int:
         if done:
             moved.append(job)
         else:
-            hindered[job] = f"job {job} is in no state to {decision}"
+            hindered[job] = f"job {job}: its state does not allow {decision}"
     if options.json:
         write_json({"moved": moved, "hindered": hindered})
     else:

@@ -103,7 +103,9 @@ def _chosen(options: argparse.Namespace) -> Evidence:
     stream, _, number = options.line.partition(":")
     path = classify.streams_of(options).get(stream)
     if path is None or not number.isdigit():
-        raise UsageError(f"--line {options.line}: this names no line.", advice="Write stderr:812, and give --stderr.")
+        raise UsageError(
+            f"--line {options.line}: this does not name a line.", advice="Write stderr:812, and give --stderr."
+        )
     wanted = int(number)
     near = {n: text for n, text in lines_of(path) if abs(n - wanted) <= MAX_CONTEXT_LINES}
     if wanted not in near:

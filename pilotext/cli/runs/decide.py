@@ -44,7 +44,9 @@ def run(decision: str, options: argparse.Namespace) -> int:
     client = connection.connect(options)
     found = fetch_products(client, options, MAX_PRODUCTS)
     if options.run is None and options.state is None:
-        raise UsageError("which runs?", advice="Give --run N, or --state manual for all that wait for a decision.")
+        raise UsageError(
+            "no runs are chosen.", advice="Give --run N, or --state manual for all that wait for a decision."
+        )
     if options.run is None and found:
         question = f"{decision} these {len(found)} products of {len({row.run for row in found})} runs?"
         confirm(_preview(decision, found), ProductList(tuple(found), None), question, options)

@@ -75,7 +75,7 @@ def unprinted_characters(group: Group) -> Iterator[Problem]:
     for entry, field, pattern in patterns_in(group):
         if found := _UNPRINTED.search(_SET.sub(r"\1x", pattern)):
             what = found["what"].encode("unicode_escape").decode() if len(found["what"]) == 1 else found["what"]
-            message = f"`{what}` is never found: control characters are taken out of a line before it is looked at."
+            message = f"`{what}` is never found: control characters are removed from a line before it is matched."
             yield entry.problem(field, message, "Leave it out.")
 
 
@@ -97,7 +97,9 @@ def lonely_braces_in_diag(group: Group) -> Iterator[Problem]:
     """Yield diags with a brace that is not part of a `{name}`."""
     for entry in group.rules:
         if re.search(r"[{}]", _FIELD.sub("", entry.text.diag)):
-            yield entry.problem("diag", "a brace stands alone.", "Write `{name}` for what a group caught, or no brace.")
+            yield entry.problem(
+                "diag", "a brace has no partner.", "Write `{name}` for what a group caught, or no brace."
+            )
 
 
 PATTERN_CHECKS: tuple[Check, ...] = (

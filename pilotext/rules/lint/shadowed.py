@@ -16,7 +16,7 @@ from pilotext.rules.source import Entry
 
 Explained = Mapping[str, frozenset[str]]
 
-ADVICE = "Let it say `explains: [{0}]`, or narrow {0}; if it is meant to be a consequence, narrow this one."
+ADVICE = "Add `explains: [{0}]` to it, or narrow {0}; if it is a consequence, narrow this rule."
 
 
 def shadowed_rules(group: Group) -> Iterator[Problem]:

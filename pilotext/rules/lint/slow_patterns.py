@@ -27,7 +27,7 @@ PROOF = (6_000, 0.5)
 """Length of a line in characters, and the seconds that a pattern may need for it."""
 
 ENDS = ("!", " ", "", "0")
-ADVICE = "Let no repeat stand inside a repeat, nor two that take the same text side by side: `[^:]*:`, not `.*:`."
+ADVICE = "Avoid a repeat inside a repeat, and adjacent repeats that match the same text: write `[^:]*:`, not `.*:`."
 
 
 def slow_patterns(group: Group) -> Iterator[Problem]:

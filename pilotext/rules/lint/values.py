@@ -41,11 +41,11 @@ def wrong_rule(text: RuleText) -> Iterator[Wrong]:
     elif not text.any and len(kinds) != 1:
         yield from _not_one(kinds, "")
     if text.any and text.unless and any(condition.absent is not None for condition in conditions_of(text)):
-        yield "unless", "`unless` stands beside a list with `absent`.", "Say it within the list, beside `absent`."
+        yield "unless", "`unless` is outside a list with `absent`.", "Put it into the list, next to `absent`."
     for index, condition in enumerate(conditions_of(text)):
         where = f"any[{index}]." if text.any else ""
         if text.any and condition.unless and condition.absent is None:
-            yield f"{where}unless", "here `unless` goes with `absent` only.", "Say it beside `any`, for the whole rule."
+            yield f"{where}unless", "here `unless` is for `absent` only.", "Put it next to `any`, for the whole rule."
         inner = [kind for kind in CONDITION_KINDS if getattr(condition, kind) is not None]
         if text.any and len(inner) != 1:
             yield from _not_one(inner, where.removesuffix("."))
@@ -88,15 +88,15 @@ def _not_one(kinds: list[str], where: str) -> Iterator[Wrong]:
 def _wrong_condition(condition: Condition) -> Iterator[Wrong]:
     for kind in ("match", "contains", "absent"):
         if getattr(condition, kind) == "":
-            yield kind, f"`{kind}` is empty.", "An empty text stands in every line; write what is looked for."
+            yield kind, f"`{kind}` is empty.", "An empty text is in every line; write the text to search for."
     if not 1 <= condition.lines <= MAX_WINDOW_LINES:
         yield "lines", f"`lines` is {condition.lines}.", f"Write a number from 1 to {MAX_WINDOW_LINES}."
     if condition.lines > 1 and condition.match is None:
-        yield "lines", "`lines` goes with `match` only.", "Remove it."
+        yield "lines", "`lines` is for `match` only.", "Remove it."
     if condition.stream not in OWN_STREAMS and not re.search(r"[.*?/]", condition.stream):
         yield from _not_among("stream", condition.stream, OWN_STREAMS)
     if condition.tolerance and condition.events is None:
-        yield "tolerance", "`tolerance` goes with `events` only.", "Remove it."
+        yield "tolerance", "`tolerance` is for `events` only.", "Remove it."
     if condition.limit is not None:
         yield from _not_among("limit", condition.limit, LIMITS)
     if condition.finding is not None:
@@ -144,7 +144,7 @@ def _wrong_exit(wanted: ExitCondition) -> Iterator[Wrong]:
 
 def _wrong_file(wanted: FileCondition) -> Iterator[Wrong]:
     if (wanted.state == "smaller-than") != (wanted.bytes > 0):
-        yield "file.bytes", "`bytes` goes with `is: smaller-than`, and only with it.", "Add it there, or remove it."
+        yield "file.bytes", "`bytes` is for `is: smaller-than`, which needs it.", "Add it there, or remove it."
 
 
 def _not_among(field: str, word: str, known: tuple[str, ...] | list[str]) -> Iterator[Wrong]:

@@ -95,4 +95,4 @@ def _check_choice(jobs: JobFilter, *, all_tasks: bool) -> None:
     if jobs.task is not None and all_tasks:
         raise RefusalError("invalid", "a decision is on one task or on all tasks, not on both.")
     if jobs.task is None and not all_tasks:
-        raise RefusalError("invalid", "a decision on many names a task, or says that all tasks are meant: `all_tasks`.")
+        raise RefusalError("invalid", "a decision on many jobs needs the name of a task, or `all_tasks`.")

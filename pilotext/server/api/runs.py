@@ -55,6 +55,6 @@ class ProductController(ApiController):
 class ProductMoveController(ApiController):
     @operation("expert")
     def post(self, parsed_path: Path[ProductPath], parsed_body: Body[Move]) -> Moved:
-        """Merge a run without its hopeless chunks, merge it anew, or accept what its cross-check refused."""
+        """Merge a run without its missing chunks, merge it again, or accept what its cross-check refused."""
         reason = self.reason(parsed_body.why)
         return Moved(tuple(transact(lambda: move_product(parsed_path.product, parsed_body.to, reason))))

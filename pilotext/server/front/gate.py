@@ -150,7 +150,7 @@ class RequestGate:
         most = request.policy.max_body_bytes if request.length is None else request.length
         reserved = most if most > MAX_UNPROVED_BODY_BYTES else 0
         if self._reserved_bytes + reserved > MAX_BODIES_BYTES:
-            raise RefusalError("busy", "the server reads as much as it can at once; send it again in a while.")
+            raise RefusalError("busy", "the server is busy with other requests; send this one again later.")
         self._reserved_bytes += reserved
         try:
             body = await _body(exchange, request.length, most)

@@ -51,7 +51,7 @@ def _looked_at(look: Callable[[], HealthPart]) -> HealthPart:
     try:
         return look()
     except DatabaseError as error:
-        return HealthPart("failed", f"it cannot be looked at: {type(error).__name__}")
+        return HealthPart("failed", f"it cannot be checked: {type(error).__name__}")
 
 
 def _database() -> HealthPart:
@@ -71,11 +71,11 @@ def _ask() -> None:
 def _disk() -> HealthPart:
     folder = _folder_of_database()
     if folder is None:
-        return HealthPart("ok", "the database does not tell where its disk is: watch it there")
+        return HealthPart("ok", "the disk of the database is not on this machine: monitor it there")
     try:
         usage = shutil.disk_usage(folder)
     except OSError as error:
-        return HealthPart("warning", f"the disk of the database cannot be looked at: {error.strerror}")
+        return HealthPart("warning", f"the disk of the database cannot be checked: {error.strerror}")
     return disk_part(usage.free, usage.total)
 
 
@@ -98,7 +98,7 @@ def _cycle() -> HealthPart:
         return HealthPart("warning", "no cycle has run on this database so far")
     silent_s = now() - max(row.at for row in rows)
     if silent_s > SILENT_AFTER_S:
-        return HealthPart("failed", f"the cycle was not heard of for {silent_s:.0f} s: nothing is moved")
+        return HealthPart("failed", f"the cycle has been silent for {silent_s:.0f} s: nothing advances")
     failing = [row.name for row in rows if row.error]
     if failing:
         return HealthPart("warning", f"steps that fail: {', '.join(failing)}; the log of the server says why")
@@ -113,7 +113,7 @@ def _agents() -> HealthPart:
     ended = Token.objects.filter(Q(revoked__isnull=False) | Q(expires__lte=at), role="agent").values("label")
     good = Token.objects.filter(Q(expires__isnull=True) | Q(expires__gt=at), role="agent", revoked=None).values("label")
     refused = active.filter(token__in=ended).exclude(token__in=good).count()
-    said = [f"{heard} agents are heard of"]
+    said = [f"{heard} agents are active"]
     said += [f"{number} are silent"] if number else []
     said += [f"{refused} have a token that was revoked or has expired"] if refused else []
     return HealthPart("warning" if number or refused else "ok", "; ".join(said))

@@ -237,7 +237,7 @@ class Monitor:
             if limit is not None and value > limit:
                 return _limit(name, limit, value, f"{value:.1f} {what}, the limit is {limit:g}", sample.at_s)
         if limits.disk_mb is not None and self._disk.too_deep:
-            what = f"the work directory has more than {directory_tree.MAX_DEPTH} levels, so its size cannot be told"
+            what = f"the work directory has more than {directory_tree.MAX_DEPTH} levels, so its size cannot be measured"
             return _limit("disk", limits.disk_mb, sample.disk / MB, what, sample.at_s)
         free, least = sample.free / MB, limits.min_free_mb
         if least is not None and free < least:

@@ -87,10 +87,10 @@ def test_a_report_gives_the_rule_for_its_signature(
         (["--stderr", "LOG", "--exit", "0"], "the verdict is success."),
         (["--stderr", "LOG", "--signal", "KILL"], "this failure is known: COMPASS-1246 killed."),
         (["--stderr", "LOG", "--line", "stderr:99"], "has no line 99."),
-        (["--stderr", "LOG", "--line", "stdout:1"], "this names no line."),
+        (["--stderr", "LOG", "--line", "stdout:1"], "this does not name a line."),
         (["nowhere.json"], "this report cannot be read"),
         (["LOG"], "this is not a JSON document"),
-        (["--exit", "9"], "there is no line to make a rule of."),
+        (["--exit", "9"], "there is no line to draft a rule from."),
     ],
 )
 def test_what_gives_no_rule_is_refused(

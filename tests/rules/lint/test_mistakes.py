@@ -64,7 +64,7 @@ MISTAKES = [
     (13, "`run*.` reads like a file name pattern; "),
     (14, "there is no `match` example. Add `- match: …`."),
     (15, "there is no `no-match` example. Add `- no-match: …`."),
-    (16, "the rule can never win: l is elected on each of its examples. Let it say `explains: [l]`"),
+    (16, "the rule can never win: l is elected on each of its examples. Add `explains: [l]` to it"),
     (18, "there is no rule 'ghost'. Remove it."),
     (19, "the rule explains itself: o → p → o. A consequence cannot explain its cause; remove one link."),
     (20, "the rule explains itself: p → o → p."),

@@ -237,7 +237,7 @@ def test_unless_knows_the_words_for_the_end_of_a_job(pack: Pack) -> None:
 
 def test_a_brace_that_stands_alone_in_a_diag_is_a_problem_and_no_crash(pack: Pack) -> None:
     [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}, diag: 'lost {{ of file'")
-    assert problem == "a brace stands alone. Write `{name}` for what a group caught, or no brace."
+    assert problem == "a brace has no partner. Write `{name}` for what a group caught, or no brace."
 
 
 def test_a_misspelt_stream_is_no_dead_rule(pack: Pack) -> None:

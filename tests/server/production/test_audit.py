@@ -164,7 +164,7 @@ def test_an_agent_that_comes_and_one_that_changes_are_told() -> None:
     transact(lambda: register(replace(hello, slots=8, state="draining"), site(), "others"))
     assert [(line.after, line.why) for line in AuditEntry.objects.order_by("pk")[lines:]] == [
         ("active", "by token others: slots 8"),
-        ("draining", "it says so itself"),
+        ("draining", "reported by the agent"),
     ]
 
 

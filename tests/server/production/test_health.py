@@ -102,7 +102,7 @@ def test_an_agent_that_is_silent_is_told_since_when() -> None:
     Agent.objects.create(name="a2", site=site(), seen=last)
     rows = list_agents(site=None, state=None, after=0, limit=9).agents
     assert [row.silent_since for row in rows] == [None, last]
-    assert look().parts["agents"].what == "1 agents are heard of; 1 are silent"
+    assert look().parts["agents"].what == "1 agents are active; 1 are silent"
 
 
 def test_an_agent_that_works_is_not_silent_whatever_it_asks() -> None:

@@ -28,7 +28,7 @@ def decode(content_type: str, raw: bytes, largest: int) -> Sent:
     try:
         return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError as error:
-        raise RefusalError("invalid", f"this is no form: {error}.") from None
+        raise RefusalError("invalid", f"this is not a form: {error}.") from None
 
 
 def _unpacked(raw: bytes, largest: int) -> bytes:
@@ -50,7 +50,7 @@ def _fields(raw: bytes) -> Sent:
     except FieldError:
         found = None
     if not isinstance(found, dict):
-        raise RefusalError("invalid", "this is no JSON object.")
+        raise RefusalError("invalid", "this is not a JSON object.")
     return found
 
 
@@ -64,5 +64,5 @@ def number_of(sent: Sent, name: str) -> int:
     """A field that is the number of something, or RefusalError."""
     text = text_of(sent, name)
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise RefusalError("invalid", f"{name} is no number.")
+        raise RefusalError("invalid", f"{name} is not a number.")
     return int(text)

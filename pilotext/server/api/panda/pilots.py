@@ -59,7 +59,7 @@ def update_jobs(sent: Sent, caller: Caller) -> Answer:
     try:
         updates = from_plain(decoded(text_of(sent, "jobList", 1 << 30)), list[dict[str, Any]])
     except FieldError:
-        raise RefusalError("invalid", "jobList is no JSON list of updates.") from None
+        raise RefusalError("invalid", "jobList is not a JSON list of updates.") from None
     if len(updates) > MOST_IN_BULK:
         raise RefusalError("too-large", f"these are more than {MOST_IN_BULK} updates.")
     answers = [_one_of(update, caller) for update in updates]

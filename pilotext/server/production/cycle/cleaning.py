@@ -131,7 +131,7 @@ def _files(outputs: Iterable[Output], needed: Iterable[str]) -> Iterator[operati
 
 def _verify(file: operations.File, mover: Mover) -> None:
     if not operations.is_there(file, mover):
-        raise NotFoundError(file.url, "what should be kept for good is not there; nothing is removed.")
+        raise NotFoundError(file.url, "the copy that must be kept is missing; nothing is removed.")
 
 
 def _remove(task: Task, files: Iterable[operations.File], mover: Mover) -> tuple[int, list[str]]:

@@ -67,7 +67,9 @@ def _plan(task: Task) -> int:
     claim_urls(task, (operations.place(to, row.name) for row in rows for to in _destinations(experiment, row)))
     LogArchive.objects.bulk_create(rows)
     made = LogArchive.objects.filter(task=task).values_list("pk", flat=True)
-    record(ARCHIVE.name, "wanted", Reason(_WHO, "its task is put away", "cycle"), [(pk, "", task.pk) for pk in made])
+    record(
+        ARCHIVE.name, "wanted", Reason(_WHO, "its task is being archived", "cycle"), [(pk, "", task.pk) for pk in made]
+    )
     return len(rows)
 
 

@@ -30,7 +30,7 @@ def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
     for pk, task in ending.values_list("pk", "task__name"):
         found[pk] = f"its task {task} is just being cancelled; ask again in a moment"
     for pk in jobs.filter(group__state="dissolved").values_list("pk", flat=True):
-        found[pk] = "it is of an earlier merge of its run, which was merged anew since"
+        found[pk] = "it belongs to an earlier merge of its run, which has been merged again"
     return found | _cleaned(jobs)
 
 

@@ -98,7 +98,7 @@ def hold(asked: BreakerHold, reason: Reason) -> list[int]:
         raise RefusalError("invalid", f"the breaker {asked.rule!r} is about {rule.per}s; give {wanted}.")
     site = _site(asked.site) if asked.site else None
     if site is not None and site.experiment_id != experiment.pk:
-        raise RefusalError("invalid", f"{site.name} is no site of {experiment.name}.")
+        raise RefusalError("invalid", f"{site.name} is not a site of {experiment.name}.")
     place = Place(site.pk, site.name, asked.node) if site else Place()
     fields = {"site_id": place.site, "node": place.node, "changed": 0.0}
     breaker, _ = Breaker.objects.get_or_create(

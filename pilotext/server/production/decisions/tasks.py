@@ -50,7 +50,7 @@ def change_task(task: int, asked: TaskSettings, reason: Reason) -> list[int]:
     wanted = {"priority": asked.priority, "share": asked.share, "max_attempts": asked.max_attempts}
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if not wanted:
-        raise RefusalError("invalid", f"what shall be otherwise? There are {', '.join(asked.__struct_fields__[1:])}.")
+        raise RefusalError("invalid", f"no setting is given. Known are: {', '.join(asked.__struct_fields__[1:])}.")
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if getattr(row, name) != value}
     if not changes:
         return []

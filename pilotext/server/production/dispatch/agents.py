@@ -25,7 +25,7 @@ def forget_agents() -> int:
     silent = Agent.objects.filter(~Exists(busy), seen__lt=now() - GONE_AFTER_S)
     return transact(
         lambda: len(
-            advance(AGENT, silent, ("active", "draining"), "gone", Reason("cycle", "not heard of any more", "cycle"))
+            advance(AGENT, silent, ("active", "draining"), "gone", Reason("cycle", "no heartbeat any more", "cycle"))
         )
     )
 
@@ -59,7 +59,7 @@ def register(said: AgentRegistration, site: Site, token: str) -> int:
             [(agent.pk, was, None)],
         )
     if agent.state != said.state:
-        reason = Reason(signature_of(said.name), "it says so itself", "attempt")
+        reason = Reason(signature_of(said.name), "reported by the agent", "attempt")
         mine = Agent.objects.filter(pk=agent.pk)
         advance(AGENT, mine, AGENT.sources(said.state, reason.actor), said.state, reason)
     return agent.pk

@@ -60,10 +60,10 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
                 attempt.job,
                 ("sent",),
                 "running",
-                Reason("dispatch", f"attempt {attempt.number} is heard of", "attempt"),
+                Reason("dispatch", f"attempt {attempt.number} sent a heartbeat", "attempt"),
             )
         else:  # no line of its job tells it
-            reason = Reason("dispatch", f"it is heard of while its job is {attempt.job.state}", "attempt")
+            reason = Reason("dispatch", f"it sent a heartbeat while its job is {attempt.job.state}", "attempt")
             record(ATTEMPT.name, "running", reason, [(attempt.pk, attempt.state, attempt.task_id)], at)
     change(Attempt, attempt.pk, {}, **changes)
     if attempt.stop:
@@ -75,7 +75,7 @@ def _revive(attempt: Attempt) -> None:
     """A lost attempt is heard of: it has its job back, unless somebody else was given it or it was decided on."""
     if attempt.number != attempt.job.attempts:
         return
-    reason = Reason("dispatch", f"attempt {attempt.number}, thought lost, is heard of again", "attempt")
+    reason = Reason("dispatch", f"attempt {attempt.number}, considered lost, has reported again", "attempt")
     if advance(JOB, Job.objects.filter(pk=attempt.job_id), ("ready",), "running", reason):
         advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), ("lost",), "running", reason, ended=None)
         attempt.state = "running"
@@ -107,7 +107,7 @@ def _lose(attempt: Attempt, at: float) -> None:
     row = Attempt.objects.filter(pk=attempt.pk)
     to = "cancelled" if attempt.stop or attempt.job.state == "cancelled" else "lost"
     if not attempt.pilot_said:
-        why = f"nothing heard of attempt {attempt.number} for {at - attempt.seen:.0f} s"
+        why = f"no heartbeat of attempt {attempt.number} for {at - attempt.seen:.0f} s"
         advance(ATTEMPT, row, ACTIVE_ATTEMPT, to, Reason("dispatch", why, "attempt"), ended=at)
         follow_failure(attempt, ("lost", ""), why)
         return

@@ -44,7 +44,7 @@ class Merged(Record, frozen=True):
 def differences(rule: CrossCheck, chunks: Sequence[Chunk], merged: Sequence[Merged]) -> list[str]:
     """Return the differences between all chunks and all merged files of a run; empty when they agree."""
     if not chunks or not merged:
-        return ["nothing was merged: no events are no proof."]
+        return ["nothing was merged: without events nothing is proven."]
     found = list(_uncounted([*chunks, *merged]))
     if rule.by == "size":
         found += _unequal("bytes", "the merged files", _sum(merged, "size"), "the chunks", _sum(chunks, "size"))
@@ -63,7 +63,7 @@ def differences(rule: CrossCheck, chunks: Sequence[Chunk], merged: Sequence[Merg
 
 
 def _uncounted(files: Iterable[Chunk | Merged]) -> Iterator[str]:
-    yield from (f"nobody counted what is in {file.name}." for file in files if file.events is None)
+    yield from (f"the content of {file.name} was not counted." for file in files if file.events is None)
 
 
 def _processed(rule: CrossCheck, chunks: Sequence[Chunk], total: int) -> list[str]:
@@ -139,7 +139,7 @@ def _judge(
     if len({output.job_id for output in merged}) != groups:
         return [f"{groups} merge jobs finished and left {len(merged)} files."], ""
     if superseded := [output.name for output in chunks if output.state != "valid"]:
-        return [f"{superseded[0]} was made anew after it was merged."], ""
+        return [f"{superseded[0]} was produced again after it was merged."], ""
     if rule is None:
         return [], "the merged files are there; the profile asks for no cross-check"
     counted = _chunks(rule, chunks)

@@ -28,7 +28,7 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
     if product is None:
         raise RefusalError("not-found", f"there is no product {product_id}.")
     if product.task.state in ("archiving", "archived"):
-        raise RefusalError("conflict", f"the files of {product.task.name} are being put away.")
+        raise RefusalError("conflict", f"the files of {product.task.name} are being archived.")
     refuse_if_replaced(product.task)
     mine = Product.objects.filter(pk=product.pk)
     if word == "merge-without":
@@ -56,7 +56,7 @@ def _accept(product: Product, reason: Reason) -> list[int]:
 def _merge_without(product: Product, reason: Reason) -> list[int]:
     jobs = Job.objects.filter(task=product.task, run=product.run, product="")
     if busy := jobs.exclude(state__in=("finished", "failed", "cancelled", "manual")).count():
-        raise RefusalError("conflict", f"{busy} chunks of run {product.run} are still at work.")
+        raise RefusalError("conflict", f"{busy} chunks of run {product.run} are not finished yet.")
     advance(JOB, jobs, ("manual",), "failed", reason)
     bad = set(jobs.exclude(state="finished").values_list("pk", flat=True))
     merges = profile_of(product.task.experiment.name).merges

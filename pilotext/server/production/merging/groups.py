@@ -56,7 +56,7 @@ def dissolve_merges() -> int:
 
 
 def _dissolve() -> int:
-    reason = Reason(_WHO, "its run is merged anew", "cycle")
+    reason = Reason(_WHO, "its run is merged again", "cycle")
     old = MergeGroup.objects.filter(round__lt=F("product__round"))
     ids = advance(GROUP, old, ("open", "sent", "merged"), "dissolved", reason)
     cancel_jobs(Job.objects.filter(group__in=ids), reason)
@@ -70,7 +70,7 @@ def finish_merges() -> int:
     done = transact(_take_up_again)
     job_of_mine = MergeGroup.objects.filter(product=OuterRef("pk"), round=OuterRef("round"))
     failed = Product.objects.filter(Exists(job_of_mine.filter(job__state__in=("failed", "cancelled"))), state="merging")
-    done += transact(lambda: len(_to_manual(failed, "a merge job has failed for good: resend it, or merge anew")))
+    done += transact(lambda: len(_to_manual(failed, "a merge job has failed for good: resend it, or merge again")))
     merged = Product.objects.filter(~Exists(job_of_mine.exclude(job__state="finished")), state="merging")
     return done + transact(lambda: _finish(merged))
 

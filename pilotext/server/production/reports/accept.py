@@ -72,7 +72,7 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
     if attempt.stop and not (good and attempt.job.state == "ready"):
         # The job was sent again since; what this one did until it was stopped says nothing about it.
         _failed(attempt, report, state="cancelled")
-        return ReportAnswer(False, "it was told to stop")
+        return ReportAnswer(False, "it was asked to stop")
     if good:
         claim_success(attempt, report)
     else:

@@ -53,7 +53,7 @@ def decide(retry: Retry, fault: Fault, history: History, *, site: str = "", chan
     cause, action = fault
     what = f"{cause or 'no cause'}, {action or 'no action'}"
     if rule is None or rule.then == "manual":
-        return Decision("manual", f"{what}: somebody has to look", charged=True)
+        return Decision("manual", f"{what}: a person has to decide", charged=True)
     if rule.then == "fail":
         return Decision("failed", f"{what}: another attempt would not help", charged=True)
     charged = history.charged + rule.charged

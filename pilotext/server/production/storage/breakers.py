@@ -37,7 +37,7 @@ class ServerAwayError(StorageError):
     fault = "unreachable"
 
     def __init__(self, url: str, until: float, why: str) -> None:
-        super().__init__(url, f"{server_of(url)} is away: {why}")
+        super().__init__(url, f"{server_of(url)} does not answer: {why}")
         self.until = until
 
     @property
@@ -146,7 +146,7 @@ def _open(experiment: int, url: str, why: str) -> float:
     changes: dict[str, Any] = {"due": at + pause, "trips": trips, "why": why}
     if row.state == "closed":
         changes["since"] = at
-    reason = Reason(_WHO, f"{row.scope} is away: {why}; not used for {pause:.0f} s", "cycle")
+    reason = Reason(_WHO, f"{row.scope} does not answer: {why}; not used for {pause:.0f} s", "cycle")
     advance(BREAKER, Breaker.objects.filter(pk=row.pk), ("closed", "probing"), "open", reason, **changes)
     row.refresh_from_db()  # another cycle, or a person, may have opened it before
     return row.due

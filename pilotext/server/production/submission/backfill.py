@@ -32,7 +32,7 @@ def _name(pk: int) -> None:
     try:
         names = _names_of(task)
     except UsageError as error:
-        _told(task, 0, f"its names are not known, and belong to nobody: {error}")
+        _told(task, 0, f"its names are not known, and have no owner: {error}")
         return
     claim(task.pk, names.items())
     others = [each for each in owners(names) if not each.is_of(task.experiment.name, [task.name])]

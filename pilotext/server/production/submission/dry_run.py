@@ -63,7 +63,7 @@ def site_warnings(experiment: Experiment, task: TaskFile) -> tuple[str, ...]:
         silent = [] if heard else [f"at any site of {experiment.name}"]
     else:
         silent = [f"at {name}" for name in sites.order_by("name").values_list("name", flat=True) if name not in heard]
-    nobody = [f"no agent or pilot was heard of {where} in the last {minutes:g} minutes." for where in silent]
+    nobody = [f"no agent or pilot was active {where} in the last {minutes:g} minutes." for where in silent]
     return (*closed, *nobody)
 
 

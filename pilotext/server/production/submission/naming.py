@@ -118,7 +118,7 @@ def values_of(experiment: Experiment, job_type: str, file: FileFacts) -> dict[st
     """
     values = parse_input(experiment, job_type, file.file)
     if "{" in file.file or "}" in file.file:
-        raise UsageError("it holds a brace, which stands for a value in a template.")
+        raise UsageError("it contains a brace, which marks a value in a template.")
     return {**values, "file": file.file}
 
 

@@ -196,7 +196,9 @@ def _usable(entry: FileFacts) -> FileFacts:
     if not entry.adler32:
         return entry
     if not _ADLER32.fullmatch(entry.adler32):
-        raise UsageError(f"the catalogue says {entry.adler32!r}, which is no adler32: that has 8 hexadecimal digits.")
+        raise UsageError(
+            f"the catalogue says {entry.adler32!r}, which is not an adler32 checksum: that has 8 hexadecimal digits."
+        )
     return msgspec.structs.replace(entry, adler32=entry.adler32.lower())
 
 

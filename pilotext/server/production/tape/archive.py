@@ -95,7 +95,7 @@ def _failed(product: Product, error: PilotextError) -> float:
     mine = Product.objects.filter(pk=product.pk, round=product.round, state__in=BEFORE)
     own = isinstance(error, StorageError) and error.url in {output.url for output in merged_outputs(product)}
     if own and isinstance(error, (NotFoundError, ChecksumError)) and product.round < MAX_ROUNDS:
-        transact(lambda: reopen(mine, Reason(_WHO, f"merged anew: {why}", "cycle")))
+        transact(lambda: reopen(mine, Reason(_WHO, f"merged again: {why}", "cycle")))
         return 0.0
     tries = product.tries + 1
     transact(lambda: mine.update(tries=tries, finding=why, changed=now()))

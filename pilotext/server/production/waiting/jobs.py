@@ -61,7 +61,7 @@ def of_tasks_state(task: Task) -> Iterator[Wait]:
     who: Changer = "manager"
     what, how = f"task {task.name} is {task.state}{by}", f"pilotext tasks resume {name} --why ..."
     if task.state == "ready":
-        kind, what = "task-not-started", f"nobody has started task {task.name}"
+        kind, what = "task-not-started", f"task {task.name} has not been started"
         how = f"pilotext tasks start {name} --why ..."
     elif task.state == "paused":
         kind = "task-paused"
@@ -77,7 +77,7 @@ def of_tasks_state(task: Task) -> Iterator[Wait]:
 
 
 def _person(job: Job) -> Wait:
-    whose = f", {job.assigned} looks into it" if job.assigned else ", nobody looks into it yet"
+    whose = f", {job.assigned} investigates it" if job.assigned else ", nobody investigates it yet"
     how = f"pilotext jobs resend {job.pk} --why ...; also accept, fail, cancel, assign"
     return Wait("person", f"it waits for a decision{whose}: {job.diag}", job.changed, None, "expert", how)
 
@@ -92,13 +92,13 @@ def _at_work(job: Job, at: float) -> Iterator[Wait]:
     )
     cancel = f"pilotext jobs cancel {job.pk} --why ..."
     if attempt.stop:
-        why = f"{where} was told to stop: {attempt.stop}"
+        why = f"{where} was asked to stop: {attempt.stop}"
         yield Wait(
             "stopping", why, attempt.seen, attempt.lease_until, "server", "its worker hears of it by a heartbeat"
         )
     elif at - attempt.seen > SILENT_AFTER_S:
         how = "without a word until then it is lost, and goes on by the rules for lost ones"
-        yield Wait("silent", f"{where} is not heard of", attempt.seen, attempt.lease_until, "server", how)
+        yield Wait("silent", f"{where} is silent", attempt.seen, attempt.lease_until, "server", how)
     else:
         yield Wait(
             "attempt", f"{where} is in phase {attempt.phase or 'leased'}", attempt.leased, None, "expert", cancel
@@ -137,7 +137,7 @@ def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
     later = file.busy_until if file.busy_until > at else None
     if file.state == "requested":
         until = None if file.requested is None else file.requested + limits.within_s
-        how = "the tape system is asked again by the cycle; after that the file is given back and asked for anew"
+        how = "the cycle asks the tape system again; after that it releases the file and requests it again"
         return Wait(
             "staging", f"{url} was asked for from tape, request {file.request}", file.requested, until, "server", how
         )
@@ -176,7 +176,7 @@ def _ready(job: Job, at: float) -> Iterator[Wait]:
     places = places_of(job.task, job, at, avoided)
     found = {place.site.name: list(obstacles(place, avoided, at)) for place in places}
     if not places:
-        how = "the task names sites that there are not: submit it anew, with other sites"
+        how = "the task names sites that do not exist: submit it again with other sites"
         yield Wait("no-agent", "there is no site that may have it", job.changed, None, "manager", how)
     free = [name for name, waits in found.items() if not waits]
     if not free:
@@ -193,7 +193,7 @@ def _once(waits: Iterator[Wait]) -> Iterator[Wait]:
 def _back_off(job: Job) -> Wait:
     attempt = Attempt.objects.filter(job=job, state__in=ACTIVE_ATTEMPT).first()
     if attempt is not None:
-        why = f"attempt {attempt.number}, which was told to stop, is not known to have ended"
+        why = f"attempt {attempt.number}, which was asked to stop, is not known to have ended"
         return Wait("earlier-attempt", why, attempt.seen, job.not_before, "server", "its end, or the end of its lease")
     last = job.tries.order_by("-number").first()
     decided = f": {last.decision}" if last is not None and last.decision else ""

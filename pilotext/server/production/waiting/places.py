@@ -84,7 +84,7 @@ def obstacles(place: Place, avoid: Mapping[str, float], at: float) -> Iterator[W
         if row.state == "probing" or row.due > at:
             yield _breaker(row)
     if (until := avoid.get(of_site(name), 0.0)) > at:
-        why = f"it failed at site {name} and keeps away from there as long as another site can take it"
+        why = f"it failed at site {name} and avoids it as long as another site can take it"
         yield Wait("avoided", why, None, until, "server", "it may go there again by then")
     yield from _nobody(place)
 
@@ -95,13 +95,13 @@ def _nobody(place: Place) -> Iterator[Wait]:
     if place.pilots:
         return
     if not place.agents:
-        why = f"no agent at site {name} is heard of" + ("" if place.last_seen else ", and none ever was")
+        why = f"no agent at site {name} is active" + ("" if place.last_seen else ", and none ever was")
         yield Wait("no-agent", why, place.last_seen, None, "operator", start)
     elif place.busy >= place.slots:
         why = f"all {place.slots} slots of the {place.agents} agents at site {name} are busy"
         yield Wait("agents-busy", why, None, None, "operator", f"a slot becomes free when a job ends; or {start}")
     elif not place.other_nodes:
-        why = f"at site {name} agents are heard of only on nodes that it keeps away from, or that a breaker holds"
+        why = f"at site {name} agents are active only on nodes that it avoids, or that a breaker holds"
         yield Wait("avoided", why, None, None, "operator", f"another node is needed; {start}")
 
 
@@ -171,7 +171,7 @@ def of_cycle(at: float) -> Iterator[Wait]:
     last = max((row.at for row in rows), default=None)
     if last is not None and at - last > SILENT_AFTER_S:
         how = "start it: pilotext server, or pilotext server cycle"
-        yield Wait("cycle", "the cycle of the server is not heard of: nothing is moved", last, None, "manager", how)
+        yield Wait("cycle", "the cycle of the server is silent: nothing advances", last, None, "manager", how)
     for row in rows:
         if row.error:
             what = f"step {row.name!r} of the cycle fails: {row.error}"
@@ -191,4 +191,4 @@ def with_servers(waits: Sequence[Wait], experiment: int) -> tuple[Wait, ...]:
 
 def _of_server(row: Breaker) -> Wait:
     how = f"the cycle asks it again then, or now: pilotext sites close --breaker {row.pk} --why ..."
-    return Wait("storage-away", f"{row.scope} is away: {row.why}", row.since, row.due, "server", how)
+    return Wait("storage-away", f"{row.scope} does not answer: {row.why}", row.since, row.due, "server", how)

@@ -46,7 +46,7 @@ def of_run(task: Task, run: int, at: float | None = None) -> dict[str, tuple[Wai
         if product.state == "waiting":
             mine = [*state, *chunks.waits(), *mine]
             if product.pk in old:
-                why = "merge jobs of an earlier round are still at work; they were told to stop"
+                why = "merge jobs of an earlier round are still running; they were asked to stop"
                 mine.append(
                     Wait("merge-jobs", why, product.changed, None, "server", "their end, or that of their leases")
                 )
@@ -96,7 +96,7 @@ def _of_product(
         yield Wait("person", f"it waits for a decision: {product.finding}", product.changed, None, "expert", how)
     elif product.state == "waiting" and rule is None:
         why = f"the profile knows no merge {product.merge} any more"
-        yield Wait("other-merge", why, product.changed, None, "manager", "mend the profile of the experiment")
+        yield Wait("other-merge", why, product.changed, None, "manager", "correct the profile of the experiment")
     elif product.state == "waiting" and rule is not None:
         for other in products:
             if other.merge in rule.after and other.state not in PAST_THE_CHECK:
@@ -119,7 +119,7 @@ def _of_merge_jobs(product: Product, jobs: dict[str, list[int]]) -> Iterator[Wai
         named = ", ".join(map(str, ids[:MAX_NAMED])) + (", ..." if len(ids) > MAX_NAMED else "")
         who, how = "server", f"pilotext jobs show {ids[0]} says why"
         if state == "manual":
-            who, how = "expert", f"pilotext jobs resend {ids[0]} --why ..., or merge the run anew"
+            who, how = "expert", f"pilotext jobs resend {ids[0]} --why ..., or merge the run again"
         what = f"{len(ids)} merge jobs are {state}: job {named}"
         yield Wait("merge-jobs", what, product.changed, None, "expert" if who == "expert" else "server", how)
     if not {*jobs} - {"finished"}:

@@ -50,7 +50,7 @@ def _jobs(task: Task, at: float) -> Iterator[Wait]:
         what = f"{number['manual']} jobs wait for a decision"
         yield Wait("person", what, None, None, "expert", f"pilotext jobs manual --task {name}")
     if number["sent"] + number["running"]:
-        what = f"{number['sent'] + number['running']} jobs are at work"
+        what = f"{number['sent'] + number['running']} jobs are running"
         how = f"pilotext jobs --task {name} --state running; pilotext jobs show N says how far"
         yield Wait("attempt", what, None, None, "server", how)
     if number["verifying"]:
@@ -122,7 +122,7 @@ def _products(task: Task) -> Iterator[Wait]:
 def _ending(task: Task) -> Iterator[Wait]:
     at_work = Attempt.objects.filter(task=task, state__in=ACTIVE_ATTEMPT).count()
     if at_work:
-        what = f"{at_work} attempts of the cancelled task are at work still"
+        what = f"{at_work} attempts of the cancelled task are still running"
         yield Wait("stopping", what, task.changed, None, "server", "their workers hear of it by their heartbeats")
 
 
@@ -131,7 +131,7 @@ def _ending(task: Task) -> Iterator[Wait]:
 
 def _archiving(task: Task, at: float) -> Iterator[Wait]:
     if why := _unprintable(task):
-        how = "mend the profile, or the database: its parameters cannot be changed"
+        how = "correct the profile or the database: the parameters of the task cannot be changed"
         yield Wait("archive", f"its log archives cannot be named: {why}", task.changed, None, "manager", how)
         return
     rows = LogArchive.objects.filter(task=task)

@@ -128,7 +128,7 @@ def test_a_merge_that_waits_for_a_decision_goes_on_with_the_same_files() -> None
 def test_a_merge_of_an_earlier_round_is_not_sent_again() -> None:
     merged_run()
     MergeGroup.objects.update(state="dissolved")
-    with pytest.raises(RefusalError, match="merged anew since"):
+    with pytest.raises(RefusalError, match="has been merged again"):
         resend(Job.objects.get(product="mdst").pk)
 
 

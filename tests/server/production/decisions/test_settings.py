@@ -53,7 +53,7 @@ def test_share_and_attempts_can_be_changed() -> None:
 def test_a_task_that_has_the_settings_already_or_is_not_there_is_told() -> None:
     task = submit().task
     assert change(task, priority=0) == []
-    with pytest.raises(RefusalError, match="what shall be otherwise"):
+    with pytest.raises(RefusalError, match="no setting is given"):
         change(task)
     with pytest.raises(RefusalError, match="there is no task 99"):
         change(99, share=1.0)

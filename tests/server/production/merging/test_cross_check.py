@@ -23,7 +23,7 @@ def test_a_run_that_is_one_whole_has_no_differences() -> None:
         ({"events": 89}, "the merged files hold 270 events, the chunks 269."),
         ({"processed": 91}, "the merged files hold 270 events, the payloads, as processed, 271."),
         ({"processed": None}, "how many events were processed for c0 is not known."),
-        ({"events": None}, "nobody counted what is in c0."),
+        ({"events": None}, "the content of c0 was not counted."),
         ({"seen": 99}, "for c0 99 events were seen, the catalogue promises 100."),
         ({"seen": None}, "how many events were seen for c0 is not known; the catalogue promises 100."),
     ],

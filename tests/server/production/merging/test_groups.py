@@ -111,7 +111,7 @@ def fail_one() -> int:
 def test_a_run_is_not_merged_without_chunks_that_are_still_at_work(storage: MemoryStorage) -> None:
     submit_runs({1: 2})
     fail_one()
-    with pytest.raises(RefusalError, match="1 chunks of run 1 are still at work"):
+    with pytest.raises(RefusalError, match="1 chunks of run 1 are not finished yet"):
         transact(lambda: move_product(product().pk, "merge-without", WHY))
     do_all(storage)
     with pytest.raises(RefusalError, match="Did you mean 'remerge'"):

@@ -67,7 +67,7 @@ def test_another_task_of_that_name_and_a_missing_parent_are_told() -> None:
 
 
 def test_a_site_where_nobody_asks_for_jobs_is_told_and_one_with_an_agent_is_not() -> None:
-    nobody = f"no agent or pilot was heard of at {SITE} in the last 60 minutes."
+    nobody = f"no agent or pilot was active at {SITE} in the last 60 minutes."
     assert asked(sites=[SITE]).warnings == (nobody,)
     Agent.objects.create(name="a", site=site())
     assert asked(sites=[SITE]).warnings == ()
@@ -77,9 +77,7 @@ def test_a_site_where_nobody_asks_for_jobs_is_told_and_one_with_an_agent_is_not(
 
 def test_a_pilot_that_has_an_attempt_is_somebody() -> None:
     submit()
-    assert asked(name="t2").warnings == (
-        "no agent or pilot was heard of at any site of COMPASS in the last 60 minutes.",
-    )
+    assert asked(name="t2").warnings == ("no agent or pilot was active at any site of COMPASS in the last 60 minutes.",)
     leased()
     assert asked(name="t2").warnings == ()
 
@@ -116,7 +114,7 @@ def test_the_api_answers_a_dry_run_and_refuses_the_submission_for_the_same() -> 
     assert "5 published names belong to other tasks" in refused.json["message"]
     document["task"]["task"]["parameters"] = {**PARAMETERS, "production": "other", "soft": "other"}
     assert post("/api/v1/tasks/dry-run").json["taken_count"] == 0
-    assert "no agent or pilot was heard of" in post("/api/v1/tasks").json["warnings"][0]
+    assert "no agent or pilot was active" in post("/api/v1/tasks").json["warnings"][0]
 
 
 def test_a_dry_run_is_for_managers() -> None:

@@ -208,7 +208,7 @@ def with_catalogue(*entries: dict[str, object], files: tuple[str, ...] = (RUN,),
 @pytest.mark.parametrize(
     ("entry", "why"),
     [
-        ({"adler32": "xyz"}, "'xyz', which is no adler32"),
+        ({"adler32": "xyz"}, "'xyz', which is not an adler32"),
         ({"adler32": "0a0b0c0"}, "that has 8 hexadecimal digits"),
         ({"size": 0}, "has 0 bytes"),
         ({"events": -1}, "has -1 events"),

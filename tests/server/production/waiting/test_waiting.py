@@ -229,9 +229,9 @@ def test_a_job_in_manual_check_says_who_looks_into_it() -> None:
     fail(leased(), "input-corrupt", "manual-check")
     wait = only(of_job())
     assert (wait.kind, wait.who) == ("person", "expert")
-    assert "nobody looks into it yet" in wait.what
+    assert "nobody investigates it yet" in wait.what
     transact(lambda: assign(Job.objects.get().pk, "igor", WHY))
-    assert "igor looks into it" in only(of_job()).what
+    assert "igor investigates it" in only(of_job()).what
     assert kinds(of_task()) == ["person"]
 
 
@@ -278,7 +278,7 @@ def test_a_job_says_when_the_cycle_is_dead_and_which_step_fails() -> None:
     CycleStep.objects.create(name="archive", at=now(), failing_since=5.0, error="NotFoundError: no tape")
     assert [wait.what for wait in of_job()][1:] == ["step 'archive' of the cycle fails: NotFoundError: no tape"]
     CycleStep.objects.update(at=now() - SILENT_AFTER_S - 1, error="")
-    assert "nothing is moved" in of_job()[-1].what
+    assert "nothing advances" in of_job()[-1].what
 
 
 # ---------------------------------------------------------------------------------------------------------------- runs
