@@ -165,7 +165,7 @@ def remove_tree(top: Path) -> bool:
 
 
 class _Removal:
-    """Removes what is below a folder: of each folder first what is no folder, then the others, deepest first."""
+    """Removes what is below a folder: of each folder first everything but folders, then the folders, deepest first."""
 
     def __init__(self, top: Path) -> None:
         self._place = _Place(top)

@@ -46,7 +46,7 @@ class PilotextError(Exception):
 
 
 class UsageError(PilotextError):
-    """What the caller gave cannot be used; nothing was started."""
+    """The input of the caller is invalid; nothing was started."""
 
 
 class FieldError(UsageError):
@@ -66,7 +66,7 @@ class FieldError(UsageError):
 
 
 @dataclass(frozen=True, order=True)
-class Problem:
+class FileProblem:
     """One thing wrong in a rule file: where, in which rule, what, and the sentence that mends it."""
 
     file: Path
@@ -84,7 +84,7 @@ class Problem:
 class RuleFilesError(UsageError):
     """The rule files cannot be used; `problems` holds every problem of every file, sorted by place."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[FileProblem]) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
 

@@ -25,7 +25,7 @@ def forbid_inspection() -> None:
     """Keep other processes of the same user out of this one's memory, environment and descriptors.
 
     The system then refuses them ptrace(2) and /proc/PID/{mem,environ,fd}; root may still look. Holds for what this
-    process forks, and ends with exec. There is no core file of such a process.
+    process forks, and ends with exec. Such a process leaves no core file.
     """
     if _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")

@@ -1,4 +1,4 @@
-"""The vocabulary and the shape of the package: names that stand once, units, plain docstrings, modules that are concepts."""
+"""Vocabulary and shape of the package: unique names, units, plain docstrings, modules that are concepts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,45 @@ MAX_LINES = 400
 SMALL_LINES = 60
 QUESTION = re.compile(r"(What|How|Who|Whose|Which|Where|Why|When)\b")
 ARCHAIC = re.compile(
-    r"\b(shall|of the house|by hand|put away|is told|are told|told to stop|is no\b(?! longer| more)|whereof|thereof)\b"
+    r"\b(shall|of the house|by hand|put away|(?:is|are) told|told to|(?:what|that|which) is no\b(?! longer| more))\b"
 )
 FORMER_WORDS = re.compile(r"\b(Sighting|Weight|ledger|keeper|kinship|legible|gates\.py|crosscheck|doors?)\b")
 
-SMALL_WITH_ONE_IMPORTER: dict[str, str] = {}
+_COMMAND = "one file a verb of the command line"
+_RESOURCE = "one file a resource of the API"
+SMALL_WITH_ONE_IMPORTER = {
+    "pilotext/classify/suppression.py": "a domain rule: when a rule that matched does not count",
+    "pilotext/cli/jobs/notes.py": _COMMAND,
+    "pilotext/cli/report_summary.py": "a text for people, apart from the command that prints it",
+    "pilotext/cli/rules/compile.py": _COMMAND,
+    "pilotext/cli/rules/export.py": _COMMAND,
+    "pilotext/cli/rules/lint.py": _COMMAND,
+    "pilotext/cli/rules/test.py": _COMMAND,
+    "pilotext/cli/runs/listing.py": _COMMAND,
+    "pilotext/rules/export/schema.py": "one file a form of export",
+    "pilotext/rules/reading.py": "imported only without compiled rules: the start of a job must not load it",
+    "pilotext/server/api/attempts.py": _RESOURCE,
+    "pilotext/server/api/health.py": _RESOURCE,
+    "pilotext/server/api/panda/jobs.py": "the form of a job in the pilot protocol",
+    "pilotext/server/api/rules.py": _RESOURCE,
+    "pilotext/server/api/sites.py": _RESOURCE,
+    "pilotext/server/front/health.py": "the bound of `/health`, apart from all other requests",
+    "pilotext/server/production/merging/packing.py": "a domain rule: which files are merged into one",
+    "pilotext/server/production/models/audit.py": "a file of tables",
+    "pilotext/server/production/models/breaker.py": "a file of tables",
+    "pilotext/server/wsgi.py": "an entry point",
+}
 """Small modules with one importer that stay alone, each with its reason."""
 
-SAME_NAME: dict[str, str] = {}
+_TABLE = "the Django model, and the record of the same thing that travels or is configured"
+SAME_NAME = {
+    "Agent": "the program on a node, and its row",
+    "Experiment": _TABLE,
+    "Job": _TABLE,
+    "LogArchive": _TABLE,
+    "Output": _TABLE,
+    "Site": _TABLE,
+}
 """Public class names that stand twice: a Django model and the record of the same thing that travels."""
 
 

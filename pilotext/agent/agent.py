@@ -23,7 +23,7 @@ from pilotext.agent.identity import Identity
 from pilotext.agent.kept_outputs import IN_SLOT_S, KeptJobs
 from pilotext.agent.runner import Runner
 from pilotext.agent.sealing import Seal
-from pilotext.agent.spool import Spool
+from pilotext.agent.spool import AgentSpool
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.api.schemas.attempts import LeasedJob
@@ -72,7 +72,7 @@ class Agent:
         self._last_work = time.monotonic()
         self._runners: set[Runner] = set()
         self._seal = Seal(self.settings.token)
-        self._spool = Spool(self.settings.folder / "spool", self._seal)
+        self._spool = AgentSpool(self.settings.folder / "spool", self._seal)
         self._ending = threading.Event()
         self._kept = KeptJobs(self.settings.folder / "kept", self._seal, self._spool, self._ending)
         self._name = self.settings.name

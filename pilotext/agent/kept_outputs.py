@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from pilotext.agent.folders import held
 from pilotext.agent.runner import Runner
 from pilotext.agent.sealing import Seal
-from pilotext.agent.spool import Spool, put_aside, read_own, write_whole
+from pilotext.agent.spool import AgentSpool, put_aside, read_own, write_whole
 from pilotext.agent.wrapper_process import WrapperProcess
 from pilotext.api.client import Client
 from pilotext.api.schemas.attempts import OUTPUTS_KEPT, LeasedJob
@@ -70,7 +70,7 @@ class KeptJob(Record, frozen=True):
 class KeptJobs:
     """All the jobs of an agent whose outputs are kept, each looked after in a thread of its own."""
 
-    def __init__(self, folder: Path, seal: Seal, spool: Spool, stop: threading.Event) -> None:
+    def __init__(self, folder: Path, seal: Seal, spool: AgentSpool, stop: threading.Event) -> None:
         self.folder = folder
         self._records = folder / "jobs"
         self._seal = seal

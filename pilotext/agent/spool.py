@@ -32,7 +32,7 @@ class Waiting(Record, frozen=True):
     report: Report
 
 
-class Spool:
+class AgentSpool:
     """A folder of reports, of an agent with this seal; only its owner may read it."""
 
     def __init__(self, folder: Path, seal: Seal) -> None:

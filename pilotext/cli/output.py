@@ -1,4 +1,4 @@
-"""What the command says, whatever has become of the streams it says it on."""
+"""Output of the command line, robust against closed and broken streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pilotext.errors import UsageError
 from pilotext.redaction import Redactor, redactor_for
 from pilotext.sanitize import printable, printable_json
 
-LONGEST_LINE = 2000
+MAX_LINE_CHARS = 2000
 
 # What the pilot looks for in the two streams of its payload, and takes for failures of its own kind (pilot3
 # `payload.py:perform_initial_payload_error_analysis`, `errorcodes.py:resolve_transform_error`); some of them fail a job
@@ -82,7 +82,9 @@ def write_document(text: str, path: Path | None) -> None:
 
 
 def plain(text: str) -> str:
-    lines = (line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..." for line in hidden(text).split("\n"))
+    lines = (
+        line if len(line) <= MAX_LINE_CHARS else f"{line[:MAX_LINE_CHARS]}..." for line in hidden(text).split("\n")
+    )
     plain = printable("\n".join(lines)).encode("ascii", "backslashreplace").decode()
     return _MISREAD_PATTERN.sub(lambda found: _MISREAD[found[0]], plain)
 

@@ -1,4 +1,4 @@
-"""Core files: what they are told by, and which program they are of.
+"""Core files: recognition, and the program that they are of.
 
 Layout: elf(5), and the note NT_FILE of core(5)'s ELF files (Linux fs/binfmt_elf.c, fill_files_note). Only the 64-bit
 little-endian kind is read further than its first bytes.

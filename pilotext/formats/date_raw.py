@@ -72,7 +72,7 @@ class Header(Record, frozen=True):
 
     @property
     def random_or_calibration(self) -> bool:
-        """What `ddd --filter-CAL` keeps: calibration events, and random triggers of any type."""
+        """Return whether `ddd --filter-CAL` keeps the event: calibration events, and random triggers of any type."""
         return self.type == CALIBRATION or bool(self.trigger & RANDOM_TRIGGER)
 
 
@@ -100,7 +100,7 @@ def encode_event(
 ) -> bytes:
     """One DATE 5 event as the event builder writes it: a super-event with one sub-event, equipment and S-Link block.
 
-    `data` is what the front end sent. Raises ValueError when it is no whole number of words or more than an S-Link
+    `data` is what the front end sent. Raises ValueError when it is not a whole number of words, or more than an S-Link
     block can hold (65 532 words), and struct.error when a number does not fit its field.
     """
     words = _SLINK_WORDS + len(data) // 4
@@ -138,7 +138,7 @@ _MANY_RUNS = 16
 
 
 class Damage(Record, frozen=True):
-    """What is wrong with a raw file: `truncated` (it ends inside an event) or `damaged` (something is not an event).
+    """Damage of a raw file: `truncated` (it ends inside an event) or `damaged` (something is not an event).
 
     `offset` is the byte where the bad event starts, `text` the sentence for people.
     """
@@ -149,7 +149,7 @@ class Damage(Record, frozen=True):
 
 
 class RawSummary(Record, frozen=True):
-    """What a walk over a raw file found, up to its end or its damage.
+    """Result of a walk over a raw file, up to its end or its damage.
 
     `events` counts whole events by DATE type; types that DATE does not have are counted as 0. `runs` holds the run
     numbers seen (at most 16), `first_event` and `last_event` the numbers of the first and last physics event.
@@ -186,8 +186,8 @@ class RawSummary(Record, frozen=True):
         return END_OF_RUN in self.events
 
 
-class Copied(Record, frozen=True):
-    """What copy_events wrote, and the damage of the source that ended it, if any."""
+class CopiedEvents(Record, frozen=True):
+    """Events written by copy_events, and the damage of the source that ended it, if any."""
 
     events: int
     size: int
@@ -232,7 +232,7 @@ def iter_headers(path: Path) -> Iterator[Header]:
             raise FormatError(path, scan.damage.offset, scan.damage.text)
 
 
-def copy_events(source: Path, target: Path, keep: Callable[[Header], bool]) -> Copied:
+def copy_events(source: Path, target: Path, keep: Callable[[Header], bool]) -> CopiedEvents:
     """Write the events that `keep` wants, byte by byte as they are, to `target`, which is replaced.
 
     Stops at damage of the source and reports it. Raises FormatError and OSError as `walk` does.
@@ -245,7 +245,7 @@ def copy_events(source: Path, target: Path, keep: Callable[[Header], bool]) -> C
                 for piece in scan.body(header):
                     out.write(piece)
                 events, size = events + 1, size + header.size
-        return Copied(events, size, scan.damage)
+        return CopiedEvents(events, size, scan.damage)
 
 
 class _Scan:
@@ -301,7 +301,7 @@ class _Scan:
             at += len(piece)
 
     def _judge(self, offset: int, at: int) -> Damage:
-        """What is wrong with the event at `offset`, of which the block has the first 32 bytes if they exist."""
+        """Damage of the event at `offset`; the block has its first 32 bytes if they exist."""
         head = self.block[at : at + HEADER_3]
         rest = self.end - offset
         seen = head[4:8]

@@ -41,7 +41,7 @@ _MAX_MEMORY_BYTES = 2 << 30  # a size that damage has made huge is refused by th
 
 
 class RootSummary(Record, frozen=True):
-    """What was found in a ROOT file: entries of each tree and histogram (newest cycle), objects read, and how.
+    """Contents of a ROOT file: entries of each tree and histogram (newest cycle), objects read, and the way of reading.
 
     `partly` names objects of which only the frame was read, such as an RNTuple, whose pages are not looked at.
     `problem` is None for a whole file, else the sentence that says what is wrong, with the byte `offset` where one is
@@ -85,7 +85,7 @@ def check(path: Path) -> RootSummary:
 
 @dataclass
 class _Found:
-    """What was read so far: names of objects, and entries by name."""
+    """Objects read so far: names, and entries by name."""
 
     read: list[str] = field(default_factory=list)
     trees: dict[str, int] = field(default_factory=dict)
@@ -115,7 +115,7 @@ def check_all_in_child(paths: Sequence[Path], timeout_s: float, tick: Callable[[
 
 
 def _ask_child(paths: Sequence[Path], timeout_s: float, tick: Callable[[], None]) -> tuple[list[RootSummary], str]:
-    """What one child says of the first of these files, and why it says no more."""
+    """Answer of one child on the first of these files, and the reason why it ended."""
     command = [sys.executable, "-P", "-m", "pilotext.formats.root_file", *(str(path.resolve()) for path in paths)]
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
@@ -241,7 +241,7 @@ _KEY_SIZE = struct.Struct(">i")
 
 
 class Fault(Record, frozen=True):
-    """What is wrong with a ROOT file, in a sentence, and the byte where it shows (None where no single byte does)."""
+    """Damage of a ROOT file in a sentence, and the byte where it shows (None if no single byte does)."""
 
     text: str
     offset: int | None = None
@@ -260,7 +260,7 @@ class _Header(Record, frozen=True):
 
 
 def header_fault(path: Path) -> Fault | None:
-    """What is wrong with the header, the size and the records at the end of a ROOT file; None when all agree.
+    """Return the damage of header, size and trailing records of a ROOT file; None when all agree.
 
     Raises OSError when the file cannot be read.
     """
@@ -317,7 +317,7 @@ def _records_fault(file: BinaryIO, header: _Header) -> Fault | None:
 
 
 def _key_list(file: BinaryIO, directory: int) -> tuple[int, int]:
-    """Where the list of keys of the top directory is, and how long."""
+    """Return position and length of the list of keys of the top directory."""
     file.seek(directory)
     record = file.read(_DIRECTORY.size + 24)
     version, _, _, bytes_keys, _ = _DIRECTORY.unpack_from(record)

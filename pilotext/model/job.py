@@ -9,13 +9,13 @@ import msgspec
 from pilotext.model import Record
 
 Kind = Literal["reconstruction", "decoding", "generation", "merging", "tool"]
-"""What sort of work a job does; rules name their scope by it."""
+"""Kind of work of a job; rules name their scope by it."""
 
 LIMITS = ("memory", "wall", "cpu", "disk", "stall", "silence", "free-disk", "output", "processes")
-"""What the wrapper can limit; `Limits` holds the values."""
+"""Resources that the wrapper can limit; `Limits` holds the values."""
 
 PLACEHOLDER = b"PanDA message: the file is empty\n"
-"""What stands for an event dump without events; the production system knows it by its 33 bytes."""
+"""Placeholder for an event dump without events; the production system recognises it by its 33 bytes."""
 
 
 class Input(Record, frozen=True):
@@ -59,7 +59,7 @@ class Output(Record, frozen=True):
 
 
 class LogTarget(Record, frozen=True):
-    """Where the archive of the job's logs goes, also for failed jobs.
+    """Destinations of the log archive, also for failed jobs.
 
     Of logs that have more than `max_bytes` together, before compression, it holds the begin, the end, and what stands
     around the evidence.
@@ -71,7 +71,7 @@ class LogTarget(Record, frozen=True):
 
 
 class Limits(Record, frozen=True):
-    """What the payload may use; None is no limit.
+    """Limits of the payload; None means unlimited.
 
     `stall_s` is the time without progress (a counter of the log that its rule calls progress), `silence_s` the time
     without any output, `grace_s` the time between SIGTERM and SIGKILL.
@@ -86,7 +86,7 @@ class Limits(Record, frozen=True):
     disk_mb: float | None = None
     """Of the work directory."""
     min_free_mb: float | None = None
-    """What must stay free on the file system of the work directory."""
+    """Space in MB that must stay free on the file system of the work directory."""
     output_mb: float | None = None
     """The largest size of any one output or stream of the payload."""
     processes: int | None = None
@@ -103,7 +103,7 @@ class Limits(Record, frozen=True):
     transfer_retry_s: float = 3600.0
     """For failed tries and the waits after them, over the sources of one input, or over all of a stage-out."""
     stage_out_s: float = 4 * 3600.0
-    """How long a stage-out whose storage is away is tried again, within the time of the job."""
+    """Time in seconds for which a stage-out is repeated while its storage is away, within the time of the job."""
     tape_wait_s: float = 12 * 3600.0
     """For a file on tape to come to disk; never more than half of the time until the payload is asked to end."""
     tape_poll_s: float = 15.0
@@ -111,7 +111,7 @@ class Limits(Record, frozen=True):
 
 
 class ReportTarget(Record, frozen=True):
-    """Where the report is delivered, and the token that allows just this attempt to do so."""
+    """Address for the report, and the token that allows only this attempt to send one."""
 
     url: str
     token: str = ""
@@ -127,7 +127,7 @@ class Step(Record, frozen=True):
 
 
 class SoftStop(Record, frozen=True):
-    """How a program is asked to finish early and write what it has: by a signal, or by a file that appears.
+    """Request to a program to finish early and write its results: a signal, or a file that appears.
 
     `wait_s` is what it gets for that before SIGTERM comes.
     """
@@ -163,7 +163,7 @@ class Job(Record, frozen=True):
     """Variables of the node that name credentials, and that the payload gets all the same."""
     soft_stop: SoftStop | None = None
     cores: Literal["remove", "keep"] = "remove"
-    """What becomes of core files once their stack trace is written."""
+    """Treatment of core files after their stack trace was written."""
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
     log: LogTarget | None = None
@@ -196,7 +196,7 @@ class Job(Record, frozen=True):
 
     @property
     def programs(self) -> tuple[Step, ...]:
-        """What the payload runs, as steps with the job's environment and setup in them."""
+        """Steps that the payload runs, with the job's environment and setup filled in."""
         steps = self.steps or (Step(name="payload", command=self.command),)
         return tuple(
             msgspec.structs.replace(
@@ -207,7 +207,7 @@ class Job(Record, frozen=True):
 
 
 class JobIdentity(Record, frozen=True):
-    """Which attempt of which job this is."""
+    """Identity of the attempt."""
 
     experiment: str
     type: str

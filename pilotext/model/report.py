@@ -30,7 +30,7 @@ class Transfer(Record, frozen=True):
 
 
 class PhaseRecord(Record, frozen=True):
-    """When a phase began, how long it took (None while it lasts), and how it ended."""
+    """Phase of a job: start, duration (None while it lasts), and outcome."""
 
     name: Phase
     started: float
@@ -39,7 +39,7 @@ class PhaseRecord(Record, frozen=True):
 
 
 class StepRecord(Record, frozen=True):
-    """What became of a step: `exit` is None if it did not end, or never ran.
+    """Outcome of a step; `exit` is None if it did not end, or never ran.
 
     Its output begins at these bytes of the payload's streams.
     """
@@ -67,7 +67,7 @@ class Series(Record, frozen=True):
 
 
 class Usage(Record, frozen=True):
-    """What the payload used, over its whole process tree.
+    """Resource usage of the payload, over its whole process tree.
 
     Memory is proportional (PSS) in `peak_pss_mb` as far as it was asked for, else resident (RSS). `log_mb` is what its
     streams have got, `oom_kills` counts the processes that the kernel's memory killer ended in its control group.
@@ -91,7 +91,7 @@ class Usage(Record, frozen=True):
 
 
 class Kept(Record, frozen=True):
-    """Where outputs wait on the node for their storage, at most `until`; `sha256` is of the document there."""
+    """Folder on the node where outputs wait for their storage until `until`; `sha256` is of the document there."""
 
     folder: str
     sha256: str
@@ -103,7 +103,7 @@ class Kept(Record, frozen=True):
 
 
 class Report(Record, frozen=True, kw_only=True):
-    """What became of a job, valid from its first second: until the end it says what is true if the wrapper dies now."""
+    """Report of a job. Until its end it holds the verdict that is true if the wrapper dies now."""
 
     format: Literal[1] = 1
     pilotext: str
@@ -116,7 +116,7 @@ class Report(Record, frozen=True, kw_only=True):
     ended: float | None = None
     host: str = ""
     payload: ExitStatus | None = None
-    """How the program ended; of several steps, the last that ran."""
+    """End of the program; of several steps, of the last that ran."""
     steps: tuple[StepRecord, ...] = ()
     phases: tuple[PhaseRecord, ...] = ()
     inputs: tuple[Transfer, ...] = ()
@@ -127,6 +127,6 @@ class Report(Record, frozen=True, kw_only=True):
     findings: tuple[Finding, ...] = ()
     usage: Usage = Usage()
     files: dict[str, str] = {}
-    """Where to look: role → path on the worker node."""
+    """Files to check: role → path on the worker node."""
     kept: Kept | None = None
     """Outputs that were good, or the archive of the logs, which could not be published in time."""

@@ -34,7 +34,7 @@ Cause = Literal[
 ]
 
 Action = Literal["retry", "retry-elsewhere", "retry-more-memory", "restage", "manual-check", "fail", "note"]
-"""What to do next. `note` marks a text that is known to be benign: it never decides a verdict."""
+"""Next action. `note` marks a text that is known to be benign: it never decides a verdict."""
 
 Phase = Literal["prepare", "stage-in", "payload", "classify", "validate", "stage-out", "report"]
 
@@ -108,7 +108,7 @@ FINDINGS = frozenset(
 
 
 class ExitStatus(Record, frozen=True):
-    """How a program ended, as its parent saw it: an exit code, or the name of the signal that ended it."""
+    """End of a program as its parent saw it: an exit code, or the name of the signal that ended it."""
 
     code: int | None = None
     signal: str | None = None
@@ -138,7 +138,7 @@ class Finding(Record, frozen=True):
 
 
 class Evidence(Record, frozen=True):
-    """Where a rule saw what it looks for.
+    """Place where a rule matched.
 
     `stream` is stdout, stderr, the name of a file, or `wrapper` for what the wrapper measured; `line` counts from 1 and
     `offset` is in bytes of the original stream (both 0 where there is no line).
@@ -171,7 +171,7 @@ class Dropped(Record, frozen=True):
 
 
 class Verdict(Record, frozen=True):
-    """What happened, the evidence for it, and what to do next.
+    """Verdict on a job: code and cause, the evidence, and the next action.
 
     `failure` and `success` are judged; `unknown` says that there was nothing to judge by. `also` lists every other rule
     that matched, `dropped` why none of those was elected. `signature` is set where the cause is unknown: equal for the

@@ -1,4 +1,4 @@
-"""What an experiment is, from `rules/<experiment>/experiment.yaml`.
+"""Profile of an experiment, from `rules/<experiment>/experiment.yaml`.
 
 `records` says what stands there, `expand` makes jobs of it.
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError, did_you_mean, known_words
+from pilotext.errors import FieldError, FileProblem, RuleFilesError, UsageError, did_you_mean, known_words
 from pilotext.profile.records import Experiment, JobType
 from pilotext.serialization.json import from_plain
 
@@ -137,7 +137,7 @@ def _over(other: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return {**other, **own, **joined}
 
 
-def _wrong_folder(document: Document, experiment: Experiment) -> list[Problem]:
+def _wrong_folder(document: Document, experiment: Experiment) -> list[FileProblem]:
     folder = document.path.parent.name
     if experiment.name.lower() == folder:
         return []

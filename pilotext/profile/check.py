@@ -1,4 +1,4 @@
-"""What a profile may not say: entries that name each other must exist, and every template must be printable."""
+"""Checks of a profile: entries that name each other must exist, and every template must be printable."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pilotext.profile.templates import Scope, Value, parse
 
 
 class TaskFacts(Record, frozen=True):
-    """What all jobs of a task share; `parameters` are those that the task says itself."""
+    """Values that all jobs of a task share; `parameters` are those of the task file."""
 
     name: str
     type: str
@@ -35,7 +35,7 @@ class FileFacts(Record, frozen=True):
 
 
 class AttemptFacts(Record, frozen=True):
-    """Which attempt of which job, and what earlier attempts taught."""
+    """Identity of an attempt, and the results of earlier attempts."""
 
     job: int
     attempt: int
@@ -65,7 +65,7 @@ def check_task(experiment: Experiment, task: TaskFacts) -> None:
 
 
 def differing_parameters(experiment: Experiment, task: TaskFacts, file: str) -> Iterator[str]:
-    """What the folder of an input says of parameters that the task says otherwise, in words."""
+    """Return warnings for parameters that the folder of an input contradicts."""
     rule = experiment.type(task.type).input
     if rule is None or rule.folder is None:
         return
@@ -78,13 +78,13 @@ def differing_parameters(experiment: Experiment, task: TaskFacts, file: str) -> 
 
 @functools.lru_cache(maxsize=1024)
 def _folder_values(form: str, folder: str) -> dict[str, Value]:
-    """What the end of a folder says; nothing when it is of another form."""
+    """Return the parameters that the end of a folder's name holds; none when it has another form."""
     end = folder.split("/")[-len(form.split("/")) :]
     return parse(form, "/".join(end)) or {}
 
 
 def parse_input(experiment: Experiment, job_type: str, file: str) -> dict[str, Value]:
-    """What the name of an input says, for example run and chunk. Raises UsageError when it has not the type's form."""
+    """Return the values in an input name, for example run and chunk. Raises UsageError for another form."""
     rule = experiment.type(job_type).input
     if rule is None:
         raise UsageError(f"jobs of type {job_type!r} take no input files.")

@@ -1,4 +1,4 @@
-"""Where a task publishes its files, before any of them is there: pure, so that every name has an owner beforehand.
+"""Names of all files that a task will publish: a pure function, so that every name has an owner beforehand.
 
 Outputs of production jobs are described by forms, since there are many of them: texts in which only what a file's name
 says is open. Merged files, their copies on tape and archives of logs are few, and each is listed.
@@ -20,7 +20,7 @@ from pilotext.profile.records import Experiment
 from pilotext.profile.templates import OpenScope, Value, parts_of
 
 
-class Place(Record, frozen=True):
+class PublishedPlace(Record, frozen=True):
     """A file to be published: the destination, which is a folder or a whole URL, and its name in such a folder."""
 
     what: str
@@ -28,7 +28,7 @@ class Place(Record, frozen=True):
     name: str
 
 
-def output_forms(experiment: Experiment, task: TaskFacts) -> tuple[Place, ...]:
+def output_forms(experiment: Experiment, task: TaskFacts) -> tuple[PublishedPlace, ...]:
     """The outputs of each production job, at all destinations, as format strings.
 
     What is open in them is what `parse_input` gives, and `file`.
@@ -37,14 +37,14 @@ def output_forms(experiment: Experiment, task: TaskFacts) -> tuple[Place, ...]:
     job_type = experiment.type(task.type)
     scope = _open_scope(experiment, task, {})
     return tuple(
-        Place(output.kind, scope.print(to), scope.print(output.publish_as or output.name))
+        PublishedPlace(output.kind, scope.print(to), scope.print(output.publish_as or output.name))
         for output in job_type.outputs
         for to in output.to
     )
 
 
 def source_forms(experiment: Experiment, task: TaskFacts) -> tuple[str, ...]:
-    """Where an input that the task names by its path can be had, as format strings. Raises UsageError."""
+    """Return the sources of an input that the task names by its path, as format strings. Raises UsageError."""
     job_type = experiment.type(task.type)
     turn: dict[str, Value | None] = {name: options[0] for name, options in experiment.rotate.items()}
     scope = _open_scope(experiment, task, {**turn, "job": 1, "attempt": 1})
@@ -61,19 +61,19 @@ def _open_scope(experiment: Experiment, task: TaskFacts, more: dict[str, Value |
 
 def merged_places(
     experiment: Experiment, task: TaskFacts, merge: str, *, run: int | None, number: int
-) -> Iterator[Place]:
+) -> Iterator[PublishedPlace]:
     """A merged file, and its copy for good, at all destinations. Raises UsageError."""
     rule = experiment.merges[merge]
     facts = AttemptFacts(0, 1, rule.type, run=run)
     job = merge_job(experiment, task, (), facts, merge=merge, number=number)
     for output in job.outputs:
         for to in output.destinations:
-            yield Place(f"merged {merge}", to, output.published_name)
+            yield PublishedPlace(f"merged {merge}", to, output.published_name)
         for text in rule.tape:
-            yield Place(f"kept {merge}", printed(experiment, task, text, run=run), output.published_name)
+            yield PublishedPlace(f"kept {merge}", printed(experiment, task, text, run=run), output.published_name)
 
 
-def archive_places(experiment: Experiment, task: TaskFacts, *, run: int | None) -> Iterator[Place]:
+def archive_places(experiment: Experiment, task: TaskFacts, *, run: int | None) -> Iterator[PublishedPlace]:
     """The archive of a run's logs, or without a run that of all logs of the task. Raises UsageError."""
     if experiment.logs is None:
         return
@@ -82,4 +82,4 @@ def archive_places(experiment: Experiment, task: TaskFacts, *, run: int | None) 
         form, texts = (experiment.logs.run, experiment.logs.to)
     name = printed(experiment, task, form, run=run)
     for text in texts:
-        yield Place("log archive", printed(experiment, task, text, run=run), name)
+        yield PublishedPlace("log archive", printed(experiment, task, text, run=run), name)

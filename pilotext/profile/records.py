@@ -21,14 +21,14 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ParameterForm(_Strict, frozen=True):
-    """What a value that a task gives must look like, whole: a regular expression, and the same in words."""
+    """Form of a parameter's complete value: a regular expression, and the same in words."""
 
     matches: str
     must: str
 
 
 class Success(_Strict, frozen=True):
-    """What a good job shows: its end marker (the rules look for it), and the law that its event counts fulfil."""
+    """Proof of a good job: its end marker (the rules look for it), and the balance of its event counts."""
 
     marker: str | None = None
     law: str | None = None
@@ -42,7 +42,7 @@ class InputFile(_Strict, frozen=True):
     tape: bool = False
     """It has to be brought to disk first, unless the site says that it need not."""
     folder: str | None = None
-    """How its folder usually ends: what that says of the task's parameters is compared with what the task says."""
+    """Usual end of the input's folder; the values in it are compared with the task's parameters."""
 
 
 class OutputFile(_Strict, frozen=True):
@@ -57,7 +57,7 @@ class OutputFile(_Strict, frozen=True):
 
 
 class LogFile(_Strict, frozen=True):
-    """Where the archive of the job's logs goes."""
+    """Destination of the job's log archive."""
 
     to: tuple[str, ...]
     name: str
@@ -81,15 +81,15 @@ class JobType(_Strict, frozen=True):
     priority: int = 1000
     success: Success = Success()
     soft_stop: SoftStop | None = None
-    """How its programs are asked to finish early."""
+    """Request to its programs to finish early."""
     values: dict[str, str] = {}
     """Values of the experiment that are others for this type."""
     merges: tuple[str, ...] = ()
-    """What is merged from its outputs, of the entries of `merges`."""
+    """Merges of its outputs, by the entries of `merges`."""
 
 
 class CrossCheck(_Strict, frozen=True):
-    """What a merged file is compared by, over all files of a run.
+    """Comparison of merged files with all files of a run.
 
     `events`: events merged == sum over the chunks == processed, none of them 0. `entries`: the same for histograms.
     `size`: bytes, and events by walking the file.
@@ -103,7 +103,7 @@ class CrossCheck(_Strict, frozen=True):
 
 
 class Merge(_Strict, frozen=True):
-    """How outputs of one kind become merged files: in the order of their chunks, up to `limit` bytes and `files` files.
+    """Merge of outputs of one kind: in the order of their chunks, up to `limit` bytes and `files` files.
 
     A single file above the limit is a merged file of its own. `after` names merges that must be cross-checked before.
     """
@@ -121,7 +121,7 @@ class Merge(_Strict, frozen=True):
     """Placeholders are no input; a run that has nothing else is finished without a merge."""
     check: CrossCheck | None = None
     tape: tuple[str, ...] = ()
-    """Where the merged file is kept for good; empty: nowhere but where the merge put it."""
+    """Permanent place of the merged file; empty: only where the merge published it."""
 
 
 class LogArchive(_Strict, frozen=True):
@@ -137,12 +137,12 @@ class LogArchive(_Strict, frozen=True):
 
 
 class Staging(_Strict, frozen=True):
-    """How files are brought from tape: what may be asked for or lie on disk at once, and how patient to be."""
+    """Staging from tape: limits for files requested and on disk at once, and waiting times."""
 
     files: int = 30_000
     bytes: float = 3e13
     unknown_bytes: float = 1.1e9
-    """What a file counts for whose size the catalogue does not know."""
+    """Size in bytes assumed for a file whose size the catalogue does not know."""
     request_files: int = 1000
     """Files in one request to the tape system; a request is for files of one run."""
     poll_s: float = 60.0
@@ -164,7 +164,7 @@ class Site(_Strict, frozen=True):
     merging: str | None = None
     """The queue that merges of this site's tasks go to."""
     panda: dict[str, Any] = {}
-    """What the queue's description for PanDA pilots (`queuedata`) says otherwise than the server does by itself."""
+    """Values that override the server's description of the queue for PanDA pilots (`queuedata`)."""
     share: float = 1.0
 
 
@@ -172,7 +172,7 @@ Step = Literal["retry", "elsewhere", "more-memory", "restage", "manual", "fail"]
 
 
 class RetryRule(_Strict, frozen=True):
-    """What follows an attempt that failed. The first rule that fits is taken; an absent condition fits all.
+    """Retry rule for failed attempts. The first rule that fits is applied; an absent condition fits all.
 
     The n-th failure of one class waits `wait_s * factor^(n-1)`, at most `most_s`, times 1 ± `jitter`. `tries` counts
     the failures of this class alone; after them, `exhausted` says what follows. `charged: false` does not count against
@@ -213,7 +213,7 @@ STORAGE_BREAKER = "storage server"
 
 
 class BreakerRule(_Strict, frozen=True):
-    """When a node, a site, or everything that shares a cause is given a rest, so that it does not burn attempts.
+    """Breaker rule: holds jobs back from a node, a site, or everything that shares a cause, to save attempts.
 
     It opens when, of the last `of` attempts that ended there within `within_s`, at least `failures` different jobs on
     `nodes` different nodes failed by one of these causes. Nothing is given out for `pause_s`; then one job is, as a
@@ -243,9 +243,9 @@ class Experiment(_Strict, frozen=True):
     names: dict[str, str] = {}
     """Forms of file names; each both parses and prints."""
     parameters: dict[str, str | int | float | None] = {}
-    """What a task may say, and what holds when it does not; null must be said where it is used."""
+    """Parameters of a task with their defaults; null must be given by the task if it is used."""
     parameter_forms: dict[str, ParameterForm] = {}
-    """What the values of parameters must look like, by the parameter's name."""
+    """Forms of parameter values, by the parameter's name."""
     values: dict[str, str] = {}
     """Texts made of other names: folders, programs, archives."""
     rotate: dict[str, tuple[str, ...]] = {}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pilotext.errors import Problem
+from pilotext.errors import FileProblem
 from pilotext.rules.patterns import Found, plain, search
 from pilotext.rules.schema import Condition, Example, Rule, RuleSet
 
 TIMEOUT_S = 1.0
 
 
-def check_examples(ruleset: RuleSet) -> list[Problem]:
+def check_examples(ruleset: RuleSet) -> list[FileProblem]:
     """Return a problem for each wrong example and for each condition without an example, by position.
 
     A `match` text of an `absent` rule is a log without the marker.
@@ -29,7 +29,7 @@ def fulfilled(condition: Condition, text: str) -> Found | None:
     return None if found else Found({}, 0, 0)
 
 
-def _of_rule_in_time(rule: Rule) -> list[Problem]:
+def _of_rule_in_time(rule: Rule) -> list[FileProblem]:
     try:
         return list(_of_rule(rule))
     except TimeoutError:
@@ -37,7 +37,7 @@ def _of_rule_in_time(rule: Rule) -> list[Problem]:
         return [_problem(rule, message, "Write it without repeats inside repeats.")]
 
 
-def _of_rule(rule: Rule) -> Iterator[Problem]:
+def _of_rule(rule: Rule) -> Iterator[FileProblem]:
     forms = [condition for condition in rule.conditions if condition.match or condition.contains or condition.absent]
     shown: set[int] = set()
     for number, example in enumerate(rule.text.examples, 1):
@@ -69,6 +69,6 @@ def _text_of(example: Example) -> str:
     return example.match or example.no_match or ""
 
 
-def _problem(rule: Rule, message: str, advice: str = "") -> Problem:
+def _problem(rule: Rule, message: str, advice: str = "") -> FileProblem:
     place = rule.place
-    return Problem(place.file, place.line, place.column, rule.id, message, advice)
+    return FileProblem(place.file, place.line, place.column, rule.id, message, advice)

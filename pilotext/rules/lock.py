@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.errors import FieldError, Problem, RuleFilesError
+from pilotext.errors import FieldError, FileProblem, RuleFilesError
 from pilotext.model import Record
 from pilotext.profile import rule_files
 from pilotext.rules.schema import RuleText, conditions_of
@@ -37,7 +37,7 @@ Lock = dict[str, dict[str, Locked]]
 """Locked rules by folder, then by id."""
 
 
-def lock_problems(entries: Sequence[Entry[RuleText]], wanted: Sequence[Path]) -> Iterator[Problem]:
+def lock_problems(entries: Sequence[Entry[RuleText]], wanted: Sequence[Path]) -> Iterator[FileProblem]:
     """Yield the differences between the rules in the files `wanted` and the locks of their folders."""
     for root in dict.fromkeys(file.parent.parent for file in wanted):
         if not (root / LOCK).is_file():
@@ -91,7 +91,7 @@ def _plain(condition: msgspec.Struct) -> object:
     return {name: value for name, value in sorted(values.items()) if value != defaults[name]}
 
 
-def _changed(entry: Entry[RuleText], agreed: dict[str, Locked]) -> Iterator[Problem]:
+def _changed(entry: Entry[RuleText], agreed: dict[str, Locked]) -> Iterator[FileProblem]:
     text, now, old = entry.text, _locked(entry.text), agreed.get(entry.text.id)
     owner = next((rule for rule, locked in agreed.items() if locked.code == text.code and rule != text.id), None)
     if owner is not None:
@@ -112,13 +112,13 @@ def _changed(entry: Entry[RuleText], agreed: dict[str, Locked]) -> Iterator[Prob
             yield entry.problem("", message, f"If it means the same failure as before, run `{UPDATE}`.")
 
 
-def _gone(path: Path, agreed: dict[str, Locked], known: set[str]) -> Iterator[Problem]:
+def _gone(path: Path, agreed: dict[str, Locked], known: set[str]) -> Iterator[FileProblem]:
     lines = path.read_text().splitlines()
     for rule, locked in agreed.items():
         if rule not in known:
             line = next((n for n, text in enumerate(lines, 1) if text.strip().startswith(f'"{rule}": ')), 1)
             message = f"the rule with code {locked.code} is gone."
-            yield Problem(path, line, 1, rule, message, "Put it back, with `status: retired` if it is not needed.")
+            yield FileProblem(path, line, 1, rule, message, "Put it back, with `status: retired` if it is not needed.")
 
 
 def _read(path: Path) -> Lock:
@@ -126,7 +126,7 @@ def _read(path: Path) -> Lock:
         return from_json(path.read_bytes(), Lock)
     except FieldError as error:
         advice = error.advice or f"Take the last version that was right, then run `{UPDATE}`."
-        raise RuleFilesError([Problem(path, 1, 1, "", f"{error.path} {error.message}".strip(), advice)]) from None
+        raise RuleFilesError([FileProblem(path, 1, 1, "", f"{error.path} {error.message}".strip(), advice)]) from None
 
 
 def _write(path: Path, lock: Lock) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.errors import Problem, RuleFilesError
+from pilotext.errors import FileProblem, RuleFilesError
 from pilotext.model.codes import Code
 from pilotext.profile import Experiment, read_profile
 from pilotext.rules.explanations import explanations
@@ -47,7 +47,7 @@ def _rule(entry: Entry[RuleText], profile: Experiment, explains: tuple[str, ...]
     return Rule(text, code, conditions_of(text), entry.experiment is None, entry.place)
 
 
-def _wrong_codes(source: Source, profile: Experiment) -> Iterator[Problem]:
+def _wrong_codes(source: Source, profile: Experiment) -> Iterator[FileProblem]:
     for entry in source.rules:
         try:
             Code(profile.name, profile.number, entry.text.code)

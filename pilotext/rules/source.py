@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from pilotext.errors import FieldError, Problem
+from pilotext.errors import FieldError, FileProblem
 from pilotext.rules.lint.values import wrong_counter, wrong_rule
 from pilotext.rules.schema import ENGINE, CounterText, Place, RuleFile, RuleText
 from pilotext.serialization.json import from_plain
@@ -34,7 +34,7 @@ class Entry(Generic[T]):
     def place(self) -> Place:
         return Place(self.document.path, *self.document.position(self.steps))
 
-    def problem(self, field: str, message: str, advice: str = "") -> Problem:
+    def problem(self, field: str, message: str, advice: str = "") -> FileProblem:
         """Return a problem with a field of this entry, for example `any[0].match`."""
         return self.document.problem((*self.steps, *path_steps(field)), message, advice, rule=_label(self.text))
 
@@ -45,12 +45,12 @@ class Source:
 
     rules: tuple[Entry[RuleText], ...] = ()
     counters: tuple[Entry[CounterText], ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[FileProblem, ...] = ()
 
 
 def read_source(paths: Sequence[Path]) -> Source:
     """Read rule files. Unusable entries are left out and reported in `problems`."""
-    problems: list[Problem] = []
+    problems: list[FileProblem] = []
     rules: list[Entry[RuleText]] = []
     counters: list[Entry[CounterText]] = []
     for path in paths:
@@ -68,7 +68,7 @@ def read_source(paths: Sequence[Path]) -> Source:
     return Source(tuple(rules), tuple(counters), tuple(problems))
 
 
-def _header(document: Document) -> tuple[RuleFile | None, list[Problem]]:
+def _header(document: Document) -> tuple[RuleFile | None, list[FileProblem]]:
     """Decode a file without its rules and counters, which are decoded one by one."""
     if any(problem.line and document.data is None for problem in document.problems):
         return None, []
@@ -80,7 +80,7 @@ def _header(document: Document) -> tuple[RuleFile | None, list[Problem]]:
     return header, problems + (_wrong_folder(document, header) if header else [])
 
 
-def _wrong_folder(document: Document, header: RuleFile) -> list[Problem]:
+def _wrong_folder(document: Document, header: RuleFile) -> list[FileProblem]:
     folder = document.path.absolute().parent.name
     if folder == (header.experiment.lower() if header.experiment else "common"):
         return []
@@ -93,7 +93,7 @@ def _wrong_folder(document: Document, header: RuleFile) -> list[Problem]:
 
 
 def _entries(
-    document: Document, header: RuleFile, key: str, kind: type[T], problems: list[Problem]
+    document: Document, header: RuleFile, key: str, kind: type[T], problems: list[FileProblem]
 ) -> Iterator[Entry[T]]:
     items = document.data.get(key) or []
     if not isinstance(items, list):
@@ -145,13 +145,13 @@ class RulesInForce:
     """Rules in force, with overrides applied, and the invalid overrides."""
 
     rules: tuple[Entry[RuleText], ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
 
 
 def apply_overrides(rules: Sequence[Entry[RuleText]]) -> RulesInForce:
     """Apply every `override: true`; of several for one rule, that of the last folder wins."""
     in_force = [entry for entry in rules if not entry.text.override]
-    problems: list[Problem] = []
+    problems: list[FileProblem] = []
     for entry in rules:
         if not entry.text.override:
             continue
@@ -164,12 +164,12 @@ def apply_overrides(rules: Sequence[Entry[RuleText]]) -> RulesInForce:
     return RulesInForce(tuple(in_force), tuple(problems))
 
 
-def _nothing_to_override(entry: Entry[RuleText]) -> Problem:
+def _nothing_to_override(entry: Entry[RuleText]) -> FileProblem:
     message = f"there is no rule {entry.text.id!r} to override."
     return entry.problem("override", message, "Correct the id, or remove `override`.")
 
 
-def _wrong_override(entry: Entry[RuleText], old: Entry[RuleText]) -> Problem | None:
+def _wrong_override(entry: Entry[RuleText], old: Entry[RuleText]) -> FileProblem | None:
     place = f"{old.place.file}:{old.place.line}"
     if entry.document.path.parent == old.document.path.parent:
         return entry.problem(

@@ -12,7 +12,7 @@ from pilotext.model.job import Job
 from pilotext.model.report import Report
 
 SCHEMAS: dict[str, type] = {"job": Job, "report": Report}
-"""What has a schema, and the records that it is made from."""
+"""Documents with a schema, and the records that they are made from."""
 
 
 _NULL = {"type": "null"}

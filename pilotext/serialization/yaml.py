@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from pilotext.errors import FieldError, Problem
+from pilotext.errors import FieldError, FileProblem
 
 try:
     from yaml import CSafeLoader as _SafeLoader
@@ -68,7 +68,7 @@ class Document:
 
     path: Path
     data: Any
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
     _root: yaml.Node | None = None
 
     def position(self, steps: Steps) -> tuple[int, int]:
@@ -81,16 +81,16 @@ class Document:
             node, mark = found
         return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
-    def problem(self, steps: Steps, message: str, advice: str = "", *, rule: str = "") -> Problem:
-        return Problem(self.path, *self.position(steps), rule, message, advice)
+    def problem(self, steps: Steps, message: str, advice: str = "", *, rule: str = "") -> FileProblem:
+        return FileProblem(self.path, *self.position(steps), rule, message, advice)
 
-    def field_problem(self, steps: Steps, error: FieldError, *, rule: str = "") -> Problem:
+    def field_problem(self, steps: Steps, error: FieldError, *, rule: str = "") -> FileProblem:
         """A decoding error, below the value at `steps`, with its place in the file."""
         message = f"`{error.path}`: {error.message}" if error.path else error.message
         return self.problem((*steps, *path_steps(error.path)), message, error.advice, rule=rule)
 
-    def engine_problem(self, known: int) -> Problem | None:
-        """What is wrong with `engine: N`, the version of the file's format, for a reader that knows `known`."""
+    def engine_problem(self, known: int) -> FileProblem | None:
+        """Return the problem of `engine: N`, the version of the file's format, for a reader that knows `known`."""
         engine = self.data.get("engine") if isinstance(self.data, dict) else None
         if not isinstance(engine, int):
             return self.problem(("engine",), "the file does not say its format.", f"Begin it with `engine: {known}`.")
@@ -143,11 +143,11 @@ def path_steps(path: str) -> Steps:
 
 
 def _broken(path: Path, line: int, column: int, message: str, advice: str = "") -> Document:
-    return Document(path, None, (Problem(path, line, column, "", message, advice),))
+    return Document(path, None, (FileProblem(path, line, column, "", message, advice),))
 
 
 def _too_deep_to_compose(text: str) -> tuple[int, int] | None:
-    """Where a text that looks deeply nested is; its events are read one by one, and nothing is composed."""
+    """Return the position where a text is nested too deeply; reads events one by one and composes nothing."""
     if text.count("[") + text.count("{") < SUSPICIOUS and max(map(len, text.split("\n"))) < SUSPICIOUS:
         return None
     depth = 0
@@ -201,7 +201,7 @@ def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node, yaml.Mar
     return None
 
 
-def _duplicate_keys(path: Path, root: yaml.Node | None) -> Iterator[Problem]:
+def _duplicate_keys(path: Path, root: yaml.Node | None) -> Iterator[FileProblem]:
     waiting, seen = [root] if root is not None else [], set()
     while waiting:
         node = waiting.pop()
@@ -215,11 +215,11 @@ def _duplicate_keys(path: Path, root: yaml.Node | None) -> Iterator[Problem]:
             waiting += node.value
 
 
-def _repeated(path: Path, keys: list[yaml.Node]) -> Iterator[Problem]:
+def _repeated(path: Path, keys: list[yaml.Node]) -> Iterator[FileProblem]:
     first: dict[str, int] = {}
     for key in keys:
         mark, name = key.start_mark, str(key.value)
         if name in first:
             advice = f"Remove one; the first is on line {first[name]}."
-            yield Problem(path, mark.line + 1, mark.column + 1, "", f"`{name}` is given a second time.", advice)
+            yield FileProblem(path, mark.line + 1, mark.column + 1, "", f"`{name}` is given a second time.", advice)
         first.setdefault(name, mark.line + 1)

@@ -42,7 +42,7 @@ def database_vendor() -> str:
 
 
 def database_name() -> str:
-    """What to call the database in front of people: without user and password."""
+    """Return the name of the database for people: without user and password."""
     from django.db import connection  # noqa: PLC0415  needs Django to be set up
 
     known = connection.settings_dict

@@ -1,4 +1,4 @@
-"""Where the server keeps its data, and how it writes: short transactions, whole or not at all."""
+"""Database of the server: connection settings, and short transactions."""
 
 from __future__ import annotations
 

@@ -33,4 +33,4 @@ def set_up(level: str = "INFO") -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("django.request").setLevel(
         logging.ERROR
-    )  # a refused request is no news, and anybody can make them
+    )  # anybody can make refused requests: they are not logged as errors

@@ -249,7 +249,7 @@ def _update_statement(model: type[Model], was: tuple[str, ...], names: tuple[str
 
 
 def _preparing(field: Field[Any, Any]) -> Callable[[Any, BaseDatabaseWrapper], Any]:
-    """What makes a value of this field one that the database takes."""
+    """Return the function that converts a value of this field for the database."""
 
     def prepared(value: Any, db: BaseDatabaseWrapper) -> Any:
         return field.get_db_prep_save(value, db)

@@ -72,7 +72,7 @@ class Writer:
         connection.close()
 
     def _more(self) -> Iterator[_Write]:
-        """What else waits already."""
+        """Number of other waiting writes."""
         for _ in range(MOST - 1):
             try:
                 write = self._waiting.get_nowait()

@@ -1,4 +1,4 @@
-"""What the WSGI server loads in its worker process."""
+"""WSGI application that the server loads in its worker process."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Protocol of storage back-ends, and the checksum that all of them use.
 
-A URL names a file, and stands for it literally: nothing in it is percent-decoded. A folder is no file: reading or
+A URL names a file, and stands for it literally: nothing in it is percent-decoded. A folder is not a file: reading or
 removing it is NotFoundError, writing onto it ExistsError. Any method may raise TransientError (try again later),
 CredentialError, or plain StorageError for what has no class of its own; what else it raises, its docstring says.
 `pilotext.storage.conformance` holds every back-end to this.

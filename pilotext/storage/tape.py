@@ -27,7 +27,7 @@ from pilotext.storage.transfer import Mover
 NOTES = ".tape-requests.json"
 
 
-class Request(Record, frozen=True):
+class TapeRequest(Record, frozen=True):
     """One file asked for, by the id that the tape system gave; None while the answer is not there."""
 
     url: str
@@ -39,9 +39,9 @@ class TapeRequests:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / NOTES
-        self._open: list[Request] = []
+        self._open: list[TapeRequest] = []
         with translated(f"file://{self._path}"), suppress(FileNotFoundError):
-            self._open = list(from_json(self._path.read_bytes(), tuple[Request, ...], where=NOTES))
+            self._open = list(from_json(self._path.read_bytes(), tuple[TapeRequest, ...], where=NOTES))
 
     def bring_online(self, url: str, mover: Mover, policy: Policy, deadline: float) -> None:
         """Ask for a file and wait until it is on disk; one question at least is put.
@@ -61,11 +61,11 @@ class TapeRequests:
         if where == "missing":
             raise NotFoundError(url, "the tape system does not have this file.")
 
-    def _ask(self, url: str, mover: Mover) -> Request:
-        asked, before = Request(url, None), self._open
+    def _ask(self, url: str, mover: Mover) -> TapeRequest:
+        asked, before = TapeRequest(url, None), self._open
         self._note([*before, asked])
         try:
-            request = Request(url, mover.do("prepare", urls=[url]))
+            request = TapeRequest(url, mover.do("prepare", urls=[url]))
         except StorageError as error:
             if not error.retryable:  # it was refused, so nothing is asked for
                 self._note(before)
@@ -93,7 +93,7 @@ class TapeRequests:
                 problems.append(Try(request.url, error.fault, message, round(time.monotonic() - began, 3)))
         return problems
 
-    def _note(self, requests: list[Request]) -> None:
+    def _note(self, requests: list[TapeRequest]) -> None:
         self._open = requests
         with translated(f"file://{self._path}"):
             if not requests:
@@ -104,6 +104,6 @@ class TapeRequests:
             whole.replace(self._path)
 
 
-def _residence(request: Request, mover: Mover) -> Residence:
+def _residence(request: TapeRequest, mover: Mover) -> Residence:
     answer: dict[str, Residence] = mover.do("status", request=request.id, urls=[request.url])
     return answer[request.url]

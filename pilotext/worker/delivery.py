@@ -113,7 +113,7 @@ ON_THE_SIDE = Patience(answer_s=5.0, within_s=5.0, policy=Policy(tries=1))
 """For the reports of earlier jobs at the end of a run, which must not be delayed by them."""
 
 AT_ONCE = Patience(answer_s=1.0, within_s=1.0, policy=Policy(tries=1))
-"""For a job that was told to stop: a pilot leaves 3 s for everything."""
+"""For a job that was asked to stop: a pilot leaves 3 s for everything."""
 
 FLUSH_WITHIN_S = 10.0
 KEEP_FOR_S = 30 * 86_400.0
@@ -149,12 +149,12 @@ class Delivery:
             self._why_not_kept = str(error)
 
     def send_at_once(self, report: Report) -> None:
-        """Send the report of a job that was told to stop: once, within a second. No other is sent after it."""
+        """Send the report of a job that was asked to stop: once, within a second. No other is sent after it."""
         if self._target is not None:
             self._sent = self._deliver(report, no_tick, AT_ONCE)
 
     def send(self, report: Report, switch: StopSwitch, patience: Patience = OF_A_JOB) -> str:
-        """Send the report; once and within a second when the job was told to stop, unless that was done before.
+        """Send the report; once and within a second when the job was asked to stop, unless that was done before.
 
         Returns an empty string, or the sentence that says why it was not taken and where it is now.
         """

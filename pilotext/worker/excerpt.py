@@ -15,7 +15,7 @@ MIN_AROUND_BYTES = 1024
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
-class Place(Record, frozen=True):
+class ExcerptPlace(Record, frozen=True):
     """Position of evidence: the offset of the line in the log, and its number from 1."""
 
     offset: int
@@ -34,7 +34,7 @@ class Part(Record, frozen=True):
     first_line: int | None = None
 
 
-def parts_of(size: int, room: int, places: Sequence[Place]) -> tuple[Part, ...]:
+def parts_of(size: int, room: int, places: Sequence[ExcerptPlace]) -> tuple[Part, ...]:
     """The parts of a log of `size` bytes that together take at most `room`, notes about the gaps not counted.
 
     A quarter is for the begin, half for the end, a quarter for what stands around the places, the first ones before
@@ -85,6 +85,6 @@ def lines_in(pieces: Iterable[bytes]) -> int:
     return count
 
 
-def places_in(part: Part, places: Iterable[Place]) -> Iterator[Place]:
+def places_in(part: Part, places: Iterable[ExcerptPlace]) -> Iterator[ExcerptPlace]:
     """The places that a part shows."""
     return (place for place in places if part.start <= place.offset < part.end)

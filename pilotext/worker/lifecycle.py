@@ -198,7 +198,7 @@ def _stage_in(context: JobContext) -> bool:
             context.report.found(context.finding(f"stage-in-{error.fault}", str(error), file=file.name))
             return False
         context.report.inputs = (*context.report.inputs, transfer)
-    context.mover.close()  # nothing of it shall idle beside a payload of hours
+    context.mover.close()  # nothing of it must idle beside a payload of hours
     checked = outputs.check_inputs(context.job, context.directory, context.switch.tick)
     context.report.counters.update(checked.counters)
     context.report.found(*checked.findings)

@@ -25,7 +25,7 @@ from pilotext.model.job import Job
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence
 from pilotext.redaction import Redactor
-from pilotext.worker.excerpt import Part, Place, gap_note, lines_in, parts_of, places_in
+from pilotext.worker.excerpt import ExcerptPlace, Part, gap_note, lines_in, parts_of, places_in
 from pilotext.worker.own_files import create_file, move_away
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.payload.cores import STACK_NAME
@@ -159,9 +159,9 @@ class _Packing:
                 missing=content.missing,
             )
 
-    def _places(self, name: str) -> list[Place]:
+    def _places(self, name: str) -> list[ExcerptPlace]:
         seen = [one for one in self._evidence if one.line and _file_of(one) == name]
-        return list(dict.fromkeys(Place(one.offset, one.line) for one in seen))
+        return list(dict.fromkeys(ExcerptPlace(one.offset, one.line) for one in seen))
 
     def _header(self, name: str, size: int, modified: int) -> tarfile.TarInfo:
         header = tarfile.TarInfo(f"{self._job.label}/{name}")
@@ -228,7 +228,7 @@ class _Content:
         return piece
 
 
-def _numbered(part: Part, places: Sequence[Place], file: BinaryIO) -> Part:
+def _numbered(part: Part, places: Sequence[ExcerptPlace], file: BinaryIO) -> Part:
     """The part with the number of its first line, if a place in it tells that."""
     place = next(places_in(part, places), None)
     if part.first_line is not None or place is None:

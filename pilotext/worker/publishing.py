@@ -23,7 +23,7 @@ from pilotext.worker.stop import OutOfTime, ToldToStop
 
 MIN_WAIT_S = 1.0
 STOP_LOG_BYTES = 2_000_000
-"""Bytes of logs in the archive of a job that is told to stop: packing them takes a small part of a second."""
+"""Bytes of logs in the archive of a job that is asked to stop: packing them takes a small part of a second."""
 
 AWAY_SINCE = "storage_away_since"
 """Key in the progress of a job; its value is in seconds since 1970."""
@@ -145,7 +145,7 @@ def _keep(context: JobContext, uploads: Sequence[Upload]) -> str:
 
 
 def deliver_logs(context: JobContext, final: Report) -> bool:
-    """Deliver the archive of the logs, of every job, good or bad; a failure here is no verdict on the job itself.
+    """Deliver the log archive of every job, good or bad; a failure here does not change the verdict on the job.
 
     It is kept where its storage is away and there is a folder for that. With outputs that are kept it is already.
     """

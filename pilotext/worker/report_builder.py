@@ -138,7 +138,7 @@ class ReportBuilder:
         return self._write("done" if verdict.verdict == "success" else "failed", verdict)
 
     def success_if_published(self) -> Report | None:
-        """Return the report that will hold when the outputs are published; None if the job is no success even then."""
+        """Return the report that holds once the outputs are published; None if the job is not a success even then."""
         verdict = self.verdict()
         return None if verdict.verdict != "success" else self._record("done", verdict)
 

@@ -184,7 +184,7 @@ class Spool:
             path.with_name(path.name + REASON).unlink(missing_ok=True)
 
     def _tidy(self) -> None:
-        """Remove what a killed writer has left, and what is no file: only another program can have put it there."""
+        """Remove the remains of a killed writer, and everything but files: other programs put them there."""
         for path in self.folder.glob(f"*{SUFFIX}"):
             if not is_regular(path):
                 remove_tree(path)

@@ -269,7 +269,7 @@ def _check_root(job: Job, output: Output, summary: RootSummary, checked: Checked
     elif summary.trees:
         checked.count(f"{output.kind}_entries", max(summary.trees.values()))
     if job.kind == "merging" and summary.method == "every branch read":
-        made_by = "mdst" if output.kind == "mdst" else "hist"  # whatever is no mDST comes from hadd
+        made_by = "mdst" if output.kind == "mdst" else "hist"  # everything but the mDST comes from hadd
         checked.count(f"{made_by}_tree_entries", sum(summary.trees.values()))
         checked.count(f"{made_by}_histogram_entries", sum(summary.histograms.values()))
 

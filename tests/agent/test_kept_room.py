@@ -9,7 +9,7 @@ import pytest
 
 from pilotext.agent.kept_outputs import MAX_UNNAMED, KeptJobs
 from pilotext.agent.sealing import Seal
-from pilotext.agent.spool import Spool
+from pilotext.agent.spool import AgentSpool
 
 pytestmark = pytest.mark.unit
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 @pytest.fixture
 def jobs(tmp_path: Path) -> KeptJobs:
     seal = Seal("token")
-    return KeptJobs(tmp_path, seal, Spool(tmp_path / "spool", seal), threading.Event())
+    return KeptJobs(tmp_path, seal, AgentSpool(tmp_path / "spool", seal), threading.Event())
 
 
 def fill(folder: Path, number: int) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.agent.sealing import Seal
-from pilotext.agent.spool import Spool, read_own
+from pilotext.agent.spool import AgentSpool, read_own
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.attempts import ReportAnswer
 from pilotext.model.report import Report
@@ -34,11 +34,11 @@ class Server(Client):
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool", Seal("secret of the agent"))
+def spool(tmp_path: Path) -> AgentSpool:
+    return AgentSpool(tmp_path / "spool", Seal("secret of the agent"))
 
 
-def test_the_next_agent_with_the_same_token_delivers_what_waits(spool: Spool, tmp_path: Path) -> None:
+def test_the_next_agent_with_the_same_token_delivers_what_waits(spool: AgentSpool, tmp_path: Path) -> None:
     spool.keep(7, TOKEN, make_report())
     (path,) = (tmp_path / "spool").iterdir()
     assert TOKEN not in path.read_text()
@@ -46,20 +46,20 @@ def test_the_next_agent_with_the_same_token_delivers_what_waits(spool: Spool, tm
     server.away = True
     assert spool.deliver(server) == 1
     server.away = False
-    assert Spool(tmp_path / "spool", Seal("secret of the agent")).deliver(server) == 0
+    assert AgentSpool(tmp_path / "spool", Seal("secret of the agent")).deliver(server) == 0
     assert server.taken == [(7, TOKEN, make_report())]
     assert not list((tmp_path / "spool").iterdir())
 
 
 @pytest.mark.fault("report", "another payload changes a report of the agent")
 @pytest.mark.parametrize("change", ["content", "token", "link", "size"])
-def test_what_was_changed_is_put_aside_and_not_sent(spool: Spool, tmp_path: Path, change: str) -> None:
+def test_what_was_changed_is_put_aside_and_not_sent(spool: AgentSpool, tmp_path: Path, change: str) -> None:
     spool.keep(7, TOKEN, make_report())
     (path,) = (tmp_path / "spool").iterdir()
     if change == "content":
         path.write_bytes(path.read_bytes().replace(b'"failed"', b'"done"'))
     elif change == "token":
-        Spool(tmp_path / "spool", Seal("of somebody else")).keep(7, TOKEN, make_report())
+        AgentSpool(tmp_path / "spool", Seal("of somebody else")).keep(7, TOKEN, make_report())
     elif change == "link":
         path.unlink()
         path.symlink_to("/dev/zero")
@@ -72,7 +72,7 @@ def test_what_was_changed_is_put_aside_and_not_sent(spool: Spool, tmp_path: Path
 
 
 @pytest.mark.fault("report", "disk full under the agent")
-def test_a_report_that_cannot_be_written_is_sent_from_memory(spool: Spool, tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_is_sent_from_memory(spool: AgentSpool, tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("in the way")
     spool.keep(7, TOKEN, make_report())
     server = Server()
@@ -84,7 +84,7 @@ def test_a_report_that_cannot_be_written_is_sent_from_memory(spool: Spool, tmp_p
 
 
 @pytest.mark.fault("report", "a payload puts folders into the spool of its agent")
-def test_nothing_that_lies_in_the_spool_keeps_the_other_reports(spool: Spool, tmp_path: Path) -> None:
+def test_nothing_that_lies_in_the_spool_keeps_the_other_reports(spool: AgentSpool, tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     for name in ("1.json/x", "1.unreadable/x", "7.unreadable/x", "9.refused/x"):
         (folder / name).mkdir(parents=True)
@@ -96,7 +96,7 @@ def test_nothing_that_lies_in_the_spool_keeps_the_other_reports(spool: Spool, tm
 
 
 def test_a_report_that_another_agent_has_just_sent_is_no_trouble(
-    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spool: AgentSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool.keep(7, TOKEN, make_report())
 
@@ -109,7 +109,7 @@ def test_a_report_that_another_agent_has_just_sent_is_no_trouble(
     assert not list((tmp_path / "spool").iterdir())
 
 
-def test_a_server_that_does_not_answer_is_asked_once_and_not_for_every_report(spool: Spool) -> None:
+def test_a_server_that_does_not_answer_is_asked_once_and_not_for_every_report(spool: AgentSpool) -> None:
     for attempt in range(5):
         spool.keep(attempt, TOKEN, make_report())
     server = Server()

@@ -11,7 +11,7 @@ boot()
 from django.db import connection, transaction  # noqa: E402  needs boot
 from django.forms.models import model_to_dict  # noqa: E402
 
-from pilotext.server.production.models import Agent, Attempt, Evidence, Job  # noqa: E402
+from pilotext.server.production.models import Agent, Attempt, AttemptReport, Job  # noqa: E402
 from pilotext.server.rows import ById, change, insert  # noqa: E402
 from tests.server.support import leased, report_of, send, site, submit  # noqa: E402
 
@@ -47,9 +47,9 @@ def test_kept_reports_are_read_as_they_were_written() -> None:
     submit()
     given = leased()
     send(given, report_of(given))
-    found = ById(Evidence).get(given.attempt)
+    found = ById(AttemptReport).get(given.attempt)
     assert found is not None
-    assert model_to_dict(found) == model_to_dict(Evidence.objects.get(pk=given.attempt))
+    assert model_to_dict(found) == model_to_dict(AttemptReport.objects.get(pk=given.attempt))
 
 
 def test_a_row_that_is_not_there_is_none() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext.agent.sealing import Seal
-from pilotext.agent.spool import Spool
+from pilotext.agent.spool import AgentSpool
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.api.schemas.attempts import Heartbeat, LeasedJob, ReportAnswer
@@ -51,7 +51,7 @@ def main(words: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     client = Telling(url, token)
     client.folder = folder
-    spool = Spool(folder / name / "spool", Seal(token))
+    spool = AgentSpool(folder / name / "spool", Seal(token))
     (folder / "running").mkdir(exist_ok=True)
     while not stop.is_set():
         try:
@@ -80,7 +80,7 @@ def asked_for(client: Client, agent: int, name: str, stop: threading.Event) -> L
     return None
 
 
-def work(client: Client, spool: Spool, lease: LeasedJob, folder: Path) -> None:
+def work(client: Client, spool: AgentSpool, lease: LeasedJob, folder: Path) -> None:
     assert lease.job.job is not None
     with (folder / "running" / str(lease.job.job)).open("a") as lock:
         try:

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotext.classify.cleaning import Splitter
-from pilotext.worker.excerpt import Place, gap_note, lines_in, parts_of
+from pilotext.worker.excerpt import ExcerptPlace, gap_note, lines_in, parts_of
 
 OFFSETS = st.lists(st.integers(0, 10**7 - 1), max_size=30)
 
 
 def test_a_log_that_fits_is_kept_whole() -> None:
-    (part,) = parts_of(1000, 1000, [Place(10, 2)])
+    (part,) = parts_of(1000, 1000, [ExcerptPlace(10, 2)])
     assert (part.start, part.end, part.at, part.first_line) == (0, 1000, 0, 1)
 
 
@@ -24,7 +24,7 @@ def test_an_empty_log_has_no_parts() -> None:
 
 
 def test_begin_end_and_the_evidence_of_a_long_log_are_kept() -> None:
-    parts = parts_of(10**9, 10**6, [Place(500_000_000, 7)])
+    parts = parts_of(10**9, 10**6, [ExcerptPlace(500_000_000, 7)])
     assert [(part.start, part.end) for part in parts] == [
         (0, 250_000),
         (499_967_232, 500_032_768),
@@ -37,7 +37,7 @@ def test_begin_end_and_the_evidence_of_a_long_log_are_kept() -> None:
 def test_the_parts_are_in_order_never_overlap_and_never_take_more_than_the_room(
     size: int, room: int, offsets: list[int]
 ) -> None:
-    parts = parts_of(size, room, [Place(min(offset, size), 1) for offset in offsets])
+    parts = parts_of(size, room, [ExcerptPlace(min(offset, size), 1) for offset in offsets])
     assert sum(part.end - part.start for part in parts) <= max(room, 0)
     assert all(one.end < two.start for one, two in pairwise(parts))
     if parts:
@@ -47,7 +47,7 @@ def test_the_parts_are_in_order_never_overlap_and_never_take_more_than_the_room(
 
 @given(st.integers(2 * 10**6, 10**7), st.integers(200_000, 10**6), st.lists(st.integers(0, 10**6), max_size=30))
 def test_every_place_is_kept_while_there_is_room(size: int, room: int, offsets: list[int]) -> None:
-    parts = parts_of(size, room, [Place(offset, 1) for offset in offsets])
+    parts = parts_of(size, room, [ExcerptPlace(offset, 1) for offset in offsets])
     assert all(any(part.start <= offset < part.end for part in parts) for offset in offsets)
 
 

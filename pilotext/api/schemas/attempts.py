@@ -17,7 +17,7 @@ It holds no slot of its agent. Its progress says `storage_away_since`."""
 
 
 class Ticket(Record, frozen=True):
-    """What a pilot's job parameters hold, and the wrapper's own word, with which it may ask again."""
+    """Ticket from a pilot's job parameters, and the wrapper's own random word that allows it to ask again."""
 
     ticket: str
     claim: str = ""
@@ -61,7 +61,7 @@ class ReportAnswer(Record, frozen=True):
 
 
 class AttemptDetail(Record, frozen=True):
-    """What the report of an attempt says of its course: its phases, what it used, where its log archive is."""
+    """Course of an attempt by its report: phases, resource usage, address of the log archive."""
 
     phases: tuple[PhaseRecord, ...]
     wall_s: float

@@ -11,7 +11,7 @@ from pilotext.model import Record
 
 
 class Problem(Record, frozen=True):
-    """Why a request was refused: a word for programs, a sentence for people."""
+    """Reason of a refused request: a word for programs, a sentence for people."""
 
     error: Literal[
         "not-found",
@@ -42,7 +42,7 @@ class ErrorQuery(Record, frozen=True):
 
 
 class ErrorRow(Record, frozen=True):
-    """How many attempts failed so; a field that was not asked for is empty. Lost attempts have the cause `lost`."""
+    """Number of attempts that failed alike; columns not asked for are empty. Lost attempts have the cause `lost`."""
 
     code: str
     cause: str

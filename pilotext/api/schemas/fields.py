@@ -44,7 +44,7 @@ class Move(Record, frozen=True):
 
 
 class Moved(Record, frozen=True):
-    """What was moved; empty when nothing could be."""
+    """Moved objects; empty when nothing could be moved."""
 
     moved: tuple[int, ...]
 

@@ -17,7 +17,7 @@ class HealthPart(Record, frozen=True):
 
 
 class Health(Record, frozen=True):
-    """How the server is: `status` is that of its worst part."""
+    """Health of the server; `status` is that of its worst part."""
 
     status: PartStatus
     version: str

@@ -23,7 +23,7 @@ JobCause = Cause | Literal["lost", ""]
 
 
 class JobFilter(Record, frozen=True):
-    """Which jobs. `product` is empty for production jobs, else the merge; `signature` is that of any attempt."""
+    """Choice of jobs. `product` is empty for production jobs, else the merge; `signature` is that of any attempt."""
 
     task: str | None = None
     state: JobState | None = None
@@ -71,7 +71,7 @@ class JobList(Record, frozen=True):
 
 
 class JobFacts(Record, frozen=True):
-    """What a job is given, and its events: those that the catalogue promises, and those that were gone through.
+    """Inputs of a job, and its events: those of the catalogue, and those that were processed.
 
     `memory_mb` is the limit of its next attempt, `parameters` are those of its task.
     """
@@ -135,7 +135,7 @@ class ChosenCount(Record, frozen=True):
 
 
 class MovePreview(Record, frozen=True):
-    """What a decision on many jobs would do: `jobs` would be moved, `first` are the first of them."""
+    """Preview of a decision on many jobs: `jobs` would be moved, `first` are the first of them."""
 
     jobs: int
     counts: tuple[ChosenCount, ...]
@@ -143,7 +143,7 @@ class MovePreview(Record, frozen=True):
 
 
 class BulkMoved(Record, frozen=True):
-    """What was moved, what could not be, and how many jobs of the choice are still ahead."""
+    """Moved jobs, jobs that could not be moved, and the number of chosen jobs that remain."""
 
     moved: tuple[int, ...]
     hindered: tuple[NotMoved, ...]
@@ -153,7 +153,7 @@ class BulkMoved(Record, frozen=True):
 
 
 class Assignment(Record, frozen=True):
-    """Who looks into it; empty: nobody."""
+    """Person in charge; empty: nobody."""
 
     to: Annotated[str, msgspec.Meta(max_length=200)]
     why: Text = "assigned"

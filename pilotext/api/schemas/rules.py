@@ -67,7 +67,7 @@ class Reclassified(Record, frozen=True):
 
 
 class BulkReclassified(Record, frozen=True):
-    """What is judged otherwise, of so many attempts that were looked at."""
+    """Changed verdicts, and the number of attempts that were checked."""
 
     looked_at: int
     changed: tuple[Reclassified, ...]

@@ -14,7 +14,7 @@ ProductState = Literal["waiting", "merging", "merged", "checked", "copying", "ke
 
 
 class ProductFilter(Record, frozen=True):
-    """Which products: `after` is the id behind which the page begins."""
+    """Choice of products; the page begins after the id `after`."""
 
     task: str | None = None
     run: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
@@ -37,7 +37,7 @@ class MergedFile(Record, frozen=True):
 
 
 class ProductRow(Record, frozen=True):
-    """What becomes of one kind of output of one run. `left_out` are the jobs that it was merged without."""
+    """Product of one kind of output of one run. `left_out` are the jobs that it was merged without."""
 
     product: int
     task: str

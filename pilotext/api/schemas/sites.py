@@ -61,7 +61,7 @@ class SiteLimit(Record, frozen=True):
 
 
 class BreakerHold(Record, frozen=True):
-    """Hold back by hand what a breaker rule of the profile holds, until somebody closes the breaker again."""
+    """Hold manually the jobs that a breaker rule of the profile holds, until somebody closes the breaker again."""
 
     rule: Name
     why: Why

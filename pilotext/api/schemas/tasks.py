@@ -57,7 +57,7 @@ class TaskPage(Record, frozen=True):
 
 
 class TaskSettings(Record, frozen=True):
-    """What shall be otherwise of a task from now on; None stays as it is.
+    """Settings of a task to change from now on; None leaves a setting as it is.
 
     `priority` is added to that of the job's type, also for jobs that are defined already.
     """
@@ -89,7 +89,7 @@ class Submitted(Record, frozen=True):
 
 
 class RefusedInput(Record, frozen=True):
-    """An input that is no job, and why."""
+    """Input that makes no job, and the reason."""
 
     file: str
     why: str
@@ -111,7 +111,7 @@ class TakenName(Record, frozen=True):
 
 
 class DryRun(Record, frozen=True):
-    """What a submission would do: its jobs counted, all names counted, and one job whole, as a worker would get it.
+    """Preview of a submission: numbers of jobs and names, and one complete job as a worker would get it.
 
     `files` are those of the example: outputs, merged files, copies for good, archives of logs, at every destination.
     `problems`, refused inputs and taken names would refuse the task; `warnings` would not. Lists may be cut: the

@@ -42,7 +42,7 @@ WaitKind = Literal[
 
 
 Changer = Literal["server", "expert", "manager", "operator"]
-"""Who can change it: the server by itself, a person of this role, or whoever runs agents at a site."""
+"""Role that can change it: the server itself, a person of this role, or the person who runs agents at a site."""
 
 
 class Wait(Record, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pilotext.classify import classify_files
-from pilotext.errors import FieldError, Problem, UsageError
+from pilotext.errors import FieldError, FileProblem, UsageError
 from pilotext.model import Record
 from pilotext.model.verdict import ExitStatus, Finding, Verdict
 from pilotext.profile import find_rules_root, load_experiment
@@ -58,7 +58,7 @@ def case_files(paths: Sequence[Path]) -> list[Path]:
     return sorted(file.resolve() for file in found)
 
 
-def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[Problem]:
+def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[FileProblem]:
     """Classify one case; every difference from its expectation is a problem with its place in the case file."""
     document = read_yaml(path)
     if document.problems:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pilotext.cli.output import write_text
-from pilotext.errors import Problem
+from pilotext.errors import FileProblem
 from pilotext.sanitize import one_line
 
 
-def print_problems(problems: Sequence[Problem], checked: str) -> int:
+def print_problems(problems: Sequence[FileProblem], checked: str) -> int:
     """Print one problem a line, then `checked` and their number; return 1 if there are problems, else 0."""
     for problem in relative_to_cwd(problems):
         write_text(f"{one_line(str(problem))}\n")
@@ -21,7 +21,7 @@ def print_problems(problems: Sequence[Problem], checked: str) -> int:
     return 1 if problems else 0
 
 
-def relative_to_cwd(problems: Iterable[Problem]) -> list[Problem]:
+def relative_to_cwd(problems: Iterable[FileProblem]) -> list[FileProblem]:
     """Return the problems with paths relative to the working directory, where they are below it."""
     here = Path.cwd()
     return [
@@ -30,7 +30,7 @@ def relative_to_cwd(problems: Iterable[Problem]) -> list[Problem]:
     ]
 
 
-def github_annotations(problems: Sequence[Problem]) -> str:
+def github_annotations(problems: Sequence[FileProblem]) -> str:
     """Return workflow commands, which GitHub shows beside the lines of a pull request."""
     lines = []
     for problem in problems:
@@ -39,7 +39,7 @@ def github_annotations(problems: Sequence[Problem]) -> str:
     return "".join(lines)
 
 
-def gitlab_code_quality(problems: Sequence[Problem]) -> str:
+def gitlab_code_quality(problems: Sequence[FileProblem]) -> str:
     """Return a Code Quality report, which GitLab shows in a merge request."""
     entries = [
         {
@@ -55,19 +55,19 @@ def gitlab_code_quality(problems: Sequence[Problem]) -> str:
     return json.dumps(entries, indent=2) + "\n"
 
 
-def json_document(problems: Sequence[Problem]) -> str:
+def json_document(problems: Sequence[FileProblem]) -> str:
     entries = [{**vars(problem), "file": str(problem.file)} for problem in problems]
     return json.dumps({"problems": entries}, indent=2) + "\n"
 
 
-FORMATS: dict[str, Callable[[Sequence[Problem]], str]] = {
+FORMATS: dict[str, Callable[[Sequence[FileProblem]], str]] = {
     "github": github_annotations,
     "gitlab": gitlab_code_quality,
     "json": json_document,
 }
 
 
-def _sentence(problem: Problem) -> str:
+def _sentence(problem: FileProblem) -> str:
     return f"{problem.message} {problem.advice}".rstrip()
 
 

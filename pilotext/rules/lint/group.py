@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from pilotext.errors import Problem
+from pilotext.errors import FileProblem
 from pilotext.rules.schema import Condition, CounterText, RuleText, conditions_of
 from pilotext.rules.source import Entry
 
@@ -20,7 +20,7 @@ class Group:
     job_types: tuple[str, ...] = ()
 
 
-Check = Callable[[Group], Iterator[Problem]]
+Check = Callable[[Group], Iterator[FileProblem]]
 
 
 def conditions_in(text: RuleText) -> Iterator[tuple[str, Condition]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pilotext.errors import Problem
+from pilotext.errors import FileProblem
 from pilotext.model.codes import BLOCKS
 from pilotext.rules.lint.group import Check, Group, place_of
 from pilotext.rules.schema import CounterText, RuleText
@@ -13,7 +13,7 @@ from pilotext.rules.source import Entry
 OVERRIDE = "Choose another; or, in a folder of your own, write `override: true` to take that rule's place."
 
 
-def repeated_names(group: Group) -> Iterator[Problem]:
+def repeated_names(group: Group) -> Iterator[FileProblem]:
     """Yield rules with the same id, and counters with the same name."""
     first: dict[str, Entry[RuleText]] = {}
     for entry in group.rules:
@@ -27,7 +27,7 @@ def repeated_names(group: Group) -> Iterator[Problem]:
             yield counter.problem("name", f"this name is taken: {place_of(known)}.", "Choose another.")
 
 
-def repeated_codes(group: Group) -> Iterator[Problem]:
+def repeated_codes(group: Group) -> Iterator[FileProblem]:
     first: dict[int, Entry[RuleText]] = {}
     for entry in group.rules:
         other = first.setdefault(entry.text.code, entry)
@@ -36,7 +36,7 @@ def repeated_codes(group: Group) -> Iterator[Problem]:
             yield entry.problem("code", f"code {entry.text.code} is taken: {other.text.id}, {place_of(other)}.", advice)
 
 
-def codes_outside_their_block(group: Group) -> Iterator[Problem]:
+def codes_outside_their_block(group: Group) -> Iterator[FileProblem]:
     for entry in group.rules:
         stem = entry.document.path.stem
         name = "experiment" if entry.experiment else stem if stem in BLOCKS else "common"

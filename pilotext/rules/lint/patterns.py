@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import regex
 
-from pilotext.errors import Problem
+from pilotext.errors import FileProblem
 from pilotext.rules.lint.group import Check, Group, conditions_in, patterns_in
 from pilotext.rules.patterns import compile_pattern
 
@@ -26,7 +26,7 @@ _REGEX_IN_GLOB = re.compile(r"\.\*|\\|\(\?|\+$|^\^|\$$")
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
-def patterns_that_are_none(group: Group) -> Iterator[Problem]:
+def patterns_that_are_none(group: Group) -> Iterator[FileProblem]:
     for entry, field, pattern in patterns_in(group):
         try:
             compile_pattern(pattern)
@@ -34,7 +34,7 @@ def patterns_that_are_none(group: Group) -> Iterator[Problem]:
             yield entry.problem(field, f"this is not a regular expression: {error}.")
 
 
-def unescaped_parentheses(group: Group) -> Iterator[Problem]:
+def unescaped_parentheses(group: Group) -> Iterator[FileProblem]:
     for entry, field, pattern in patterns_in(group):
         if found := _EMPTY_GROUP.search(pattern):
             near = pattern[max(0, found.start() - 20) : found.end()]
@@ -42,20 +42,20 @@ def unescaped_parentheses(group: Group) -> Iterator[Problem]:
             yield entry.problem(field, message, r"Write `\(\)` for the two characters, or use `contains`.")
 
 
-def globs_for_patterns(group: Group) -> Iterator[Problem]:
+def globs_for_patterns(group: Group) -> Iterator[FileProblem]:
     for entry, field, pattern in patterns_in(group):
         if found := _GLOB.search(pattern):
             message = f"`{found[0]}` reads like a file name pattern; in a regular expression `*` repeats a character."
             yield entry.problem(field, message, "Write `.*` for any text.")
 
 
-def dots_for_literals(group: Group) -> Iterator[Problem]:
+def dots_for_literals(group: Group) -> Iterator[FileProblem]:
     for entry, field, pattern in patterns_in(group):
         if found := _LITERAL_DOT.search(pattern):
             yield entry.problem(field, f"the dot in `{found[0]}` stands for any character.", r"Write `\.` for a dot.")
 
 
-def patterns_for_globs(group: Group) -> Iterator[Problem]:
+def patterns_for_globs(group: Group) -> Iterator[FileProblem]:
     for entry in group.rules:
         for field, condition in conditions_in(entry.text):
             if condition.file is not None and _REGEX_IN_GLOB.search(condition.file.name):
@@ -71,7 +71,7 @@ _UNPRINTED = re.compile(
 )
 
 
-def unprinted_characters(group: Group) -> Iterator[Problem]:
+def unprinted_characters(group: Group) -> Iterator[FileProblem]:
     for entry, field, pattern in patterns_in(group):
         if found := _UNPRINTED.search(_SET.sub(r"\1x", pattern)):
             what = found["what"].encode("unicode_escape").decode() if len(found["what"]) == 1 else found["what"]
@@ -79,7 +79,7 @@ def unprinted_characters(group: Group) -> Iterator[Problem]:
             yield entry.problem(field, message, "Leave it out.")
 
 
-def missing_examples(group: Group) -> Iterator[Problem]:
+def missing_examples(group: Group) -> Iterator[FileProblem]:
     """Yield rules for texts without an example that matches, or without one that must not match."""
     for entry in group.rules:
         if not any(c.match or c.contains for _, c in conditions_in(entry.text)):
@@ -93,7 +93,7 @@ def missing_examples(group: Group) -> Iterator[Problem]:
                 yield entry.problem("examples", f"there is no `{wanted}` example.", f"Add `- {wanted}: …`.")
 
 
-def lonely_braces_in_diag(group: Group) -> Iterator[Problem]:
+def lonely_braces_in_diag(group: Group) -> Iterator[FileProblem]:
     """Yield diags with a brace that is not part of a `{name}`."""
     for entry in group.rules:
         if re.search(r"[{}]", _FIELD.sub("", entry.text.diag)):

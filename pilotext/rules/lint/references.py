@@ -8,7 +8,7 @@ from typing import get_args
 
 import regex
 
-from pilotext.errors import Problem, did_you_mean
+from pilotext.errors import FileProblem, did_you_mean
 from pilotext.model.job import Kind
 from pilotext.rules.explanations import ANY, circles
 from pilotext.rules.lint.group import Check, Group, conditions_in
@@ -25,7 +25,7 @@ WRAPPER_COUNTERS = ("raw_events", "raw_calibration_events")
 FIELD = re.compile(r"\{(\w+)\}")
 
 
-def unknown_rules(group: Group) -> Iterator[Problem]:
+def unknown_rules(group: Group) -> Iterator[FileProblem]:
     known = [entry.text.id for entry in group.rules]
     for entry in group.rules:
         text = entry.text
@@ -39,14 +39,14 @@ def unknown_rules(group: Group) -> Iterator[Problem]:
                     yield entry.problem(field, f"there is no rule {name!r}.", _meant(name, known))
 
 
-def circular_explanations(group: Group) -> Iterator[Problem]:
+def circular_explanations(group: Group) -> Iterator[FileProblem]:
     entries = {entry.text.id: entry for entry in group.rules}
     for way in circles([entry.text for entry in group.rules]):
         message = f"the rule explains itself: {' → '.join(way)}."
         yield entries[way[0]].problem("explains", message, "A consequence cannot explain its cause; remove one link.")
 
 
-def unknown_jobs(group: Group) -> Iterator[Problem]:
+def unknown_jobs(group: Group) -> Iterator[FileProblem]:
     jobs = [*KINDS, *group.job_types]
     ids = [entry.text.id for entry in group.rules]
     for entry in group.rules:
@@ -63,7 +63,7 @@ def unknown_jobs(group: Group) -> Iterator[Problem]:
                     yield entry.problem(field, f"there is no kind, type or rule {name!r}.", advice)
 
 
-def unknown_counters(group: Group) -> Iterator[Problem]:
+def unknown_counters(group: Group) -> Iterator[FileProblem]:
     """Check counters in event balances and rates: those of the rules, and those of the wrapper."""
     known = [*(entry.text.name for entry in group.counters), *WRAPPER_COUNTERS]
     for entry in group.rules:
@@ -76,7 +76,7 @@ def unknown_counters(group: Group) -> Iterator[Problem]:
                     yield entry.problem(where, f"there is no counter {name!r}.", _meant(name, known))
 
 
-def unknown_fields_in_diag(group: Group) -> Iterator[Problem]:
+def unknown_fields_in_diag(group: Group) -> Iterator[FileProblem]:
     """Yield diags with fields that no pattern has as a group; findings and limits have fields of their own."""
     for entry in group.rules:
         conditions = [condition for _, condition in conditions_in(entry.text)]

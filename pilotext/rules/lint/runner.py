@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pilotext.errors import FieldError, Problem, RuleFilesError, UsageError
+from pilotext.errors import FieldError, FileProblem, RuleFilesError, UsageError
 from pilotext.profile import PROFILE, Experiment, JobType, find_rules_root, read_profile, rule_files, rules_roots
 from pilotext.rules import event_balance
 from pilotext.rules.lint.group import Check, Group
@@ -23,7 +23,7 @@ from pilotext.serialization.yaml import Document, read_yaml
 CHECKS: tuple[Check, ...] = (*IDENTITY_CHECKS, *PATTERN_CHECKS, *REFERENCE_CHECKS, slow_patterns, shadowed_rules)
 
 
-def lint(paths: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[Problem]:
+def lint(paths: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[FileProblem]:
     """Return every problem of the rule files and profiles at `paths` (files or folders; ours by default), by position.
 
     Files that are used together with them are read for comparison: the files beside them, our own, and those of the
@@ -60,13 +60,13 @@ def _with_neighbours(files: Sequence[Path], folders: Sequence[Path]) -> list[Pat
     return [*(path for place in places for path in rule_files(place) if path not in rules), *rules]
 
 
-def _profile_problems(files: Sequence[Path]) -> Iterator[Problem]:
+def _profile_problems(files: Sequence[Path]) -> Iterator[FileProblem]:
     for file in files:
         if file.name == PROFILE:
             yield from profile_problems(file)
 
 
-def _groups(source: Source) -> Iterator[tuple[Group, tuple[Problem, ...]]]:
+def _groups(source: Source) -> Iterator[tuple[Group, tuple[FileProblem, ...]]]:
     """Yield each group of rules in force, with the problems of its overrides."""
     experiments = [*(rule.experiment for rule in source.rules), *(counter.experiment for counter in source.counters)]
     for name in dict.fromkeys([None, *experiments]):
@@ -91,7 +91,7 @@ MAX_EXPERIMENT_NUMBER = 999
 """Limit of an experiment's number: with the four digits of a code it fits PanDA's seven."""
 
 
-def profile_problems(path: Path) -> list[Problem]:
+def profile_problems(path: Path) -> list[FileProblem]:
     """Return every problem of the profile in this file."""
     document = read_yaml(path)
     try:
@@ -101,7 +101,7 @@ def profile_problems(path: Path) -> list[Problem]:
     return [*_wrong_values(document, experiment)]
 
 
-def _wrong_job_types(document: Document) -> Iterator[Problem]:
+def _wrong_job_types(document: Document) -> Iterator[FileProblem]:
     """Yield the problems of single job types with their positions, which decoding the whole profile does not give."""
     types = document.data.get("job_types") if isinstance(document.data, dict) else None
     for name, data in types.items() if isinstance(types, dict) else ():
@@ -113,7 +113,7 @@ def _wrong_job_types(document: Document) -> Iterator[Problem]:
             yield document.field_problem(("job_types", str(name)), error)
 
 
-def _wrong_values(document: Document, experiment: Experiment) -> Iterator[Problem]:
+def _wrong_values(document: Document, experiment: Experiment) -> Iterator[FileProblem]:
     if not 1 <= experiment.number <= MAX_EXPERIMENT_NUMBER:
         advice = "It leads codes of seven digits: 58 for NA58."
         yield document.problem(("number",), f"{experiment.number} is not from 1 to {MAX_EXPERIMENT_NUMBER}.", advice)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import regex
 
-from pilotext.errors import Problem
+from pilotext.errors import FileProblem
 from pilotext.rules.examples import TIMEOUT_S
 from pilotext.rules.explanations import explanations
 from pilotext.rules.lint.group import Group
@@ -19,7 +19,7 @@ Explained = Mapping[str, frozenset[str]]
 ADVICE = "Add `explains: [{0}]` to it, or narrow {0}; if it is a consequence, narrow this rule."
 
 
-def shadowed_rules(group: Group) -> Iterator[Problem]:
+def shadowed_rules(group: Group) -> Iterator[FileProblem]:
     """Yield rules that lose to one other rule on every example of their own, in every stream and job."""
     rivals = [entry for entry in group.rules if _can_win(entry.text)]
     reach = _reach([entry.text for entry in group.rules])

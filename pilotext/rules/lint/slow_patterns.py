@@ -17,7 +17,7 @@ from typing import Any
 
 import regex
 
-from pilotext.errors import Problem
+from pilotext.errors import FileProblem
 from pilotext.rules.lint.group import Group, patterns_in
 from pilotext.rules.patterns import compile_pattern
 
@@ -30,7 +30,7 @@ ENDS = ("!", " ", "", "0")
 ADVICE = "Avoid a repeat inside a repeat, and adjacent repeats that match the same text: write `[^:]*:`, not `.*:`."
 
 
-def slow_patterns(group: Group) -> Iterator[Problem]:
+def slow_patterns(group: Group) -> Iterator[FileProblem]:
     for entry, field, pattern in patterns_in(group):
         if line := slow_line(pattern):
             yield entry.problem(field, f"the pattern needs too long for a line like `{line}`.", ADVICE)

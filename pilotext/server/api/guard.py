@@ -12,7 +12,7 @@ from pilotext.server.api import auth, metrics
 from pilotext.server.api.base import KILO, Access, ApiController
 from pilotext.server.api.panda.views import PANDA_PATHS, panda_policy_of, panda_refusal
 from pilotext.server.api.problems import problem_response
-from pilotext.server.front.guard import Policy, Response
+from pilotext.server.front.guard import BodyPolicy, Response
 from pilotext.server.production.refusal import RefusalError
 
 _PAGES = Access("anyone", 64 * KILO)
@@ -25,17 +25,17 @@ _ATTEMPT = re.compile(r"/api/v1/attempts/([0-9]{1,18})/")
 class UrlGuard:
     """Limits of a request by what answers at its address."""
 
-    def policy_of(self, method: str, path: str) -> Policy:
+    def policy_of(self, method: str, path: str) -> BodyPolicy:
         if path.startswith(PANDA_PATHS):
             return panda_policy_of(path)
         access = _access(method, _NUMBER.sub("0", path))
         attempt = _ATTEMPT.match(path)
-        return Policy(access.role, access.max_body_bytes, int(attempt[1]) if attempt else None)
+        return BodyPolicy(access.role, access.max_body_bytes, int(attempt[1]) if attempt else None)
 
-    def screen(self, policy: Policy, token: str, address: str) -> bool:
+    def screen(self, policy: BodyPolicy, token: str, address: str) -> bool:
         return auth.screen(policy.role, token, address)
 
-    def prove(self, policy: Policy, token: str, address: str) -> None:
+    def prove(self, policy: BodyPolicy, token: str, address: str) -> None:
         close_old_connections()
         auth.admit(policy.role, token, address, policy.attempt)
         close_old_connections()

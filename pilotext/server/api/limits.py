@@ -1,4 +1,4 @@
-"""How often: buckets that fill up with time and are emptied by what somebody does, one a caller."""
+"""Token-bucket rate limiter per caller."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-MOST_CALLERS = 50_000
+MAX_CALLERS = 50_000
 """Those that were silent for longest are forgotten; a forgotten bucket is a full one."""
 
 
@@ -34,7 +34,7 @@ class Limiter:
                 return False
             self._levels[key] = (self._clock(), level - 1)
             self._levels.move_to_end(key)
-            while len(self._levels) > MOST_CALLERS:
+            while len(self._levels) > MAX_CALLERS:
                 self._levels.popitem(last=False)
             return True
 
@@ -51,7 +51,7 @@ class Limiter:
 class Recent:
     """The last keys that were named, the oldest forgotten first."""
 
-    def __init__(self, most: int = MOST_CALLERS) -> None:
+    def __init__(self, most: int = MAX_CALLERS) -> None:
         self._most = most
         self._keys: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
 from pilotext.server.front.address import Network, client_address
-from pilotext.server.front.guard import Guard, Policy, Response
+from pilotext.server.front.guard import BodyPolicy, Guard, Response
 from pilotext.server.front.health import HealthProbe
 from pilotext.server.production.refusal import RefusalError
 
@@ -52,7 +52,7 @@ class Headers(Protocol):
     def items(self) -> list[tuple[str, str]]: ...
 
 
-class Scope(Protocol):
+class RsgiScope(Protocol):
     """Head of a request, as Granian gives it."""
 
     proto: str
@@ -78,13 +78,13 @@ class Exchange(Protocol):
 
 
 @dataclass(frozen=True)
-class Request:
+class RsgiRequest:
     """Head of a request, checked: address of the client, its token, and the announced length of the body."""
 
-    scope: Scope
+    scope: RsgiScope
     address: str
     token: str
-    policy: Policy
+    policy: BodyPolicy
     length: int | None
     """None: a body of unknown length follows (chunked)."""
 
@@ -104,7 +104,7 @@ class RequestGate:
         self._reserved_bytes = 0
         self._health = HealthProbe(lambda: call(application, environ_of_health()))
 
-    async def __rsgi__(self, scope: Scope, exchange: Exchange) -> None:
+    async def __rsgi__(self, scope: RsgiScope, exchange: Exchange) -> None:
         try:
             await self._serve(scope, exchange)
         except RefusalError as error:
@@ -116,7 +116,7 @@ class RequestGate:
             mistake = RefusalError("internal", "this is a mistake of the server; its log has the details.")
             _send(exchange, self._guard.refusal(scope.path, mistake))
 
-    async def _serve(self, scope: Scope, exchange: Exchange) -> None:
+    async def _serve(self, scope: RsgiScope, exchange: Exchange) -> None:
         if scope.path == "/health" and scope.method in ("GET", "HEAD"):
             _send(exchange, await self._health.answer())
             return
@@ -131,7 +131,7 @@ class RequestGate:
             await self._in_thread(lambda: self._guard.prove(policy, token, address))
             await self._with_body(request, exchange)
 
-    def _checked(self, scope: Scope) -> Request:
+    def _checked(self, scope: RsgiScope) -> RsgiRequest:
         if scope.proto != "http" or scope.method not in METHODS:
             raise RefusalError("not-allowed", f"{scope.method:.20} is not for any address; use GET or POST.")
         if len(scope.path) > MAX_PATH_BYTES or len(scope.query_string) > MAX_QUERY_BYTES:
@@ -144,9 +144,9 @@ class RequestGate:
         peer = scope.client.rpartition(":")[0].strip("[]")
         forwarded = headers.get_all("x-forwarded-for") if self._trusted else []
         address = client_address(peer, forwarded, self._trusted)
-        return Request(scope, address, _token_of(scope, policy), policy, length)
+        return RsgiRequest(scope, address, _token_of(scope, policy), policy, length)
 
-    async def _with_body(self, request: Request, exchange: Exchange) -> None:
+    async def _with_body(self, request: RsgiRequest, exchange: Exchange) -> None:
         most = request.policy.max_body_bytes if request.length is None else request.length
         reserved = most if most > MAX_UNPROVED_BODY_BYTES else 0
         if self._reserved_bytes + reserved > MAX_BODIES_BYTES:
@@ -158,7 +158,7 @@ class RequestGate:
         finally:
             self._reserved_bytes -= reserved
 
-    async def _hand_over(self, request: Request, exchange: Exchange, body: bytes) -> None:
+    async def _hand_over(self, request: RsgiRequest, exchange: Exchange, body: bytes) -> None:
         await self._in_thread(lambda: _send(exchange, call(self._application, environ_of(request, body))))
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
@@ -172,14 +172,14 @@ class RequestGate:
 
 
 def _length_of(headers: Headers) -> int | None:
-    """Return the announced length of the body, 0 if none follows; None if it is told with the body itself."""
+    """Return the announced length of the body, 0 if none follows; None if the body itself says it."""
     if headers.get("transfer-encoding") is not None:
         return None
     text = headers.get("content-length")
-    return int(text) if text else 0  # the server has refused what is no number
+    return int(text) if text else 0  # the server has refused everything but numbers
 
 
-def _token_of(scope: Scope, policy: Policy) -> str:
+def _token_of(scope: RsgiScope, policy: BodyPolicy) -> str:
     if policy.role == "ticket":
         found = (part.partition("=") for part in scope.query_string.split("&"))
         return next((unquote_to_bytes(value).decode("latin-1") for name, _, value in found if name == "ticket"), "")
@@ -207,7 +207,7 @@ async def _collected(exchange: Exchange, most: int) -> bytes:
     return b"".join(parts)
 
 
-def environ_of(request: Request, body: bytes) -> dict[str, Any]:
+def environ_of(request: RsgiRequest, body: bytes) -> dict[str, Any]:
     """Return the WSGI environment of a whole request."""
     scope = request.scope
     environ = {

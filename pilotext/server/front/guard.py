@@ -13,7 +13,7 @@ function itself checks these."""
 
 
 @dataclass(frozen=True)
-class Policy:
+class BodyPolicy:
     """Limits of a request: the caller that it needs, and the largest body. `attempt` is the number in its path."""
 
     role: Role
@@ -33,15 +33,15 @@ class Response:
 class Guard(Protocol):
     """Knowledge of the application that the front needs. `prove` may wait for the database; the others never do."""
 
-    def policy_of(self, method: str, path: str) -> Policy:
+    def policy_of(self, method: str, path: str) -> BodyPolicy:
         """Return the limits of a request. Raises RefusalError where there is nothing at the path."""
         ...
 
-    def screen(self, policy: Policy, token: str, address: str) -> bool:
+    def screen(self, policy: BodyPolicy, token: str, address: str) -> bool:
         """Count the request; True if its token was proved before. Raises RefusalError when there were too many."""
         ...
 
-    def prove(self, policy: Policy, token: str, address: str) -> None:
+    def prove(self, policy: BodyPolicy, token: str, address: str) -> None:
         """Raise RefusalError, and charge the address, unless the token is good for the request."""
         ...
 

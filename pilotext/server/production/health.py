@@ -20,7 +20,7 @@ from pilotext.server.production.models.common import now
 LOW_BYTES = 5_000_000_000
 LOW_SHARE = 0.05
 FULL_BYTES = 200_000_000
-"""Free space below which the disk of the database is told as low, as a number or as a share, and as full."""
+"""Free space below which the disk of the database is reported as low, as a number or as a share, and as full."""
 
 LOCAL = ("", "localhost", "127.0.0.1", "::1")
 
@@ -28,7 +28,7 @@ _ORDER: tuple[PartStatus, ...] = ("ok", "warning", "failed")
 
 
 def health() -> Health:
-    """Look at every part. Raises nothing for a database that does not answer: then only that is told."""
+    """Look at every part. Raises nothing for a database that does not answer: then only that is reported."""
     parts = {"database": _database()}
     if parts["database"].status == "ok":
         looks: dict[str, Callable[[], HealthPart]] = {"disk": _disk, "cycle": _cycle, "agents": _agents}

@@ -29,7 +29,7 @@ def remember(given: profile.Experiment) -> Experiment:
     """The experiment's row, with rows for its sites as its profile has them now; in a transaction.
 
     What is another way than before stands in the audit trail: it is the policy by which everything is decided. Limits
-    that somebody has set by hand stay.
+    that somebody has set manually stay.
     """
     row, _ = Experiment.objects.update_or_create(name=given.name, defaults={"number": given.number})
     _tell_changes(row, given)

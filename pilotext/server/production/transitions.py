@@ -116,7 +116,7 @@ def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     """Cancel jobs that have not ended, and failed ones too where a person does; in a transaction.
 
-    An attempt that runs is told to stop by its next heartbeat.
+    A running attempt is asked to stop at its next heartbeat.
     """
     moved = advance(JOB, jobs, JOB.sources("cancelled", reason.actor), "cancelled", reason)
     Attempt.objects.filter(job__in=moved, state__in=ACTIVE_ATTEMPT).update(stop=reason.why or "cancelled")

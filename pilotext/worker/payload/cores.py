@@ -26,7 +26,7 @@ _TRACE_WITHIN_S = 30.0
 _LARGEST_TRACE = 1 << 20
 _MAX_CORES = 5
 _MAX_ENTRIES = 100_000
-"""Entries of a work directory that are checked: to read more takes too long when the job is told to stop."""
+"""Entries of a work directory that are checked: to read more takes too long when the job is asked to stop."""
 
 _TICK_S = 0.2
 _GDB = ("gdb", "-nx", "-batch", "-ex", "set pagination off", "-ex", "thread apply all backtrace 60")
@@ -66,7 +66,7 @@ def discard_cores(directory: Path) -> None:
 
 
 def _cores(directory: Path) -> Iterator[Path]:
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:  # one that cannot be read is no reason to fail
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:  # an unreadable one must not fail the job
         for entry in itertools.islice(entries, _MAX_ENTRIES):
             if entry.name == "core" or entry.name.startswith("core."):
                 path = directory / entry.name

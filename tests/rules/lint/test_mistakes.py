@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.errors import Problem
+from pilotext.errors import FileProblem
 from pilotext.rules.lint.runner import lint
 from pilotext.rules.lock import update_lock
 from tests.rules.packs import Pack
@@ -79,7 +79,7 @@ MISTAKES = [
 
 
 @pytest.fixture(scope="module")
-def problems(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
+def problems(tmp_path_factory: pytest.TempPathFactory) -> list[FileProblem]:
     """What one run of lint says of all mistakes together."""
     pack = Pack(tmp_path_factory.mktemp("mistakes") / "rules")
     pack.add("number: 62\njob_types: {}\n", "na62/experiment.yaml")
@@ -91,18 +91,18 @@ def problems(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
 
 
 @pytest.mark.parametrize(("line", "words"), MISTAKES, ids=[words[:30] for _, words in MISTAKES])
-def test_a_mistake_is_refused_with_its_line_and_its_mend(problems: list[Problem], line: int, words: str) -> None:
+def test_a_mistake_is_refused_with_its_line_and_its_mend(problems: list[FileProblem], line: int, words: str) -> None:
     said = [f"{problem.message} {problem.advice}" for problem in problems if problem.line == line]
     assert any(words in one for one in said), said
 
 
-def test_a_rule_that_is_gone_is_told_in_the_lock(problems: list[Problem]) -> None:
+def test_a_rule_that_is_gone_is_told_in_the_lock(problems: list[FileProblem]) -> None:
     [gone] = [problem for problem in problems if problem.rule == "gone"]
     assert (gone.file.name, gone.line) == ("lock.json", 3)
     assert gone.advice == "Put it back, with `status: retired` if it is not needed."
 
 
-def test_a_line_without_a_mistake_is_told_nothing_but_that_the_rule_is_new(problems: list[Problem]) -> None:
+def test_a_line_without_a_mistake_is_told_nothing_but_that_the_rule_is_new(problems: list[FileProblem]) -> None:
     assert [problem.message for problem in problems if problem.line == 17] == ["the rule is not in lock.json."]
 
 

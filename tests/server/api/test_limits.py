@@ -35,7 +35,7 @@ def test_to_look_costs_nothing() -> None:
 
 
 def test_memory_is_bounded_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MOST_CALLERS", 10)
+    monkeypatch.setattr(limits, "MAX_CALLERS", 10)
     limiter = Limiter(per_s=1, burst=1, clock=Clock())
     for number in range(1000):
         limiter.spend(str(number))

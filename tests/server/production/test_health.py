@@ -17,7 +17,7 @@ from pilotext.server.database import transact
 from pilotext.server.production import health
 from pilotext.server.production.access.tokens import issue, revoke
 from pilotext.server.production.cycle import status
-from pilotext.server.production.cycle.runner import Step, run_once
+from pilotext.server.production.cycle.runner import PeriodicStep, run_once
 from pilotext.server.production.dispatch.agents import register
 from pilotext.server.production.models import Agent, Attempt, AttemptReport, CycleStep, Job, Token
 from pilotext.server.production.models.common import now
@@ -39,7 +39,7 @@ def look() -> Health:
 
 
 def test_a_server_that_is_well_says_so_of_every_part() -> None:
-    run_once((Step("ready", lambda: 0),))
+    run_once((PeriodicStep("ready", lambda: 0),))
     found = look()
     assert (found.status, {*found.parts}) == ("ok", {"database", "disk", "cycle", "agents"}), found
     answer = request(Application(), "GET", "/health")
@@ -73,26 +73,26 @@ def test_the_disk_that_is_looked_at_is_that_of_the_database(monkeypatch: pytest.
 
 def test_a_cycle_that_never_ran_is_told_and_one_that_died_is_a_failure() -> None:
     assert look().parts["cycle"].status == "warning"
-    run_once((Step("ready", lambda: 0),))
+    run_once((PeriodicStep("ready", lambda: 0),))
     assert look().parts["cycle"].status == "ok"
     CycleStep.objects.update(at=now() - status.SILENT_AFTER_S - 1)
     assert look().parts["cycle"].status == "failed"
 
 
 def test_a_step_that_fails_is_told_with_its_error_until_it_works_again() -> None:
-    run_once((Step("archive", broken),))
+    run_once((PeriodicStep("archive", broken),))
     row = CycleStep.objects.get()
     assert row.error == "ValueError: no tape at root://u:******@tape// (and 1 more)"
     assert row.failing_since is not None
     assert look().parts["cycle"].what == "steps that fail: archive; the log of the server says why"
-    run_once((Step("archive", lambda: 1),))
+    run_once((PeriodicStep("archive", lambda: 1),))
     assert (CycleStep.objects.get().error, CycleStep.objects.get().failing_since) == ("", None)
 
 
 def test_a_sign_is_written_seldom() -> None:
-    run_once((Step("ready", lambda: 0),))
+    run_once((PeriodicStep("ready", lambda: 0),))
     CycleStep.objects.update(at=1.0)
-    run_once((Step("ready", lambda: 0),))
+    run_once((PeriodicStep("ready", lambda: 0),))
     assert CycleStep.objects.get().at == 1.0
 
 

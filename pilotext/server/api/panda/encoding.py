@@ -1,4 +1,4 @@
-"""What pilots send: old ones a form by curl, new ones gzipped JSON that says nothing of the gzip."""
+"""Encodings of pilots' requests: a form by curl from old pilots, undeclared gzipped JSON from new ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sent = Mapping[str, Any]
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _GZIP = 16 + zlib.MAX_WBITS
-MOST_FIELDS = 500
+MAX_FIELDS = 500
 
 
 def decode(content_type: str, raw: bytes, largest: int) -> Sent:
@@ -26,7 +26,7 @@ def decode(content_type: str, raw: bytes, largest: int) -> Sent:
     if "json" in content_type:
         return _fields(raw or b"{}")
     try:
-        return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
+        return dict(parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError as error:
         raise RefusalError("invalid", f"this is not a form: {error}.") from None
 

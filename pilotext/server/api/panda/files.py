@@ -46,7 +46,7 @@ def _site(name: str) -> Site:
 
 
 def queuedata(site: Site) -> dict[str, Any]:
-    """What a pilot of 3.7 to 3.11 has to be told of its queue; the profile's `panda` of the site has the last word."""
+    """Return the queue description that pilots 3.7 to 3.11 need; `panda` of the site in the profile overrides it."""
     experiment = profile_of(site.experiment.name)
     given = {
         "nickname": site.name,

@@ -1,4 +1,4 @@
-"""What pilots ask, by the names of the legacy protocol; each function from what was sent to what is answered."""
+"""Requests of pilots, by the names of the legacy protocol; each function takes the request and returns the answer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Answer = Any
 
 NO_JOBS = 20
 FINAL = ("finished", "failed", "holding")
-MOST_IN_BULK = 1000
+MAX_IN_BULK = 1000
 
 
 def get_job(sent: Sent, caller: Caller) -> Answer:
@@ -60,8 +60,8 @@ def update_jobs(sent: Sent, caller: Caller) -> Answer:
         updates = from_plain(decoded(text_of(sent, "jobList", 1 << 30)), list[dict[str, Any]])
     except FieldError:
         raise RefusalError("invalid", "jobList is not a JSON list of updates.") from None
-    if len(updates) > MOST_IN_BULK:
-        raise RefusalError("too-large", f"these are more than {MOST_IN_BULK} updates.")
+    if len(updates) > MAX_IN_BULK:
+        raise RefusalError("too-large", f"these are more than {MAX_IN_BULK} updates.")
     answers = [_one_of(update, caller) for update in updates]
     return [all(answer["StatusCode"] == 0 for answer in answers), answers]
 

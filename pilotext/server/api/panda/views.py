@@ -17,7 +17,7 @@ from pilotext.server.api.panda import files
 from pilotext.server.api.panda.encoding import Sent, decode
 from pilotext.server.api.panda.pilots import FUNCTIONS, STATUS_CODE
 from pilotext.server.api.problems import JSON, STATUS, refusal_of, response
-from pilotext.server.front.guard import Policy
+from pilotext.server.front.guard import BodyPolicy
 from pilotext.server.production.refusal import RefusalError
 
 PANDA_PATHS = ("/server/panda/", "/cache/", "/trf/")
@@ -35,14 +35,14 @@ Function = Callable[[Sent, Caller], Any]
 View = Callable[..., HttpResponse]
 
 
-def panda_policy_of(path_: str) -> Policy:
+def panda_policy_of(path_: str) -> BodyPolicy:
     """Return the limits of a request at one of PANDA_PATHS. Raises RefusalError for an unknown function."""
     verb = path_.removeprefix("/server/panda/")
     if not path_.startswith("/server/panda/") or verb == "isAlive":
-        return Policy("anyone", MAX_UNPROVED_BYTES)
+        return BodyPolicy("anyone", MAX_UNPROVED_BYTES)
     if verb not in FUNCTIONS:
         raise no_function(verb)
-    return Policy("agent", MAX_BODY_BYTES)
+    return BodyPolicy("agent", MAX_BODY_BYTES)
 
 
 def no_function(verb: str) -> RefusalError:

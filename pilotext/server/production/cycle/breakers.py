@@ -25,18 +25,18 @@ MAX_FAILURES = 2000
 
 
 @dataclass(frozen=True)
-class Place:
+class BreakerPlace:
     """The scope of a breaker: a node, a site, or the whole experiment."""
 
     site: int | None = None
     site_name: str = ""
     node: str = ""
 
-    def as_for(self, rule: BreakerRule) -> Place:
+    def as_for(self, rule: BreakerRule) -> BreakerPlace:
         """The part of the place that such a breaker is about."""
         if rule.per == "experiment":
-            return Place()
-        return self if rule.per == "node" else Place(self.site, self.site_name)
+            return BreakerPlace()
+        return self if rule.per == "node" else BreakerPlace(self.site, self.site_name)
 
     @property
     def scope(self) -> str:
@@ -78,7 +78,9 @@ def _open_new(experiment: Experiment, profile: Profile) -> int:
     names = dict(Site.objects.filter(experiment=experiment).values_list("pk", "name"))
     last = failures.order_by("-ended").values_list(*columns)[:MAX_FAILURES]
     rows = [
-        (Place(site, names[site], node), job, state, cause) for site, node, job, state, cause in last if site in names
+        (BreakerPlace(site, names[site], node), job, state, cause)
+        for site, node, job, state, cause in last
+        if site in names
     ]
     return sum(
         transact(lambda name=name, place=place: _open_one(experiment, profile, name, place, at))  # type: ignore[misc]
@@ -87,15 +89,15 @@ def _open_new(experiment: Experiment, profile: Profile) -> int:
     )
 
 
-def _suspects(rule: BreakerRule, rows: Sequence[tuple[Place, int, str, str]]) -> Iterator[Place]:
-    seen: defaultdict[Place, set[int]] = defaultdict(set)
+def _suspects(rule: BreakerRule, rows: Sequence[tuple[BreakerPlace, int, str, str]]) -> Iterator[BreakerPlace]:
+    seen: defaultdict[BreakerPlace, set[int]] = defaultdict(set)
     for where, job, state, cause in rows:
         if (cause if state == "failed" else "lost") in rule.cause and (where.node or rule.per != "node"):
             seen[where.as_for(rule)].add(job)
     yield from (place for place, jobs in seen.items() if len(jobs) >= rule.failures)
 
 
-def _open_one(experiment: Experiment, profile: Profile, name: str, place: Place, at: float) -> int:
+def _open_one(experiment: Experiment, profile: Profile, name: str, place: BreakerPlace, at: float) -> int:
     rule = profile.breakers[name]
     fields = {"site_id": place.site, "node": place.node, "changed": 0.0}
     row, _ = Breaker.objects.get_or_create(experiment=experiment, rule=name, scope=place.scope, defaults=fields)

@@ -1,4 +1,4 @@
-"""Files that are not needed any more, when a task is put away: only the very files that we know, and only after what
+"""Files that are not needed any more, when a task is archived: only the very files that we know, and only after what
 was made of them has been verified once more where it is kept for good.
 """
 
@@ -75,7 +75,7 @@ def clean_logs() -> int:
 
 
 def finish_archiving() -> int:
-    """Tasks of which nothing is left to put away are archived."""
+    """Tasks with nothing left to remove become archived."""
     mine = OuterRef("pk")
     with_archives = [
         task.pk

@@ -1,4 +1,4 @@
-"""Log archives of a task that is put away: one for each run, then one of all, each verified where it is kept."""
+"""Log archives of a task that is being archived: one for each run, then one of all, each verified where it is kept."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WHO = "archiving"
 
 
 def plan_archives() -> int:
-    """Tasks that are put away get an archive for each run and one of all, as far as the profile asks for them."""
+    """Tasks that are being archived get an archive for each run and one of all, as far as the profile asks for them."""
     mine = LogArchive.objects.filter(task=OuterRef("pk"))
     new = Task.objects.filter(~Exists(mine), state="archiving").select_related("experiment")
     return collect_failures(new, _plan_or_refuse)

@@ -1,7 +1,7 @@
 """The cycle: everything the server does by itself, step by step, again and again.
 
 A step is a function that advances what can be advanced, in short transactions, and returns how many things it moved.
-It can be broken off anywhere and done again; several cycles may run at once. A step that fails is told in the log and
+It can be broken off anywhere and done again; several cycles may run at once. A step that fails is logged and
 does not stop the others. To add one: write it in `machines/`, and name it in STEPS.
 """
 
@@ -35,7 +35,7 @@ STOP_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
-class Step:
+class PeriodicStep:
     """A part of the cycle: its name in logs and metrics, and how often it is due."""
 
     name: str
@@ -45,44 +45,44 @@ class Step:
     """Steps of another lane, which wait for storage systems, do not keep the others waiting."""
 
 
-STEPS: tuple[Step, ...] = (
-    Step("leases", expire_leases),
-    Step("breakers", watch_breakers),
-    Step("cancelled", end_cancelled),
-    Step("resumed", take_up_again),
-    Step("ready", ready_without_staging),
-    Step("staging", plan_staging),
-    Step("ask", request_files, lane="tape"),
-    Step("poll", poll_files, lane="tape"),
-    Step("look", check_files, every_s=60.0, lane="tape"),
-    Step("give back", release_files, every_s=5.0, lane="tape"),
-    Step("verify", verify_outputs, lane="verification"),
-    Step("dissolve", dissolve_merges),
-    Step("merge", start_merges),
-    Step("merged", finish_merges),
-    Step("check", check_merged),
-    Step("keep", keep_products, lane="copies"),
-    Step("archives", plan_archives),
-    Step("archive", make_archives, lane="copies"),
-    Step("clean", clean_products, lane="copies"),
-    Step("clean logs", clean_logs, lane="copies"),
-    Step("archived", finish_archiving),
-    Step("agents", forget_agents, every_s=30.0),
-    Step("done", finish_tasks),
+STEPS: tuple[PeriodicStep, ...] = (
+    PeriodicStep("leases", expire_leases),
+    PeriodicStep("breakers", watch_breakers),
+    PeriodicStep("cancelled", end_cancelled),
+    PeriodicStep("resumed", take_up_again),
+    PeriodicStep("ready", ready_without_staging),
+    PeriodicStep("staging", plan_staging),
+    PeriodicStep("ask", request_files, lane="tape"),
+    PeriodicStep("poll", poll_files, lane="tape"),
+    PeriodicStep("look", check_files, every_s=60.0, lane="tape"),
+    PeriodicStep("give back", release_files, every_s=5.0, lane="tape"),
+    PeriodicStep("verify", verify_outputs, lane="verification"),
+    PeriodicStep("dissolve", dissolve_merges),
+    PeriodicStep("merge", start_merges),
+    PeriodicStep("merged", finish_merges),
+    PeriodicStep("check", check_merged),
+    PeriodicStep("keep", keep_products, lane="copies"),
+    PeriodicStep("archives", plan_archives),
+    PeriodicStep("archive", make_archives, lane="copies"),
+    PeriodicStep("clean", clean_products, lane="copies"),
+    PeriodicStep("clean logs", clean_logs, lane="copies"),
+    PeriodicStep("archived", finish_archiving),
+    PeriodicStep("agents", forget_agents, every_s=30.0),
+    PeriodicStep("done", finish_tasks),
 )
 
 
-def run_once(steps: tuple[Step, ...] = STEPS) -> dict[str, int]:
+def run_once(steps: tuple[PeriodicStep, ...] = STEPS) -> dict[str, int]:
     """Do every step once; returns what each moved, -1 for one that failed."""
     return {step.name: _done(step) for step in steps}
 
 
-def run_until(stop: threading.Event, steps: tuple[Step, ...] = STEPS, *, tick_s: float = 0.2) -> None:
+def run_until(stop: threading.Event, steps: tuple[PeriodicStep, ...] = STEPS, *, tick_s: float = 0.2) -> None:
     """Do every step when it is due, until `stop` is set, each lane in a thread of its own.
 
     A step that has begun is brought to its end, unless it waits for storage for longer than STOP_WITHIN_S.
     """
-    lanes: dict[str, list[Step]] = {}
+    lanes: dict[str, list[PeriodicStep]] = {}
     for step in steps:
         lanes.setdefault(step.lane, []).append(step)
     threads = [
@@ -97,7 +97,7 @@ def run_until(stop: threading.Event, steps: tuple[Step, ...] = STEPS, *, tick_s:
         thread.join(max(0.0, end - time.monotonic()))
 
 
-def _run_lane(stop: threading.Event, steps: list[Step], tick_s: float) -> None:
+def _run_lane(stop: threading.Event, steps: list[PeriodicStep], tick_s: float) -> None:
     due = dict.fromkeys((step.name for step in steps), 0.0)
     try:
         while not stop.is_set():
@@ -112,7 +112,7 @@ def _run_lane(stop: threading.Event, steps: list[Step], tick_s: float) -> None:
         connection.close()
 
 
-def _done(step: Step) -> int:
+def _done(step: PeriodicStep) -> int:
     close_old_connections()
     began = time.monotonic()
     try:

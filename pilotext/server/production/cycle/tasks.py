@@ -42,7 +42,7 @@ def _finish() -> int:
 
 
 def end_cancelled() -> int:
-    """Jobs of cancelled tasks are cancelled; attempts that run are told to stop at their next heartbeat."""
+    """Jobs of cancelled tasks are cancelled; running attempts are asked to stop at their next heartbeat."""
     done = 0
     while moved := transact(_end_some):
         done += moved

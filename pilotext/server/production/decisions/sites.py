@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from pilotext.api.schemas.sites import BreakerHold, SiteLimit
 from pilotext.errors import UsageError
 from pilotext.profile.records import unknown
-from pilotext.server.production.cycle.breakers import Place
+from pilotext.server.production.cycle.breakers import BreakerPlace
 from pilotext.server.production.lookup import experiment_named, no_such_word, site_named
 from pilotext.server.production.models import Agent, AuditEntry, Breaker, Site
 from pilotext.server.production.models.common import now
@@ -85,7 +85,7 @@ def limit_site(asked: SiteLimit, reason: Reason) -> list[int]:
 
 
 def hold(asked: BreakerHold, reason: Reason) -> list[int]:
-    """Open a breaker by hand. Raises RefusalError when there is no such rule, or not the place that it is about."""
+    """Open a breaker manually. Raises RefusalError when there is no such rule, or not the place that it is about."""
     experiment = experiment_named(asked.experiment)
     profile = profile_of(experiment.name)
     rule = profile.breakers.get(asked.rule)
@@ -99,7 +99,7 @@ def hold(asked: BreakerHold, reason: Reason) -> list[int]:
     site = _site(asked.site) if asked.site else None
     if site is not None and site.experiment_id != experiment.pk:
         raise RefusalError("invalid", f"{site.name} is not a site of {experiment.name}.")
-    place = Place(site.pk, site.name, asked.node) if site else Place()
+    place = BreakerPlace(site.pk, site.name, asked.node) if site else BreakerPlace()
     fields = {"site_id": place.site, "node": place.node, "changed": 0.0}
     breaker, _ = Breaker.objects.get_or_create(
         experiment=experiment, rule=asked.rule, scope=place.scope, defaults=fields
@@ -108,7 +108,7 @@ def hold(asked: BreakerHold, reason: Reason) -> list[int]:
 
 
 def drain_agent(agent: int, reason: Reason) -> list[int]:
-    """An agent gets no more jobs, and is told so when it asks. Raises RefusalError when there is no such agent."""
+    """Drain an agent: it gets no more jobs. Raises RefusalError when there is no such agent."""
     rows = Agent.objects.filter(pk=agent)
     if not rows.exists():
         raise RefusalError("not-found", f"there is no agent {agent}.")

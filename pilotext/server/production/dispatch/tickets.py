@@ -45,7 +45,7 @@ def _hand_over(attempt_id: int, mine: dict[str, str]) -> None:
 
 
 def fetch_job(attempt_id: int, ticket: str, claim: str = "") -> Job:
-    """The job of an attempt, with the token for its report. Raises RefusalError for a ticket that is no good (more).
+    """Return the job of an attempt, with the token for its report. Raises RefusalError for an invalid ticket.
 
     Who gives a claim may ask again with the same one; without, the ticket is used up at once.
     """

@@ -117,7 +117,7 @@ def follow_failure(
     """Decide on a failed attempt and move its job; in a transaction. None when the job was decided on by somebody else.
 
     `attempt` comes with its job, task, experiment and site. A probe of a breaker is not charged. What an earlier
-    decision on the same attempt charged is not charged twice. One that was told to stop says nothing about its job,
+    decision on the same attempt charged is not charged twice. One that was asked to stop says nothing about its job,
     which goes on if it was sent again; but for one whose reported success is being compared, which has the job back.
     `states` are those that the job may be in.
     """

@@ -37,7 +37,7 @@ _NUMBERS = frozenset(("counters", "fields"))
 def read_report(body: bytes) -> tuple[Report, str]:
     """A report, and the text of it to keep; U+FFFD stands for what cannot be kept, long texts are cut.
 
-    Raises FieldError for what is no report.
+    Raises FieldError for anything but a report.
     """
     if not (_STRANGE.search(body) or _LONG.search(body)):
         try:

@@ -38,7 +38,7 @@ _lock = threading.Lock()
 
 
 def counts_of(tasks: Iterable[int]) -> dict[int, TaskCounts]:
-    """The counts of these tasks. Whether a job has moved is told by the last line of the audit trail."""
+    """The counts of these tasks. The last line of the audit trail shows whether a job has moved."""
     at = now()
     base = str(connection.settings_dict["NAME"])
     last = {pk: (event, job) for pk, event, job in _last_of(tasks)}

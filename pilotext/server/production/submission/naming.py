@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from pilotext.errors import UsageError
 from pilotext.profile.expand import FileFacts, TaskFacts, parse_input
-from pilotext.profile.places import Place, archive_places, merged_places, output_forms
+from pilotext.profile.places import PublishedPlace, archive_places, merged_places, output_forms
 from pilotext.profile.records import Experiment
 from pilotext.profile.templates import Value
 from pilotext.storage.registry import why_unusable
@@ -46,7 +46,7 @@ def _canonical_folder(folder: str) -> str:
     return canonical(folder)
 
 
-def url_of(place: Place) -> str:
+def url_of(place: PublishedPlace) -> str:
     """URL at which a file is published; of a form, the form of the URL."""
     return join(place.destination, place.name) if is_folder(place.destination) else place.destination
 
@@ -114,7 +114,7 @@ class JobNames:
 def values_of(experiment: Experiment, job_type: str, file: FileFacts) -> dict[str, Value]:
     """Return the values of an input that a form of a name may use.
 
-    Raises UsageError for a file that is no input of this type.
+    Raises UsageError for a file that is not an input of this type.
     """
     values = parse_input(experiment, job_type, file.file)
     if "{" in file.file or "}" in file.file:
@@ -122,14 +122,16 @@ def values_of(experiment: Experiment, job_type: str, file: FileFacts) -> dict[st
     return {**values, "file": file.file}
 
 
-def shared_places(experiment: Experiment, facts: TaskFacts, runs: Iterable[int], merges: Iterable[str]) -> list[Place]:
+def shared_places(
+    experiment: Experiment, facts: TaskFacts, runs: Iterable[int], merges: Iterable[str]
+) -> list[PublishedPlace]:
     """Return the places of all that is published of runs and of the task as a whole.
 
     Raises UsageError when a value is missing for one of them.
 
     Of merged files only the first of each run: how many there will be is known when they are merged.
     """
-    found: list[Place] = []
+    found: list[PublishedPlace] = []
     for run in runs:
         for merge in merges:
             found += merged_places(experiment, facts, merge, run=run, number=0)
@@ -154,9 +156,9 @@ def _why_no_path(url: str) -> str:
     return ""
 
 
-def double(places: Iterable[Place]) -> Iterator[tuple[Place, Place]]:
+def double(places: Iterable[PublishedPlace]) -> Iterator[tuple[PublishedPlace, PublishedPlace]]:
     """Pairs of places that are one: a task must not write one of its files over another."""
-    seen: dict[int, Place] = {}
+    seen: dict[int, PublishedPlace] = {}
     for place in places:
         key = key_of(url_of(place))
         if (other := seen.setdefault(key, place)) is not place:

@@ -23,7 +23,7 @@ from pilotext.profile.expand import (
     parse_input,
     production_job,
 )
-from pilotext.profile.places import Place, source_forms
+from pilotext.profile.places import PublishedPlace, source_forms
 from pilotext.profile.records import Experiment, unknown
 from pilotext.profile.templates import Value
 from pilotext.server.production.submission.document import WholeTask
@@ -53,7 +53,7 @@ class Planned(Record, frozen=True):
 
 
 class Refused(Record, frozen=True):
-    """An input that is no job, and why."""
+    """Input that makes no job, and the reason."""
 
     file: str
     why: str
@@ -72,7 +72,7 @@ class Plan(Record, frozen=True):
     staging: bool
     digest: str
     names: JobNames
-    places: tuple[Place, ...]
+    places: tuple[PublishedPlace, ...]
     warnings: tuple[str, ...]
 
     @property
@@ -204,7 +204,7 @@ def _usable(entry: FileFacts) -> FileFacts:
 
 def _places(
     experiment: Experiment, facts: TaskFacts, jobs: Sequence[Planned], merges: Sequence[str]
-) -> tuple[Place, ...]:
+) -> tuple[PublishedPlace, ...]:
     """Return the places of all that is published beside the outputs of jobs.
 
     Raises UsageError when one has no name, or two files have the same.

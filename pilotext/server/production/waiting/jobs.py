@@ -21,7 +21,7 @@ MAX_AHEAD = 10_000
 """Jobs that are counted before this one; of more it is only said that there are more."""
 
 SILENT_AFTER_S = 900.0
-"""Three heartbeats: an attempt that has not been heard of for so long is told as silent."""
+"""Three heartbeats: an attempt that has not been heard of for so long is reported as silent."""
 
 _NEXT_STEP = "the next step of the cycle moves it"
 

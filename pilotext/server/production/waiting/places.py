@@ -22,7 +22,7 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT
 
 
 @dataclass(frozen=True)
-class Place:
+class JobPlace:
     """A site with what is there now: attempts at work, agents that are heard of, their slots, and pilots."""
 
     site: Site
@@ -41,7 +41,7 @@ class Place:
     """An agent is heard of on a node that the job does not avoid and that no breaker holds."""
 
 
-def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[Place]:
+def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[JobPlace]:
     """The sites that may have a job: those of its task, or the only one of its own; eight queries at the most."""
     profile = profile_of(task.experiment.name)
     sites = _sites(task, job)
@@ -54,7 +54,7 @@ def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[Pl
     attempts, pilots = _attempts(sites), _pilots(sites, at - profile.retry.heard_s)
     closed = _closed_since(sites)
     return [
-        Place(
+        JobPlace(
             site=site,
             active=attempts.get(site.pk, (0, 0))[0],
             busy=attempts.get(site.pk, (0, 0))[1],
@@ -70,7 +70,7 @@ def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[Pl
     ]
 
 
-def obstacles(place: Place, avoid: Mapping[str, float], at: float) -> Iterator[Wait]:
+def obstacles(place: JobPlace, avoid: Mapping[str, float], at: float) -> Iterator[Wait]:
     """Yield the obstacles for a job at this site now; nothing where it can be given out."""
     name = place.site.name
     if place.site.closed:
@@ -89,7 +89,7 @@ def obstacles(place: Place, avoid: Mapping[str, float], at: float) -> Iterator[W
     yield from _nobody(place)
 
 
-def _nobody(place: Place) -> Iterator[Wait]:
+def _nobody(place: JobPlace) -> Iterator[Wait]:
     name = place.site.name
     start = f"start an agent there: pilotext agent --site {quote(name)}"
     if place.pilots:
