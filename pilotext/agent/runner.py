@@ -81,7 +81,7 @@ class Runner:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was told to end, by the server or the agent, or for want of a lease."""
+        """Whether it was asked to end, by the server or the agent, or because its lease was lost."""
         return self._stopped
 
     def stop(self) -> None:
