@@ -59,14 +59,14 @@ FAULTS = (
     Fault((SECOND, 11), "COMPASS-4004", "output-invalid", "retry", "ready", mode="truncated-mdst"),
     Fault((SECOND, 12), "COMPASS-1238", "unhandled-exception", "retry", "ready", mode="abnormal"),
     Fault((SECOND, 13), "COMPASS-1244", "conditions-db", "retry", "ready", mode="exception"),
-    Fault((SECOND, 14), "COMPASS-1267", "calibration", "retry", "ready", instead=_NO_CALIBRATION),
+    Fault((SECOND, 14), "COMPASS-1267", "calibration", "retry-elsewhere", "ready", instead=_NO_CALIBRATION),
     Fault((SECOND, 15), "COMPASS-1250", "input-missing", "retry", "ready", instead='rm "$TMPRAWFILE";'),
     Fault((SECOND, 16), "COMPASS-1269", "output-write", "retry-elsewhere", "ready", instead=_NO_WRITEBACK),
     Fault((SECOND, 17), "COMPASS-2045", "storage", "retry-elsewhere", "ready", instead=_IO_ERROR),
     Fault((SECOND, 18), "COMPASS-4001", "output-invalid", "retry", "ready", instead=_NO_HISTOGRAMS),
     Fault(TRUNCATED, "COMPASS-4007", "input-corrupt", "restage", "defined", cut=True),
     Fault(ASKED_ABOUT, "COMPASS-1235", "fatal-error", "manual-check", "manual", mode="fatal"),
-    Fault((HELD, 13), "COMPASS-1260", "software-setup", "retry", "ready", mode="fatal-geometry"),
+    Fault((HELD, 13), "COMPASS-1260", "software-setup", "retry-elsewhere", "ready", mode="fatal-geometry"),
 )
 
 BAD_MERGE = FIRST

@@ -20,7 +20,7 @@ boot()
 from django.db import connection, connections  # noqa: E402  needs boot
 from django.test import override_settings  # noqa: E402
 
-from pilotext.server.api import auth  # noqa: E402
+from pilotext.server.api import agents, auth  # noqa: E402
 
 Maker = Callable[[], str]
 """Makes a fresh database and returns its URL."""
@@ -70,6 +70,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
     url = make()
     use(url)
     auth.forget()
+    agents.dispatcher.forget()  # its candidates are those of the test before
     yield url
     connection.close()
     _drop(url)

@@ -20,7 +20,10 @@ READ_AT_ONCE = 64 << 20
 READ_WITHIN_S = 0.2
 """And how long at most, where reading is slow: an order to stop waits for it."""
 
-_SLICE = 4 << 20
+_MIN_SLICE_BYTES = 64 << 10
+_MAX_SLICE_BYTES = 4 << 20
+_SLOW_SLICE_S = 0.1
+_FAST_SLICE_S = 0.02
 
 
 class GuardedScan:
@@ -32,6 +35,7 @@ class GuardedScan:
     def __init__(self, ruleset: RuleSet, job: Job, streams: Mapping[str, Path]) -> None:
         self.broken = ""
         self._progress = Progress({}, 0)
+        self._slice_bytes = _MIN_SLICE_BYTES
         self._scan = LogScan(ruleset, kind=job.kind, job_type=job.type, streams=streams, follow_links=False)
 
     def progress(self) -> Progress:
@@ -50,12 +54,20 @@ class GuardedScan:
             tick()
 
     def _read_slices(self) -> int:
-        done, end = 0, time.monotonic() + READ_WITHIN_S
-        while done < READ_AT_ONCE and time.monotonic() < end:
-            size = self._scan.read(_SLICE)
+        """Read slices until the bound; they grow where reading is fast, so that a slow one holds no limit."""
+        done, began = 0, time.monotonic()
+        end, at = began + READ_WITHIN_S, began
+        while done < READ_AT_ONCE and at < end:
+            asked = self._slice_bytes
+            size = self._scan.read(asked)
             done += size
-            if size < _SLICE:
+            if size < asked:
                 break
+            took_s, at = time.monotonic() - at, time.monotonic()
+            if took_s > _SLOW_SLICE_S:
+                self._slice_bytes = max(asked // 4, _MIN_SLICE_BYTES)
+            elif took_s < _FAST_SLICE_S:
+                self._slice_bytes = min(asked * 2, _MAX_SLICE_BYTES)
         return done
 
     def finish(self, within_s: float = math.inf) -> Matches:
