@@ -110,6 +110,8 @@ def every_fault_was_understood(production: Production, pages: list[JobPage]) -> 
             assert [each.state for each in page.attempts] == ["finished"], page
         else:
             _fault_was_understood(fault, page)
+            if fault.action == "retry-elsewhere":
+                _next_was_elsewhere(page.attempts[0], jobs[place])
     merges = {(page.job.run, page.job.product): page for page in pages if page.job.product}
     assert merges.keys() == {(run, merge) for run in production.scale.runs for merge in MERGES}
     for (run, merge), whole_page in merges.items():
@@ -149,10 +151,14 @@ def _fault_was_understood(fault: Fault, page: JobPage) -> None:
         assert page.job.state == "failed"
         return
     assert [each.state for each in others] == ["finished"], page
-    if fault.action == "retry-elsewhere":
-        assert others[0].node != first.node, page
     if fault.place == ASKED_ABOUT:
         assert any(event.who == PERSON and event.before == "manual" for event in page.events), page
+
+
+def _next_was_elsewhere(failed: AttemptRow, page: JobPage) -> None:
+    """The attempt right after it ran on another node; one after an outage may run anywhere, see `hours_pass`."""
+    following = next(each for each in page.attempts if each.number == failed.number + 1)
+    assert following.node != failed.node, page
 
 
 def tapes_were_given_back(production: Production) -> None:
