@@ -9,24 +9,26 @@ import msgspec
 from pilotext.api.schemas.fields import Time
 from pilotext.model import Record
 
+ProblemKind = Literal[
+    "not-found",
+    "not-allowed",
+    "unauthorized",
+    "forbidden",
+    "conflict",
+    "invalid",
+    "too-large",
+    "too-many",
+    "too-slow",
+    "busy",
+    "unavailable",
+    "internal",
+]
+
 
 class Problem(Record, frozen=True):
     """Reason of a refused request: a word for programs, a sentence for people."""
 
-    error: Literal[
-        "not-found",
-        "not-allowed",
-        "unauthorized",
-        "forbidden",
-        "conflict",
-        "invalid",
-        "too-large",
-        "too-many",
-        "too-slow",
-        "busy",
-        "unavailable",
-        "internal",
-    ]
+    error: ProblemKind
     message: str
 
 

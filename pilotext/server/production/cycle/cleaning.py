@@ -15,10 +15,9 @@ from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import not_owned
-from pilotext.server.production.row_leases import lease_rows, wait_after
+from pilotext.server.production.row_leases import wait_after
 from pilotext.server.production.states import ARCHIVE, PRODUCT, TASK
 from pilotext.server.production.storage import operations
-from pilotext.server.production.storage.breakers import ServerAwayError
 from pilotext.server.production.tape.archive import merged_outputs
 from pilotext.server.production.transitions import Reason, advance
 from pilotext.storage.transfer import Mover
@@ -32,46 +31,15 @@ _WHO = "cleaning"
 
 def clean_products() -> int:
     """The chunk files of kept products are removed, and merged files that a later merge has replaced."""
-    done = 0
     due = Product.objects.filter(state="kept", task__state="archiving")
-    for lease in lease_rows(due, 1):
-        product = Product.objects.select_related("task__experiment").get(pk=lease.ids[0])
-        wait_s = 0.0
-        try:
-            with operations.moving(product.task.experiment_id, lease.renew) as mover:
-                done += _clean(product, mover)
-        except ServerAwayError as error:
-            wait_s = error.wait_s
-        except PilotextError as error:
-            wait_s = _failed(product, error)
-        lease.end(wait_s)
-    return done
+    return operations.work_through(due, _clean, _failed)
 
 
 def clean_logs() -> int:
     """The log files that are in the archives of runs are removed when the archive of the whole production is kept."""
     whole = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=True, state__in=("kept", "cleaned"))
     due = LogArchive.objects.filter(Exists(whole), run__isnull=False, state="kept", task__state="archiving")
-    done = 0
-    for lease in lease_rows(due, 1):
-        archive = LogArchive.objects.select_related("task").get(pk=lease.ids[0])
-        rows = LogArchive.objects.filter(pk=archive.pk)
-        wait_s = 0.0
-        try:
-            with operations.moving(archive.task.experiment_id, lease.renew) as mover:
-                whole_one = archive.task.log_archives.get(run__isnull=True)
-                _verify(operations.File(whole_one.url, whole_one.size, whole_one.adler32), mover)
-                count, strange = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
-            reason = Reason(_WHO, f"{count} log files removed{_but(strange)}", "cycle")
-            done += len(transact(lambda rows=rows, reason=reason: advance(ARCHIVE, rows, ("kept",), "cleaned", reason)))  # type: ignore[misc]
-        except ServerAwayError as error:
-            wait_s = error.wait_s
-        except PilotextError as error:
-            tries = archive.tries + 1
-            transact(lambda rows=rows, why=str(error), tries=tries: rows.update(finding=why, tries=tries))  # type: ignore[misc]
-            wait_s = wait_after(tries, FIRST_WAIT_S)
-        lease.end(wait_s)
-    return done
+    return operations.work_through(due, _clean_logs, _logs_failed)
 
 
 def finish_archiving() -> int:
@@ -90,6 +58,21 @@ def finish_archiving() -> int:
     )
     reason = Reason(_WHO, "its products and logs are kept, everything else is removed", "cycle")
     return len(transact(lambda: advance(TASK, over, ("archiving",), "archived", reason)))
+
+
+def _clean_logs(archive: LogArchive, mover: Mover) -> int:
+    whole = archive.task.log_archives.get(run__isnull=True)
+    _verify(operations.File(whole.url, whole.size, whole.adler32), mover)
+    count, strange = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
+    rows = LogArchive.objects.filter(pk=archive.pk)
+    reason = Reason(_WHO, f"{count} log files removed{_but(strange)}", "cycle")
+    return len(transact(lambda: advance(ARCHIVE, rows, ("kept",), "cleaned", reason)))
+
+
+def _logs_failed(archive: LogArchive, error: PilotextError) -> float:
+    tries = archive.tries + 1
+    transact(lambda: LogArchive.objects.filter(pk=archive.pk).update(finding=str(error), tries=tries))
+    return wait_after(tries, FIRST_WAIT_S)
 
 
 def _clean(product: Product, mover: Mover) -> int:

@@ -22,10 +22,8 @@ from pilotext.server.production.models import Attempt, AttemptReport, Job, LogAr
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
-from pilotext.server.production.row_leases import lease_rows
 from pilotext.server.production.states import ARCHIVE, TASK
 from pilotext.server.production.storage import operations
-from pilotext.server.production.storage.breakers import ServerAwayError
 from pilotext.server.production.transitions import Reason, advance, record
 from pilotext.storage.base import adler32_of
 from pilotext.storage.transfer import Mover
@@ -77,23 +75,8 @@ def make_archives() -> int:
     """Wanted archives are made and brought to where they are kept; that of all when those of the runs are there."""
     open_run = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=False, state__in=("wanted", "manual"))
     wanted = LogArchive.objects.filter(state="wanted", task__state="archiving")
-    done = 0
-    for due in (wanted.filter(run__isnull=False), wanted.filter(~Exists(open_run), run__isnull=True)):
-        for lease in lease_rows(due, 1):
-            archive = LogArchive.objects.select_related("task__experiment").get(pk=lease.ids[0])
-            wait_s = 0.0
-            try:
-                with (
-                    operations.moving(archive.task.experiment_id, lease.renew) as mover,
-                    operations.scratch() as folder,
-                ):
-                    done += _make(archive, mover, folder)
-            except ServerAwayError as error:
-                wait_s = error.wait_s
-            except PilotextError as error:
-                wait_s = _failed(archive, error)
-            lease.end(wait_s)
-    return done
+    in_turn = (wanted.filter(run__isnull=False), wanted.filter(~Exists(open_run), run__isnull=True))
+    return sum(operations.work_through(due, _make, _failed) for due in in_turn)
 
 
 def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
@@ -120,7 +103,12 @@ def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
             log.warning("attempt %d calls %s its log, which is not archived", attempt.pk, delivered.url)
 
 
-def _make(archive: LogArchive, mover: Mover, folder: Path) -> int:
+def _make(archive: LogArchive, mover: Mover) -> int:
+    with operations.scratch() as folder:
+        return _make_in(folder, archive, mover)
+
+
+def _make_in(folder: Path, archive: LogArchive, mover: Mover) -> int:
     experiment = profile_of(archive.task.experiment.name)
     path = folder / "archive"
     if archive.run is None:

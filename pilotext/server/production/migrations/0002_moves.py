@@ -1,4 +1,4 @@
-"""Who moved something by which right, and since when a breaker is open."""
+"""Actor of each move, and the time since when a breaker is open."""
 
 from __future__ import annotations
 

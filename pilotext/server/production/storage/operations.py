@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
+from django.db.models import QuerySet
 from msgspec.structs import replace
 
 from pilotext.errors import (
@@ -16,17 +17,21 @@ from pilotext.errors import (
     ExistsError,
     NotFoundError,
     OfflineError,
+    PilotextError,
     SizeError,
     StorageError,
     TransientError,
 )
 from pilotext.model import Record
-from pilotext.server.production.row_leases import wait_after
+from pilotext.server.production.models import LogArchive, Product
+from pilotext.server.production.row_leases import lease_rows, wait_after
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
 from pilotext.storage.leftovers import part_of
 from pilotext.storage.retry import Policy, retried
 from pilotext.storage.transfer import ChildMover, Mover
 from pilotext.storage.urls import is_folder, join
+
+R = TypeVar("R", Product, LogArchive)
 
 STALL_S = 300.0
 PATIENCE = Policy(tries=2, first_wait_s=5.0)
@@ -61,6 +66,29 @@ def moving(experiment: int, tick: Callable[[], None] = lambda: None) -> Iterator
         yield mover
     finally:
         mover.close()
+
+
+def work_through(
+    rows: QuerySet[R], work: Callable[[R, Mover], int], failed: Callable[[R, PilotextError], float]
+) -> int:
+    """Do work on storage for each of these rows, by one cycle at a time; return the sum of the results.
+
+    A row whose storage is away is tried again when that may be back. After any other error, `failed` returns the
+    seconds until the next try.
+    """
+    done = 0
+    for lease in lease_rows(rows, 1):
+        row = rows.model._default_manager.select_related("task__experiment").get(pk=lease.ids[0])
+        wait_s = 0.0
+        try:
+            with moving(row.task.experiment_id, lease.renew) as mover:
+                done += work(row, mover)
+        except ServerAwayError as error:
+            wait_s = error.wait_s
+        except PilotextError as error:
+            wait_s = failed(row, error)
+        lease.end(wait_s)
+    return done
 
 
 @contextmanager

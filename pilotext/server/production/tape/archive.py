@@ -12,10 +12,8 @@ from pilotext.server.production.models import Output, Product
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
-from pilotext.server.production.row_leases import lease_rows
 from pilotext.server.production.states import PRODUCT
 from pilotext.server.production.storage import operations
-from pilotext.server.production.storage.breakers import ServerAwayError
 from pilotext.server.production.transitions import Reason, advance, reopen
 from pilotext.storage.transfer import Mover
 
@@ -34,19 +32,8 @@ def keep_products() -> int:
 
     Nothing is written over there: another file stays unless it has no bytes, and the product waits for a decision.
     """
-    done = 0
-    for lease in lease_rows(Product.objects.filter(state__in=BEFORE, task__successor=None), 1):
-        product = Product.objects.select_related("task__experiment").get(pk=lease.ids[0])
-        wait_s = 0.0
-        try:
-            with operations.moving(product.task.experiment_id, lease.renew) as mover:
-                done += _keep(product, mover)
-        except ServerAwayError as error:
-            wait_s = error.wait_s
-        except PilotextError as error:
-            wait_s = _failed(product, error)
-        lease.end(wait_s)
-    return done
+    due = Product.objects.filter(state__in=BEFORE, task__successor=None)
+    return operations.work_through(due, _keep, _failed)
 
 
 def merged_outputs(product: Product) -> list[Output]:
