@@ -23,7 +23,7 @@ from pilotext.model.verdict import ExitStatus
 from pilotext.process_lifetime import adopt_orphans
 from pilotext.serialization.json import from_plain
 from pilotext.worker.monitoring.control_group import NO_GROUP, make_group
-from pilotext.worker.monitoring.processes import kill_below, own_children
+from pilotext.worker.monitoring.processes import descendants, kill_below, own_children, signal_all
 from pilotext.worker.own_files import create_file
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, subreaper
 from pilotext.worker.payload.watchdog import resume_stopped
@@ -239,14 +239,26 @@ class Payload:
         if self.exit is None:
             self._number = [step.exit for step in self.steps].index(None)
             self._note(exit=ExitStatus(signal="SIGKILL"))
+        self._await_watchdog()
         give_up_at = time.monotonic() + subreaper.UNKILLABLE_AFTER_S
         while (left := set(own_children()) - {*self._not_ours}) and time.monotonic() < give_up_at:
-            # The watchdog is among them. Who has ended hands its children to us before it can be reaped.
+            # A process that has ended hands its children to us before it can be reaped.
             kill_below(self._not_ours)
             for child in left:
                 os.waitpid(child, os.WNOHANG)
             time.sleep(subreaper.SWEEP_STEP_S)
         self.stuck += len(left)
+
+    def _await_watchdog(self) -> None:
+        """Kill what is below the watchdog, which ends then.
+
+        If the watchdog was killed first, a process of the payload could kill us next, and nobody would end the others.
+        """
+        end = time.monotonic() + SUBREAPER_PATIENCE_S
+        while not self._watchdog_reaped() and time.monotonic() < end:
+            signal_all(descendants(self.watchdog_pid), signal.SIGKILL)
+            resume_stopped((self.watchdog_pid,))
+            time.sleep(_STEP_S)
 
 
 def command_line(step: Step) -> tuple[str, ...]:

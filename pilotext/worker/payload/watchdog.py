@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Iterable, Sequence
 
-from pilotext.worker.monitoring.processes import kill_below
+from pilotext.worker.monitoring.processes import descendants, kill_below, signal_all
 
 WATCH_EVERY_S = 0.5
 SUBREAPER_ENDS_WITHIN_S = 1.0
@@ -81,6 +81,7 @@ def watch(wrapper: int, subreaper: int, orders: int, deadline: float | None) -> 
             kill_at = time.monotonic() + SUBREAPER_ENDS_WITHIN_S
         resume_stopped((subreaper,) if wrapper_gone else (wrapper, subreaper))
         if kill_at is not None and time.monotonic() >= kill_at:
+            signal_all(descendants(subreaper), signal.SIGKILL)  # first: one of them could kill us in between
             os.kill(subreaper, signal.SIGKILL)
             break
     _end_orphans()

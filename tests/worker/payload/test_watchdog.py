@@ -150,6 +150,25 @@ def test_nothing_of_the_payload_outlives_the_others(work: Path, how: str, victim
         assert wrapper.returncode == 69
 
 
+@pytest.mark.fault("payload", "the payload kills the subreaper, and the wrapper as soon as the watchdog has ended")
+def test_the_watchdog_ends_only_after_what_could_kill_the_wrapper(work: Path) -> None:
+    attack = """
+if os.fork() == 0:
+    os.setsid()
+    os.kill(SUBREAPER, signal.SIGKILL)
+    while os.path.exists(f"/proc/{WATCHDOG}/cwd"):  # gone as soon as it has ended, reaped or not
+        pass
+    os.kill(WRAPPER, signal.SIGKILL)
+    time.sleep(600)
+time.sleep(600)
+"""
+    wrapper = start(work, attack, limits=LIMITS)
+    wrapper.communicate(timeout=PATIENCE_S)
+    assert wrapper.returncode != -signal.SIGKILL, "a process of the payload outlived the watchdog"
+    until(lambda: not processes_below(work))
+    assert report_in(work).exit_status == 69
+
+
 def test_a_payload_that_attacks_nobody_is_left_alone(work: Path) -> None:
     wrapper = start(work, "sys.exit(0)", limits={"wall_s": 600})
     wrapper.communicate(timeout=PATIENCE_S)
