@@ -38,7 +38,9 @@ ALLOWED_HOSTS = [
     *(os.environ.get("PILOTEXT_HOSTS", "localhost,127.0.0.1,[::1]").split(",")),
     urlsplit(PUBLIC_URL).hostname or "localhost",
 ]
+CSRF_TRUSTED_ORIGINS = ["{0.scheme}://{0.netloc}".format(urlsplit(PUBLIC_URL))]  # also behind a proxy that ends TLS
 INSTALLED_APPS = [
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -58,6 +60,7 @@ PAGE_MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
+SILENCED_SYSTEM_CHECKS = ["admin.E408", "admin.E409", "admin.E410"]  # sought in MIDDLEWARE; PAGE_MIDDLEWARE has them
 AUTHENTICATION_BACKENDS = ["pilotext.server.logins.LimitedBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

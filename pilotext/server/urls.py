@@ -1,4 +1,4 @@
-"""URL configuration of the whole server: the API, PanDA's pilot protocol, metrics; pages come here."""
+"""URL configuration of the whole server: the API, PanDA's pilot protocol, metrics, administration; pages come here."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, path
 from django.views import defaults
+from django.views.generic import RedirectView
 
 from pilotext.server.api import metrics
 from pilotext.server.api import urls as api
 from pilotext.server.api.panda import views as panda
 from pilotext.server.api.problems import problem_response
+from pilotext.server.production import admin
 from pilotext.server.production.refusal import RefusalError
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *api.urlpatterns,
     *panda.urlpatterns,
     path("metrics", metrics.page),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("admin/", admin.site.urls),
 ]
 
 

@@ -51,8 +51,7 @@ def issue(
     owner = User.objects.filter(username=user).first() if user else None
     if user and owner is None:
         raise UsageError(f"there is no user {user!r}.", advice="Make one with `pilotext server user`.")
-    if role != "agent" and label != user and User.objects.filter(username=label).exists():
-        raise UsageError(f"{label!r} is the name of a user.", advice="A token signs by its label; choose another one.")
+    check_label(label, role, user)
     token = make_token()
     expires = None if good_for_s is None else now() + good_for_s
     row = models.Token(token=fingerprint(token), label=label, role=role, site=where, user=owner, expires=expires)
@@ -63,6 +62,12 @@ def issue(
 
     transact(save)
     return token
+
+
+def check_label(label: str, role: str, user: str | None) -> None:
+    """Raise UsageError for a label by which a token would sign as somebody else in the audit trail."""
+    if role != "agent" and label != user and User.objects.filter(username=label).exists():
+        raise UsageError(f"{label!r} is the name of a user.", advice="A token signs by its label; choose another one.")
 
 
 def revoke(tokens: QuerySet[models.Token], by: Reason) -> list[int]:
