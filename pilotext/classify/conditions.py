@@ -10,7 +10,7 @@ from pilotext.classify.rule_match import Matches, Precedence, RuleMatch
 from pilotext.model.job import PLACEHOLDER
 from pilotext.model.verdict import Evidence, ExitStatus, Finding
 from pilotext.rules import event_balance
-from pilotext.rules.schema import Condition, ExitCondition, FileCondition, RateCondition, Rule, RuleSet, exit_range
+from pilotext.rules.schema import Condition, ExitCondition, FileCondition, RateCondition, Rule, exit_range
 
 VALIDATIONS = ("output-", "raw-", "law-")
 """Prefixes of findings about data; other findings are about the wrapper's own work."""
@@ -33,12 +33,6 @@ class Case:
     workdir: Path | None = None
     extra_counters: Mapping[str, int | float] = field(default_factory=dict)
     software: str = ""
-
-
-def rules_for(ruleset: RuleSet, case: Case) -> list[Rule]:
-    """Return the rules that apply to this case."""
-    scope = (case.kind, case.job_type, case.software)
-    return [rule for rule in ruleset.rules if rule.text.status != "retired" and rule.applies_to(*scope)]
 
 
 def matched_rules(rules: Sequence[Rule], matches: Matches, case: Case) -> list[RuleMatch]:

@@ -162,8 +162,7 @@ def conditions_for(
     """Return conditions and counters for the stream `name` of such a job; `strays` adds those of the other stream."""
     watches = [
         StreamCondition(name, rule, condition)
-        for rule in ruleset.rules
-        if rule.text.status != "retired" and rule.applies_to(kind, job_type)
+        for rule in ruleset.for_job(kind, job_type)
         for condition in rule.conditions
         if _is_text(condition)
         and (_is_for(condition.stream, name) or (strays and _may_stray(rule, condition.stream, name)))

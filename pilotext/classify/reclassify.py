@@ -20,7 +20,7 @@ from pilotext.classify.rule_match import Matches, Precedence, RuleMatch, StreamE
 from pilotext.classify.verdict import decide_verdict
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence, Verdict
-from pilotext.rules.schema import Condition, RuleSet
+from pilotext.rules.schema import Condition, Rule, RuleSet
 
 KNOWN_BY_RULE = ("unclassified",)
 """Findings that the classifier made for lack of a rule; another rule may make them obsolete."""
@@ -90,7 +90,7 @@ def _matches(ruleset: RuleSet, report: Report, streams: Mapping[str, _Quoted]) -
             *(one for one in _seen_in_files(ruleset, report.verdict) if one.rule.id not in there),
         ),
         markers=frozenset((one.rule.id, condition) for one, condition in seen if condition.absent is not None)
-        | _markers(ruleset, report.verdict),
+        | _markers(ruleset.for_job(report.job.kind, report.job.type), report.verdict),
         counters=report.verdict.counters,
         streams={name: _end(quoted) for name, quoted in streams.items()},
     )
@@ -137,12 +137,12 @@ def _seen_in_files(ruleset: RuleSet, old: Verdict) -> Iterator[RuleMatch]:
             yield RuleMatch(rule, Precedence.FILE, 1, evidence, {"text": evidence[0].text})
 
 
-def _markers(ruleset: RuleSet, old: Verdict) -> frozenset[tuple[str, Condition]]:
+def _markers(rules: Iterable[Rule], old: Verdict) -> frozenset[tuple[str, Condition]]:
     """Return the markers that were found: all but those that a rule reported as missing."""
     missed = {old.rule, *(match.rule for match in old.also), *(dropped.rule for dropped in old.dropped)}
     return frozenset(
         (rule.id, condition)
-        for rule in ruleset.rules
+        for rule in rules
         if rule.id not in missed
         for condition in rule.conditions
         if condition.absent is not None

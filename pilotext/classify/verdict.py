@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from pilotext.classify.conditions import Case, match_finding, matched_rules, rules_for, unread_markers
+from pilotext.classify.conditions import Case, match_finding, matched_rules, unread_markers
 from pilotext.classify.election import Election, elect
 from pilotext.classify.rule_match import Matches, Precedence, RuleMatch
 from pilotext.classify.signature import quote_tail, signature_of, telling_tail
@@ -28,7 +28,7 @@ def decide_verdict(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
     `success` needs exit code 0 and no rule that says otherwise. A failure without a matching rule is
     `unclassified`; without any evidence the verdict is `unknown`.
     """
-    rules = rules_for(ruleset, case)
+    rules = ruleset.for_job(case.kind, case.job_type, case.software)
     rule_matches, election = _elected(ruleset, rules, matches, case)
     if matches.astray and _wants_a_reason(election, case):
         matches = dataclasses.replace(matches, rule_matches=(*matches.rule_matches, *matches.astray), astray=())

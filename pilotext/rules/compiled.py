@@ -46,6 +46,7 @@ class _Pack(msgspec.Struct, array_like=True):
     rules: tuple[_PackedRule, ...]
     counters: tuple[CounterText, ...]
     kinds: dict[str, Kind]
+    markers: dict[str, str]
 
 
 def read_compiled(profile: Path, files: Sequence[Path]) -> RuleSet | None:
@@ -104,7 +105,8 @@ def _packed(ruleset: RuleSet) -> _Pack:
         _PackedRule(rule.text, rule.code.digits, rule.common, str(rule.place.file), rule.place.line, rule.place.column)
         for rule in ruleset.rules
     )
-    return _Pack(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters, {**ruleset.kinds})
+    kinds, markers = {**ruleset.kinds}, {**ruleset.markers}
+    return _Pack(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters, kinds, markers)
 
 
 def _unpacked(known: _Pack) -> RuleSet:
@@ -118,4 +120,4 @@ def _unpacked(known: _Pack) -> RuleSet:
         )
         for one in known.rules
     )
-    return RuleSet(known.experiment, known.number, rules, known.counters, known.digest, known.kinds)
+    return RuleSet(known.experiment, known.number, rules, known.counters, known.digest, known.kinds, known.markers)

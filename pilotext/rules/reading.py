@@ -36,9 +36,11 @@ def read_rules(profile_file: Path, files: Sequence[Path]) -> RuleSet:
     meant = [entry for entry in in_force.rules if profile.name in (entry.text.experiments or (profile.name,))]
     rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in meant)
     counters = tuple(entry.text for entry in source.counters)
-    content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters])
+    markers = {name: job_type.success.marker for name, job_type in profile.job_types.items() if job_type.success.marker}
+    content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters, markers])
     kinds = {name: job_type.kind for name, job_type in profile.job_types.items()}
-    return RuleSet(profile.name, profile.number, rules, counters, hashlib.sha256(content).hexdigest()[:16], kinds)
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return RuleSet(profile.name, profile.number, rules, counters, digest, kinds, markers)
 
 
 def _rule(entry: Entry[RuleText], profile: Experiment, explains: tuple[str, ...]) -> Rule:

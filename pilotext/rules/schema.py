@@ -7,8 +7,8 @@ same evidence, so that a failure has one code whether a shell, a library or the 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -86,6 +86,9 @@ class Condition(Record, frozen=True):
 
 
 CONDITION_KINDS = ("match", "contains", "absent", "exit", "file", "limit", "finding", "events", "rate", "all")
+
+MARKER = "{marker}"
+"""In `absent`: the job type's `success.marker`, unless another rule requires it already."""
 
 GOOD_END = "good-end"
 """In `unless`: the program ended with status 0, and the end marker of its job type was found."""
@@ -213,9 +216,18 @@ class RuleSet:
     digest: str
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     """Kind of each job type of the experiment."""
+    markers: Mapping[str, str] = field(default_factory=dict)
+    """End marker that the profile requires of a job type."""
 
     def rule(self, rule_id: str) -> Rule | None:
         return next((rule for rule in self.rules if rule.id == rule_id), None)
+
+    def for_job(self, kind: str, job_type: str, software: str = "") -> list[Rule]:
+        """Return the rules that apply to such a job; `absent: {marker}` becomes the end marker of its type."""
+        rules = [rule for rule in self.rules if rule.text.status != "retired"]
+        rules = [rule for rule in rules if rule.applies_to(kind, job_type, software)]
+        marker = self.markers.get(job_type)
+        return [_with_marker(rule, None if marker in _required(rules) else marker) for rule in rules]
 
     def for_finding(self, finding: str) -> Rule | None:
         """Return the rule that gives a finding of the wrapper its code, cause and title."""
@@ -225,6 +237,24 @@ class RuleSet:
                 if condition.finding == finding or (wanted is not None and condition.limit == wanted):
                     return rule
         return None
+
+
+def _required(rules: Iterable[Rule]) -> set[str | None]:
+    """Return the texts that these rules require in every case."""
+    deciding = [rule for rule in rules if rule.text.action != "note" and rule.text.status == "active"]
+    return {form.absent for rule in deciding for form in rule.conditions if not form.unless}
+
+
+def _with_marker(rule: Rule, marker: str | None) -> Rule:
+    """Return the rule with this marker for `{marker}`; without that condition if there is none."""
+    if all(form.absent != MARKER for form in rule.conditions):
+        return rule
+    own = (
+        ()
+        if marker is None
+        else (msgspec.structs.replace(form, absent=marker) for form in rule.conditions if form.absent == MARKER)
+    )
+    return replace(rule, conditions=(*(form for form in rule.conditions if form.absent != MARKER), *own))
 
 
 def conditions_of(text: RuleText) -> tuple[Condition, ...]:

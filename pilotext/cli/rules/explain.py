@@ -31,10 +31,12 @@ def run(options: argparse.Namespace) -> int:
     """Print the explanation; 0 if the rule was elected or seen, 1 if not."""
     ruleset = load_rules(options.experiment, options.rules)
     rule = _named(ruleset, options.rule)
+    case = classify.case_of(options, ruleset)
+    rule = next((one for one in ruleset.for_job(case.kind, case.job_type) if one.id == rule.id), rule)
     if options.log is not None:
         _take_log(options, rule, ruleset)
     verdict = classify.verdict_of(options, ruleset)
-    explanation = explain(rule, verdict, classify.case_of(options, ruleset), classify.streams_of(options))
+    explanation = explain(rule, verdict, case, classify.streams_of(options))
     if options.json:
         write_json(msgspec.json.encode(explanation))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import get_args
 
 import regex
@@ -22,6 +22,19 @@ KINDS: tuple[str, ...] = get_args(Kind)
 WRAPPER_COUNTERS = ("raw_events", "raw_calibration_events")
 
 
+def counters_of(kind: str, outputs: Iterable[str]) -> tuple[str, ...]:
+    """Return the counters that the wrapper adds for a job of this kind with outputs of these kinds."""
+    made = [f"{output}_{what}" for output in outputs for what in ("entries", "events")]
+    if kind == "decoding":
+        made.append("raw_filtered_events")
+    if kind == "merging":
+        entries = ("tree_entries", "histogram_entries")
+        made += [f"{output}_{what}" for output in outputs for what in entries]
+        made += [f"inputs.{what}" for what in ("events", "dump_events", "dump_bytes", *entries)]
+        made += [f"merged.{what}" for what in ("dump_events", "dump_bytes")]
+    return (*WRAPPER_COUNTERS, *made)
+
+
 FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -36,7 +49,7 @@ def unknown_rules(group: Group) -> Iterator[FileProblem]:
         for field, names in named:
             for name in names:
                 if name not in known and not (name == ANY and field == "consequence-of"):
-                    yield entry.problem(field, f"there is no rule {name!r}.", _meant(name, known))
+                    yield entry.problem(field, f"there is no rule {name!r}.", meant(name, known))
 
 
 def circular_explanations(group: Group) -> Iterator[FileProblem]:
@@ -54,12 +67,12 @@ def unknown_jobs(group: Group) -> Iterator[FileProblem]:
             continue
         for name in entry.text.jobs:
             if name not in jobs:
-                yield entry.problem("jobs", f"there is no kind or type of jobs {name!r}.", _meant(name, jobs))
+                yield entry.problem("jobs", f"there is no kind or type of jobs {name!r}.", meant(name, jobs))
         inner = [(f"{field}unless", condition.unless) for field, condition in conditions_in(entry.text) if field]
         for field, names in [("unless", entry.text.unless), *inner]:
             for name in names:
                 if name not in (*jobs, *ids, GOOD_END, ALONE):
-                    advice = _meant(name, [*jobs, *ids, GOOD_END, ALONE])
+                    advice = meant(name, [*jobs, *ids, GOOD_END, ALONE])
                     yield entry.problem(field, f"there is no kind, type or rule {name!r}.", advice)
 
 
@@ -73,7 +86,7 @@ def unknown_counters(group: Group) -> Iterator[FileProblem]:
             for name in counters_in(condition):
                 if name not in known:
                     where = f"{field}{'events' if condition.events is not None else 'rate'}"
-                    yield entry.problem(where, f"there is no counter {name!r}.", _meant(name, known))
+                    yield entry.problem(where, f"there is no counter {name!r}.", meant(name, known))
 
 
 def unknown_fields_in_diag(group: Group) -> Iterator[FileProblem]:
@@ -85,7 +98,7 @@ def unknown_fields_in_diag(group: Group) -> Iterator[FileProblem]:
         known = {name for c in conditions if c.match for name in _groups(c.match)}
         for name in FIELD.findall(entry.text.diag):
             if name not in known:
-                advice = _meant(name, sorted(known))
+                advice = meant(name, sorted(known))
                 yield entry.problem("diag", f"no pattern of the rule has a group `{name}`.", advice)
 
 
@@ -96,7 +109,7 @@ def _groups(pattern: str) -> list[str]:
         return []
 
 
-def _meant(word: str, known: list[str]) -> str:
+def meant(word: str, known: list[str]) -> str:
     return did_you_mean(word, known, otherwise="Remove it.", quoted="`{}`")
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pilotext.errors import FieldError, FileProblem, RuleFilesError, UsageError
-from pilotext.profile import PROFILE, Experiment, JobType, find_rules_root, read_profile, rule_files, rules_roots
-from pilotext.rules import event_balance
+from pilotext.errors import FileProblem, RuleFilesError, UsageError
+from pilotext.profile import PROFILE, find_rules_root, read_profile, rule_files, rules_roots
 from pilotext.rules.lint.group import Check, Group
 from pilotext.rules.lint.identity import IDENTITY_CHECKS
 from pilotext.rules.lint.patterns import PATTERN_CHECKS
+from pilotext.rules.lint.profiles import profile_problems
 from pilotext.rules.lint.references import REFERENCE_CHECKS
 from pilotext.rules.lint.shadowed import shadowed_rules
 from pilotext.rules.lint.slow_patterns import slow_patterns
 from pilotext.rules.lock import lock_problems
 from pilotext.rules.schema import RuleText
 from pilotext.rules.source import Entry, Source, apply_overrides, read_source
-from pilotext.serialization.json import from_plain
-from pilotext.serialization.yaml import Document, read_yaml
 
 CHECKS: tuple[Check, ...] = (*IDENTITY_CHECKS, *PATTERN_CHECKS, *REFERENCE_CHECKS, slow_patterns, shadowed_rules)
 
@@ -31,7 +29,7 @@ def lint(paths: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[FileP
     """
     wanted = yaml_files(paths or [find_rules_root()])
     source = read_source(_with_neighbours(wanted, folders))
-    problems = {*source.problems, *_profile_problems(wanted)}
+    problems = {*source.problems, *_profile_problems(wanted, source)}
     for group, found in _groups(source):
         problems.update(found, *(check(group) for check in CHECKS))
     told = [problem for problem in problems if problem.file in wanted]
@@ -60,10 +58,10 @@ def _with_neighbours(files: Sequence[Path], folders: Sequence[Path]) -> list[Pat
     return [*(path for place in places for path in rule_files(place) if path not in rules), *rules]
 
 
-def _profile_problems(files: Sequence[Path]) -> Iterator[FileProblem]:
+def _profile_problems(files: Sequence[Path], source: Source) -> Iterator[FileProblem]:
     for file in files:
         if file.name == PROFILE:
-            yield from profile_problems(file)
+            yield from profile_problems(file, source)
 
 
 def _groups(source: Source) -> Iterator[tuple[Group, tuple[FileProblem, ...]]]:
@@ -85,45 +83,3 @@ def _job_types(rules: Sequence[Entry[RuleText]]) -> tuple[str, ...]:
         except RuleFilesError:
             continue
     return tuple(types)
-
-
-MAX_EXPERIMENT_NUMBER = 999
-"""Limit of an experiment's number: with the four digits of a code it fits PanDA's seven."""
-
-
-def profile_problems(path: Path) -> list[FileProblem]:
-    """Return every problem of the profile in this file."""
-    document = read_yaml(path)
-    try:
-        experiment = read_profile(path)
-    except RuleFilesError as error:
-        return [*_wrong_job_types(document)] or list(error.problems)
-    return [*_wrong_values(document, experiment)]
-
-
-def _wrong_job_types(document: Document) -> Iterator[FileProblem]:
-    """Yield the problems of single job types with their positions, which decoding the whole profile does not give."""
-    types = document.data.get("job_types") if isinstance(document.data, dict) else None
-    for name, data in types.items() if isinstance(types, dict) else ():
-        if isinstance(data, dict) and "like" in data:  # its missing fields are in the other one
-            continue
-        try:
-            from_plain(data, JobType)
-        except FieldError as error:
-            yield document.field_problem(("job_types", str(name)), error)
-
-
-def _wrong_values(document: Document, experiment: Experiment) -> Iterator[FileProblem]:
-    if not 1 <= experiment.number <= MAX_EXPERIMENT_NUMBER:
-        advice = "It leads codes of seven digits: 58 for NA58."
-        yield document.problem(("number",), f"{experiment.number} is not from 1 to {MAX_EXPERIMENT_NUMBER}.", advice)
-    for name, job_type in experiment.job_types.items():
-        text = job_type.success.law
-        try:
-            if text:
-                event_balance.parse(text)
-        except event_balance.EventBalanceError as error:
-            steps = ("job_types", name, "success", "law")
-            yield document.problem(
-                steps, f"`{text}` is not an event balance: {error}", "Write `done + skipped == raw_events`."
-            )

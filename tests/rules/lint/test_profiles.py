@@ -29,6 +29,21 @@ def profile(folder: Path, text: str) -> Path:
             "reconstruction, success: {law: done +}}",
             "5:42: `done +` is not an event balance: ",
         ),
+        (
+            "reconstruction}",
+            "reconstruction, success: {law: evnts == raw_events}}",
+            "5:42: jobs of type 'reco' have no counter 'evnts'.",
+        ),
+        (
+            "reconstruction}",
+            "reconstruction, success: {law: inputs.events == raw_events}}",
+            "5:42: jobs of type 'reco' have no counter 'inputs.events'.",
+        ),
+        (
+            "reconstruction}",
+            "reconstruction, success: {marker: ''}}",
+            "5:42: the end marker is empty.",
+        ),
         ("number: 62", "number: 62\nnames: {raw: 'c{run.raw'}", "4:9: 'c{run.raw' cannot be read: "),
     ],
 )
@@ -46,3 +61,29 @@ def test_all_mistakes_of_a_profile_are_told_in_one_run(tmp_path: Path) -> None:
 def test_a_profile_with_names_and_laws_that_can_be_used_has_no_problem(tmp_path: Path) -> None:
     more = "names: {raw: 'cdr{chunk:d}-{run:d}.raw'}\n"
     assert lint([profile(tmp_path, NA62 + more)]) == []
+
+
+END = """\
+engine: 1
+experiment: NA62
+rules:
+- {id: no-end, code: 1201, title: t, cause: incomplete, action: retry, absent: End of Job}
+"""
+
+
+@pytest.mark.parametrize(
+    ("marker", "said"), [("End of Jobb", "Did you mean `End of Job`?"), ("End of Job", None), ("Bye", None)]
+)
+def test_a_marker_that_is_nearly_the_text_of_a_rule_is_a_mistake(tmp_path: Path, marker: str, said: str | None) -> None:
+    path = profile(tmp_path, NA62.replace("reconstruction}", f"reconstruction, success: {{marker: {marker}}}}}"))
+    (path.parent / "a.yaml").write_text(END)
+    assert [problem.advice for problem in lint([path])] == ([said] if said else [])
+
+
+def test_counters_of_the_rules_and_of_the_wrapper_are_known_to_a_law(tmp_path: Path) -> None:
+    law = "{law: seen + mdst_entries == raw_events}, outputs: [{name: m, to: [a], kind: mdst}]"
+    path = profile(tmp_path, NA62.replace("reconstruction}", f"reconstruction, success: {law}}}"))
+    (path.parent / "a.yaml").write_text(
+        "engine: 1\nexperiment: NA62\ncounters:\n- {name: seen, match: 'seen (?<n>\\d+)'}\n"
+    )
+    assert lint([path]) == []

@@ -1,0 +1,88 @@
+"""Checks of a profile: its fields, and its end markers and event balances against the rules of its experiment."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pilotext.errors import FieldError, FileProblem, RuleFilesError
+from pilotext.profile import Experiment, JobType, read_profile
+from pilotext.rules import event_balance
+from pilotext.rules.lint.references import counters_of, meant
+from pilotext.rules.schema import conditions_of
+from pilotext.rules.source import Source
+from pilotext.serialization.json import from_plain
+from pilotext.serialization.yaml import Document, read_yaml
+
+MAX_EXPERIMENT_NUMBER = 999
+"""Limit of an experiment's number: with the four digits of a code it fits PanDA's seven."""
+
+ALIKE = 0.8
+"""Likeness of two markers from which one of them is taken for a misspelt other."""
+
+
+def profile_problems(path: Path, source: Source) -> list[FileProblem]:
+    """Return every problem of the profile in this file, also with the rules and counters of `source`."""
+    document = read_yaml(path)
+    try:
+        experiment = read_profile(path)
+    except RuleFilesError as error:
+        return [*_wrong_job_types(document)] or list(error.problems)
+    return [*_wrong_values(document, experiment, source)]
+
+
+def _wrong_job_types(document: Document) -> Iterator[FileProblem]:
+    """Yield the problems of single job types with their positions, which decoding the whole profile does not give."""
+    types = document.data.get("job_types") if isinstance(document.data, dict) else None
+    for name, data in types.items() if isinstance(types, dict) else ():
+        if isinstance(data, dict) and "like" in data:  # its missing fields are in the other one
+            continue
+        try:
+            from_plain(data, JobType)
+        except FieldError as error:
+            yield document.field_problem(("job_types", str(name)), error)
+
+
+def _wrong_values(document: Document, experiment: Experiment, source: Source) -> Iterator[FileProblem]:
+    if not 1 <= experiment.number <= MAX_EXPERIMENT_NUMBER:
+        advice = "It leads codes of seven digits: 58 for NA58."
+        yield document.problem(("number",), f"{experiment.number} is not from 1 to {MAX_EXPERIMENT_NUMBER}.", advice)
+    for name, job_type in experiment.job_types.items():
+        if job_type.success.law is not None:
+            for message, advice in _wrong_law(job_type.success.law, experiment, name, source):
+                yield document.problem(("job_types", name, "success", "law"), message, advice)
+        if job_type.success.marker is not None:
+            for message, advice in _wrong_marker(job_type.success.marker, experiment, name, source):
+                yield document.problem(("job_types", name, "success", "marker"), message, advice)
+
+
+def _wrong_law(law: str, experiment: Experiment, name: str, source: Source) -> Iterator[tuple[str, str]]:
+    try:
+        names = event_balance.parse(law).names
+    except event_balance.EventBalanceError as error:
+        yield f"`{law}` is not an event balance: {error}", "Write `done + skipped == raw_events`."
+        return
+    job_type = experiment.job_types[name]
+    counters = [entry.text for entry in source.counters if entry.experiment in (None, experiment.name)]
+    known = [one.name for one in counters if not one.jobs or {name, job_type.kind} & {*one.jobs}]
+    known += counters_of(job_type.kind, [output.kind for output in job_type.outputs])
+    for counter in names:
+        if counter not in known:
+            yield f"jobs of type {name!r} have no counter {counter!r}.", meant(counter, known)
+
+
+def _wrong_marker(marker: str, experiment: Experiment, name: str, source: Source) -> Iterator[tuple[str, str]]:
+    """Yield a marker that is empty, or nearly the text that a rule requires of the same jobs."""
+    if not marker.strip():
+        yield "the end marker is empty.", "Write the text that a good job prints last, or remove `marker`."
+    kind = experiment.job_types[name].kind
+    texts = [entry.text for entry in source.rules if entry.experiment == experiment.name]
+    meant_here = [text for text in texts if not text.jobs or {name, kind} & {*text.jobs}]
+    required = {form.absent for text in meant_here for form in conditions_of(text) if form.absent is not None}
+    alike = difflib.get_close_matches(marker, required, 1, ALIKE)
+    if marker not in required and alike:
+        yield (
+            f"the end marker {marker!r} is none that a rule requires of jobs of type {name!r}.",
+            f"Did you mean `{alike[0]}`?",
+        )
