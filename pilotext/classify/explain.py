@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
+from pilotext.classify.cleaning import Block, Splitter
 from pilotext.classify.conditions import Case
-from pilotext.classify.near_miss import NearMiss, near_miss
 from pilotext.model.verdict import Evidence, Verdict
+from pilotext.rules.near_miss import NearMiss, near_miss
 from pilotext.rules.schema import CONDITION_KINDS, Condition, Rule
 
 Outcome = Literal["elected", "seen", "not seen"]
+CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _of_text(
     if not looked:
         yield f"`{wanted}` is looked for in {condition.stream}, which was not given"
     for stream, path in streams.items():
-        nearest = near_miss(condition, path)
+        nearest = near_miss(condition, lines_of(path))
         if nearest is None:
             continue
         place = f"{stream}:{nearest.line}"
@@ -85,17 +87,11 @@ def _of_text(
             yield f"`{wanted}` fits {place}, but is looked for in {condition.stream} only"
         elif stream in looked and condition.absent is None:
             near.append(NearLine(stream, nearest))
-            yield _clause(nearest, place)
+            yield f"nearest is {place}: {nearest.clause}"
     if silencing := set(condition.unless) & {case.kind, case.job_type, *(match.rule for match in verdict.also)}:
         yield f"it does not matter here, unless: {', '.join(sorted(silencing))}"
     if looked and not condition.absent and not any(one.stream in looked for one in near):
         yield f"no line of {', '.join(looked)} comes near `{wanted}`"
-
-
-def _clause(nearest: NearMiss, place: str) -> str:
-    if nearest.fulfilled:
-        return f"nearest is {place}: it fits up to `{nearest.fulfilled}`, then `{nearest.failed}` fails"
-    return f"nearest is {place}: it does not fit from the begin; not there: {', '.join(nearest.missing) or 'nothing'}"
 
 
 def _of_measure(condition: Condition, verdict: Verdict, case: Case) -> str:
@@ -120,3 +116,18 @@ def _is_looked_at(condition: Condition, stream: str) -> bool:
     if condition.stream == "any":
         return stream in ("stdout", "stderr")
     return fnmatch(stream, condition.stream)
+
+
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a log with their numbers, cleaned as the classifier does it."""
+    splitter = Splitter()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield from _numbered(splitter.feed(chunk))
+    yield from _numbered(splitter.close())
+
+
+def _numbered(blocks: Iterable[Block]) -> Iterator[tuple[int, str]]:
+    for block in blocks:
+        text = block.cleaned.decode()
+        yield from enumerate(text.removesuffix("\n").split("\n"), block.number)

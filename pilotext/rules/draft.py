@@ -8,27 +8,51 @@ import re
 from pilotext.errors import UsageError
 from pilotext.model.codes import BLOCKS
 from pilotext.model.verdict import Evidence
+from pilotext.rules.lint.identity import PLACEHOLDER
 from pilotext.rules.patterns import find
 from pilotext.rules.schema import ENGINE, RuleSet
 
 MAX_PATTERN_CHARS = 160
 MAX_ID_CHARS = 40
 
-# Parts that differ between two cases of one failure: paths and URLs, names with digits, numbers. The first of each
-# kind becomes a named group, so that the diag can quote it.
+_WEEKDAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
+_MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+
+# Parts that differ between two cases of one failure: paths and URLs, days and months, quoted names of fields, detectors
+# and the like, names with digits, numbers. The first of each kind but days becomes a named group for the message.
 _VARIABLE = re.compile(
     r"(?P<file>\w+://\S+|(?<![\w.])(?:/[\w.+~%$@=-]+)+)|(?P<hex>0[xX][0-9a-fA-F]+)"
+    rf"|(?P<day>\b(?:{_WEEKDAYS})(?:day|sday|nesday|rsday|urday)?\b)|(?P<month>(?<![A-Za-z])(?:{_MONTHS})(?![a-z]))"
+    r"|(?P<field>(?<=')[A-Za-z_][\w.]*(?=')|(?<=\")[A-Za-z_][\w.]*(?=\")|(?<=`)[A-Za-z_][\w.]*(?=['`]))"
     r"|(?P<name>\b(?=\w*\d)(?=\w*[A-Za-z])\w+)|(?P<number>\d+(?:\.\d+)?)"
 )
-_PIECES = {"file": r"\S+", "hex": "0[xX][0-9a-fA-F]+", "name": r"\w+", "number": r"[\d.]+"}
-_FOR_PEOPLE = {"file": "a file", "hex": "an address", "name": "X", "number": "N"}
+_PIECES = {
+    "file": r"\S+",
+    "hex": "0[xX][0-9a-fA-F]+",
+    "day": r"\w+",
+    "month": r"\w{3}",
+    "field": r"[\w.]+",
+    "name": r"\w+",
+    "number": r"[\d.]+",
+}
+_UNNAMED = ("day", "month")
+_FOR_PEOPLE = {
+    "file": "a file",
+    "hex": "an address",
+    "day": "a day",
+    "month": "a month",
+    "field": "a name",
+    "name": "X",
+    "number": "N",
+}
 _SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
-def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = "") -> str:
-    """Return the text of a rule file with one rule for the quoted line.
+def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = "", common: bool = False) -> str:
+    """Return the text of a rule file with one rule for the quoted line, for every experiment if it is `common`.
 
-    Its `no-match` example is a line from the same log. Raises UsageError if the evidence has no line.
+    Its `no-match` example is a line from the same log. What its author must write begins with PLACEHOLDER: lint refuses
+    it, and the classifier takes it. Raises UsageError if the evidence has no line.
     """
     line = evidence.text.split("\n")[0].strip()
     if not line or not evidence.line:
@@ -36,20 +60,21 @@ def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = 
     pattern = _pattern(line)
     stream = evidence.stream if evidence.stream in ("stdout", "stderr") else "any"
     title = _VARIABLE.sub(lambda found: _FOR_PEOPLE[found.lastgroup or "number"], line)[:80].strip()
+    code = _free_code(ruleset, "common" if common else "experiment")
     rows = [
         f"engine: {ENGINE}",
-        f"experiment: {ruleset.experiment}",
+        *([] if common else [f"experiment: {ruleset.experiment}"]),
         "",
         "rules:",
-        f"  - id: {_id(title, ruleset)}  # choose a better one: it never changes",
-        f"    code: {_free_code(ruleset)}  # the first that is free; it never changes either",
-        f"    title: {_scalar(title)}  # say what it means, not what it prints",
+        f"  - id: {_id(line, ruleset)}  # choose a better one: it never changes",
+        f"    code: {code}  # the first that is free; it never changes either",
+        f"    title: {_scalar(f'{PLACEHOLDER}: {title}')}  # what it means, not what it prints",
         "    cause: unknown  # docs/rules.md lists the causes",
         "    action: manual-check",
         f"    match: {_scalar(pattern)}",
         f"    stream: {stream}",
-        "    remedy: ''  # what the reader of the verdict should do",
-        "    owner: ''",
+        f"    remedy: '{PLACEHOLDER}: what the reader of the verdict should do'",
+        f"    owner: '{PLACEHOLDER}'  # a team of the profile, or an address",
         f"    since: '{since}'",
         *([f"    references: [{_scalar(f'signature {signature}')}]"] if signature else []),
         "    examples:",
@@ -63,7 +88,7 @@ def _pattern(line: str) -> str:
     parts, at, named = [], 0, set()
     for found in _VARIABLE.finditer(line):
         kind = found.lastgroup or "number"
-        piece = _PIECES[kind] if kind in named else f"(?<{kind}>{_PIECES[kind]})"
+        piece = _PIECES[kind] if kind in named or kind in _UNNAMED else f"(?<{kind}>{_PIECES[kind]})"
         named.add(kind)
         parts += [_escaped(line[at : found.start()]), piece]
         at = found.end()
@@ -79,21 +104,23 @@ def _escaped(text: str) -> str:
 
 def _harmless(evidence: Evidence, pattern: str) -> str:
     around = [*reversed(evidence.before), *evidence.after]
-    return next((line for line in around if line.strip() and not find(pattern, line, 1.0)), "a harmless line")
+    wanted = (line for line in around if line.strip() and not find(pattern, line, 1.0))
+    return next(wanted, f"{PLACEHOLDER}: a harmless line")
 
 
-def _id(title: str, ruleset: RuleSet) -> str:
-    words = re.findall(r"[a-z]+", title.lower())
+def _id(line: str, ruleset: RuleSet) -> str:
+    words = re.findall(r"[a-z]+", _VARIABLE.sub(" ", line).lower())
     name = "-".join(words)[:MAX_ID_CHARS].rsplit("-", 1)[0] if len("-".join(words)) > MAX_ID_CHARS else "-".join(words)
     name = name or "new-rule"
     return name if ruleset.rule(name) is None else f"{name}-2"
 
 
-def _free_code(ruleset: RuleSet) -> int:
+def _free_code(ruleset: RuleSet, block: str) -> int:
     taken = {rule.text.code for rule in ruleset.rules}
-    free = next((code for code in BLOCKS["experiment"] if code not in taken), None)
+    free = next((code for code in BLOCKS[block] if code not in taken), None)
     if free is None:
-        raise UsageError(f"every code of {ruleset.experiment} is taken.", advice="Extend a rule that means the same.")
+        whose = ruleset.experiment if block == "experiment" else "the common rules"
+        raise UsageError(f"every code of {whose} is taken.", advice="Extend a rule that means the same.")
     return free
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pilotext.errors import FileProblem
+from pilotext.rules.near_miss import near_miss
 from pilotext.rules.patterns import Found, plain, search
 from pilotext.rules.schema import Condition, Example, Rule, RuleSet
 
@@ -45,7 +46,8 @@ def _of_rule(rule: Rule) -> Iterator[FileProblem]:
         if example.match is not None:
             shown.update(found)
         if message := _wrong(example, list(found.values())):
-            yield _problem(rule, f"example {number}: {message}")
+            advice = _nearest(forms, example.match) if example.match is not None and not found else ""
+            yield _problem(rule, f"example {number}: {message}", advice)
     for index, form in enumerate(forms):
         if form.absent is None and index not in shown and rule.text.examples:
             yield _problem(rule, f"no example shows `{form.match or form.contains}`.", "Add a `match` example for it.")
@@ -63,6 +65,20 @@ def _wrong(example: Example, found: list[Found]) -> str:
     if any(example.fields.items() <= hit.fields.items() for hit in found):
         return ""
     return f"the fields of {text!r} are {found[0].fields}, not {example.fields}."
+
+
+def _nearest(forms: Sequence[Condition], text: str) -> str:
+    """Return what fails in the line that comes nearest to one of these conditions, as `explain` says it."""
+    lines = plain(text).split("\n")
+    wanted = [form for form in forms if form.absent is None]
+    near = [(form, one) for form in wanted if (one := near_miss(form, enumerate(lines, 1)))]
+    if not wanted:
+        return next((f"It contains `{form.absent}`, which must be absent." for form in forms), "")
+    if not near:
+        return f"No line comes near `{wanted[0].match or wanted[0].contains}`."
+    form, best = max(near, key=lambda pair: (bool(pair[1].hint), len(pair[1].fulfilled), -len(pair[1].missing)))
+    where = f"line {best.line}" if len(lines) > 1 else "the line"
+    return f"Nearest is {where} to `{form.match or form.contains}`: {best.clause}."
 
 
 def _text_of(example: Example) -> str:

@@ -1,7 +1,7 @@
 """Lock file with the agreed meaning of each rule: `lock.json` beside the folders of rules.
 
 Reports, databases and PanDA's tables outlive a rule file, so an id or a code that silently changes its meaning makes
-old numbers wrong. A folder without a `lock.json` is not checked.
+old numbers wrong. Our own rules always have one; a folder of somebody else without a `lock.json` is not checked.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import msgspec
 
 from pilotext.errors import FieldError, FileProblem, RuleFilesError
 from pilotext.model import Record
-from pilotext.profile import rule_files
+from pilotext.profile import find_rules_root, rule_files
 from pilotext.rules.schema import RuleText, conditions_of
 from pilotext.rules.source import Entry, read_source
 from pilotext.serialization.json import from_json
 
 LOCK = "lock.json"
 UPDATE = "pilotext rules lint --update-lock"
+RESTORE = f"Take it back from version control; `{UPDATE}` makes a new one, which agrees to every code as it is now."
 
 
 class Locked(Record, frozen=True):
@@ -41,6 +42,8 @@ def lock_problems(entries: Sequence[Entry[RuleText]], wanted: Sequence[Path]) ->
     """Yield the differences between the rules in the files `wanted` and the locks of their folders."""
     for root in dict.fromkeys(file.parent.parent for file in wanted):
         if not (root / LOCK).is_file():
+            if root == find_rules_root():
+                yield FileProblem(root / LOCK, 1, 1, "", "the lock file is missing.", RESTORE)
             continue
         try:
             lock = _read(root / LOCK)

@@ -129,12 +129,45 @@ def _too_deep_document(path: Path, place: tuple[int, int]) -> Document:
     return _broken(path, *place, f"this is nested deeper than {DEEPEST} levels.", advice)
 
 
+_QUOTES = "Put the text into single quotes; a single quote inside them is written twice."
+_INDENTATION = "Correct the indentation: the entries of one list or mapping begin in the same column."
+_SENTENCES = (
+    ("mapping values are not allowed", "there is a second colon in the line, or the line is indented wrongly", _QUOTES),
+    ("did not find expected key", "the line does not fit what stands around it", f"{_INDENTATION} Or: {_QUOTES}"),
+    ("expected <block end>", "the line does not fit what stands around it", f"{_INDENTATION} Or: {_QUOTES}"),
+    ("did not find expected '-' indicator", "the line does not continue the list above it", _INDENTATION),
+    ("could not find expected ':'", "there is a key without a colon, or a text that goes on without quotes", _QUOTES),
+    ("tab character", "there is a tab where blanks must stand", "Indent with blanks."),
+    (r"character '\t'", "there is a tab where blanks must stand", "Indent with blanks."),
+    ("that cannot start any token", "an unquoted text begins with a sign that has a meaning in YAML", _QUOTES),
+    (
+        "unknown escape character",
+        "in double quotes a backslash begins an escape, which this one does not",
+        "Put patterns into single quotes, where a backslash is a backslash.",
+    ),
+    ("unexpected end of stream", "a quote is not closed", "Close it where the text ends."),
+    ("did not find expected alphabetic or numeric", "an unquoted text begins with `*` or `&`", _QUOTES),
+    ("undefined alias", "an unquoted text begins with `*`, which refers to an anchor", _QUOTES),
+    ("did not find expected ',' or", "a bracket or brace is not closed, or stands in an unquoted text", _QUOTES),
+    ("expected ',' or", "a bracket or brace is not closed, or stands in an unquoted text", _QUOTES),
+    ("could not determine a constructor for the tag", "an unquoted text begins with `!`", _QUOTES),
+    ("control characters are not allowed", "there is a control character in the file", "Remove it, or leave it out."),
+    ("special characters are not allowed", "there is a control character in the file", "Remove it, or leave it out."),
+)
+"""Messages of the YAML library (in part), what they mean in a file of ours, and what to do."""
+
+
 def _not_yaml(path: Path, error: yaml.YAMLError | RecursionError) -> Document:
-    if isinstance(error, yaml.MarkedYAMLError):
+    if not isinstance(error, yaml.MarkedYAMLError):
+        said, line, column = str(error), 1, 1
+    else:
         mark = error.problem_mark or error.context_mark
+        said = " ".join(part for part in (error.context, error.problem) if part)
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        return _broken(path, line, column, f"this is not YAML: {error.problem or error.context}.")
-    return _broken(path, 1, 1, f"this is not YAML: {error}.")
+    for words, meaning, advice in _SENTENCES:
+        if words in said:
+            return _broken(path, line, column, f"this is not YAML: {meaning} ({said}).", advice)
+    return _broken(path, line, column, f"this is not YAML: {said}.")
 
 
 def path_steps(path: str) -> Steps:

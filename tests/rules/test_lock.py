@@ -116,3 +116,12 @@ def test_a_folder_that_is_gone_is_told_rule_by_rule(pack: Pack) -> None:
     (pack.root / "amber").rmdir()
     [problem] = problems(pack)
     assert problem.startswith("lock.json:3:1: boom: the rule with code 1299 is gone.")
+
+
+def test_our_own_rules_without_their_lock_are_a_problem(pack: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(pack, BOOM)
+    update_lock(pack.root)
+    (pack.root / "lock.json").unlink()
+    monkeypatch.setattr("pilotext.rules.lock.find_rules_root", pack.root.resolve)
+    [problem] = problems(pack)
+    assert problem.startswith("lock.json:1:1: the lock file is missing. Take it back from version control;")

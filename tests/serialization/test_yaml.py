@@ -153,3 +153,30 @@ def test_brackets_in_a_quoted_text_and_an_error_behind_it_are_no_nesting(tmp_pat
 def test_what_is_refused_at_forty_levels_is_read_at_thirty_nine(tmp_path: Path) -> None:
     assert document(tmp_path, "a: " + "[" * 39 + "]" * 39).problems == ()
     assert len(document(tmp_path, "a: " + "[" * 40 + "]" * 40).problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning", "advice"),
+    [
+        ("title: ROOT: no file\n", "a second colon in the line", "Put the text into single quotes"),
+        ("- id: a\n  code: 1\n title: t\n", "does not continue the list", "Correct the indentation"),
+        ("a:\n - b\n c: d\n", "does not continue the list above it", "Correct the indentation"),
+        ("a:\n  b: c\n\td: e\n", "a tab where blanks must stand", "Indent with blanks."),
+        ('match: "a\\d+"\n', "a backslash begins an escape", "Put patterns into single quotes"),
+        ("match: 'a\nb: c\n", "a quote is not closed", "Close it"),
+        ("match: *** Break ***\n", "begins with `*` or `&`", "Put the text into single quotes"),
+        ("match: *Break\n", "begins with `*`", "Put the text into single quotes"),
+        ("match: %MSG-e\n", "begins with a sign that has a meaning in YAML", "Put the text into single quotes"),
+        ("match: @SUB=x\n", "begins with a sign that has a meaning in YAML", "Put the text into single quotes"),
+        ("match: [ERROR] x\n", "does not fit what stands around it", "Put the text into single quotes"),
+        ("jobs: [a, b\nid: c\n", "a bracket or brace is not closed", "Put the text into single quotes"),
+        ("match: !!! FATAL\n", "begins with `!`", "Put the text into single quotes"),
+        ("a:\n  b c\nd\ne: f\n", "a key without a colon", "Put the text into single quotes"),
+    ],
+)
+def test_a_mistake_in_yaml_is_told_in_the_words_of_the_file(
+    tmp_path: Path, text: str, meaning: str, advice: str
+) -> None:
+    [problem] = document(tmp_path, text).problems
+    assert meaning in problem.message
+    assert advice in problem.advice

@@ -34,7 +34,7 @@ NOUN = Noun(
         ),
         "draft": Verb(
             "write the draft of a rule for a failure that no rule knows",
-            "pilotext rules draft job.report.json > rules/compass/new.yaml",
+            "pilotext rules draft job.report.json --output rules/compass/new.yaml",
             draft.add_arguments,
             draft.run,
         ),

@@ -8,14 +8,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pilotext.classify.near_miss import lines_of
+from pilotext.classify.explain import lines_of
 from pilotext.cli import classify
 from pilotext.cli.arguments import FilePath, FolderPaths
-from pilotext.cli.output import write_text
+from pilotext.cli.output import say, write_text
 from pilotext.errors import FieldError, UsageError
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence, Verdict
 from pilotext.rules.draft import draft
+from pilotext.rules.lint.identity import PLACEHOLDER
 from pilotext.rules.loader import load_rules
 from pilotext.serialization.json import from_json
 
@@ -37,10 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     classify.add_case_arguments(parser)
     parser.add_argument("--line", metavar="STREAM:N", help="the line that shows the reason, such as stderr:812")
+    parser.add_argument("--common", action="store_true", help="write a rule for every experiment")
+    parser.add_argument("--output", action=FilePath, metavar="FILE", help="write a new FILE, and nothing if this fails")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a rule file, which passes `rules lint` and `rules test`."""
+    """Write a rule file, which `rules lint` accepts once its author has replaced what is to be replaced."""
     if options.report is not None:
         report = _report(_file_of(options.report, options.reports))
         options.experiment, verdict = report.job.experiment, report.verdict
@@ -49,8 +52,24 @@ def run(options: argparse.Namespace) -> int:
         verdict = classify.verdict_of(options, ruleset)
     evidence = _unknown(verdict) if options.line is None else _chosen(options)
     since = time.strftime("%Y-%m-%d", time.gmtime())
-    write_text(draft(evidence, ruleset, since=since, signature=verdict.signature or ""))
+    text = draft(evidence, ruleset, since=since, signature=verdict.signature or "", common=options.common)
+    if options.output is None:
+        write_text(text)
+        return 0
+    _write_new(options.output, text)
+    say(f"{options.output}: replace every text that begins with {PLACEHOLDER}, then run: pilotext rules lint")
     return 0
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        advice = "Name a new file, and move the rule into this one afterwards."
+        raise UsageError(f"{path}: there is such a file.", advice=advice) from None
+    except OSError as error:
+        raise UsageError(f"{path}: this file cannot be written: {error.strerror}.") from None
 
 
 def _file_of(word: str, folders: Sequence[Path]) -> Path:

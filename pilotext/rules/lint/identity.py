@@ -10,6 +10,9 @@ from pilotext.rules.lint.group import Check, Group, place_of
 from pilotext.rules.schema import CounterText, RuleText
 from pilotext.rules.source import Entry
 
+PLACEHOLDER = "TODO"
+"""Begin of every text of a draft that its author must replace."""
+
 OVERRIDE = "Choose another; or, in a folder of your own, write `override: true` to take that rule's place."
 
 
@@ -46,4 +49,15 @@ def codes_outside_their_block(group: Group) -> Iterator[FileProblem]:
             yield entry.problem("code", f"code {entry.text.code} is not in the block of {name} rules.", advice)
 
 
-IDENTITY_CHECKS: tuple[Check, ...] = (repeated_names, repeated_codes, codes_outside_their_block)
+def unedited_drafts(group: Group) -> Iterator[FileProblem]:
+    """Yield the fields of a draft that nobody has filled in."""
+    for entry in group.rules:
+        examples = {f"examples[{index}].no-match": one.no_match for index, one in enumerate(entry.text.examples)}
+        text = entry.text
+        fields = {"id": text.id, "title": text.title, "remedy": text.remedy, "owner": text.owner, **examples}
+        for field, value in fields.items():
+            if value is not None and value.casefold().startswith(PLACEHOLDER.casefold()):
+                yield entry.problem(field, "this is still as `rules draft` wrote it.", f"Replace `{value}`.")
+
+
+IDENTITY_CHECKS: tuple[Check, ...] = (repeated_names, repeated_codes, codes_outside_their_block, unedited_drafts)

@@ -79,6 +79,36 @@ def unprinted_characters(group: Group) -> Iterator[FileProblem]:
             yield entry.problem(field, message, "Leave it out.")
 
 
+_SMART_QUOTE = re.compile("[\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u00a0\u2013\u2014]")
+
+
+def smart_quotes(group: Group) -> Iterator[FileProblem]:
+    """Yield texts with a typographic sign; in a set of a pattern, beside the plain one, it is intended."""
+    for entry in group.rules:
+        for field, condition in conditions_in(entry.text):
+            for name in ("match", "contains", "absent"):
+                text = getattr(condition, name) or ""
+                if found := _SMART_QUOTE.search(_SET.sub(r"\1x", text) if name == "match" else text):
+                    message = f"`{found[0]}` is a sign of word processors; programs print the plain one."
+                    yield entry.problem(f"{field}{name}", message, "Copy the text from the log; for both, write a set.")
+
+
+_GREEDY = re.compile(r"\^?\.[*+][?]?(?P<inner>.+?)(?P<end>\.\*[?]?\$?)?")
+_VAGUE = re.compile(r"[\w ]{1,12}")
+
+
+def greedy_patterns(group: Group) -> Iterator[FileProblem]:
+    """Yield patterns that begin with `.*`, which only takes time, and so hide how little they ask for."""
+    for entry, field, pattern in patterns_in(group):
+        if (found := _GREEDY.fullmatch(pattern)) is None:
+            continue
+        inner = found["inner"]
+        message = "a pattern matches anywhere in a line: the `.*` around it says nothing."
+        if _VAGUE.fullmatch(inner):
+            message += f" What remains, `{inner}`, stands in many harmless lines too."
+        yield entry.problem(field, message, f"Write `{inner}`, with more of the line around it.")
+
+
 def missing_examples(group: Group) -> Iterator[FileProblem]:
     """Yield rules for texts without an example that matches, or without one that must not match."""
     for entry in group.rules:
@@ -109,6 +139,8 @@ PATTERN_CHECKS: tuple[Check, ...] = (
     dots_for_literals,
     patterns_for_globs,
     unprinted_characters,
+    smart_quotes,
+    greedy_patterns,
     missing_examples,
     lonely_braces_in_diag,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from datetime import date
 
 from pilotext.errors import did_you_mean, known_words
 from pilotext.model.job import LIMITS
@@ -52,6 +53,8 @@ def wrong_rule(text: RuleText) -> Iterator[Wrong]:
         yield from ((where + field, *rest) for field, *rest in _wrong_condition(condition))  # type: ignore[misc]
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text.id):
         yield "id", f"the id {text.id!r} is not a word.", "Write small letters, digits and single hyphens."
+    if text.since and not _is_date(text.since):
+        yield "since", f"{text.since!r} is not a date.", "Write year, month and day: since: '2017-09-12'."
 
 
 def wrong_counter(counter: CounterText) -> Iterator[Wrong]:
@@ -64,6 +67,13 @@ def wrong_counter(counter: CounterText) -> Iterator[Wrong]:
         )
     if counter.take != "count" and "(?<n>" not in counter.match and "(?P<n>" not in counter.match:
         yield "match", "the pattern has no group `n`.", r"Put the number into one: `(?<n>\d+)`; or say `take: count`."
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def counters_in(condition: Condition) -> tuple[str, ...]:

@@ -22,10 +22,11 @@ def stderr(tmp_path: Path) -> Path:
 
 
 def drafted(pack: Pack, capfd: pytest.CaptureFixture[str], *words: str) -> str:
-    """The draft, which lint and test accept as it stands."""
+    """The draft, which lint and test accept when its placeholders are replaced."""
     assert main(["rules", "draft", *words]) == 0
     text = capfd.readouterr().out
-    path = pack.add(text, header="")
+    name = "common/a.yaml" if "--common" in words else "compass/a.yaml"
+    path = pack.add(text.replace("TODO", "Done"), name, header="")
     assert main(["rules", "lint", str(path)]) == 0, capfd.readouterr().out
     assert main(["rules", "test", str(path)]) == 0, capfd.readouterr().out
     return text
@@ -41,9 +42,22 @@ def test_a_log_gives_a_rule_that_lint_and_test_accept(
 ) -> None:
     text = drafted(pack, capfd, "--stderr", str(stderr), "--exit", "9")
     assert r"CsGeom: can''t read (?<hex>0[xX][0-9a-fA-F]+) of (?<file>\S+) \((?<number>[\d.]+) of [\d.]+ pl" in text
+    assert 'a "(?<field>[\\w.]+)"' in text
     assert "- no-match: 'reading the geometry'" in text
     assert "stream: stderr" in text
     assert "references: ['signature " in text
+
+
+def test_a_draft_that_nobody_edited_does_not_pass_lint(
+    pack: Pack, stderr: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rules", "draft", "--stderr", str(stderr), "--exit", "9"]) == 0
+    path = pack.add(capfd.readouterr().out, header="")
+    assert main(["rules", "lint", str(path)]) == 1
+    said = capfd.readouterr().out
+    for field in ("title", "remedy", "owner"):
+        line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if f" {field}:" in text)
+        assert f"a.yaml:{line}:5: csgeom-can-t-read-of-of-planes-a: this is still as `rules draft` wrote it." in said
 
 
 def test_the_rule_knows_the_failure_with_other_numbers_and_paths(
@@ -52,7 +66,7 @@ def test_the_rule_knows_the_failure_with_other_numbers_and_paths(
     drafted(pack, capfd, "--stderr", str(stderr), "--exit", "9")
     stderr.write_text(LINE.replace("0x7f3a", "0x1").replace("/sw/geometry", "/opt").replace("17", "3") + "\n")
     assert main(["classify", "--stderr", str(stderr), "--exit", "9", "--rules", str(pack.root)]) == 0
-    assert "csgeom-can-t-read-an-address-of-a-file" in capfd.readouterr().out
+    assert "csgeom-can-t-read-of-of-planes-a" in capfd.readouterr().out
 
 
 def test_a_line_can_be_chosen(pack: Pack, stderr: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -134,3 +148,37 @@ def test_a_signature_that_no_report_has_is_told(
     monkeypatch.chdir(tmp_path)
     assert main(["rules", "draft", "fedcba9876543210", *words]) == 64
     assert said in capfd.readouterr().err
+
+
+def test_a_common_rule_has_a_common_code_and_no_experiment(
+    pack: Pack, stderr: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = drafted(pack, capfd, "--stderr", str(stderr), "--line", "stderr:2", "--common")
+    assert "experiment:" not in text
+    assert "    code: 2" in text
+
+
+def test_days_months_and_quoted_names_are_no_part_of_the_failure(
+    pack: Pack, stderr: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stderr.write_text("Mon, 11/Sep/2017 11:30:05 Monitor: no field named 'hit_time' in \"SIRecon\"\n")
+    drafted(pack, capfd, "--stderr", str(stderr), "--line", "stderr:1")
+    stderr.write_text("Thu, 02/May/2019 07:01:59 Monitor: no field named 'energy' in \"ECAL\"\n")
+    assert main(["classify", "--stderr", str(stderr), "--exit", "9", "--rules", str(pack.root)]) == 0
+    assert "monitor-no-field-named" in capfd.readouterr().out
+
+
+def test_a_draft_goes_into_a_new_file(tmp_path: Path, stderr: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "new.yaml"
+    words = ["rules", "draft", "--stderr", str(stderr), "--output", str(output)]
+    assert main([*words, "--line", "stderr:99"]) == 64
+    assert not output.exists()
+    assert main([*words, "--line", "stderr:2"]) == 0
+    assert "replace every text that begins with TODO" in capfd.readouterr().out
+    written = output.read_text()
+    assert "CsGeom" in written
+    assert main([*words, "--line", "stderr:1"]) == 64
+    assert "there is such a file. Name a new file" in capfd.readouterr().err
+    assert output.read_text() == written
+    assert main([*words[:-1], str(tmp_path / "none" / "a.yaml"), "--line", "stderr:1"]) == 64
+    assert "cannot be written: No such file or directory." in capfd.readouterr().err

@@ -49,6 +49,10 @@ rules:
   - {id: u, code: 1228, HEAD, exit: {codes: [9]}, override: true}
   - {id: v, code: 1229, HEAD}
   - {id: w, code: 1230, HEAD, file: {name: '.*root', is: empty}}
+  - {id: x, code: 1231, HEAD, exit: {codes: [10]}, since: last week}
+  - {id: y, code: 1232, HEAD, match: 'can\u2019t six', examples: [{match: can\u2019t six}, {no-match: x}]}
+  - {id: z, code: 1233, HEAD, match: '.*ERROR.*', examples: [{match: ERROR}, {no-match: x}]}
+  - {id: aa, code: 1234, HEAD, exit: {codes: [11]}, owner: TODO}
 """.replace("HEAD", HEAD)
 
 MISTAKES = [
@@ -75,6 +79,10 @@ MISTAKES = [
     (25, "there is no rule 'u' to override. Correct the id, or remove `override`."),
     (26, "the rule has no condition. Give it one of: match"),
     (27, "`.*root` reads like a regular expression; here a file name pattern stands. Write `*` for any text"),
+    (28, "'last week' is not a date. Write year, month and day: since: '2017-09-12'."),
+    (29, "`\u2019` is a sign of word processors; programs print the plain one."),
+    (30, "the `.*` around it says nothing. What remains, `ERROR`, stands in many harmless lines too."),
+    (31, "this is still as `rules draft` wrote it. Replace `TODO`."),
 ]
 
 

@@ -7,22 +7,20 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import regex
 
-from pilotext.classify.cleaning import Block, Splitter
-from pilotext.rules.patterns import search
+from pilotext.rules.patterns import FLAGS, search
 from pilotext.rules.schema import Condition
 
 TIMEOUT_S = 0.2
-CHUNK_BYTES = 1 << 20
 NEAR = 0.3
 """Share of a pattern, or of its words, that a line must have to be shown."""
 
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?<?[=!]|\(\?P?<\w+>|\(\?\w*[:>]?|.", re.DOTALL)
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*,?\d*\})[?+]?")
 _WORD = re.compile(r"[^\W\d_]{3,}")
+_LINE_END = re.compile(r"\\n|\n")
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,7 @@ class NearMiss:
     """Line with the part of the pattern that it fulfils from its start, and the part that follows and fails.
 
     `found` says that the whole condition is fulfilled; `missing` are the words of the pattern that the line has not.
+    `hint` says what to change, where one change is enough: the case of a word, or the number of `lines`.
     """
 
     line: int
@@ -38,17 +37,50 @@ class NearMiss:
     failed: str
     missing: tuple[str, ...] = ()
     found: bool = False
+    hint: str = ""
+
+    @property
+    def clause(self) -> str:
+        """Sentence about the part of the pattern that fits the line and the part that fails."""
+        hint = f"{self.hint}: " if self.hint else ""
+        if self.fulfilled:
+            return f"{hint}it fits up to `{self.fulfilled}`, then `{self.failed}` fails"
+        if self.hint:
+            return self.hint
+        return f"it does not fit from the begin; not there: {', '.join(self.missing) or 'nothing'}"
 
 
-def near_miss(condition: Condition, path: Path) -> NearMiss | None:
-    """Return the first line that fulfils the condition, or else the nearest one; None if none is near."""
+def near_miss(condition: Condition, lines: Iterable[tuple[int, str]]) -> NearMiss | None:
+    """Return the first of these numbered lines that fulfils the condition, or else the nearest one.
+
+    None if no line is near.
+    """
     best = _Best(condition)
+    hinted: NearMiss | None = None
+    spanned = max(condition.lines, len(_LINE_END.findall(condition.match or "")) + 1)
     with contextlib.suppress(TimeoutError):  # of a slow pattern: use the best line before that one
-        for number, window in _windows(path, condition.lines):
+        for number, texts in _windows(lines, spanned):
+            window = "\n".join(texts[: condition.lines])
             if _fits(condition, window):
                 return NearMiss(number, window, best.pattern, "", found=True)
+            if hinted is None and (hint := _hint(condition, window, "\n".join(texts), spanned)):
+                hinted = best.hinted(number, window, hint)
             best.look(number, window)
-    return best.nearest()
+    return hinted or best.nearest()
+
+
+def _hint(condition: Condition, window: str, whole: str, spanned: int) -> str:
+    if spanned > condition.lines and _fits(condition, whole):
+        return f"it needs `lines: {spanned}`"
+    if condition.match is not None:
+        try:
+            pattern = regex.compile(condition.match, FLAGS | regex.IGNORECASE)
+        except regex.error:  # `(?V1)` and the like, which allow no further flag
+            return ""
+        found = pattern.search(window, timeout=TIMEOUT_S) is not None
+    else:
+        found = (condition.contains or condition.absent or "").casefold() in window.casefold()
+    return "it differs only in case" if found else ""
 
 
 class _Best:
@@ -79,6 +111,10 @@ class _Best:
         fulfilled = self._fulfilled(reached)
         missing = tuple(word for word in self._words if word not in text)
         return NearMiss(number, text, fulfilled, self.pattern[len(fulfilled) :], missing)
+
+    def hinted(self, number: int, window: str, hint: str) -> NearMiss:
+        fulfilled = self._fulfilled(_reached(self._begins, 0, window))
+        return NearMiss(number, window, fulfilled, self.pattern[len(fulfilled) :], hint=hint)
 
     def _fulfilled(self, reached: int) -> str:
         return self._begins[reached - 1][0] if reached else ""
@@ -126,29 +162,14 @@ def _fits(condition: Condition, window: str) -> bool:
     return search(condition, window, TIMEOUT_S) is not None
 
 
-def _windows(path: Path, count: int) -> Iterator[tuple[int, str]]:
-    """Yield cleaned lines with their numbers, each with the following ones that a pattern may span."""
+def _windows(lines: Iterable[tuple[int, str]], count: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield each line's number with its text and the following ones that a pattern may span."""
     ahead: deque[tuple[int, str]] = deque()
-    for numbered in lines_of(path):
+    for numbered in lines:
         ahead.append(numbered)
         if len(ahead) == count:
-            yield ahead[0][0], "\n".join(text for _, text in ahead)
+            yield ahead[0][0], [text for _, text in ahead]
             ahead.popleft()
     while ahead:
-        yield ahead[0][0], "\n".join(text for _, text in ahead)
+        yield ahead[0][0], [text for _, text in ahead]
         ahead.popleft()
-
-
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a log with their numbers, cleaned as the classifier does it."""
-    splitter = Splitter()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield from _numbered(splitter.feed(chunk))
-    yield from _numbered(splitter.close())
-
-
-def _numbered(blocks: Iterable[Block]) -> Iterator[tuple[int, str]]:
-    for block in blocks:
-        text = block.cleaned.decode()
-        yield from enumerate(text.removesuffix("\n").split("\n"), block.number)

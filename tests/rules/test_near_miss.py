@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.classify.near_miss import NearMiss, near_miss
+from pilotext.classify.explain import lines_of
+from pilotext.rules.near_miss import NearMiss, near_miss
 from pilotext.rules.schema import Condition
 
 LATTICE = Condition(match=r"TLattice: *Cannot Allocate (?<bytes>\d+) Bytes")
@@ -13,7 +14,7 @@ LATTICE = Condition(match=r"TLattice: *Cannot Allocate (?<bytes>\d+) Bytes")
 def near(folder: Path, condition: Condition, text: str | bytes) -> NearMiss | None:
     path = folder / "log"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return near_miss(condition, path)
+    return near_miss(condition, lines_of(path))
 
 
 def test_a_line_that_fits_is_found_with_its_number(tmp_path: Path) -> None:
@@ -70,3 +71,17 @@ def test_a_pattern_that_is_slow_costs_its_time_once(tmp_path: Path) -> None:
     found = near(tmp_path, slow, "Event: 5\n" + f"Event: {'t' * 5000}!\n" * 1000)
     assert found is not None
     assert found.line == 1
+
+
+@pytest.mark.parametrize("condition", [Condition(match="^disk (?<n>\\d+) is FULL$"), Condition(contains="is FULL")])
+def test_a_line_that_differs_only_in_case_says_so(tmp_path: Path, condition: Condition) -> None:
+    found = near(tmp_path, condition, "a\nDisk 7 is Full\n")
+    assert found is not None
+    assert (found.line, found.hint) == (2, "it differs only in case")
+    assert found.clause.startswith("it differs only in case")
+
+
+def test_a_pattern_over_two_lines_says_how_many_it_needs(tmp_path: Path) -> None:
+    found = near(tmp_path, Condition(match=r"^Exception:\n(?<what>.+)$"), "a\nException:\nbad seed\n")
+    assert found is not None
+    assert (found.line, found.hint) == (2, "it needs `lines: 2`")
