@@ -11,8 +11,8 @@ import msgspec
 import regex
 
 from pilotext.classify import Case, LogScan, decide_verdict
-from pilotext.classify.prefilter.literals import required_literals
 from pilotext.model.verdict import ExitStatus
+from pilotext.rules.literals import required_literals
 from pilotext.rules.schema import Condition, Rule, RuleSet
 
 PIECE = 1 << 20

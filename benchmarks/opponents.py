@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pilotext.classify.prefilter.literals import required_literals
+from pilotext.rules.literals import required_literals
 from pilotext.rules.schema import Condition, RuleSet
 
 LOOP = """

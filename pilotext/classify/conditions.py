@@ -72,7 +72,7 @@ def _match_composite(rule: Rule, parts: Sequence[RuleMatch]) -> RuleMatch:
     nearest = min(parts, key=lambda one: (one.precedence, one.place))
     evidence = tuple(each for one in parts for each in one.evidence)
     fields = _merge_fields(one.fields for one in parts)
-    return RuleMatch(rule, nearest.precedence, nearest.count, evidence, fields, nearest.place)
+    return RuleMatch(rule, nearest.precedence, nearest.count, evidence, fields, nearest.place, nearest.literal)
 
 
 def match_finding(rule: Rule, finding: Finding, number: int = 0) -> RuleMatch:
@@ -105,6 +105,7 @@ def _one(forms: list[RuleMatch]) -> RuleMatch:
         evidence,
         _merge_fields(one.fields for one in forms),
         strongest.place,
+        strongest.literal,
     )
 
 

@@ -5,7 +5,9 @@
 3. measurements of the wrapper (a limit, a finding, a signal from outside) come before a text of the log, then the exit
    status, the state of a file, a missing marker, and last the checks of outputs and counts: `Precedence`;
 4. at equal precedence, rules of the experiment come before common ones;
-5. then the first in the log; stderr comes before stdout.
+5. then the first in the log; stderr comes before stdout;
+6. in one line, the more specific rule: the one that requires the longer text, then the one for fewer jobs. Lint refuses
+   rules that are equal in all this and take the same example, so that no name ever decides.
 """
 
 from __future__ import annotations
@@ -64,8 +66,8 @@ def _never_elected(rule: Rule) -> str:
     return "on trial (shadow): counted, not elected" if rule.text.status == "shadow" else ""
 
 
-def _rank(one: RuleMatch) -> tuple[Precedence, bool, tuple[int, str, int], str]:
-    return (one.precedence, one.rule.common, one.place, one.rule.id)
+def _rank(one: RuleMatch) -> tuple[Precedence, bool, tuple[int, str, int], int, int, str]:
+    return (one.precedence, one.rule.common, one.place, -one.literal, -one.rule.text.narrowness, one.rule.id)
 
 
 def _reach(rule: str, explains: Mapping[str, Sequence[str]]) -> frozenset[str]:
@@ -89,4 +91,11 @@ def _why_behind(one: RuleMatch, winner: RuleMatch) -> str:
         return f"{WORDS[one.precedence]} comes after {WORDS[winner.precedence]}: {winner.rule.id}"
     if one.rule.common != winner.rule.common:
         return f"a common rule comes after one of the experiment: {winner.rule.id}"
-    return f"{winner.rule.id} comes first"
+    if one.place != winner.place:
+        return f"{winner.rule.id} comes first"
+    if one.literal != winner.literal:
+        chars = f"{winner.literal} characters against {one.literal}"
+        return f"{winner.rule.id} requires the longer text in this place: {chars}"
+    if one.rule.text.narrowness != winner.rule.text.narrowness:
+        return f"{winner.rule.id} is for fewer jobs, and both match in this place"
+    return f"{winner.rule.id} and this rule match alike in this place: one of them needs `explains`"

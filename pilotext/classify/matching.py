@@ -17,6 +17,7 @@ from pilotext.classify.prefilter.flood import MIN_FLOOD_LINES, FloodCounter, flo
 from pilotext.classify.prefilter.selector import LineSelector, LookAhead
 from pilotext.classify.rule_match import Precedence, RuleMatch, StreamEnd, place_in_log
 from pilotext.model.verdict import Evidence
+from pilotext.rules.literals import literal_length
 from pilotext.rules.patterns import Found, TimedCondition
 from pilotext.rules.schema import Condition, CounterText, Rule
 
@@ -72,7 +73,8 @@ class StreamCondition:
         if self._last is not None:
             evidence += (quote(self.rule.id, self.stream, *self._last),)
         place = place_in_log(self.stream, evidence[0].offset)
-        return RuleMatch(self.rule, Precedence.TEXT, self.count, evidence, self._fields, place)
+        literal = literal_length(self.condition)
+        return RuleMatch(self.rule, Precedence.TEXT, self.count, evidence, self._fields, place, literal)
 
 
 class StreamMatcher:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -111,7 +111,7 @@ def _in_place(one: RuleMatch, streams: Mapping[str, _Quoted]) -> RuleMatch:
     """Return the match with the line numbers of the original log."""
     evidence = tuple(_placed(each, streams[each.stream]) for each in one.evidence)
     place = place_in_log(evidence[0].stream, evidence[0].offset)
-    return RuleMatch(one.rule, one.precedence, one.count, evidence, one.fields, place)
+    return replace(one, evidence=evidence, place=place)
 
 
 def _placed(quote: Evidence, quoted: _Quoted) -> Evidence:
@@ -121,9 +121,7 @@ def _placed(quote: Evidence, quoted: _Quoted) -> Evidence:
 
 
 def _counted(one: RuleMatch, times: Mapping[str, int]) -> RuleMatch:
-    return RuleMatch(
-        one.rule, one.precedence, max(one.count, times.get(one.rule.id, 0)), one.evidence, one.fields, one.place
-    )
+    return replace(one, count=max(one.count, times.get(one.rule.id, 0)))
 
 
 def _seen_in_files(ruleset: RuleSet, old: Verdict) -> Iterator[RuleMatch]:

@@ -36,7 +36,10 @@ def place_in_log(stream: str, offset: int) -> tuple[int, str, int]:
 
 @dataclass(frozen=True)
 class RuleMatch:
-    """Rule that matched: how often, its first evidence with the fields there; `place` sorts at equal precedence."""
+    """Rule that matched: how often, its first evidence with the fields there; `place` sorts at equal precedence.
+
+    `literal` is the length of the shortest text that its condition requires, which decides between rules in one line.
+    """
 
     rule: Rule
     precedence: Precedence
@@ -44,6 +47,7 @@ class RuleMatch:
     evidence: tuple[Evidence, ...]
     fields: Mapping[str, str | int | float] = field(default_factory=dict)
     place: tuple[int, str, int] = (0, "", 0)
+    literal: int = 0
 
 
 @dataclass(frozen=True)

@@ -197,13 +197,21 @@ class RetryRule(_Strict, frozen=True):
 
 
 class Retry(_Strict, frozen=True):
-    """The experiment's policy: attempts that a job has (a task may say otherwise), and the rules in their order."""
+    """The experiment's policy: attempts that a job has (a task may say otherwise), and the rules in their order.
+
+    Without rules, what an error's own rule says (its `action`) is done.
+    """
 
     attempts: int = 5
     heard_s: float = 3600.0
     """A node where nothing was heard of for so long is not there: no job is kept back for it."""
     rules: tuple[RetryRule, ...] = (
         RetryRule(then="retry", cause=("evicted",), most_s=1800.0, tries=50, charged=False),
+        RetryRule(then="more-memory", action=("retry-more-memory",)),
+        RetryRule(then="elsewhere", action=("retry-elsewhere",)),
+        RetryRule(then="restage", action=("restage",)),
+        RetryRule(then="manual", action=("manual-check",)),
+        RetryRule(then="fail", action=("fail",)),
         RetryRule(then="retry"),
     )
 

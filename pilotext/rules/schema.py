@@ -148,6 +148,11 @@ class RuleText(Record, frozen=True):
     references: tuple[str, ...] = ()
     examples: tuple[Example, ...] = ()
 
+    @property
+    def narrowness(self) -> int:
+        """Number of scopes (kinds or types of jobs, versions of software) that limit the rule."""
+        return bool(self.jobs) + bool(self.versions)
+
 
 class CounterText(Record, frozen=True):
     """Number that the program prints in its log; `match` has a group `n` for it.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pilotext.classify.election import Election, elect
@@ -93,6 +94,26 @@ def test_a_common_text_comes_before_a_missing_marker_of_the_experiment() -> None
 def test_the_first_in_the_log_is_elected_and_stderr_is_read_first() -> None:
     assert winner(seen("late", offset=9), seen("early", offset=1)) == "early"
     assert winner(seen("out", stream="stdout"), seen("err", offset=9)) == "err"
+
+
+def test_in_one_line_the_rule_with_the_longer_text_is_elected_whatever_its_name() -> None:
+    for names in (("a", "b"), ("b", "a")):
+        short, long = seen(names[0]), replace(seen(names[1]), literal=20)
+        assert winner(replace(short, literal=4), long) == names[1]
+        assert reasons(replace(short, literal=4), long) == {
+            names[0]: f"{names[1]} requires the longer text in this place: 20 characters against 4"
+        }
+
+
+def test_of_equal_texts_in_one_line_the_rule_for_fewer_jobs_is_elected() -> None:
+    for names in (("a", "b"), ("b", "a")):
+        wide, narrow = seen(names[0]), seen(names[1], jobs=["tool"])
+        assert winner(wide, narrow) == names[1]
+        assert reasons(wide, narrow) == {names[0]: f"{names[1]} is for fewer jobs, and both match in this place"}
+
+
+def test_a_later_line_never_wins_by_a_longer_text() -> None:
+    assert winner(seen("early", offset=1), replace(seen("late", offset=9), literal=20)) == "early"
 
 
 def test_every_loser_is_told_with_its_reason() -> None:

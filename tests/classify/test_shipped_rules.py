@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilotext.classify.prefilter.literals import required_literals
+from pilotext.rules.literals import required_literals
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Condition
 

@@ -6,7 +6,7 @@ import re
 
 import regex
 
-from pilotext.classify.prefilter.literals import SET, required_literals
+from pilotext.rules.literals import SET, required_literals
 from pilotext.rules.schema import Condition
 
 _PART = re.compile(rf"\\.|{SET}|.", re.DOTALL)

@@ -11,7 +11,7 @@ from heapq import merge
 from pilotext.classify.cleaning import Block
 from pilotext.classify.prefilter.hyperscan import BlockDatabase, SearchTerm, is_fast_for
 from pilotext.classify.prefilter.line_patterns import pattern_for_ascii
-from pilotext.classify.prefilter.literals import required_literals
+from pilotext.rules.literals import required_literals
 from pilotext.rules.schema import Condition
 
 PATTERNS_AFTER_BYTES = 8 << 20

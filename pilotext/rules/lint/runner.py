@@ -12,13 +12,20 @@ from pilotext.rules.lint.identity import IDENTITY_CHECKS
 from pilotext.rules.lint.patterns import PATTERN_CHECKS
 from pilotext.rules.lint.profiles import profile_problems
 from pilotext.rules.lint.references import REFERENCE_CHECKS
-from pilotext.rules.lint.shadowed import shadowed_rules
+from pilotext.rules.lint.shadowed import shadowed_rules, tied_rules
 from pilotext.rules.lint.slow_patterns import slow_patterns
 from pilotext.rules.lock import lock_problems
 from pilotext.rules.schema import RuleText
 from pilotext.rules.source import Entry, Source, apply_overrides, read_source
 
-CHECKS: tuple[Check, ...] = (*IDENTITY_CHECKS, *PATTERN_CHECKS, *REFERENCE_CHECKS, slow_patterns, shadowed_rules)
+CHECKS: tuple[Check, ...] = (
+    *IDENTITY_CHECKS,
+    *PATTERN_CHECKS,
+    *REFERENCE_CHECKS,
+    slow_patterns,
+    shadowed_rules,
+    tied_rules,
+)
 
 
 def lint(paths: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[FileProblem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 import regex
 
@@ -10,6 +11,7 @@ from pilotext.errors import FileProblem
 from pilotext.rules.examples import TIMEOUT_S
 from pilotext.rules.explanations import explanations
 from pilotext.rules.lint.group import Group
+from pilotext.rules.literals import literal_length
 from pilotext.rules.patterns import plain, search
 from pilotext.rules.schema import Condition, RuleText, conditions_of
 from pilotext.rules.source import Entry
@@ -47,9 +49,62 @@ def _always_before(other: Entry[RuleText], entry: Entry[RuleText], reach: Explai
     if one.id == two.id or one.id in reach[two.id] or not _wider(one.jobs, two.jobs):
         return False
     explained = two.id in reach[one.id]
-    if not explained and one.id > two.id:  # of two in one line, the election takes the first by name
+    if not explained and not all(_more_specific(one, two, text) for text in shown):
         return False
     return all(_matches_with(one, two, text, anywhere=explained) for text in shown)
+
+
+def _more_specific(one: RuleText, two: RuleText, text: str) -> bool:
+    """Whether the election takes `one` where both match a text in one line."""
+    return _specificity(one, text) > _specificity(two, text)
+
+
+def _specificity(rule: RuleText, text: str) -> tuple[int, int]:
+    """Return what decides between rules in one line: the longest text that a matching form requires, and the scope."""
+    forms = [form for form in conditions_of(rule) if _line(form, text) is not None]
+    return max((literal_length(form) for form in forms), default=0), rule.narrowness
+
+
+def tied_rules(group: Group) -> Iterator[FileProblem]:
+    """Yield rules that match an example of another one in the same line just as specifically: no reason decides."""
+    rivals = [entry for entry in group.rules if _can_win(entry.text)]
+    reach = _reach([entry.text for entry in group.rules])
+    for entry in rivals:
+        if (entry.experiment is None) != (group.experiment is None):
+            continue
+        for text in (example.match for example in entry.text.examples if example.match is not None):
+            for other in rivals:
+                if _is_tie(entry, other, text, reach):
+                    message = f"{other.text.id} matches the example {text[:60]!r} just as well."
+                    advice = f"Say which one is the reason by `explains`, or narrow {other.text.id}."
+                    yield entry.problem("examples", message, advice)
+
+
+def _is_tie(entry: Entry[RuleText], other: Entry[RuleText], text: str, reach: Explained) -> bool:
+    one, two = entry.text, other.text
+    if one.id == two.id or one.id in reach[two.id] or two.id in reach[one.id]:
+        return False
+    if (entry.experiment is None) != (other.experiment is None) or not _may_meet(one.jobs, two.jobs):
+        return False
+    return _same_line(one, two, text) and _specificity(one, text) == _specificity(two, text)
+
+
+def _same_line(one: RuleText, two: RuleText, text: str) -> bool:
+    """Whether forms of both rules match a text in one line of one stream."""
+    places = [
+        {(form.stream, line) for form in conditions_of(rule) if (line := _line(form, text)) is not None}
+        for rule in (one, two)
+    ]
+    return any(
+        line == other_line and (stream == other_stream or "any" in (stream, other_stream))
+        for stream, line in places[0]
+        for other_stream, other_line in places[1]
+    )
+
+
+def _may_meet(one: Sequence[str], two: Sequence[str]) -> bool:
+    """Whether a job can be within both scopes; a kind and a type may be of one job."""
+    return not one or not two or bool({*one} & {*two})
 
 
 def _matches_with(one: RuleText, two: RuleText, text: str, *, anywhere: bool) -> bool:
@@ -65,6 +120,7 @@ def _matches(rule: RuleText, stream: str, last: int | None, text: str) -> bool:
     return bool(lines) and (last is None or min(lines) <= last)
 
 
+@cache
 def _line(condition: Condition, text: str) -> int | None:
     """Return the index of the first line of the text in which a `match` or `contains` is fulfilled."""
     if condition.absent is not None:

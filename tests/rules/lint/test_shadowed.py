@@ -26,20 +26,20 @@ def shadowed(pack: Pack, narrow: str, wide: str) -> list[str]:
 @pytest.mark.parametrize(
     ("narrow", "wide"),
     [
-        ("", ""),
         ("", "explains: [narrow], "),
-        ("stream: stderr, ", "stream: any, "),
-        ("jobs: [tool], ", "jobs: [tool, merging], "),
+        ("stream: stderr, ", "explains: [narrow], stream: any, "),
+        ("jobs: [tool], ", "explains: [narrow], jobs: [tool, merging], "),
     ],
 )
 def test_a_rule_that_always_loses_to_another_is_told(pack: Pack, narrow: str, wide: str) -> None:
     [problem] = shadowed(pack, narrow, wide)
-    assert problem.startswith("the rule can never win: a-wide is elected on each of its examples. Let it say `explains")
+    assert problem.startswith("the rule can never win: a-wide is elected on each of its examples. Add `explains")
 
 
 @pytest.mark.parametrize(
     ("narrow", "wide"),
     [
+        ("", ""),
         ("explains: [a-wide], ", ""),
         ("", "stream: stderr, "),
         ("", "jobs: [tool], "),
@@ -55,7 +55,40 @@ def test_a_rule_that_wins_on_one_of_its_examples_is_left_alone(pack: Pack) -> No
     pack.add("number: 62\njob_types: {}\n", "na62/experiment.yaml")
     path = pack.add(
         f"rules:\n- {{id: b, code: 1201, match: boom|beam, {RULE}, {EXAMPLES.replace('[', '[{match: beam}, ')}}}\n"
-        f"- {{id: a, code: 1202, match: boom, {RULE}, {EXAMPLES}}}\n",
+        f"- {{id: a, code: 1202, match: the boom, {RULE}, {EXAMPLES}}}\n",
         "na62/a.yaml",
     )
     assert lint([path]) == []
+
+
+TIE = """\
+rules:
+- {{id: one, code: 1201, match: the boo, {one}{RULE}, {EXAMPLES}}}
+- {{id: two, code: 1202, match: boom is, {two}{RULE}, {EXAMPLES}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "told"),
+    [
+        ("", "", ["one", "two"]),
+        ("stream: stderr, ", "", ["one", "two"]),
+        ("explains: [two], ", "", []),
+        ("jobs: [tool], ", "", []),
+        ("stream: stderr, ", "stream: stdout, ", []),
+        ("jobs: [tool], ", "jobs: [merging], ", []),
+    ],
+)
+def test_rules_that_match_a_line_alike_need_explains(pack: Pack, one: str, two: str, told: list[str]) -> None:
+    pack.add("number: 62\njob_types: {}\n", "na62/experiment.yaml")
+    text = TIE.format(one=one, two=two, RULE=RULE, EXAMPLES=EXAMPLES)
+    found = [problem for problem in lint([pack.add(text, "na62/a.yaml")]) if "just as well" in problem.message]
+    assert [problem.rule for problem in found] == told
+
+
+def test_a_new_name_never_changes_the_verdict(pack: Pack) -> None:
+    text = TIE.format(one="", two="", RULE=RULE, EXAMPLES=EXAMPLES).replace("match: the boo,", "match: the boom is,")
+    pack.add("number: 62\njob_types: {}\n", "na62/experiment.yaml")
+    for new in ("zzz", "aaa"):
+        path = pack.add(text.replace("id: one", f"id: {new}"), "na62/a.yaml")
+        assert [problem.message for problem in lint([path]) if "just as well" in problem.message] == []

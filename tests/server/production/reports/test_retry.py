@@ -41,6 +41,20 @@ def test_a_verdict_leads_to_the_state_that_its_action_says(cause: str, action: s
     assert (made.state, made.charged) == (state, charged)
 
 
+@pytest.mark.parametrize(
+    ("action", "state"),
+    [("manual-check", "manual"), ("fail", "failed"), ("restage", "defined"), ("retry", "ready"), ("", "ready")],
+)
+def test_a_profile_without_retry_honours_the_actions_of_the_rules(action: Action, state: str) -> None:
+    assert decide(Retry(), ("crash", action), FRESH, chance=MIDDLE).state == state
+    assert decide(Retry(attempts=3), ("crash", action), FRESH, chance=MIDDLE).state == state
+
+
+def test_a_profile_without_retry_gives_more_memory_and_another_node() -> None:
+    assert decide(Retry(), ("memory", "retry-more-memory"), FRESH, chance=MIDDLE).memory_mb == 4500
+    assert decide(Retry(), ("storage", "retry-elsewhere"), FRESH, chance=MIDDLE).avoid == ("node",)
+
+
 def test_a_failure_that_comes_again_waits_longer_up_to_a_limit() -> None:
     faults: list[Fault] = []
     waits = []

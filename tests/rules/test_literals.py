@@ -5,7 +5,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilotext.classify.prefilter.literals import literals_of_pattern, required_literals
+from pilotext.rules.literals import literals_of_pattern, required_literals
 from pilotext.rules.schema import Condition
 
 LETTERS = [

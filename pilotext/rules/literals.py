@@ -47,6 +47,12 @@ def required_literals(condition: Condition) -> RequiredLiterals | None:
     return None if literal is None else RequiredLiterals(frozenset([literal]))
 
 
+def literal_length(condition: Condition) -> int:
+    """Return the length of the shortest of the texts that a condition requires; 0 if none is known."""
+    known = required_literals(condition)
+    return 0 if known is None else min(map(len, known.texts))
+
+
 def literals_of_pattern(pattern: str) -> RequiredLiterals | None:
     """Return the literals that a pattern of the `regex` module requires; None if unknown."""
     flags = _GLOBAL_FLAGS.match(pattern)
