@@ -11,7 +11,7 @@ from pilotext.classify.prefilter.flood import MIN_FLOOD_LINES, flood_counter_of
 from pilotext.classify.prefilter.selector import begins
 from pilotext.rules.patterns import find
 from pilotext.rules.schema import Condition
-from tests.classify.prefilter.test_literals import PATTERNS
+from tests.rules.test_literals import PATTERNS
 
 WORDS = ["Abort", "ABORT", "ed", "Kill", "\u212aill", "\u017f", "x", "zz", "a", ".", "(", ")", "12", "é", " ", "\n"]
 LOGS = st.lists(st.sampled_from(WORDS)).map("".join)
