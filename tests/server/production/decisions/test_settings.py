@@ -114,7 +114,7 @@ def test_one_node_can_be_held() -> None:
         ("broken site", {}, "give a site"),
         ("broken node", {"site": SITE}, "give a site and a node"),
         ("broken node", {"node": "wn1"}, "give a site and a node"),
-        ("broken site", {"site": "CERN_NA62"}, "no site of COMPASS"),
+        ("broken site", {"site": "CERN_NA62"}, "is not a site of COMPASS"),
         ("broken site", {"site": "NOWHERE"}, "there is no site"),
         ("broken site", {"experiment": "LHCB"}, "there is no experiment"),
     ],

@@ -197,7 +197,7 @@ def test_what_waits_for_a_storage_server_says_so_with_the_server(storage: Memory
     job = Job.objects.select_related("task__experiment", "staged_file").get()
     waits = {wait.kind: wait for wait in waiting.of_job(job)}
     assert "it says no" in waits["verifying"].what
-    assert waits["storage-away"].what == "memory is away: it says no"
+    assert waits["storage-away"].what == "memory does not answer: it says no"
     assert waits["storage-away"].until is not None
     assert {"verifying", "storage-away"} <= {wait.kind for wait in waiting.of_task(job.task)}
     Breaker.objects.update(due=0.0)

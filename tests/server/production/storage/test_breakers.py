@@ -72,7 +72,7 @@ def test_a_server_that_is_away_is_left_alone_until_it_is_due_and_then_used_again
     server: Away, error: type[StorageError]
 ) -> None:
     server.error = error
-    with pytest.raises(ServerAwayError, match="memory is away: connection refused"):
+    with pytest.raises(ServerAwayError, match="memory://eos//file: memory does not answer: connection refused"):
         do()
     calls = len(server.calls)
     with pytest.raises(ServerAwayError):
