@@ -37,7 +37,7 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/rules/reading.py": "imported only without compiled rules: the start of a job must not load it",
     "pilotext/server/api/attempts.py": _RESOURCE,
     "pilotext/server/api/health.py": _RESOURCE,
-    "pilotext/server/api/panda/jobs.py": "the form of a job in the pilot protocol",
+    "pilotext/server/api/panda/job_description.py": "the form of a job in the pilot protocol",
     "pilotext/server/api/rules.py": _RESOURCE,
     "pilotext/server/api/sites.py": _RESOURCE,
     "pilotext/server/front/health.py": "the bound of `/health`, apart from all other requests",

@@ -17,7 +17,7 @@ from pilotext.errors import PilotextError, RuleFilesError, UsageError
 from pilotext.model.codes import Exit
 from pilotext.process_lifetime import forbid_inspection
 from pilotext.sanitize import one_line
-from pilotext.worker.stop import release
+from pilotext.worker.stop_signals import release
 
 COMMANDS = {
     "run": Command("pilotext.cli.run", "run one job, from stage-in to report"),

@@ -22,7 +22,7 @@ from pilotext.worker.delivery import OF_A_JOB, Delivery
 from pilotext.worker.kept import KeepError, KeptOutputs
 from pilotext.worker.kept_publishing import Outcome, publish_kept
 from pilotext.worker.report_channel import ReportChannel
-from pilotext.worker.stop import StopSwitch, ToldToStop
+from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 
 EXAMPLE = "pilotext outputs --flush --kept /scratch/kept"
 NOT_ALL_PUBLISHED = 1

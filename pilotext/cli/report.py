@@ -17,7 +17,7 @@ from pilotext.sanitize import one_line
 from pilotext.serialization.schema import SCHEMAS, schema_text
 from pilotext.worker.delivery import OF_A_JOB, Flushed, flush
 from pilotext.worker.spool import Spool, default_folder
-from pilotext.worker.stop import StopSwitch, ToldToStop
+from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 
 EXAMPLE = "pilotext report --flush\npilotext report --schema job --output job.schema.json"
 NOT_ALL_SENT = 1

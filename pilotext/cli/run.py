@@ -31,7 +31,7 @@ from pilotext.worker.lifecycle import run_job
 from pilotext.worker.publishing import policy_of
 from pilotext.worker.report_channel import ReportChannel
 from pilotext.worker.spool import Spool, SpoolError, default_folder
-from pilotext.worker.stop import StopSwitch, ToldToStop
+from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 
 EXAMPLE = "pilotext run job.json --workdir work"
 

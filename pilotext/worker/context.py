@@ -14,7 +14,7 @@ from pilotext.worker.budget import Budget
 from pilotext.worker.delivery import Delivery
 from pilotext.worker.kept import Keeping
 from pilotext.worker.report_builder import ReportBuilder
-from pilotext.worker.stop import StopSwitch
+from pilotext.worker.stop_signals import StopSwitch
 
 
 @dataclass(frozen=True)

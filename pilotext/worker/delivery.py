@@ -21,7 +21,7 @@ from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick, pause
 from pilotext.worker.bounded import NotInTimeError, bounded
 from pilotext.worker.spool import Held, Spool, Spooled, SpoolError, default_folder
-from pilotext.worker.stop import StopSwitch, ToldToStop
+from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 
 if TYPE_CHECKING:
     import requests

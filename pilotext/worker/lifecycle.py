@@ -37,7 +37,7 @@ from pilotext.worker.payload.cores import discard_cores
 from pilotext.worker.payload.running import run_payload
 from pilotext.worker.publishing import deliver_logs, publish_outputs
 from pilotext.worker.report_builder import ReportBuilder
-from pilotext.worker.stop import OutOfTime, StopSwitch, ToldToStop
+from pilotext.worker.stop_signals import OutOfTime, StopSwitch, ToldToStop
 
 Step = Callable[[JobContext], bool]
 

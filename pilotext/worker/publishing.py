@@ -19,7 +19,7 @@ from pilotext.worker import validation as outputs
 from pilotext.worker.context import JobContext
 from pilotext.worker.kept import KeepError, keep_outputs
 from pilotext.worker.log_archive import make_archive
-from pilotext.worker.stop import OutOfTime, ToldToStop
+from pilotext.worker.stop_signals import OutOfTime, ToldToStop
 
 MIN_WAIT_S = 1.0
 STOP_LOG_BYTES = 2_000_000

@@ -10,7 +10,7 @@ import pytest
 from pilotext.cli.main import main
 from pilotext.model.job import ReportTarget
 from pilotext.worker.delivery import Delivery
-from pilotext.worker.stop import StopSwitch
+from pilotext.worker.stop_signals import StopSwitch
 from tests.support.report_server import report_server
 from tests.support.reports import make_report
 

@@ -20,7 +20,7 @@ from pilotext.worker import delivery as deliveries
 from pilotext.worker import spool as spools
 from pilotext.worker.delivery import Delivery, Flushed, Patience, flush
 from pilotext.worker.spool import Spool
-from pilotext.worker.stop import StopSwitch
+from pilotext.worker.stop_signals import StopSwitch
 from tests.support.report_server import dead_url, mute, raw_server, report_server
 from tests.support.reports import make_report
 

@@ -12,7 +12,7 @@ import pytest
 
 from pilotext.storage.stage_out import Upload
 from pilotext.worker.kept import DOCUMENT, KEEP_FOR_S, MAX_JOBS, KeepError, Keeping, alone, keep_outputs, remove
-from pilotext.worker.stop import ToldToStop
+from pilotext.worker.stop_signals import ToldToStop
 from tests.support.jobs import make_job
 from tests.support.reports import make_report
 

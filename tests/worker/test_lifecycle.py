@@ -23,7 +23,7 @@ from pilotext.storage.transfer import InProcessMover
 from pilotext.worker import report_files as reports
 from pilotext.worker import validation as outputs
 from pilotext.worker.lifecycle import run_job
-from pilotext.worker.stop import StopSwitch
+from pilotext.worker.stop_signals import StopSwitch
 from tests.support.jobs import make_job
 
 INPUT = {"name": "in.dat", "sources": ["memory://castor/in.dat"]}

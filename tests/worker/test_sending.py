@@ -17,7 +17,7 @@ from pilotext.model.job import ReportTarget
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.delivery import Answer, Patience, send
-from pilotext.worker.stop import StopSwitch, ToldToStop
+from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 from tests.support import report_server as servers
 from tests.support.report_server import authorizations, raw_server, report_server
 

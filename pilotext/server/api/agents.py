@@ -19,10 +19,10 @@ from pilotext.model import Record
 from pilotext.server.api import auth
 from pilotext.server.api.base import ApiController, Body, Query, operation
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.sites import drain_agent
 from pilotext.server.production.dispatch.agents import come_back, register
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
 from pilotext.server.production.lookup import site_named
+from pilotext.server.production.manual_decisions.sites import drain_agent
 from pilotext.server.production.models import Agent
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError

@@ -10,8 +10,8 @@ from pilotext.api.schemas.rules import BulkReclassified, Reclassify
 from pilotext.model import Record
 from pilotext.server.api.base import ApiController, Body, Query, operation
 from pilotext.server.database import transact
-from pilotext.server.production.decisions import jobs as decisions
-from pilotext.server.production.decisions import worklist
+from pilotext.server.production.manual_decisions import jobs as decisions
+from pilotext.server.production.manual_decisions import worklist
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports import reclassify
 from pilotext.server.production.statistics.jobs import describe_job, list_jobs

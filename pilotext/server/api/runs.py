@@ -10,7 +10,7 @@ from pilotext.api.schemas.runs import ProductFilter, ProductList, ProductRow, Ru
 from pilotext.model import Record
 from pilotext.server.api.base import ApiController, Body, Query, operation
 from pilotext.server.database import transact
-from pilotext.server.production.merging.decisions import move_product
+from pilotext.server.production.manual_decisions.merged_runs import move_product
 from pilotext.server.production.statistics.runs import describe_product, describe_run, list_products, list_runs
 
 

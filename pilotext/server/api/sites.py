@@ -9,7 +9,7 @@ from pilotext.api.schemas.sites import BreakerHold, SiteLimit, SiteList, SiteMov
 from pilotext.model import Record
 from pilotext.server.api.base import ApiController, Body, operation
 from pilotext.server.database import transact
-from pilotext.server.production.decisions import sites as decisions
+from pilotext.server.production.manual_decisions import sites as decisions
 from pilotext.server.production.statistics.sites import list_sites
 
 

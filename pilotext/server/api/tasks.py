@@ -12,7 +12,7 @@ from pilotext.model import Record
 from pilotext.profile.records import Experiment
 from pilotext.server.api.base import MEGA, ApiController, Body, Query, operation
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.tasks import change_task, move_task
+from pilotext.server.production.manual_decisions.tasks import change_task, move_task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.tasks import describe_task, list_tasks

@@ -16,7 +16,7 @@ from pilotext.model.report import Series, Usage
 from pilotext.model.verdict import Finding
 from pilotext.worker.monitoring.control_group import NO_GROUP, ControlGroup, OomWatch
 from pilotext.worker.monitoring.disk_usage import DiskUsage, SharedMemory
-from pilotext.worker.monitoring.processes import ProcessUse, share_of, use_of, uses_below
+from pilotext.worker.monitoring.process_use import ProcessUse, share_of, use_of, uses_below
 
 MAX_SAMPLES = 1000
 

@@ -23,10 +23,10 @@ from pilotext.model.verdict import ExitStatus
 from pilotext.process_lifetime import adopt_orphans
 from pilotext.serialization.json import from_plain
 from pilotext.worker.monitoring.control_group import NO_GROUP, make_group
-from pilotext.worker.monitoring.processes import descendants, kill_below, own_children, signal_all
 from pilotext.worker.own_files import create_file
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, subreaper
 from pilotext.worker.payload.watchdog import resume_stopped
+from pilotext.worker.process_tree import descendants, kill_below, own_children, signal_all
 
 # Sourced in a function, the setup script sees no arguments and cannot change the program's; its output goes to stderr,
 # so that stdout is the program's alone. A status other than 0 ends the job here, and so does an exit with 0, since the

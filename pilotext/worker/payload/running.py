@@ -15,7 +15,7 @@ from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.payload.cores import take_cores
 from pilotext.worker.payload.log_scan import GuardedScan
 from pilotext.worker.payload.process import Payload, PayloadRefusedError
-from pilotext.worker.stop import OutOfTime, ToldToStop
+from pilotext.worker.stop_signals import OutOfTime, ToldToStop
 
 SAMPLE_EVERY_S = 0.25
 STOP_GRACE_S = 0.8

@@ -35,10 +35,10 @@ import msgspec
 from pilotext.model.verdict import ExitStatus, signal_name
 from pilotext.process_lifetime import adopt_orphans, resumed_without, tied
 from pilotext.worker.monitoring.control_group import NO_GROUP, ControlGroup
-from pilotext.worker.monitoring.processes import descendants, kill_below, own_children, signal_all
 from pilotext.worker.own_files import is_regular, move_away
 from pilotext.worker.payload.watchdog import WATCH_EVERY_S, let_go, resume_stopped, watch
-from pilotext.worker.stop import ignore_all, restore_all
+from pilotext.worker.process_tree import descendants, kill_below, own_children, signal_all
+from pilotext.worker.stop_signals import ignore_all, restore_all
 
 SWEEP_STEP_S = 0.02
 LEFTOVER_GRACE_S = 0.5

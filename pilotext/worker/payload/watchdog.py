@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Iterable, Sequence
 
-from pilotext.worker.monitoring.processes import descendants, kill_below, signal_all
+from pilotext.worker.process_tree import descendants, kill_below, signal_all
 
 WATCH_EVERY_S = 0.5
 SUBREAPER_ENDS_WITHIN_S = 1.0

@@ -14,8 +14,8 @@ from django.db import connection
 from pilotext.server.database import transact
 from pilotext.server.production import transitions
 from pilotext.server.production.cycle.runner import STEPS, run_once
-from pilotext.server.production.decisions.jobs import move_job
 from pilotext.server.production.dispatch.leases import expire_leases
+from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.merging import groups
 from pilotext.server.production.merging.groups import start_merges
 from pilotext.server.production.models import (

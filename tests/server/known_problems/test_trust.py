@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pilotext.model.verdict import ExitStatus
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.jobs import move_job
+from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.models import Attempt, AuditEntry, Job, Task
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.statistics.tasks import describe_task

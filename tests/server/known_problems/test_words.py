@@ -12,7 +12,7 @@ import pytest
 import pilotext.agent
 import pilotext.server
 from pilotext.rules.loader import load_rules
-from pilotext.server.api.panda.jobs import panda_job
+from pilotext.server.api.panda.job_description import panda_job
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.tickets import hand_over
 from tests.server.support import PARAMETERS, fail, leased, submit, the_job

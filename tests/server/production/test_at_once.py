@@ -11,10 +11,11 @@ from pilotext.server.database import transact
 from pilotext.server.production.cycle import tasks as task_machine
 from pilotext.server.production.cycle.runner import STEPS
 from pilotext.server.production.cycle.tasks import end_cancelled, finish_tasks, take_up_again
-from pilotext.server.production.decisions import jobs as job_decisions
-from pilotext.server.production.decisions import tasks as task_decisions
-from pilotext.server.production.merging import decisions, groups
-from pilotext.server.production.merging.decisions import move_product
+from pilotext.server.production.manual_decisions import jobs as job_decisions
+from pilotext.server.production.manual_decisions import merged_runs
+from pilotext.server.production.manual_decisions import tasks as task_decisions
+from pilotext.server.production.manual_decisions.merged_runs import move_product
+from pilotext.server.production.merging import groups
 from pilotext.server.production.merging.groups import finish_merges, start_merges
 from pilotext.server.production.models import Job, MergeGroup, Product, StagedFile, Task
 from pilotext.server.production.models.common import now
@@ -217,7 +218,7 @@ def test_a_task_is_not_done_while_a_run_of_it_is_merged_anew(
     assert (product().state, Task.objects.get().state) == ("kept", "running")
     other = Meanwhile(finish_tasks)
     with monkeypatch.context() as patch:
-        begins_at(patch, other, decisions, "reopen")
+        begins_at(patch, other, merged_runs, "reopen")
         transact(lambda: move_product(product().pk, "remerge", WHY))
         other.end()
     assert Task.objects.get().state == "running"

@@ -16,14 +16,14 @@ from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.access.people import set_user
 from pilotext.server.production.access.tokens import issue, revoke
-from pilotext.server.production.decisions.jobs import assign, move_job, note
-from pilotext.server.production.decisions.sites import move_site
-from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.agents import forget_agents, register
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
 from pilotext.server.production.dispatch.tickets import hand_over
-from pilotext.server.production.merging.decisions import move_product
+from pilotext.server.production.manual_decisions.jobs import assign, move_job, note
+from pilotext.server.production.manual_decisions.merged_runs import move_product
+from pilotext.server.production.manual_decisions.sites import move_site
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Experiment, Job, Product, Task, Token
 from pilotext.server.production.profiles import profile_of, remember, remember_all
 from pilotext.server.production.transitions import Reason

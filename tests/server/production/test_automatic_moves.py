@@ -18,12 +18,12 @@ from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.errors import TransientError
 from pilotext.server.api import auth
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.jobs import JOB_WORDS, move_job
-from pilotext.server.production.decisions.tasks import TASK_WORDS, move_task
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
-from pilotext.server.production.merging.decisions import WORDS as PRODUCT_WORDS
-from pilotext.server.production.merging.decisions import move_product
+from pilotext.server.production.manual_decisions.jobs import JOB_WORDS, move_job
+from pilotext.server.production.manual_decisions.merged_runs import WORDS as PRODUCT_WORDS
+from pilotext.server.production.manual_decisions.merged_runs import move_product
+from pilotext.server.production.manual_decisions.tasks import TASK_WORDS, move_task
 from pilotext.server.production.models import (
     Attempt,
     AuditEntry,

@@ -10,9 +10,9 @@ from pilotext.model.job import PLACEHOLDER
 from pilotext.profile import load_experiment
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.runner import STEPS, run_once
-from pilotext.server.production.decisions.jobs import hindered, move_jobs
-from pilotext.server.production.decisions.tasks import move_task
-from pilotext.server.production.merging.decisions import move_product
+from pilotext.server.production.manual_decisions.jobs import hindered, move_jobs
+from pilotext.server.production.manual_decisions.merged_runs import move_product
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, PublishedFile, Task
 from pilotext.server.production.published_names import NamesTakenError
 from pilotext.server.production.refusal import RefusalError

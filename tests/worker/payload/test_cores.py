@@ -10,7 +10,7 @@ import pytest
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.payload import cores
 from pilotext.worker.payload.cores import STACK_NAME, discard_cores, find_cores, take_cores
-from pilotext.worker.stop import ToldToStop
+from pilotext.worker.stop_signals import ToldToStop
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from pilotext.model.job import SoftStop
 from pilotext.model.verdict import ExitStatus
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.monitoring.control_group import ControlGroup
-from pilotext.worker.monitoring.processes import descendants
 from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.payload.process import Payload, PayloadRefusedError, command_line
+from pilotext.worker.process_tree import descendants
 from tests.support.jobs import make_job
 from tests.support.processes import has_ended, is_alive
 

@@ -15,8 +15,8 @@ import pytest
 
 from pilotext.model.verdict import ExitStatus
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.monitoring.processes import kill_below, own_children
 from pilotext.worker.payload.process import Payload
+from pilotext.worker.process_tree import kill_below, own_children
 from tests.support.jobs import make_job
 from tests.support.processes import has_ended
 

@@ -21,7 +21,7 @@ import pytest
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.worker.payload.watchdog import resume_stopped, state_of
-from pilotext.worker.stop import FAULTS, STOP_SIGNALS, SUSPENSIONS
+from pilotext.worker.stop_signals import FAULTS, STOP_SIGNALS, SUSPENSIONS
 from tests.support.jobs import job_document
 from tests.support.processes import processes_below
 

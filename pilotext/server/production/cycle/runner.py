@@ -2,7 +2,8 @@
 
 A step is a function that advances what can be advanced, in short transactions, and returns how many things it moved.
 It can be broken off anywhere and done again; several cycles may run at once. A step that fails is logged and
-does not stop the others. To add one: write it in `machines/`, and name it in STEPS.
+does not stop the others. To add one: write it in the package of its subject (merging/, tape/ …)
+and name it in STEPS.
 """
 
 from __future__ import annotations

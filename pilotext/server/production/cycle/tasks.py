@@ -7,7 +7,7 @@ from functools import partial
 from django.db.models import Exists, OuterRef
 
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.resend import resend_jobs
+from pilotext.server.production.manual_decisions.resend import resend_jobs
 from pilotext.server.production.models import AuditEntry, Job, Product, Task
 from pilotext.server.production.states import OPEN_JOB, TASK
 from pilotext.server.production.transitions import Reason, advance, cancel_jobs

@@ -12,7 +12,7 @@ from pilotext.server.production.models import Attempt, Job
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid, verdict_without_report
-from pilotext.server.production.reports.retry import follow_failure
+from pilotext.server.production.retry import follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change

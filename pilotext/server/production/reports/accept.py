@@ -18,9 +18,9 @@ from pilotext.server.database import transact
 from pilotext.server.production.dispatch.leases import attempt_of
 from pilotext.server.production.models import Attempt, AttemptReport
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.reports.retry import follow_failure
 from pilotext.server.production.reports.sanitize import MAX_KEPT_BYTES, fitted, read_report
 from pilotext.server.production.reports.success import MAX_DIAG, claim_success, end_attempt
+from pilotext.server.production.retry import follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
 from pilotext.server.production.transitions import Reason, record
 from pilotext.server.rows import ById, insert

@@ -19,7 +19,7 @@ from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.lookup import refuse_unknown
 from pilotext.server.production.models import Attempt, AttemptReport, Job
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.reports.retry import decide_on, follow_failure
+from pilotext.server.production.retry import decide_on, follow_failure
 from pilotext.server.production.states import ATTEMPT
 from pilotext.server.production.statistics.jobs import choose_jobs, verdict_in
 from pilotext.server.production.transitions import Reason, record

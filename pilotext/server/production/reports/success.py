@@ -16,7 +16,7 @@ from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Attempt, Output, Signature, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.reports.pilot_verdict import rules_of
-from pilotext.server.production.reports.retry import BEFORE_A_REPORT, HELD, follow_failure
+from pilotext.server.production.retry import BEFORE_A_REPORT, HELD, follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
 from pilotext.server.production.storage.operations import File, place
 from pilotext.server.production.transitions import Reason, advance_one

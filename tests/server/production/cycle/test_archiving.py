@@ -12,7 +12,7 @@ import pytest
 from pilotext.errors import DeniedError, TransientError
 from pilotext.server.database import transact
 from pilotext.server.production.cycle import cleaning
-from pilotext.server.production.decisions.tasks import move_task
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Job, LogArchive, Output, Product, Task
 from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import reopen

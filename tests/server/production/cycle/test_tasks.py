@@ -8,10 +8,10 @@ from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.cycle import tasks as machine
 from pilotext.server.production.cycle.tasks import end_cancelled, finish_tasks, take_up_again
-from pilotext.server.production.decisions.jobs import move_job
-from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
+from pilotext.server.production.manual_decisions.jobs import move_job
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Attempt, AttemptReport, Job, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.storage.memory import MemoryStorage

@@ -10,9 +10,9 @@ from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.errors import UsageError
 from pilotext.server.database import transact
 from pilotext.server.production.access.tokens import fingerprint
-from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher, Lease
 from pilotext.server.production.dispatch.leases import heartbeat
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Agent, Attempt, Job, Site, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.transitions import Reason

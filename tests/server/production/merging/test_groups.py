@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.runner import STEPS, run_once
-from pilotext.server.production.decisions.jobs import move_job
-from pilotext.server.production.merging.decisions import move_product
+from pilotext.server.production.manual_decisions.jobs import move_job
+from pilotext.server.production.manual_decisions.merged_runs import move_product
 from pilotext.server.production.models import AuditEntry, Job, MergeGroup, Output, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB

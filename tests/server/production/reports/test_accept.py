@@ -9,10 +9,10 @@ from pilotext.model.verdict import Verdict
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.tasks import end_cancelled, finish_tasks
-from pilotext.server.production.decisions.jobs import move_job
-from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
+from pilotext.server.production.manual_decisions.jobs import move_job
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.accept import take_report

@@ -11,9 +11,9 @@ from pilotext.errors import DeniedError, UsageError
 from pilotext.model.report import Transfer
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.runner import STEPS, run_once
-from pilotext.server.production.decisions.jobs import move_jobs
-from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.dispatcher import Lease
+from pilotext.server.production.manual_decisions.jobs import move_jobs
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.merging import groups
 from pilotext.server.production.merging.packing import Piece
 from pilotext.server.production.models import Attempt, Job, Product, Task, Verification

@@ -8,10 +8,10 @@ from pilotext.errors import DeniedError, TransientError
 from pilotext.model.report import Report
 from pilotext.server.database import transact
 from pilotext.server.production import waiting
-from pilotext.server.production.decisions.tasks import move_task
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases
 from pilotext.server.production.dispatch.pilots import hear_last
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Attempt, AttemptReport, Breaker, Job, Output, Task, Verification
 from pilotext.server.production.reports.pilot_verdict import PilotSaid
 from pilotext.server.production.reports.verification import verify_outputs

@@ -7,8 +7,8 @@ from django.test.utils import CaptureQueriesContext
 from pilotext.api.schemas.errors import ErrorList
 from pilotext.api.schemas.jobs import JobQuery
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.sites import move_breaker, move_site
 from pilotext.server.production.dispatch.leases import expire_leases
+from pilotext.server.production.manual_decisions.sites import move_breaker, move_site
 from pilotext.server.production.models import Agent, Attempt, Breaker, Experiment, Product, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError

@@ -11,7 +11,7 @@ from django.db import connection
 from pilotext.errors import CredentialError, DeniedError, NotFoundError, StorageError, TransientError
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.breakers import watch_breakers
-from pilotext.server.production.decisions.sites import move_breaker
+from pilotext.server.production.manual_decisions.sites import move_breaker
 from pilotext.server.production.models import AuditEntry, Breaker, Experiment
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import remember_all

@@ -17,7 +17,7 @@ from pilotext.server.production.cycle.cleaning import clean_logs, clean_products
 from pilotext.server.production.cycle.log_archives import make_archives, plan_archives
 from pilotext.server.production.cycle.runner import STEPS
 from pilotext.server.production.cycle.tasks import end_cancelled
-from pilotext.server.production.decisions.tasks import move_task
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Breaker, Job, LogArchive, Product, StagedFile, Task
 from pilotext.server.production.statistics.sites import list_sites
 from pilotext.server.production.storage import breakers, operations

@@ -10,7 +10,7 @@ from django.core.handlers.wsgi import WSGIHandler as Application
 from pilotext.api.schemas.tasks import DryRun
 from pilotext.server.database import transact
 from pilotext.server.production.access.tokens import issue
-from pilotext.server.production.decisions.tasks import move_task
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Agent, Job, PublishedFile, Site, Task
 from pilotext.server.production.profiles import profile_of, remember_all
 from pilotext.server.production.submission.document import from_plain

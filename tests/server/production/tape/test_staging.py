@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from pilotext.errors import OfflineError, TransientError
 from pilotext.profile.records import Staging
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.jobs import move_job
-from pilotext.server.production.decisions.tasks import move_task
+from pilotext.server.production.manual_decisions.jobs import move_job
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Experiment, Job, StagedFile, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of

@@ -13,9 +13,9 @@ from pilotext.server.database import transact
 from pilotext.server.production import waiting
 from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.cycle.status import SILENT_AFTER_S
-from pilotext.server.production.decisions.jobs import assign, move_job
-from pilotext.server.production.decisions.sites import move_site
-from pilotext.server.production.decisions.tasks import move_task
+from pilotext.server.production.manual_decisions.jobs import assign, move_job
+from pilotext.server.production.manual_decisions.sites import move_site
+from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import (
     Agent,
     Attempt,

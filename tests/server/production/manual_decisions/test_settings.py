@@ -7,9 +7,9 @@ import pytest
 from pilotext.api.schemas.sites import BreakerHold, SiteLimit
 from pilotext.api.schemas.tasks import TaskSettings
 from pilotext.server.database import transact
-from pilotext.server.production.decisions import sites as site_decisions
-from pilotext.server.production.decisions import tasks as task_decisions
 from pilotext.server.production.dispatch.agents import forget_agents
+from pilotext.server.production.manual_decisions import sites as site_decisions
+from pilotext.server.production.manual_decisions import tasks as task_decisions
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Job, Site, Task
 from pilotext.server.production.profiles import remember_all
 from pilotext.server.production.refusal import RefusalError

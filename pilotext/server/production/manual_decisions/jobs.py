@@ -9,9 +9,9 @@ from django.db.models import QuerySet
 
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
-from pilotext.server.production.decisions.resend import ENDED, hindrances, merge_with, resend_jobs
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.lookup import no_such_word
+from pilotext.server.production.manual_decisions.resend import ENDED, hindrances, merge_with, resend_jobs
 from pilotext.server.production.models import Job, Output, Product, Task
 from pilotext.server.production.published_names import why_replaced
 from pilotext.server.production.refusal import RefusalError

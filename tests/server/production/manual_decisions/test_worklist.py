@@ -6,8 +6,8 @@ import pytest
 from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter, JobQuery
 from pilotext.model.verdict import Evidence
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.jobs import assign, move_job, note
-from pilotext.server.production.decisions.worklist import move_many, worklist
+from pilotext.server.production.manual_decisions.jobs import assign, move_job, note
+from pilotext.server.production.manual_decisions.worklist import move_many, worklist
 from pilotext.server.production.models import AuditEntry, Job, Output, Product
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.jobs import describe_job

@@ -4,8 +4,8 @@ import pytest
 
 from pilotext.api.schemas.jobs import BulkMove, JobFilter
 from pilotext.server.database import transact
-from pilotext.server.production.decisions.jobs import move_job
-from pilotext.server.production.decisions.worklist import move_many
+from pilotext.server.production.manual_decisions.jobs import move_job
+from pilotext.server.production.manual_decisions.worklist import move_many
 from pilotext.server.production.merging.groups import finish_merges
 from pilotext.server.production.models import Job, MergeGroup, Output, Product, Task
 from pilotext.server.production.refusal import RefusalError

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pilotext.worker.monitoring import processes
-from pilotext.worker.monitoring.processes import use_of, uses_below
+from pilotext.worker import process_tree
+from pilotext.worker.monitoring.process_use import use_of, uses_below
 
 TREE = """
 import subprocess, sys, time
@@ -40,7 +40,7 @@ def test_every_process_below_is_found_with_what_it_uses(
     parent: int, monkeypatch: pytest.MonkeyPatch, *, kernel_knows_children: bool
 ) -> None:
     if not kernel_knows_children:
-        monkeypatch.setattr(processes, "_KNOWS_CHILDREN", False)
+        monkeypatch.setattr(process_tree, "_KNOWS_CHILDREN", False)
     (below,) = uses_below(parent)
     own = use_of(parent)
     assert own is not None

@@ -16,8 +16,8 @@ from pilotext.api.schemas.jobs import (
     WorkItem,
     WorkList,
 )
-from pilotext.server.production.decisions.jobs import hindered, may_move, move_jobs
 from pilotext.server.production.lookup import refuse_unknown
+from pilotext.server.production.manual_decisions.jobs import hindered, may_move, move_jobs
 from pilotext.server.production.models import Attempt, AuditEntry, Job
 from pilotext.server.production.statistics.jobs import choose_jobs, job_row, verdict_in
 from pilotext.server.production.transitions import Reason

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from pilotext.model.verdict import Action, Cause
 from pilotext.profile import load_experiment
 from pilotext.profile.records import Retry
-from pilotext.server.production.reports.retry import Decision, Fault, History, decide
+from pilotext.server.production.retry import Decision, Fault, History, decide
 
 RETRY = load_experiment("COMPASS").retry
 FRESH = History(charged=0, max_attempts=5, memory_mb=3000.0)

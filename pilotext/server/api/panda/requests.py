@@ -13,7 +13,7 @@ from pilotext.serialization.json import from_plain
 from pilotext.server.api.agents import dispatcher
 from pilotext.server.api.auth import Caller
 from pilotext.server.api.panda.encoding import Sent, number_of, text_of
-from pilotext.server.api.panda.jobs import panda_job
+from pilotext.server.api.panda.job_description import panda_job
 from pilotext.server.production.dispatch.dispatcher import Asker
 from pilotext.server.production.dispatch.pilots import hear, hear_last
 from pilotext.server.production.dispatch.tickets import hand_over

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pilotext.worker.stop import OutOfTime, StopSwitch, ToldToStop
+from pilotext.worker.stop_signals import OutOfTime, StopSwitch, ToldToStop
 
 
 def test_without_a_signal_nothing_happens() -> None:
@@ -36,7 +36,7 @@ def test_the_handlers_of_before_come_back() -> None:
 
 HELD = """
 import os, signal
-from pilotext.worker.stop import StopSwitch, ToldToStop, hold, release
+from pilotext.worker.stop_signals import StopSwitch, ToldToStop, hold, release
 hold()
 os.kill(os.getpid(), signal.SIGTERM)
 switch = StopSwitch()
@@ -76,7 +76,7 @@ def test_the_clock_gives_its_order_once() -> None:
 
 EVERY_SIGNAL = """
 import os, signal
-from pilotext.worker.stop import FAULTS, STOP_SIGNALS, SUSPENSIONS, StopSwitch, ToldToStop
+from pilotext.worker.stop_signals import FAULTS, STOP_SIGNALS, SUSPENSIONS, StopSwitch, ToldToStop
 for number in sorted({*FAULTS, *STOP_SIGNALS} - {signal.SIGPIPE, signal.SIGXFSZ}):  # Python ignores these two
     switch = StopSwitch()
     with switch.listening():
@@ -106,6 +106,8 @@ def test_every_signal_that_is_deadly_becomes_an_order() -> None:
 @pytest.mark.parametrize("fault", ["os.abort()", "import ctypes; ctypes.string_at(0)"])
 def test_a_real_fault_still_ends_the_process(fault: str) -> None:
     """It must not be held back, or it happens again for ever."""
-    script = f"from pilotext.worker.stop import StopSwitch\nimport os\nwith StopSwitch().listening():\n    {fault}"
+    script = (
+        f"from pilotext.worker.stop_signals import StopSwitch\nimport os\nwith StopSwitch().listening():\n    {fault}"
+    )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert ended.returncode in (-signal.SIGABRT, -signal.SIGSEGV)
