@@ -39,12 +39,14 @@ def classify_files(
     findings: Sequence[Finding] = (),
     counters: Mapping[str, int | float] | None = None,
     software: str = "",
+    verified: bool = False,
 ) -> Verdict:
     """Return the verdict on a job that has ended. `streams` are its logs: `stdout`, `stderr`, and others by name.
 
-    `counters` are those known from elsewhere than the logs, `software` the version of the experiment's software.
+    `counters` are those known from elsewhere than the logs, `software` the version of the experiment's software,
+    `verified` says that outputs or event counts were checked.
     """
     named = {} if workdir is None else named_files(ruleset, workdir)
     matches = LogScan(ruleset, kind=kind, job_type=job_type, streams={**named, **streams}).finish()
-    case = Case(kind, job_type, exit, tuple(findings), workdir, counters or {}, software)
+    case = Case(kind, job_type, exit, tuple(findings), workdir, counters or {}, software, verified)
     return decide_verdict(ruleset, matches, case)

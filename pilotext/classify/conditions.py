@@ -23,7 +23,8 @@ class Case:
     """Facts about a job beside its logs: kind, type, exit status (None: the payload never started), findings.
 
     `workdir` is the folder for conditions on files; `extra_counters` were counted by the wrapper; `software` is the
-    version of the experiment's software, empty if unknown.
+    version of the experiment's software, empty if unknown. `verified`: the outputs or event counts of the job are
+    checked as well, so that a good end of its log is not all that speaks for it.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Case:
     workdir: Path | None = None
     extra_counters: Mapping[str, int | float] = field(default_factory=dict)
     software: str = ""
+    verified: bool = False
 
 
 def matched_rules(rules: Sequence[Rule], matches: Matches, case: Case) -> list[RuleMatch]:

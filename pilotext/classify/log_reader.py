@@ -125,6 +125,11 @@ class LogScan:
                 if watch.condition.absent is not None
                 and not _is_astray(watch.condition.stream, watch.stream, given)  # an empty stream proves nothing
             ),
+            marker_offsets={
+                watch.stream: max(one.offset for one in watch.rule_match().evidence)
+                for watch in seen
+                if watch.condition.absent is not None
+            },
             counters=merge_counts(
                 count
                 for _, matcher in there

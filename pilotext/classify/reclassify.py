@@ -35,7 +35,9 @@ def reclassify(ruleset: RuleSet, report: Report, *, software: str = "") -> Verdi
         streams = {**{name: _Quoted({}, {}) for name in OWN_STREAMS}, **streams}
     matches = _matches(ruleset, report, streams)
     findings = tuple(finding for finding in report.findings if finding.name not in KNOWN_BY_RULE)
-    case = Case(report.job.kind, report.job.type, report.payload, findings, None, old.counters, software)
+    case = Case(
+        report.job.kind, report.job.type, report.payload, findings, None, old.counters, software, bool(report.outputs)
+    )
     new = decide_verdict(ruleset, matches, case)
     if new.rule == old.rule and new.signature is not None:
         return msgspec.structs.replace(new, signature=old.signature)  # of the whole tail, which is not here

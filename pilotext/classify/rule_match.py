@@ -62,7 +62,8 @@ class StreamEnd:
 class Matches:
     """All matches in the logs of a job; empty for a payload that never started.
 
-    `markers` are the `absent` conditions whose text was found, `streams` the streams that existed, `unjudged` the rules
+    `markers` are the `absent` conditions whose text was found, `marker_offsets` where the last of them begins in each
+    stream, `streams` the streams that existed, `unjudged` the rules
     that could not be tried on every line, `unread` the streams that could not be read to their end. `astray` are texts
     of stderr that were found in stdout, or the other way round, while both were written to.
     """
@@ -70,6 +71,7 @@ class Matches:
     rule_matches: tuple[RuleMatch, ...] = ()
     astray: tuple[RuleMatch, ...] = ()
     markers: frozenset[tuple[str, Condition]] = frozenset()
+    marker_offsets: Mapping[str, int] = field(default_factory=dict)
     counters: Mapping[str, int | float] = field(default_factory=dict)
     streams: Mapping[str, StreamEnd] = field(default_factory=dict)
     unjudged: tuple[Dropped, ...] = ()

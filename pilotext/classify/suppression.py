@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pilotext.classify.rule_match import Matches, RuleMatch
 from pilotext.model.verdict import ExitStatus
-from pilotext.rules.schema import ALONE, GOOD_END, Rule
+from pilotext.rules.schema import ALONE, CHECKED_END, GOOD_END, Rule
 
 
 def suppressed(rule_matches: Sequence[RuleMatch], names: Iterable[str]) -> Mapping[str, str]:
@@ -19,6 +19,19 @@ def suppressed(rule_matches: Sequence[RuleMatch], names: Iterable[str]) -> Mappi
     return silent
 
 
+def doubtful(rule_matches: Iterable[RuleMatch], silent: Mapping[str, str], matches: Matches) -> list[RuleMatch]:
+    """Return the matches that a good end forgave although only checked outputs can disprove them.
+
+    What stands behind the end marker is none of them.
+    """
+    return [one for one in rule_matches if CHECKED_END in silent.get(one.rule.id, "") and _before_the_end(one, matches)]
+
+
+def _before_the_end(one: RuleMatch, matches: Matches) -> bool:
+    first = one.evidence[0]
+    return first.offset <= matches.marker_offsets.get(first.stream, first.offset)
+
+
 def ended_well(rules: Iterable[Rule], matches: Matches, status: ExitStatus | None) -> bool:
     """Whether the end markers that these rules require, at least one, were found, and the exit status is not bad."""
     if status is not None and (status.code != 0 or status.signal is not None):
@@ -29,7 +42,7 @@ def ended_well(rules: Iterable[Rule], matches: Matches, status: ExitStatus | Non
 
 def names_of(kind: str, job_type: str, *, good_end: bool) -> set[str]:
     """Return the names of a job that `unless` can use."""
-    return {kind, job_type, GOOD_END} if good_end else {kind, job_type}
+    return {kind, job_type, GOOD_END, CHECKED_END} if good_end else {kind, job_type}
 
 
 def _hit(rule: Rule, holds: set[str]) -> list[str]:

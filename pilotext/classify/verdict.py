@@ -12,7 +12,7 @@ from pilotext.classify.conditions import Case, match_finding, matched_rules, unr
 from pilotext.classify.election import Election, elect
 from pilotext.classify.rule_match import Matches, Precedence, RuleMatch
 from pilotext.classify.signature import quote_tail, signature_of, telling_tail
-from pilotext.classify.suppression import ended_well, names_of, suppressed
+from pilotext.classify.suppression import doubtful, ended_well, names_of, suppressed
 from pilotext.model.verdict import Evidence, Finding, Match, Verdict
 from pilotext.rules.schema import Rule, RuleSet
 
@@ -20,6 +20,10 @@ NOT_JUDGED = ("no-log", "classifier-failed")
 """Findings that give no information about the job itself."""
 
 MAX_EVIDENCE = 6
+
+IN_DOUBT = (
+    "The log ends well after this error, and nothing checked the outputs: read them through before they are used."
+)
 
 
 def decide_verdict(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
@@ -29,10 +33,10 @@ def decide_verdict(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
     `unclassified`; without any evidence the verdict is `unknown`.
     """
     rules = ruleset.for_job(case.kind, case.job_type, case.software)
-    rule_matches, election = _elected(ruleset, rules, matches, case)
+    rule_matches, election, doubts = _elected(ruleset, rules, matches, case)
     if matches.astray and _wants_a_reason(election, case):
         matches = dataclasses.replace(matches, rule_matches=(*matches.rule_matches, *matches.astray), astray=())
-        rule_matches, election = _elected(ruleset, rules, matches, case)
+        rule_matches, election, doubts = _elected(ruleset, rules, matches, case)
     verdict = Verdict(
         verdict="success",
         also=tuple(_match(one) for one in rule_matches if one is not election.winner),
@@ -44,6 +48,8 @@ def decide_verdict(ruleset: RuleSet, matches: Matches, case: Case) -> Verdict:
         return _by_rule(ruleset, verdict, election.winner, matches, case)
     if finding := _without_rule(ruleset, case) or _by_default(rules, matches, case):
         return _by_finding(ruleset, verdict, finding, matches, case)
+    if doubts:
+        return _in_doubt(_by_rule(ruleset, verdict, doubts[0], matches, case))
     if case.exit is None:
         diag = "the log shows no failure, and it is not known how the program ended"
         return msgspec.structs.replace(verdict, verdict="unknown", diag=diag)
@@ -56,10 +62,24 @@ def provisional_verdict(ruleset: RuleSet, finding: Finding) -> Verdict:
     return _by_finding(ruleset, Verdict(verdict="failure", ruleset=ruleset.digest), finding, Matches(), case)
 
 
-def _elected(ruleset: RuleSet, rules: Sequence[Rule], matches: Matches, case: Case) -> tuple[list[RuleMatch], Election]:
+def _elected(
+    ruleset: RuleSet, rules: Sequence[Rule], matches: Matches, case: Case
+) -> tuple[list[RuleMatch], Election, list[RuleMatch]]:
+    """Return all matches, the election among them, and the forgiven ones that leave the job in doubt."""
     rule_matches = matched_rules(rules, matches, case)
     names = names_of(case.kind, case.job_type, good_end=ended_well(rules, matches, case.exit))
-    return rule_matches, elect(rule_matches, ruleset.rules, suppressed(rule_matches, names))
+    silent = suppressed(rule_matches, names)
+    doubts = [] if case.verified else doubtful(rule_matches, silent, matches)
+    return rule_matches, elect(rule_matches, ruleset.rules, silent), sorted(doubts, key=lambda one: one.place)
+
+
+def _in_doubt(verdict: Verdict) -> Verdict:
+    """Return the verdict on a job that ended well in its log, and whose storage or memory failed before that."""
+    dropped = tuple(one for one in verdict.dropped if one.rule != verdict.rule)
+    also = tuple(one for one in verdict.also if one.rule != verdict.rule)
+    return msgspec.structs.replace(
+        verdict, verdict="unknown", action="manual-check", remedy=IN_DOUBT, also=also, dropped=dropped
+    )
 
 
 def _wants_a_reason(election: Election, case: Case) -> bool:

@@ -93,6 +93,12 @@ MARKER = "{marker}"
 GOOD_END = "good-end"
 """In `unless`: the program ended with status 0, and the end marker of its job type was found."""
 
+CHECKED_END = "checked-end"
+"""In `unless`: the same, where outputs or event counts are checked as well, or behind the end marker.
+
+Where nothing checks them, as in a log alone, the verdict is `unknown`.
+"""
+
 ALONE = "alone"
 """In `unless`: nothing else shows that the job failed."""
 
@@ -133,6 +139,7 @@ class RuleText(Record, frozen=True):
     lines: int = 1
     tolerance: str | float = 0
     unless: tuple[str, ...] = ()
+    unless_because: str = msgspec.field(default="", name="unless-because")
     stream: str = "any"
     jobs: tuple[str, ...] = ()
     experiments: tuple[str, ...] = ()

@@ -118,6 +118,7 @@ class ReportBuilder:
             workdir=self.directory,
             extra_counters=self.counters,
             software=self.job.software,
+            verified=bool(self.job.outputs) or self.job.law is not None,
         )
         return decide_verdict(self.ruleset, self.matches, case)
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pilotext.classify import classify_files
 from pilotext.model.verdict import ExitStatus
 from pilotext.rules.schema import Rule
-from tests.classify.inline import WELL, rule, ruleset, verdict
+from tests.classify.inline import WELL, logs, rule, ruleset, verdict
 
 MARKER = rule("no-end", absent="The end", stream="stdout")
 STATUS = rule("status", exit={"codes": [1]})
@@ -39,6 +40,29 @@ def test_it_decides_where_marker_or_status_tell_of_a_bad_end(tmp_path: Path, std
 
 def test_status_0_alone_is_no_good_end(tmp_path: Path) -> None:
     assert elected(tmp_path, HURT, stderr="hurt\n") == "hurt"
+
+
+STALE = rule("stale", contains="stale", stream="any", unless=["checked-end"])
+
+
+@pytest.mark.parametrize(("verified", "expected"), [(True, "success"), (False, "unknown")])
+def test_only_checked_outputs_disprove_an_error_that_can_damage_them(
+    tmp_path: Path, verified: bool, expected: str
+) -> None:
+    streams = logs(tmp_path, stdout="The end\n", stderr="stale\n")
+    job = {"kind": "reconstruction", "job_type": "mass production"}
+    found = classify_files(ruleset(STALE, MARKER), **job, streams=streams, exit=WELL, verified=verified)
+    assert (found.verdict, found.rule) == (expected, None if verified else "stale")
+    if not verified:
+        assert (found.action, found.evidence[0].text, found.also, found.dropped) == ("manual-check", "stale", (), ())
+        assert "read them through" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("stdout", "expected"), [("The end\nstale\n", "success"), ("stale\nThe end\n", "unknown"), ("stale\n", "failure")]
+)
+def test_behind_the_end_marker_it_can_damage_nothing(tmp_path: Path, stdout: str, expected: str) -> None:
+    assert verdict(tmp_path, ruleset(STALE, MARKER), stdout=stdout).verdict == expected
 
 
 SCRATCH = rule("scratch", contains="scratch", stream="stderr", unless=["alone"])

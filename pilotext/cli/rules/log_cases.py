@@ -43,6 +43,7 @@ class LogCase(Record, frozen=True):
     findings: tuple[Finding, ...] = ()
     counters: dict[str, int | float] = {}
     software: str = ""
+    verified: bool = False
     note: str = ""
 
 
@@ -93,6 +94,7 @@ def judge_case(folder: Path, case: LogCase, ruleset: RuleSet) -> Verdict:
         findings=case.findings,
         counters=case.counters,
         software=case.software,
+        verified=case.verified,
     )
 
 

@@ -14,7 +14,7 @@ from pilotext.rules.explanations import ANY, circles
 from pilotext.rules.lint.group import Check, Group, conditions_in
 from pilotext.rules.lint.values import counters_in
 from pilotext.rules.patterns import compile_pattern
-from pilotext.rules.schema import ALONE, GOOD_END
+from pilotext.rules.schema import ALONE, CHECKED_END, GOOD_END
 
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -71,9 +71,22 @@ def unknown_jobs(group: Group) -> Iterator[FileProblem]:
         inner = [(f"{field}unless", condition.unless) for field, condition in conditions_in(entry.text) if field]
         for field, names in [("unless", entry.text.unless), *inner]:
             for name in names:
-                if name not in (*jobs, *ids, GOOD_END, ALONE):
-                    advice = meant(name, [*jobs, *ids, GOOD_END, ALONE])
+                if name not in (*jobs, *ids, GOOD_END, CHECKED_END, ALONE):
+                    advice = meant(name, [*jobs, *ids, GOOD_END, CHECKED_END, ALONE])
                     yield entry.problem(field, f"there is no kind, type or rule {name!r}.", advice)
+
+
+def forgiven_without_reason(group: Group) -> Iterator[FileProblem]:
+    """Yield rules that a good end silences and that do not say why their text can be harmless."""
+    for entry in group.rules:
+        text = entry.text
+        if entry.experiment != group.experiment:
+            continue
+        if {GOOD_END, CHECKED_END, ALONE} & {*text.unless} and not text.unless_because:
+            advice = "Write `unless-because:` with how a good job comes to print it."
+            yield entry.problem("unless", "nothing says why a job may succeed with this text.", advice)
+        if text.unless_because and not text.unless:
+            yield entry.problem("unless-because", "`unless-because` is the reason of `unless`.", "Remove it.")
 
 
 def unknown_counters(group: Group) -> Iterator[FileProblem]:
@@ -117,6 +130,7 @@ REFERENCE_CHECKS: tuple[Check, ...] = (
     unknown_rules,
     circular_explanations,
     unknown_jobs,
+    forgiven_without_reason,
     unknown_counters,
     unknown_fields_in_diag,
 )

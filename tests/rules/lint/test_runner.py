@@ -230,7 +230,9 @@ def test_conditions_name_rules_and_counters_that_are_there(pack: Pack, condition
 
 
 def test_unless_knows_the_words_for_the_end_of_a_job(pack: Pack) -> None:
-    assert problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [good-end, alone]") == []
+    assert problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [good-end, alone], unless-because: it recovers") == []
+    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [good-end]")
+    assert problem.startswith("nothing says why a job may succeed with this text.")
     [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [god-end]")
     assert problem == "there is no kind, type or rule 'god-end'. Did you mean `good-end`?"
 
