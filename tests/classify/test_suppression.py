@@ -50,8 +50,14 @@ def test_only_checked_outputs_disprove_an_error_that_can_damage_them(
     tmp_path: Path, verified: bool, expected: str
 ) -> None:
     streams = logs(tmp_path, stdout="The end\n", stderr="stale\n")
-    job = {"kind": "reconstruction", "job_type": "mass production"}
-    found = classify_files(ruleset(STALE, MARKER), **job, streams=streams, exit=WELL, verified=verified)
+    found = classify_files(
+        ruleset(STALE, MARKER),
+        kind="reconstruction",
+        job_type="mass production",
+        streams=streams,
+        exit=WELL,
+        verified=verified,
+    )
     assert (found.verdict, found.rule) == (expected, None if verified else "stale")
     if not verified:
         assert (found.action, found.evidence[0].text, found.also, found.dropped) == ("manual-check", "stale", (), ())
