@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,6 +46,12 @@ pytestmark = pytest.mark.usefixtures("database")
 def first() -> Iterator[Any]:
     """The tables as the first version had them, by the models of that time."""
     yield from tables_as_of("0001_first")
+
+
+@pytest.fixture
+def without_skipped() -> Iterator[Any]:
+    """The tables before jobs had the number of events that were skipped."""
+    yield from tables_as_of("0003_published_names")
 
 
 @pytest.fixture
@@ -104,6 +111,25 @@ def test_an_empty_database_has_nothing_to_name(first: Any) -> None:
     assert first.get_model("production", "Task").objects.count() == 0
     migrate()
     assert PublishedFile.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("done", "counters", "skipped"),
+    [(90, {"events_skipped": 10}, 10), (90, {}, 0), (None, {"events_skipped": 10}, None)],
+)
+def test_finished_jobs_of_before_get_their_skipped_events_from_their_reports(
+    without_skipped: Any, done: int | None, counters: dict[str, int], skipped: int | None
+) -> None:
+    experiment = without_skipped.get_model("production", "Experiment").objects.get(name="COMPASS")
+    site = without_skipped.get_model("production", "Site").objects.get(name=SITE)
+    task = add(without_skipped, "t", experiment=experiment, parameters=PARAMETERS)
+    job = {"task": task, "type": task.type, "file": raw(1, 1), "run": 1, "chunk": 1, "state": "finished"}
+    row = add(without_skipped, "", "Job", **job, attempts=1, events_done=done)
+    attempt = {"job": row, "task": task, "site": site, "number": 1, "state": "finished", "token": "t"}
+    ended = add(without_skipped, "", "Attempt", **attempt, lease_s=1.0, lease_until=1.0)
+    add(without_skipped, "", "Evidence", attempt=ended, report=json.dumps({"verdict": {"counters": counters}}))
+    migrate()
+    assert Job.objects.get().events_skipped == skipped
 
 
 # ------------------------------------------------------------------------- the version before, with tasks in all states

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from importlib import import_module
 from pathlib import Path
 
 import pytest
-from django.apps import apps
 from django.core.handlers.wsgi import WSGIHandler as Application
 from django.db import connection
 
@@ -19,13 +16,13 @@ from pilotext.server.production.access.tokens import issue, revoke
 from pilotext.server.production.cycle import status
 from pilotext.server.production.cycle.runner import PeriodicStep, run_once
 from pilotext.server.production.dispatch.agents import register
-from pilotext.server.production.models import Agent, Attempt, AttemptReport, CycleStep, Job, Token
+from pilotext.server.production.models import Agent, Attempt, CycleStep, Token
 from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.production.transitions import Reason
 from tests.server.calls import request
 from tests.server.conftest import use
-from tests.server.support import SITE, leased, site, submit, succeed
+from tests.server.support import SITE, leased, site, submit
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -132,20 +129,3 @@ def test_a_database_that_is_away_is_a_503_and_says_so(tmp_path: Path) -> None:
     answer = request(Application(), "GET", "/health")
     assert (answer.status, answer.json["error"]) == (503, "unavailable")
     assert "the database does not answer" in answer.json["message"]
-
-
-def test_rows_of_before_get_their_skipped_events_from_the_reports() -> None:
-    submit()
-    succeed(leased())
-    Job.objects.update(events_skipped=None)
-    migration = import_module("pilotext.server.production.migrations.0004_waiting")
-    migration.count_skipped(apps, None)
-    assert Job.objects.get().events_skipped == 10
-    text = json.loads(AttemptReport.objects.get().report)
-    del text["verdict"]["counters"]["events_skipped"]
-    AttemptReport.objects.update(report=json.dumps(text))
-    migration.count_skipped(apps, None)
-    assert Job.objects.get().events_skipped == 0
-    Job.objects.update(events_done=None, events_skipped=None)
-    migration.count_skipped(apps, None)
-    assert Job.objects.get().events_skipped is None
