@@ -239,7 +239,9 @@ class RuleSet:
         rules = [rule for rule in self.rules if rule.text.status != "retired"]
         rules = [rule for rule in rules if rule.applies_to(kind, job_type, software)]
         marker = self.markers.get(job_type)
-        return [_with_marker(rule, None if marker in _required(rules) else marker) for rule in rules]
+        if marker in _required(rules):
+            marker = None
+        return [_with_marker(rule, marker) for rule in rules]
 
     def for_finding(self, finding: str) -> Rule | None:
         """Return the rule that gives a finding of the wrapper its code, cause and title."""
