@@ -145,7 +145,11 @@ def _of_exit(rule: Rule, wanted: ExitCondition, status: ExitStatus) -> RuleMatch
 
 def _absent(rule: Rule, matches: Matches, silencing: set[str]) -> Iterator[RuleMatch]:
     for condition in rule.conditions:
-        if condition.absent is None or (rule.id, condition) in matches.markers or silencing & set(condition.unless):
+        if (
+            condition.absent is None
+            or (rule.id, condition) in matches.markers
+            or silencing & set(condition.unless.names)
+        ):
             continue
         if not _was_read(condition, matches):
             continue

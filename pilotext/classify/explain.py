@@ -88,7 +88,7 @@ def _of_text(
         elif stream in looked and condition.absent is None:
             near.append(NearLine(stream, nearest))
             yield f"nearest is {place}: {nearest.clause}"
-    if silencing := set(condition.unless) & {case.kind, case.job_type, *(match.rule for match in verdict.also)}:
+    if silencing := set(condition.unless.names) & {case.kind, case.job_type, *(match.rule for match in verdict.also)}:
         yield f"it does not matter here, unless: {', '.join(sorted(silencing))}"
     if looked and not condition.absent and not any(one.stream in looked for one in near):
         yield f"no line of {', '.join(looked)} comes near `{wanted}`"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pilotext.classify.rule_match import Matches, RuleMatch
 from pilotext.model.verdict import ExitStatus
-from pilotext.rules.schema import ALONE, CHECKED_END, GOOD_END, Rule
+from pilotext.rules.schema import CHECKED_END, GOOD_END, Rule
 
 
 def suppressed(rule_matches: Sequence[RuleMatch], names: Iterable[str]) -> Mapping[str, str]:
@@ -14,7 +14,7 @@ def suppressed(rule_matches: Sequence[RuleMatch], names: Iterable[str]) -> Mappi
     holds = {*names, *(one.rule.id for one in rule_matches)}
     silent = {one.rule.id: f"silent with {', '.join(hit)}" for one in rule_matches if (hit := _hit(one.rule, holds))}
     deciding = [one.rule for one in rule_matches if _decides(one.rule) and one.rule.id not in silent]
-    if all(ALONE in rule.text.unless for rule in deciding):
+    if all(rule.text.unless.alone for rule in deciding):
         silent |= {rule.id: "nothing else shows a failure" for rule in deciding}
     return silent
 
@@ -46,7 +46,7 @@ def names_of(kind: str, job_type: str, *, good_end: bool) -> set[str]:
 
 
 def _hit(rule: Rule, holds: set[str]) -> list[str]:
-    return [name for name in rule.text.unless if name in holds and name != rule.id]
+    return [name for name in rule.text.unless.names if name in holds and name != rule.id]
 
 
 def _decides(rule: Rule) -> bool:

@@ -169,11 +169,11 @@ _FIELD = re.compile(r"\{(\w+)\}")
 
 
 def sentence(rule_match: RuleMatch) -> str:
-    """Return the rule's diag with its fields; its title if a field is missing; for a finding, the facts."""
+    """Return the rule's message with its fields; its title if a field is missing; for a finding, the facts."""
     text = rule_match.rule.text
     fields = rule_match.fields
-    if text.diag and all(name in fields for name in _FIELD.findall(text.diag)):
-        return _FIELD.sub(lambda found: str(fields[found[1]]), text.diag)
+    if text.message and all(name in fields for name in _FIELD.findall(text.message)):
+        return _FIELD.sub(lambda found: str(fields[found[1]]), text.message)
     return str(fields.get("text") or text.title)
 
 

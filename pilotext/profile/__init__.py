@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 PROFILE = "experiment.yaml"
-ENGINE = 1
+FORMAT = 1
 """The version of the format of profiles that this pilotext reads."""
 
 
@@ -103,7 +103,7 @@ def read_profile(path: Path) -> Experiment:
     document = read_yaml(path)
     if document.problems:
         raise RuleFilesError(document.problems)
-    if problem := document.engine_problem(ENGINE):
+    if problem := document.format_problem(FORMAT):
         raise RuleFilesError([problem])
     try:
         experiment = from_plain(_with_likes(document), Experiment)
@@ -117,9 +117,12 @@ def read_profile(path: Path) -> Experiment:
 
 def _with_likes(document: Document) -> Any:
     """The data with each job type that is `like` another filled up from that one, key by key."""
-    types = document.data.get("job_types")
+    from pilotext.serialization.yaml import FORMER_FORMAT  # noqa: PLC0415
+
+    data = {("format" if key == FORMER_FORMAT else key): value for key, value in document.data.items()}
+    types = data.get("job_types")
     if not isinstance(types, dict):
-        return document.data
+        return data
     filled: dict[str, Any] = {}
     for name, own in types.items():
         like = own.get("like") if isinstance(own, dict) else None
@@ -129,7 +132,7 @@ def _with_likes(document: Document) -> Any:
             problem = document.problem(("job_types", name, "like"), message, advice)
             raise RuleFilesError([problem])
         filled[name] = own if like is None else _over(filled[like], own)
-    return {**document.data, "job_types": filled}
+    return {**data, "job_types": filled}
 
 
 def _over(other: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -244,7 +244,7 @@ class BreakerRule(_Strict, frozen=True):
 class Experiment(_Strict, frozen=True):
     """An experiment: `number` is its CERN number (58 for NA58), which leads its error codes."""
 
-    engine: int
+    format: int
     experiment: str
     number: int
     job_types: dict[str, JobType]

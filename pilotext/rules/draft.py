@@ -10,7 +10,7 @@ from pilotext.model.codes import BLOCKS
 from pilotext.model.verdict import Evidence
 from pilotext.rules.lint.identity import PLACEHOLDER
 from pilotext.rules.patterns import find
-from pilotext.rules.schema import ENGINE, RuleSet
+from pilotext.rules.schema import FORMAT, RuleSet
 
 MAX_PATTERN_CHARS = 160
 MAX_ID_CHARS = 40
@@ -62,7 +62,8 @@ def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = 
     title = _VARIABLE.sub(lambda found: _FOR_PEOPLE[found.lastgroup or "number"], line)[:80].strip()
     code = _free_code(ruleset, "common" if common else "experiment")
     rows = [
-        f"engine: {ENGINE}",
+        "# yaml-language-server: $schema=../../docs/rules.schema.json",
+        f"format: {FORMAT}",
         *([] if common else [f"experiment: {ruleset.experiment}"]),
         "",
         "rules:",

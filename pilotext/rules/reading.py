@@ -33,8 +33,7 @@ def read_rules(profile_file: Path, files: Sequence[Path]) -> RuleSet:
     if problems:
         raise RuleFilesError(problems)
     explained = explanations([entry.text for entry in in_force.rules])
-    meant = [entry for entry in in_force.rules if profile.name in (entry.text.experiments or (profile.name,))]
-    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in meant)
+    rules = tuple(_rule(entry, profile, explained[entry.text.id]) for entry in in_force.rules)
     counters = tuple(entry.text for entry in source.counters)
     markers = {name: job_type.success.marker for name, job_type in profile.job_types.items() if job_type.success.marker}
     content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters, markers])

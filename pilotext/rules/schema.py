@@ -22,30 +22,34 @@ from pilotext.model.verdict import Action, Cause
 
 _EXIT_RANGE = re.compile(r"(\d+)-(\d+)")
 
-ENGINE = 1
+FORMAT = 1
 """Version of the format that this pilotext reads; a newer file requires a newer pilotext."""
 
 Status = Literal["active", "shadow", "retired"]
 
 
 class ExitCondition(Record, frozen=True):
-    """Exit status of the program: any of these codes, ranges (`129-139`) or signals (`SIGKILL`).
-
-    `core: true` requires a core dump beside the signal, `core: false` requires none.
-    """
+    """Exit status of the program: one of these codes, ranges or signals."""
 
     codes: tuple[int, ...] = ()
+    """Exit statuses, any of them."""
     ranges: tuple[str, ...] = ()
+    """Ranges of exit statuses, both ends included, for example `129-139`."""
     signals: tuple[str, ...] = ()
+    """Names of signals, for example SIGKILL; any of them ended the program."""
     core: bool | None = None
+    """True requires a core dump beside the signal, false requires none."""
 
 
 class FileCondition(Record, frozen=True):
     """A file of the work directory (a glob) in a state; `bytes` is the size for `smaller-than`."""
 
     name: str
+    """Name pattern of files in the work directory, for example `*.root`; no regular expression."""
     state: Literal["missing", "empty", "smaller-than", "not-root", "placeholder"] = msgspec.field(name="is")
+    """State of at least one such file; `missing`: there is none."""
     bytes: int = 0
+    """Size below which a file is `smaller-than`; for that state only."""
 
 
 class RateCondition(Record, frozen=True):
@@ -55,34 +59,75 @@ class RateCondition(Record, frozen=True):
     """
 
     counter: str | None = None
+    """Counter whose value is compared; or else `rule`."""
     rule: str | None = None
+    """Rule whose matches are counted, and whose lines are quoted; or else `counter`."""
     more_than: int | None = msgspec.field(default=None, name="more-than")
+    """Number that the count must exceed."""
     percent: float | None = None
+    """Percentage of the counter `of` that the count must exceed."""
     of: str | None = None
+    """Counter that `percent` refers to."""
+
+
+class Unless(Record, frozen=True):
+    """Circumstances in which a rule that matched says nothing; any of them is enough."""
+
+    good_end: bool = msgspec.field(default=False, name="good-end")
+    """The program ended with status 0, and the end marker of its job type was found."""
+    checked_end: bool = msgspec.field(default=False, name="checked-end")
+    """The same, where outputs or event counts are checked as well, or the text stands behind the end marker.
+
+    Where nothing checks them, as in a log alone, the verdict is `unknown`.
+    """
+    alone: bool = False
+    """Nothing else shows that the job failed: the text only supports."""
+    rules: tuple[str, ...] = ()
+    """One of these rules matched."""
+    jobs: tuple[str, ...] = ()
+    """The job has one of these kinds or types."""
+
+    def __bool__(self) -> bool:
+        return self != Unless()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every circumstance by its name, as `names_of` a job and the ids of rules give them."""
+        ends = [name for name, there in (("good-end", self.good_end), ("checked-end", self.checked_end)) if there]
+        return (*ends, *self.rules, *self.jobs)
 
 
 class Condition(Record, frozen=True):
-    """One form of evidence; exactly one of the first ten fields is set.
-
-    `all` names rules that must all have matched; `tolerance` goes with `events`, a number or a percentage;
-    `lines` lets `match` span that many lines; `unless` names kinds, types or rule ids that suppress `absent`;
-    `stream` is stdout, stderr, any, or a glob of a file in the work directory.
-    """
+    """One form of evidence; exactly one of the first ten fields is set."""
 
     match: str | None = None
+    """Regular expression of Python that a line contains; `(?<name>...)` names a part for `message`."""
     contains: str | None = None
+    """Text that a line contains as it stands; nothing in it needs a backslash."""
     absent: str | None = None
+    """Text that no line contains: an end marker; `{marker}` is that of the job's type."""
     exit: ExitCondition | None = None
+    """Exit status of the program."""
     file: FileCondition | None = None
+    """State of a file of the work directory."""
     limit: str | None = None
+    """Limit that the wrapper enforced."""
     finding: str | None = None
+    """Finding of the wrapper."""
     events: str | None = None
+    """Event balance that is broken, for example `done + skipped == raw_events`."""
     rate: RateCondition | None = None
+    """Count above a bound."""
     all: tuple[str, ...] | None = None
+    """Ids of rules that have all matched."""
     lines: int = 1
+    r"""Number of lines that `match` may span, with `\n` between them."""
     tolerance: str | float = 0
-    unless: tuple[str, ...] = ()
+    """Tolerance of `events`: a number of events, or a percentage as '1%'."""
+    unless: Unless = Unless()
+    """Circumstances in which a missing text does not matter; for `absent` in a list `any`."""
     stream: str = "any"
+    """stdout, stderr, any, or a name pattern of a file in the work directory, for example `*.log`."""
 
 
 CONDITION_KINDS = ("match", "contains", "absent", "exit", "file", "limit", "finding", "events", "rate", "all")
@@ -91,69 +136,96 @@ MARKER = "{marker}"
 """In `absent`: the job type's `success.marker`, unless another rule requires it already."""
 
 GOOD_END = "good-end"
-"""In `unless`: the program ended with status 0, and the end marker of its job type was found."""
+"""Name of a good end among the names of a job (`Unless.good_end`)."""
 
 CHECKED_END = "checked-end"
-"""In `unless`: the same, where outputs or event counts are checked as well, or behind the end marker.
-
-Where nothing checks them, as in a log alone, the verdict is `unknown`.
-"""
-
-ALONE = "alone"
-"""In `unless`: nothing else shows that the job failed."""
+"""The same where outputs or event counts are checked as well (`Unless.checked_end`)."""
 
 
 class Example(Record, frozen=True):
     """Text that must match, with the fields it must give, or text that must not match."""
 
     match: str | None = None
+    """Text that the rule must match; of an `absent` rule, a log without the marker."""
     no_match: str | None = msgspec.field(default=None, name="no-match")
+    """Text that the rule must not match: a harmless line that resembles it."""
     fields: dict[str, str] = {}
+    """Values that the named groups of the pattern must have."""
 
 
 class RuleText(Record, frozen=True):
-    """Rule as written in its file; `docs/rules.md` describes each field.
+    """Rule as written in its file, with one condition, or several in `any`.
 
-    `consequence_of` is the inverse of `explains`, so that an experiment can say what a common rule explains; `any` in
-    it stands for all failures shown by a text or an exit status. A loaded rule has only `explains`, completed. A rule
-    made of others (`all`, ids in `any`) explains them implicitly. `override: true` replaces the rule with that id of an
-    earlier folder.
+    `consequence_of` is the inverse of `explains`, so that an experiment can say what a common rule explains; a loaded
+    rule has only `explains`, completed. A rule made of others (`all`, ids in `any`) explains them implicitly.
     """
 
     id: str
+    """Name of the rule in reports and in other rules: small letters, digits and hyphens; it never changes."""
     code: int
+    """Four digits of the code, never used for anything else; COMPASS-1241 is 1241."""
     title: str
+    """Failure in a few plain words, for people who do not know the program."""
     cause: Cause
+    """Class of the cause, for statistics, breakers and retries."""
     action: Action
+    """Action on the failed job; `note` marks a text that is known to be harmless and never decides."""
     match: str | None = None
+    """Regular expression of Python that a line contains; `(?<name>...)` names a part for `message`."""
     contains: str | None = None
+    """Text that a line contains as it stands; nothing in it needs a backslash."""
     absent: str | None = None
+    """Text that no line contains: an end marker; `{marker}` is that of the job's type."""
     exit: ExitCondition | None = None
+    """Exit status of the program."""
     file: FileCondition | None = None
+    """State of a file of the work directory."""
     limit: str | None = None
+    """Limit that the wrapper enforced."""
     finding: str | None = None
+    """Finding of the wrapper."""
     events: str | None = None
+    """Event balance that is broken, for example `done + skipped == raw_events`."""
     rate: RateCondition | None = None
+    """Count above a bound."""
     all: tuple[str, ...] | None = None
+    """Ids of rules that have all matched."""
     any: tuple[Condition | str, ...] = ()
+    """Several forms of the same evidence, each with one condition, or the id of another rule."""
     lines: int = 1
+    r"""Number of lines that `match` may span, with `\n` between them."""
     tolerance: str | float = 0
-    unless: tuple[str, ...] = ()
+    """Tolerance of `events`: a number of events, or a percentage as '1%'."""
+    unless: Unless = Unless()
+    """Circumstances in which the rule says nothing."""
     unless_because: str = msgspec.field(default="", name="unless-because")
+    """Reason why a good job can print the text; required with `good-end`, `checked-end` and `alone`."""
     stream: str = "any"
+    """stdout, stderr, any, or a name pattern of a file in the work directory, for example `*.log`."""
     jobs: tuple[str, ...] = ()
-    experiments: tuple[str, ...] = ()
+    """Kinds or types of jobs that the rule is for; none: all."""
     versions: tuple[str, ...] = ()
-    diag: str = ""
+    """Patterns of software versions that the rule is for, for example `r12*`; none: all."""
+    message: str = ""
+    """Sentence for the pilot, in ASCII; `{name}` is what the group of that name caught. Without it: the title."""
     explains: tuple[str, ...] = ()
+    """Ids of rules that are consequences of this one whenever both match."""
     consequence_of: tuple[str, ...] = msgspec.field(default=(), name="consequence-of")
+    """Ids of rules that this one is a consequence of; `any`: every failure shown by a text or a status."""
     remedy: str = ""
+    """Step that the reader of the verdict can take."""
     owner: str = ""
+    """Team of the profile (`teams`) or address to ask."""
     status: Status = "active"
+    """active; shadow: counted and never elected; retired: the code stays taken."""
     override: bool = False
+    """True: this rule replaces the one with its id in an earlier folder."""
     since: str = ""
+    """Date from which the rule exists: year, month and day."""
     references: tuple[str, ...] = ()
+    """Sources of the text: file of a program, manual, report."""
     examples: tuple[Example, ...] = ()
+    """Texts that must match and texts that must not; at least one of each."""
 
     @property
     def narrowness(self) -> int:
@@ -162,27 +234,37 @@ class RuleText(Record, frozen=True):
 
 
 class CounterText(Record, frozen=True):
-    """Number that the program prints in its log; `match` has a group `n` for it.
-
-    A counter with `progress: true` shows progress of the payload; the stall limit depends on it.
-    """
+    """Number that the program prints in its log."""
 
     name: str
+    """Name in event balances and rates: small letters, digits and `_`."""
     match: str
+    r"""Regular expression with the number in a group `n`: `(?<n>\d+)`."""
     stream: str = "stdout"
+    """Stream that is read."""
     take: Literal["first", "last", "sum", "count"] = "last"
+    """Value of several matches: the first, the last, their sum, or the number of matches."""
     type: Literal["int", "float"] = "int"
+    """Type of the number."""
     progress: bool = False
+    """True: the counter shows progress of the payload; the stall limit depends on it."""
     jobs: tuple[str, ...] = ()
+    """Kinds or types of jobs that the counter is for; none: all."""
 
 
 class RuleFile(Record, frozen=True):
     """One file of rules. `experiment` is absent in the files that serve every experiment."""
 
-    engine: int
+    format: int
+    """Version of the format of the file: 1."""
     experiment: str | None = None
+    """Experiment of the rules; absent in `common`."""
+    fragments: dict[str, str] = {}
+    """Parts of patterns by their names; `%{name}` in a `match` of this file stands for one."""
     rules: tuple[RuleText, ...] = ()
+    """Rules, in any order."""
     counters: tuple[CounterText, ...] = ()
+    """Numbers to read from logs."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import msgspec
 
 from pilotext.errors import FieldError, FileProblem
 from pilotext.rules.lint.values import wrong_counter, wrong_rule
-from pilotext.rules.schema import ENGINE, CounterText, Place, RuleFile, RuleText
+from pilotext.rules.schema import FORMAT, CounterText, Place, RuleFile, RuleText
+from pilotext.rules.written import as_of_today, unknown_fragments
 from pilotext.serialization.json import from_plain
-from pilotext.serialization.yaml import Document, Steps, path_steps, read_yaml
+from pilotext.serialization.yaml import FORMER_FORMAT, Document, Steps, path_steps, read_yaml
 
 T = TypeVar("T", RuleText, CounterText)
 
@@ -33,6 +34,13 @@ class Entry(Generic[T]):
     @property
     def place(self) -> Place:
         return Place(self.document.path, *self.document.position(self.steps))
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The entry as its file has it, former names included."""
+        key, index = self.steps
+        entry: dict[str, Any] = self.document.data[key][index]
+        return entry
 
     def problem(self, field: str, message: str, advice: str = "") -> FileProblem:
         """Return a problem with a field of this entry, for example `any[0].match`."""
@@ -72,9 +80,10 @@ def _header(document: Document) -> tuple[RuleFile | None, list[FileProblem]]:
     """Decode a file without its rules and counters, which are decoded one by one."""
     if any(problem.line and document.data is None for problem in document.problems):
         return None, []
-    if problem := document.engine_problem(ENGINE):
+    if problem := document.format_problem(FORMAT):
         return None, [problem]
-    plain = {key: value for key, value in document.data.items() if key not in {"rules", "counters"}}
+    plain = {key: value for key, value in document.data.items() if key not in {"rules", "counters", FORMER_FORMAT}}
+    plain = {"format": FORMAT, **plain}
     header, errors = _decode(plain, RuleFile)
     problems = [document.field_problem((), error) for error in errors]
     return header, problems + (_wrong_folder(document, header) if header else [])
@@ -100,12 +109,18 @@ def _entries(
         problems.append(document.problem((key,), f"`{key}` must be a list.", "Begin each entry with `- `."))
         return
     for index, item in enumerate(items):
-        steps = (key, index)
-        text, errors = _decode(item, kind)
+        steps: Steps = (key, index)
+        text, errors = _decode(as_of_today(item, header.fragments), kind)
         name = str(item.get("id") or item.get("name") or "") if isinstance(item, dict) else ""
         problems += [document.field_problem(steps, error, rule=name) for error in errors]
+        problems += _fragment_problems(document, steps, item, header)
         if text is not None:
             yield Entry(text, header.experiment, document, steps)
+
+
+def _fragment_problems(document: Document, steps: Steps, item: Any, header: RuleFile) -> list[FileProblem]:
+    found = unknown_fragments(item, header)
+    return [document.problem((*steps, *at), message, advice) for at, message, advice in found]
 
 
 def _decode(data: Any, kind: type[Any]) -> tuple[Any, list[FieldError]]:

@@ -24,6 +24,9 @@ except ImportError:  # PyYAML built without libyaml: the same results, slower
 Steps = tuple[str | int, ...]
 """The way to a value inside a document: keys and indices, `("rules", 3, "match")`."""
 
+FORMER_FORMAT = "engine"
+"""Former name of `format`, which this release still reads."""
+
 DEEPEST = 40
 """Rule files and profiles are nested six deep."""
 
@@ -89,16 +92,22 @@ class Document:
         message = f"`{error.path}`: {error.message}" if error.path else error.message
         return self.problem((*steps, *path_steps(error.path)), message, error.advice, rule=rule)
 
-    def engine_problem(self, known: int) -> FileProblem | None:
-        """Return the problem of `engine: N`, the version of the file's format, for a reader that knows `known`."""
-        engine = self.data.get("engine") if isinstance(self.data, dict) else None
-        if not isinstance(engine, int):
-            return self.problem(("engine",), "the file does not say its format.", f"Begin it with `engine: {known}`.")
-        if engine > known:
-            return self.problem(
-                ("engine",), f"the file has format {engine}; this pilotext reads format {known}.", "Upgrade pilotext."
-            )
+    def format_problem(self, known: int) -> FileProblem | None:
+        """Return the problem of `format: N`, the version of the file's format, for a reader that knows `known`."""
+        key = FORMER_FORMAT if isinstance(self.data, dict) and "format" not in self.data else "format"
+        number = self.data.get(key) if isinstance(self.data, dict) else None
+        if not isinstance(number, int):
+            return self.problem((key,), "the file does not say its format.", f"Begin it with `format: {known}`.")
+        if number > known:
+            message = f"the file has format {number}; this pilotext reads format {known}."
+            return self.problem((key,), message, "Upgrade pilotext.")
         return None
+
+    def former_format_problem(self) -> Iterator[FileProblem]:
+        """Yield a problem for the former name of `format`, which is still read."""
+        if isinstance(self.data, dict) and FORMER_FORMAT in self.data:
+            message = f"`{FORMER_FORMAT}` is now called `format`."
+            yield self.problem((FORMER_FORMAT,), message, "Rename it: the next release does not read it.")
 
 
 def read_yaml(path: Path) -> Document:

@@ -43,7 +43,7 @@ def test_a_rule_that_lost_says_to_whom(tmp_path: Path) -> None:
         ({"match": "now", "status": "retired"}, "the rule is retired"),
         ({"match": "quite another text"}, "no line of stderr comes near `quite another text`"),
         ({"absent": "now", "stream": "stderr"}, "the required text stands in stderr:1"),
-        ({"absent": "End", "unless": ["reconstruction"]}, "it does not matter here, unless: reconstruction"),
+        ({"absent": "End", "unless": {"jobs": ["reconstruction"]}}, "it does not matter here, unless: reconstruction"),
         ({"exit": {"codes": [3]}}, "`exit` does not fit: exit status 0"),
         ({"file": {"name": "*.root", "is": "missing"}}, "`file` *.root is missing: no work directory was given"),
         (

@@ -15,7 +15,7 @@ from tests.classify.inline import WELL, logs, rule, ruleset
 from tests.rules.packs import Pack
 
 NO_MARKER = rule("no-marker", common=True, absent="{marker}")
-HURT = rule("hurt", contains="hurt", stream="stderr", unless=["good-end"])
+HURT = rule("hurt", contains="hurt", stream="stderr", unless={"good-end": True})
 
 
 def with_marker(*rules: Rule) -> RuleSet:
@@ -51,13 +51,13 @@ def test_a_rule_that_requires_the_marker_itself_has_the_word(tmp_path: Path) -> 
 
 
 def test_a_rule_that_requires_it_only_sometimes_does_not_do_for_it(tmp_path: Path) -> None:
-    own = rule("no-end", absent="All done.", stream="stdout", unless=["tool"])
+    own = rule("no-end", absent="All done.", stream="stdout", unless={"jobs": ["tool"]})
     assert verdict(tmp_path, with_marker(own), stdout="x\n").rule == "no-marker"
 
 
 def test_the_shipped_rules_hold_a_marker_of_any_profile(tmp_path: Path) -> None:
     pack = Pack(tmp_path / "pack")
-    head = "engine: 1\nexperiment: NA99\nnumber: 99\n"
+    head = "format: 1\nexperiment: NA99\nnumber: 99\n"
     pack.add(
         "job_types:\n  analysis: {kind: tool, success: {marker: All done.}}\n", "na99/experiment.yaml", header=head
     )

@@ -14,7 +14,7 @@ from pilotext.rules.schema import RuleSet
 from tests.classify.inline import logs, rule, ruleset
 
 END = rule("no-end", cause="incomplete", absent="End of Job", stream="stdout")
-OOM = rule("oom", code=1241, cause="memory", match=r"Cannot Allocate (?<bytes>\d+)", diag="no {bytes} bytes")
+OOM = rule("oom", code=1241, cause="memory", match=r"Cannot Allocate (?<bytes>\d+)", message="no {bytes} bytes")
 NOTE = rule("skipped", code=1299, action="note", contains="Event skipped")
 UNKNOWN = rule("unclassified", common=True, code=5005, cause="unknown", action="manual-check", finding="unclassified")
 EMPTY = rule("empty-mdst", code=1260, cause="output-write", file={"name": "*.root", "is": "empty"})

@@ -21,7 +21,7 @@ def elected(
     return verdict(folder, ruleset(*rules), exit=exit, stdout=stdout, stderr=stderr).rule
 
 
-HURT = rule("hurt", contains="hurt", stream="stderr", unless=["good-end"])
+HURT = rule("hurt", contains="hurt", stream="stderr", unless={"good-end": True})
 
 
 def test_a_text_of_a_job_that_ended_well_all_the_same_is_dropped_with_the_reason(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_status_0_alone_is_no_good_end(tmp_path: Path) -> None:
     assert elected(tmp_path, HURT, stderr="hurt\n") == "hurt"
 
 
-STALE = rule("stale", contains="stale", stream="any", unless=["checked-end"])
+STALE = rule("stale", contains="stale", stream="any", unless={"checked-end": True})
 
 
 @pytest.mark.parametrize(("verified", "expected"), [(True, "success"), (False, "unknown")])
@@ -71,7 +71,7 @@ def test_behind_the_end_marker_it_can_damage_nothing(tmp_path: Path, stdout: str
     assert verdict(tmp_path, ruleset(STALE, MARKER), stdout=stdout).verdict == expected
 
 
-SCRATCH = rule("scratch", contains="scratch", stream="stderr", unless=["alone"])
+SCRATCH = rule("scratch", contains="scratch", stream="stderr", unless={"alone": True})
 
 
 def test_a_text_that_only_supports_does_not_decide_alone(tmp_path: Path) -> None:
@@ -83,17 +83,20 @@ def test_it_is_the_reason_where_something_else_shows_that_the_job_failed(tmp_pat
 
 
 def test_two_that_only_support_do_not_decide_together(tmp_path: Path) -> None:
-    other = rule("graze", contains="graze", stream="stderr", unless=["alone"])
+    other = rule("graze", contains="graze", stream="stderr", unless={"alone": True})
     assert elected(tmp_path, SCRATCH, other, stderr="scratch\ngraze\n") is None
 
 
 def test_a_rule_can_be_silent_where_another_was_seen(tmp_path: Path) -> None:
-    quiet = rule("alarm", contains="alarm", unless=["drill"])
+    quiet = rule("alarm", contains="alarm", unless={"rules": ["drill"]})
     drill = rule("drill", contains="drill", action="note")
     assert elected(tmp_path, quiet, drill, stderr="alarm\ndrill\n") is None
     assert elected(tmp_path, quiet, drill, stderr="alarm\n") == "alarm"
 
 
 def test_a_rule_can_be_silent_for_a_kind_of_jobs(tmp_path: Path) -> None:
-    assert elected(tmp_path, rule("alarm", contains="alarm", unless=["reconstruction"]), stderr="alarm\n") is None
-    assert elected(tmp_path, rule("alarm", contains="alarm", unless=["merging"]), stderr="alarm\n") == "alarm"
+    assert (
+        elected(tmp_path, rule("alarm", contains="alarm", unless={"jobs": ["reconstruction"]}), stderr="alarm\n")
+        is None
+    )
+    assert elected(tmp_path, rule("alarm", contains="alarm", unless={"jobs": ["merging"]}), stderr="alarm\n") == "alarm"

@@ -12,7 +12,7 @@ from tests.classify.inline import WELL, rule, ruleset, scan, verdict
 END = rule("no-end", cause="incomplete", absent="End of Job", stream="stdout")
 SKIPPED = rule("skipped", action="note", contains="Event skipped")
 OOM = rule(
-    "oom", code=1241, cause="memory", match=r"Cannot Allocate (?<bytes>\d+)", diag="no {bytes} bytes", remedy="Ask."
+    "oom", code=1241, cause="memory", match=r"Cannot Allocate (?<bytes>\d+)", message="no {bytes} bytes", remedy="Ask."
 )
 KILLED = rule("killed", common=True, cause="killed", exit={"signals": ["SIGKILL"]})
 CRASHED = rule("crashed", common=True, exit={"signals": ["SIGSEGV"], "ranges": ["139-139"]})
@@ -65,13 +65,14 @@ def test_a_status_is_explained_by_a_text_in_the_other_stream(tmp_path: Path) -> 
     assert (found.rule, found.evidence[0].stream) == ("broken", "stdout")
 
 
-@pytest.mark.parametrize("silent", ["reconstruction", "mass production", "oom"])
-def test_a_missing_marker_is_no_failure_for_what_its_rule_excepts(tmp_path: Path, silent: str) -> None:
-    end = rule("no-end", absent="End of Job", unless=[silent])
+@pytest.mark.parametrize("silent", [{"jobs": ["reconstruction"]}, {"jobs": ["mass production"]}, {"rules": ["oom"]}])
+def test_a_missing_marker_is_no_failure_for_what_its_rule_excepts(tmp_path: Path, silent: dict[str, list[str]]) -> None:
+    end = rule("no-end", absent="End of Job", unless=silent)
     note = rule("oom", contains="Cannot", action="note")
     assert verdict(tmp_path, ruleset(end, note), stdout="", stderr="Cannot\n").verdict == "success"
     assert (
-        verdict(tmp_path, ruleset(rule("no-end", absent="End of Job", unless=["merging"])), stdout="").rule == "no-end"
+        verdict(tmp_path, ruleset(rule("no-end", absent="End of Job", unless={"jobs": ["merging"]})), stdout="").rule
+        == "no-end"
     )
 
 
@@ -171,7 +172,7 @@ def test_counters_of_the_wrapper_stand_beside_those_of_the_log() -> None:
 
 
 def test_files_are_judged_where_there_is_a_work_directory(tmp_path: Path) -> None:
-    empty = ruleset(rule("empty", file={"name": "*.raw", "is": "empty"}, diag="{text}"))
+    empty = ruleset(rule("empty", file={"name": "*.raw", "is": "empty"}, message="{text}"))
     (tmp_path / "dump.raw").touch()
     assert verdict(tmp_path, empty, workdir=tmp_path, stdout="").diag == "COMPASS-1201 empty: dump.raw is empty"
     assert verdict(tmp_path, empty, stdout="").verdict == "success"
@@ -179,7 +180,7 @@ def test_files_are_judged_where_there_is_a_work_directory(tmp_path: Path) -> Non
 
 def test_all_forms_of_a_rule_are_one_match_and_the_log_is_quoted_first(tmp_path: Path) -> None:
     forms = [{"exit": {"signals": ["SIGKILL"]}}, {"match": "Killed (?<what>.*)"}, {"contains": "killed by us"}]
-    rules = ruleset(rule("killed", any=forms, diag="{what}"))
+    rules = ruleset(rule("killed", any=forms, message="{what}"))
     killed = ExitStatus(signal="SIGKILL")
     judged = verdict(tmp_path, rules, exit=killed, stdout="killed by us\n", stderr="Killed x.exe\n")
     assert [one.stream for one in judged.evidence] == ["stderr", "stdout", "wrapper"]

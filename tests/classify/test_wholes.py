@@ -8,7 +8,7 @@ from pilotext.model.verdict import Verdict
 from pilotext.rules.schema import Rule
 from tests.classify.inline import rule, ruleset, verdict
 
-FIRE = rule("fire", common=True, match="fire in (?<where>\\w+)", diag="{where} burns")
+FIRE = rule("fire", common=True, match="fire in (?<where>\\w+)", message="{where} burns")
 SMOKE = rule("smoke", contains="smoke", action="note")
 
 
@@ -17,7 +17,7 @@ def judged(folder: Path, *rules: Rule, stderr: str) -> Verdict:
 
 
 def test_all_is_fulfilled_when_each_rule_was_seen_and_wins_with_their_lines(tmp_path: Path) -> None:
-    both = rule("both", all=["smoke", "fire"], diag="{where} smokes", explains=["fire"])
+    both = rule("both", all=["smoke", "fire"], message="{where} smokes", explains=["fire"])
     found = judged(tmp_path, FIRE, SMOKE, both, stderr="fire in hall\nsmoke\n")
     assert found.rule == "both"
     assert found.diag == "COMPASS-1201 both: hall smokes (stderr:2)"

@@ -105,7 +105,7 @@ def test_a_further_folder_of_rules_is_used(tmp_path: Path) -> None:
     folder = tmp_path / "rules" / "compass"
     folder.mkdir(parents=True)
     own = {"id": "own", "code": 1299, "title": "own", "cause": "crash", "action": "fail", "contains": "gremlins"}
-    (folder / "own.yaml").write_text(json.dumps({"engine": 1, "experiment": "COMPASS", "rules": [own]}))
+    (folder / "own.yaml").write_text(json.dumps({"format": 1, "experiment": "COMPASS", "rules": [own]}))
     (tmp_path / "err").write_text("gremlins\n")
     words = ("--stderr", tmp_path / "err", "--exit", "1")
     assert verdict(*words, "--rules", tmp_path / "rules")["rule"] == "own"

@@ -195,7 +195,7 @@ def test_no_rule_file_reaches_the_terminal_as_it_is(
     folder.mkdir()
     rule = {"id": HOSTILE, "code": 1241, HOSTILE: HOSTILE, "title": HOSTILE, "match": [{"regex": f"({HOSTILE}"}]}
     file = folder / "bad\nFORGED\u202e.yaml"
-    file.write_text(yaml.safe_dump({"engine": 1, "rules": [rule]}, allow_unicode=True))
+    file.write_text(yaml.safe_dump({"format": 1, "rules": [rule]}, allow_unicode=True))
     words = ["draft", "--stderr", str(log), "--line", "stderr:2"] if verb == "draft" else [verb, str(file)]
     main(["rules", *words])
     said = capfd.readouterr()

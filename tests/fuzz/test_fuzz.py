@@ -39,7 +39,7 @@ SHIPPED = [path for path in sorted(profile.find_rules_root().glob("*/*.yaml")) i
 PROFILE = profile.find_rules_root() / "compass" / profile.PROFILE
 WORDS = ["", "- ", "[", "]", "{", "}", "any:", "null", "1", "-1", "1e400", "'", '"', "&a", "*a", "!!set", "!!binary"]
 WORDS += ["(", ")", "(?<n>", "(a|aa)+$", "\\", "*", "all:", "rate:", "exit:", "SIGKILL", "wrong", "2024-01-01", "<<:"]
-WORDS += ["\t", "\0", "\ud7ff", "?", ": ", "---", "...", "true", "match:", "engine: 1", "9" * 5000, "{" * 2000]
+WORDS += ["\t", "\0", "\ud7ff", "?", ": ", "---", "...", "true", "match:", "format: 1", "9" * 5000, "{" * 2000]
 
 
 @st.composite
@@ -83,7 +83,7 @@ def use_rules(folder: str, content: bytes) -> None:
 
 
 @UNHURRIED
-@given(st.binary() | st.text().map(str.encode) | st.binary().map(b"engine: 1\nrules:\n- ".__add__))
+@given(st.binary() | st.text().map(str.encode) | st.binary().map(b"format: 1\nrules:\n- ".__add__))
 def test_any_bytes_as_a_rule_file_are_rules_or_problems(content: bytes) -> None:
     use_rules("common", content)
 

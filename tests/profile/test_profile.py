@@ -7,7 +7,7 @@ import pytest
 from pilotext.errors import RuleFilesError, UsageError
 from pilotext.profile import find_rules_root, known_experiments, load_experiment, rules_roots
 
-NA64 = "engine: 1\nexperiment: NA64\nnumber: 64\njob_types:\n  reco: {kind: reconstruction, environment: {A: '1'}}\n"
+NA64 = "format: 1\nexperiment: NA64\nnumber: 64\njob_types:\n  reco: {kind: reconstruction, environment: {A: '1'}}\n"
 
 
 def profile(root: Path, text: str, folder: str = "na64") -> Path:
@@ -82,7 +82,7 @@ def test_a_type_like_another_says_only_what_differs(tmp_path: Path) -> None:
     [
         (NA64.replace("reconstruction", "cooking"), "experiment.yaml:4:1: .* is none of: decoding"),
         (NA64.replace("number: 64\n", ""), "`number`: this field is missing"),
-        (NA64.replace("engine: 1", "engine: 9"), "Upgrade pilotext"),
+        (NA64.replace("format: 1", "format: 9"), "Upgrade pilotext"),
         (NA64.replace("NA64", "NA65"), "experiment NA65 is in the folder 'na64'"),
         (NA64 + "  x: {kind: tool, like: rceo}\n", "no job type above is called 'rceo'. Did you mean 'reco'"),
         (NA64 + "  x: {kind: tool, comand: [a]}\n", "comand`: there is no such field. Did you mean `command`"),
@@ -115,7 +115,7 @@ def test_a_retry_rule_that_applies_at_times_is_not(tmp_path: Path) -> None:
     assert len(load_experiment("NA64", [profile(tmp_path, f"{NA64}{rules}\n")]).retry.rules) == 3
 
 
-PUBLISHING = """engine: 1
+PUBLISHING = """format: 1
 experiment: NA64
 number: 64
 names: {raw: 'r{run:d}.raw', made: '%s', logs: '%s'}

@@ -23,5 +23,5 @@ class Pack:
         path = self.root / name
         path.parent.mkdir(exist_ok=True)
         own = "" if path.parent.name == "common" else f"experiment: {path.parent.name.upper()}\n"
-        path.write_text((f"engine: 1\n{own}" if header is None else header) + textwrap.dedent(text))
+        path.write_text((f"format: 1\n{own}" if header is None else header) + textwrap.dedent(text))
         return path.resolve()

@@ -45,7 +45,7 @@ def test_what_is_out_of_date_does_not_count(root: Path, monkeypatch: pytest.Monk
             file.write("# changed\n")
     elif change == "a further file":
         shutil.copy(root / "na62/experiment.yaml", root / "common/zz.yaml.tmp")
-        (root / "common/zz.yaml").write_text("engine: 1\n")
+        (root / "common/zz.yaml").write_text("format: 1\n")
     else:
         path.write_bytes(path.read_bytes()[:65] + b"\x93\x01\x02\x03")
     assert read_anew(monkeypatch)

@@ -66,7 +66,6 @@ def test_a_fatal_line_makes_a_good_log_a_failure(tmp_path: Path, rule: Rule, job
         if example.match is None:
             continue
         verdict = judged(tmp_path, RULES, job_type, example.match, stream_of(rule))
-        silent = "alone" in rule.text.unless or (
-            {"good-end", "checked-end"} & {*rule.text.unless} and job_type in MARKED
-        )
+        unless = rule.text.unless
+        silent = unless.alone or ((unless.good_end or unless.checked_end) and job_type in MARKED)
         assert silent or verdict.verdict == "failure", example.match

@@ -96,11 +96,11 @@ def test_all_problems_of_all_files_are_told_together(pack: Pack) -> None:
     [
         ("compass/a.yaml", "rulez: []\n", None, "3:1: `rulez`: there is no such field. Did you mean `rules`?"),
         ("compass/a.yaml", "rules: 7\n", None, "3:1: `rules` must be a list."),
-        ("compass/a.yaml", "", "engine: 2\n", "1:1: the file has format 2; this pilotext reads format 1. Upgrade"),
+        ("compass/a.yaml", "", "format: 2\n", "1:1: the file has format 2; this pilotext reads format 1. Upgrade"),
         ("compass/a.yaml", "a: [\n", "", "2:1: this is not YAML"),
-        ("compass/a.yaml", "", "engine: 1\n", "1:1: the file has no `experiment`."),
-        ("compass/a.yaml", "", "engine: 1\nexperiment: NA62\n", "2:1: rules of NA62 stand in the folder 'compass'."),
-        ("common/a.yaml", "", "engine: 1\nexperiment: NA62\n", "2:1: rules of NA62 stand in the folder 'common'."),
+        ("compass/a.yaml", "", "format: 1\n", "1:1: the file has no `experiment`."),
+        ("compass/a.yaml", "", "format: 1\nexperiment: NA62\n", "2:1: rules of NA62 stand in the folder 'compass'."),
+        ("common/a.yaml", "", "format: 1\nexperiment: NA62\n", "2:1: rules of NA62 stand in the folder 'common'."),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told(pack: Pack, file: str, text: str, header: str | None, words: str) -> None:
@@ -132,10 +132,3 @@ def test_a_name_that_stands_twice_is_told_with_the_first_place(pack: Pack) -> No
 def test_an_experiment_that_nobody_knows_is_refused() -> None:
     with pytest.raises(UsageError, match="Did you mean 'COMPASS'"):
         load_rules("COMPAS")
-
-
-@pytest.mark.parametrize(("experiments", "there"), [("COMPASS", True), ("NA62", False)])
-def test_a_common_rule_can_be_for_some_experiments_only(pack: Pack, experiments: str, there: bool) -> None:
-    text = f"rules:\n- {{id: boom-boom, code: 2999, match: boom, {RULE}, experiments: [{experiments}]}}\n"
-    pack.add(text, "common/a.yaml")
-    assert (load_rules("COMPASS", [pack.root]).rule("boom-boom") is not None) == there

@@ -82,15 +82,26 @@ def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     assert "No such file" in problem.message
 
 
-@pytest.mark.parametrize(("line", "words"), [("engine: 2", "Upgrade"), ("a: 1", "Begin it with `engine: 1`")])
+@pytest.mark.parametrize(("line", "words"), [("format: 2", "Upgrade"), ("a: 1", "Begin it with `format: 1`")])
 def test_another_format_is_refused_before_its_fields_are(tmp_path: Path, line: str, words: str) -> None:
-    problem = document(tmp_path, line).engine_problem(1)
+    problem = document(tmp_path, line).format_problem(1)
     assert problem is not None
     assert words in problem.advice
 
 
 def test_the_known_format_is_accepted(tmp_path: Path) -> None:
-    assert document(tmp_path, "engine: 1").engine_problem(1) is None
+    assert document(tmp_path, "format: 1").format_problem(1) is None
+
+
+def test_the_former_name_of_the_format_is_read_and_told(tmp_path: Path) -> None:
+    former = document(tmp_path, "# a\nengine: 1")
+    assert former.format_problem(1) is None
+    assert [str(one).partition(".yaml:")[2] for one in former.former_format_problem()] == [
+        "2:1: `engine` is now called `format`. Rename it: the next release does not read it."
+    ]
+    problem = document(tmp_path, "engine: 2").format_problem(1)
+    assert problem is not None
+    assert problem.advice == "Upgrade pilotext."
 
 
 def test_a_wrong_field_is_told_at_its_own_line(tmp_path: Path) -> None:
@@ -107,7 +118,7 @@ def test_a_path_is_read_as_steps() -> None:
 @pytest.mark.parametrize("number", ["9" * 5000, "0b_", "-0x_"])
 def test_a_number_that_python_cannot_read_is_a_problem_with_its_place(tmp_path: Path, number: str) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text(f"engine: 1\ncode: {number}\n")
+    path.write_text(f"format: 1\ncode: {number}\n")
     [problem] = read_yaml(path).problems
     assert (problem.line, problem.column) == (2, 7)
     assert "this number cannot be read" in problem.message

@@ -17,7 +17,7 @@ SITE = "ADV_SITE"
 WITHIN_S = 150.0
 
 PROFILE = """
-engine: 1
+format: 1
 experiment: ADV
 number: 63
 names:

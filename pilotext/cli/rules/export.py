@@ -1,15 +1,17 @@
-"""`pilotext rules export`: export codes, rows for PanDA's tables, or the schema of rule files."""
+"""`pilotext rules export`: export codes, rows for PanDA's tables, or the schemas of files that people write."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from pilotext.cli.arguments import FilePath, add_rules
 from pilotext.cli.output import write_document
 from pilotext.errors import UsageError
 from pilotext.rules.export import codes, panda
-from pilotext.rules.export.schema import schema_text
+from pilotext.rules.export.schema import document, profile_schema, rules_schema
 from pilotext.rules.loader import load_rules
+from pilotext.serialization.schema import described_schema
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="rows for PanDA's tables RETRYERRORS and ERROR_CLASSIFICATION; formats: sql (default), json",
     )
-    what.add_argument("--schema", action="store_true", help="the JSON Schema of rule files, for editors")
+    what.add_argument(
+        "--schema",
+        nargs="?",
+        const="rules",
+        choices=[*SCHEMAS],
+        metavar="FILES",
+        help="the JSON Schema, for editors, of these files: rules (default), profile, task",
+    )
     formats = tuple(dict.fromkeys([*codes.FORMATS, *panda.FORMATS]))
     parser.add_argument("--format", choices=formats, metavar="FORMAT", help=f"{', '.join(formats)}; see above")
     parser.add_argument("--output", action=FilePath, metavar="FILE", help="write to FILE, not to stdout")
@@ -37,9 +46,19 @@ def run(options: argparse.Namespace) -> int:
 def _text(options: argparse.Namespace) -> str:
     if options.schema:
         _known(options.format, ["json"])
-        return schema_text()
+        return SCHEMAS[options.schema]()
     formats = codes.FORMATS if options.codes else panda.FORMATS
     return formats[_known(options.format, list(formats))](load_rules(options.experiment, options.rules))
+
+
+def task_schema() -> str:
+    """Return the schema of task files."""
+    from pilotext.server.production.submission.document import TaskFile  # noqa: PLC0415  code of the server
+
+    return document(described_schema(TaskFile), "Task file of pilotext")
+
+
+SCHEMAS: dict[str, Callable[[], str]] = {"rules": rules_schema, "profile": profile_schema, "task": task_schema}
 
 
 def _known(wanted: str | None, known: list[str]) -> str:

@@ -123,12 +123,12 @@ def missing_examples(group: Group) -> Iterator[FileProblem]:
                 yield entry.problem("examples", f"there is no `{wanted}` example.", f"Add `- {wanted}: …`.")
 
 
-def lonely_braces_in_diag(group: Group) -> Iterator[FileProblem]:
-    """Yield diags with a brace that is not part of a `{name}`."""
+def lonely_braces_in_message(group: Group) -> Iterator[FileProblem]:
+    """Yield messages with a brace that is not part of a `{name}`."""
     for entry in group.rules:
-        if re.search(r"[{}]", _FIELD.sub("", entry.text.diag)):
+        if re.search(r"[{}]", _FIELD.sub("", entry.text.message)):
             yield entry.problem(
-                "diag", "a brace has no partner.", "Write `{name}` for what a group caught, or no brace."
+                "message", "a brace has no partner.", "Write `{name}` for what a group caught, or no brace."
             )
 
 
@@ -142,5 +142,5 @@ PATTERN_CHECKS: tuple[Check, ...] = (
     smart_quotes,
     greedy_patterns,
     missing_examples,
-    lonely_braces_in_diag,
+    lonely_braces_in_message,
 )

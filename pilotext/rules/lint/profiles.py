@@ -29,7 +29,7 @@ def profile_problems(path: Path, source: Source) -> list[FileProblem]:
         experiment = read_profile(path)
     except RuleFilesError as error:
         return [*_wrong_job_types(document)] or list(error.problems)
-    return [*_wrong_values(document, experiment, source)]
+    return [*document.former_format_problem(), *_wrong_values(document, experiment, source)]
 
 
 def _wrong_job_types(document: Document) -> Iterator[FileProblem]:

@@ -1,4 +1,4 @@
-"""Names that must exist: rules, counters, kinds and types of jobs, fields of a diag."""
+"""Names that must exist: rules, counters, kinds and types of jobs, fields of a message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from pilotext.rules.explanations import ANY, circles
 from pilotext.rules.lint.group import Check, Group, conditions_in
 from pilotext.rules.lint.values import counters_in
 from pilotext.rules.patterns import compile_pattern
-from pilotext.rules.schema import ALONE, CHECKED_END, GOOD_END
+from pilotext.rules.schema import RuleText, Unless
+from pilotext.rules.source import Entry
+from pilotext.rules.written import former_names
 
 KINDS: tuple[str, ...] = get_args(Kind)
 
@@ -69,11 +71,20 @@ def unknown_jobs(group: Group) -> Iterator[FileProblem]:
             if name not in jobs:
                 yield entry.problem("jobs", f"there is no kind or type of jobs {name!r}.", meant(name, jobs))
         inner = [(f"{field}unless", condition.unless) for field, condition in conditions_in(entry.text) if field]
-        for field, names in [("unless", entry.text.unless), *inner]:
-            for name in names:
-                if name not in (*jobs, *ids, GOOD_END, CHECKED_END, ALONE):
-                    advice = meant(name, [*jobs, *ids, GOOD_END, CHECKED_END, ALONE])
-                    yield entry.problem(field, f"there is no kind, type or rule {name!r}.", advice)
+        for field, unless in [("unless", entry.text.unless), *inner]:
+            yield from _unknown_in(entry, field, unless, jobs, ids)
+
+
+def _unknown_in(
+    entry: Entry[RuleText], field: str, unless: Unless, jobs: list[str], ids: list[str]
+) -> Iterator[FileProblem]:
+    for name in unless.rules:
+        if name not in ids:
+            yield entry.problem(f"{field}.rules", f"there is no rule {name!r}.", meant(name, ids))
+    for name in unless.jobs:
+        if name not in jobs:
+            message = f"there is no kind or type of jobs {name!r}."
+            yield entry.problem(f"{field}.jobs", message, meant(name, jobs))
 
 
 def forgiven_without_reason(group: Group) -> Iterator[FileProblem]:
@@ -82,7 +93,8 @@ def forgiven_without_reason(group: Group) -> Iterator[FileProblem]:
         text = entry.text
         if entry.experiment != group.experiment:
             continue
-        if {GOOD_END, CHECKED_END, ALONE} & {*text.unless} and not text.unless_because:
+        forgives = text.unless.good_end or text.unless.checked_end or text.unless.alone
+        if forgives and not text.unless_because:
             advice = "Write `unless-because:` with how a good job comes to print it."
             yield entry.problem("unless", "nothing says why a job may succeed with this text.", advice)
         if text.unless_because and not text.unless:
@@ -102,17 +114,17 @@ def unknown_counters(group: Group) -> Iterator[FileProblem]:
                     yield entry.problem(where, f"there is no counter {name!r}.", meant(name, known))
 
 
-def unknown_fields_in_diag(group: Group) -> Iterator[FileProblem]:
-    """Yield diags with fields that no pattern has as a group; findings and limits have fields of their own."""
+def unknown_fields_in_message(group: Group) -> Iterator[FileProblem]:
+    """Yield messages with fields that no pattern has as a group; findings and limits have fields of their own."""
     for entry in group.rules:
         conditions = [condition for _, condition in conditions_in(entry.text)]
         if any(condition.finding or condition.limit or condition.all for condition in conditions):
             continue
         known = {name for c in conditions if c.match for name in _groups(c.match)}
-        for name in FIELD.findall(entry.text.diag):
+        for name in FIELD.findall(entry.text.message):
             if name not in known:
                 advice = meant(name, sorted(known))
-                yield entry.problem("diag", f"no pattern of the rule has a group `{name}`.", advice)
+                yield entry.problem("message", f"no pattern of the rule has a group `{name}`.", advice)
 
 
 def _groups(pattern: str) -> list[str]:
@@ -126,11 +138,22 @@ def meant(word: str, known: list[str]) -> str:
     return did_you_mean(word, known, otherwise="Remove it.", quoted="`{}`")
 
 
+def former_spellings(group: Group) -> Iterator[FileProblem]:
+    """Yield former names of fields, which this release still reads."""
+    documents = [*(rule.document for rule in group.rules), *(counter.document for counter in group.counters)]
+    for document in {document.path: document for document in documents}.values():
+        yield from document.former_format_problem()
+    for entry in group.rules:
+        for steps, message, advice in former_names(entry.written):
+            yield entry.document.problem((*entry.steps, *steps), message, advice, rule=entry.text.id)
+
+
 REFERENCE_CHECKS: tuple[Check, ...] = (
     unknown_rules,
     circular_explanations,
     unknown_jobs,
     forgiven_without_reason,
     unknown_counters,
-    unknown_fields_in_diag,
+    unknown_fields_in_message,
+    former_spellings,
 )

@@ -12,7 +12,7 @@ from tests.rules.packs import Pack
 HEAD = "title: t, cause: crash, action: retry"
 
 GOOD = """\
-engine: 1
+format: 1
 experiment: NA62
 rules:
   - {id: gone, code: 1201, HEAD, exit: {codes: [71]}}
@@ -22,7 +22,7 @@ rules:
 
 # Each mistake is on the line of its number, so that the list below reads beside it.
 WRONG = """\
-engine: 1
+format: 1
 experiment: NA62
 rules:
   - {id: a, code: 1211, HEAD, exit: {codes: [1]}, remdy: pray}
@@ -115,6 +115,6 @@ def test_a_line_without_a_mistake_is_told_nothing_but_that_the_rule_is_new(probl
 
 
 def test_a_newer_format_is_no_typo(pack: Pack) -> None:
-    path = pack.add(WRONG.replace("engine: 1", "engine: 2"), "na62/a.yaml", header="")
+    path = pack.add(WRONG.replace("format: 1", "format: 2"), "na62/a.yaml", header="")
     [problem] = lint([path])
     assert (problem.line, problem.advice) == (1, "Upgrade pilotext.")

@@ -6,7 +6,7 @@ import pytest
 
 from pilotext.rules.lint.runner import lint
 
-NA62 = "engine: 1\nexperiment: NA62\nnumber: 62\njob_types:\n  reco: {kind: reconstruction}\n"
+NA62 = "format: 1\nexperiment: NA62\nnumber: 62\njob_types:\n  reco: {kind: reconstruction}\n"
 
 
 def profile(folder: Path, text: str) -> Path:
@@ -64,7 +64,7 @@ def test_a_profile_with_names_and_laws_that_can_be_used_has_no_problem(tmp_path:
 
 
 END = """\
-engine: 1
+format: 1
 experiment: NA62
 rules:
 - {id: no-end, code: 1201, title: t, cause: incomplete, action: retry, absent: End of Job}
@@ -84,6 +84,6 @@ def test_counters_of_the_rules_and_of_the_wrapper_are_known_to_a_law(tmp_path: P
     law = "{law: seen + mdst_entries == raw_events}, outputs: [{name: m, to: [a], kind: mdst}]"
     path = profile(tmp_path, NA62.replace("reconstruction}", f"reconstruction, success: {law}}}"))
     (path.parent / "a.yaml").write_text(
-        "engine: 1\nexperiment: NA62\ncounters:\n- {name: seen, match: 'seen (?<n>\\d+)'}\n"
+        "format: 1\nexperiment: NA62\ncounters:\n- {name: seen, match: 'seen (?<n>\\d+)'}\n"
     )
     assert lint([path]) == []

@@ -178,21 +178,23 @@ def test_a_common_rule_knows_kinds_only(pack: Pack) -> None:
 
 
 def test_unless_names_kinds_types_or_rules(pack: Pack) -> None:
-    good = f"id: boom, code: 1299, absent: End, unless: [tool, coral, boom], {RULE}"
+    good = f"id: boom, code: 1299, absent: End, unless: {{jobs: [tool, coral], rules: [boom]}}, {RULE}"
     assert problems(pack, good) == []
     [problem] = problems(pack, good.replace("coral", "corall"))
-    assert problem == "there is no kind, type or rule 'corall'. Did you mean `coral`?"
+    assert problem == "there is no kind or type of jobs 'corall'. Did you mean `coral`?"
+    [problem] = problems(pack, good.replace("[boom]", "[bom]"))
+    assert problem == "there is no rule 'bom'. Did you mean `boom`?"
 
 
-def test_a_diag_names_only_what_a_pattern_catches(pack: Pack) -> None:
-    good = f"id: boom, code: 1299, diag: 'at {{event}}', match: 'boom(?<event>x)?', {RULE}, {EXAMPLES}"
+def test_a_message_names_only_what_a_pattern_catches(pack: Pack) -> None:
+    good = f"id: boom, code: 1299, message: 'at {{event}}', match: 'boom(?<event>x)?', {RULE}, {EXAMPLES}"
     assert problems(pack, good) == []
     [problem] = problems(pack, good.replace("{event}", "{evnt}"))
     assert problem == "no pattern of the rule has a group `evnt`. Did you mean `event`?"
 
 
 def test_a_finding_brings_its_own_fields(pack: Pack) -> None:
-    assert problems(pack, f"id: boom, code: 1299, finding: law-broken, diag: 'sum {{sum}}', {RULE}") == []
+    assert problems(pack, f"id: boom, code: 1299, finding: law-broken, message: 'sum {{sum}}', {RULE}") == []
 
 
 def test_a_wrong_profile_is_told_by_lint(pack: Pack) -> None:
@@ -230,15 +232,16 @@ def test_conditions_name_rules_and_counters_that_are_there(pack: Pack, condition
 
 
 def test_unless_knows_the_words_for_the_end_of_a_job(pack: Pack) -> None:
-    assert problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [good-end, alone], unless-because: it recovers") == []
-    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [good-end]")
+    good = f"id: boom, code: 1299, {BOOM}, unless: {{good-end: true, alone: true}}"
+    assert problems(pack, f"{good}, unless-because: it recovers") == []
+    [problem] = problems(pack, good)
     assert problem.startswith("nothing says why a job may succeed with this text.")
-    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}, unless: [god-end]")
-    assert problem == "there is no kind, type or rule 'god-end'. Did you mean `good-end`?"
+    [problem] = problems(pack, good.replace("good-end", "god-end"))
+    assert problem == "`unless.god-end`: there is no such field. Did you mean `good-end`?"
 
 
-def test_a_brace_that_stands_alone_in_a_diag_is_a_problem_and_no_crash(pack: Pack) -> None:
-    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}, diag: 'lost {{ of file'")
+def test_a_brace_that_stands_alone_in_a_message_is_a_problem_and_no_crash(pack: Pack) -> None:
+    [problem] = problems(pack, f"id: boom, code: 1299, {BOOM}, message: 'lost {{ of file'")
     assert problem == "a brace has no partner. Write `{name}` for what a group caught, or no brace."
 
 

@@ -26,7 +26,7 @@ from tests.server.support import PARAMETERS, leased, raw, submit
 pytestmark = pytest.mark.usefixtures("database")
 
 PACKAGE = Path(pilotext.__file__).parent
-NA64 = "engine: 1\nexperiment: NA64\nnumber: 64\njob_types: {reco: {kind: reconstruction, command: [a]}}\nsites:\n"
+NA64 = "format: 1\nexperiment: NA64\nnumber: 64\njob_types: {reco: {kind: reconstruction, command: [a]}}\nsites:\n"
 DOCUMENTS = " ".join(path.read_text() for path in (PACKAGE.parent / "docs").glob("*.md"))
 OF_SITES = ("CERN_COMPASS_PROD", "BW_COMPASS_MCORE", "STAMPEDE_COMPASS_MCORE", "FRONTERA_COMPASS_MCORE")
 

@@ -20,38 +20,49 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Files(_Strict, frozen=True):
-    """Sources of the inputs; at least one of these, and all of them together.
-
-    `these`: paths or URLs. `list`: a file with one of them a line. `folder`: a URL, every file in it whose name has the
-    form that the job type reads. `runs`: those of the catalogue with these run numbers.
-    """
+    """Sources of the inputs; at least one of these, and all of them together."""
 
     these: tuple[str, ...] = ()
+    """Paths or URLs of files."""
     list: str | None = None
+    """File with one path or URL a line; its name is relative to the task file."""
     folder: tuple[str, ...] = ()
+    """URLs of folders: every file in them whose name has the form that the job type reads."""
     runs: tuple[int, ...] = ()
+    """Run numbers: the files of the catalogue with them."""
 
 
 class TaskFile(_Strict, frozen=True):
     """A task: which files, processed how. `parameters` are those of the experiment's profile."""
 
     experiment: str
+    """Name of the experiment, for example COMPASS."""
     name: Name
+    """Name of the task; no other task has it."""
     type: str
+    """Job type of the experiment's profile."""
     files: Files
+    """Inputs, from any of these sources together."""
     parameters: dict[str, str | int | float] = {}
+    """Values of the profile's parameters."""
     environment: dict[str, str] = {}
+    """Variables for the payload, beside those of the profile."""
     catalogue: str | None = None
     """A CSV file with a head line of `file`, `events`, `size`, `adler32`, in any order; only `file` has to be there."""
     sites: tuple[str, ...] = ()
+    """Sites that may take its jobs; none: all."""
     priority: Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)] = 0
+    """Number added to the priority of the job type."""
     share: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    """Weight beside other tasks of equal priority."""
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    """Attempts that a job has; absent: as the profile says."""
     merges: tuple[str, ...] | None = None
     """The merges of the task, if not all of the job type."""
     staging: bool | None = None
     """False: the inputs are on disk, although the job type's usually are on tape."""
     parent: str | None = None
+    """Task whose products are the inputs of this one."""
     replaces: Name | None = None
     """The task whose names this one takes over: that one has ended, and publishes and removes nothing any more."""
     start: bool = True

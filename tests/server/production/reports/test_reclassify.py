@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("database")
 
 STRANGE = "Quasar: the flux is inverted"
 RULE = """
-engine: 1
+format: 1
 experiment: COMPASS
 rules:
   - id: flux-inverted
