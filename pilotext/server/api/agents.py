@@ -26,6 +26,7 @@ from pilotext.server.production.manual_decisions.sites import drain_agent
 from pilotext.server.production.models import Agent
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import AgentState
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.rows import ById
 from pilotext.server.settings import LEASE_S
@@ -74,9 +75,9 @@ class AgentJobController(ApiController):
         if now() - agent.seen > SEEN_EVERY_S:
             transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
         # One that was away for a while is the same one still.
-        state = transact(lambda: come_back(agent)) if agent.state == "gone" else agent.state
-        if state != "active":
-            drain = "somebody drains it" if state == "draining" else ""
+        state = transact(lambda: come_back(agent)) if agent.state == AgentState.GONE else agent.state
+        if state != AgentState.ACTIVE:
+            drain = "somebody drains it" if state == AgentState.DRAINING else ""
             return JobAnswer(ask_again_s=ASK_AGAIN_S, drain=drain)
         return _job_for(agent, parsed_body)
 

@@ -16,6 +16,7 @@ from pilotext.server.production.cycle.status import SILENT_AFTER_S
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.models import Agent, CycleStep, Token
 from pilotext.server.production.models.common import now
+from pilotext.server.production.states import AgentState
 
 LOW_BYTES = 5_000_000_000
 LOW_SHARE = 0.05
@@ -107,7 +108,7 @@ def _cycle() -> HealthPart:
 
 def _agents() -> HealthPart:
     at = now()
-    active = Agent.objects.filter(state__in=("active", "draining"))
+    active = Agent.objects.filter(state__in=(AgentState.ACTIVE, AgentState.DRAINING))
     heard = active.filter(heard_since(at - GONE_AFTER_S)).count()
     number = active.count() - heard
     ended = Token.objects.filter(Q(revoked__isnull=False) | Q(expires__lte=at), role="agent").values("label")

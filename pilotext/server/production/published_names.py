@@ -12,6 +12,7 @@ from pilotext.server.database import insert_unless_there
 from pilotext.server.production.job_builder import predecessors
 from pilotext.server.production.models import Output, PublishedFile, Task
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import OutputState
 from pilotext.server.production.submission.naming import key_of
 
 AT_ONCE = 500
@@ -80,8 +81,10 @@ def _inherit(task: Task, asked: Mapping[int, str]) -> None:
     for some in in_parts(sorted(asked)):
         PublishedFile.objects.filter(pk__in=some, task__in=earlier).update(task=task.pk, job=None)
         urls = [asked[key] for key in some]
-        there = Output.objects.filter(Q(url__in=urls) | Q(kept__in=urls), job__task__in=earlier, state="valid")
-        there.update(state="superseded")
+        there = Output.objects.filter(
+            Q(url__in=urls) | Q(kept__in=urls), job__task__in=earlier, state=OutputState.VALID
+        )
+        there.update(state=OutputState.SUPERSEDED)
 
 
 def owners(keys: Iterable[int]) -> Iterator[Owned]:

@@ -14,7 +14,7 @@ from pilotext.server.production.dispatch.placement import another_place_exists, 
 from pilotext.server.production.models import Attempt, Breaker, Job
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import FAILED_ATTEMPT, JOB, Actor
+from pilotext.server.production.states import FAILED_ATTEMPT, JOB, Actor, JobState
 from pilotext.server.production.transitions import Reason, advance
 
 Fault = tuple[str, str]
@@ -38,7 +38,7 @@ class Decision(Record, frozen=True):
     For `avoid_s` it does not go to the same node, or to the same site either, where `avoid` names them.
     """
 
-    state: Literal["ready", "defined", "manual", "failed"]
+    state: JobState
     why: str
     charged: bool
     wait_s: float = 0.0
@@ -53,13 +53,13 @@ def decide(retry: Retry, fault: Fault, history: History, *, site: str = "", chan
     cause, action = fault
     what = f"{cause or 'no cause'}, {action or 'no action'}"
     if rule is None or rule.then == "manual":
-        return Decision("manual", f"{what}: a person has to decide", charged=True)
+        return Decision(JobState.MANUAL, f"{what}: a person has to decide", charged=True)
     if rule.then == "fail":
-        return Decision("failed", f"{what}: another attempt would not help", charged=True)
+        return Decision(JobState.FAILED, f"{what}: another attempt would not help", charged=True)
     charged = history.charged + rule.charged
     alike = [rule_for(retry.rules, earlier) is rule for earlier in history.faults]
     same = sum(alike) + 1
-    end = rule.exhausted
+    end = JobState(rule.exhausted)
     if charged >= history.max_attempts and rule.charged:
         return Decision(end, f"{what}: {charged} of {history.max_attempts} attempts are used up", charged=True)
     if rule.tries is not None and same >= rule.tries:
@@ -71,7 +71,7 @@ def decide(retry: Retry, fault: Fault, history: History, *, site: str = "", chan
             return Decision(end, f"{what}: it had {memory:g} MB, the most there is", charged=rule.charged)
         memory = None if memory is None else min(memory * rule.memory_factor, rule.memory_most_mb)
     return Decision(
-        state="defined" if rule.then == "restage" else "ready",
+        state=JobState.DEFINED if rule.then == "restage" else JobState.READY,
         why=f"{what}: {rule.then}, failure {same} of its class, {'' if rule.charged else 'not '}charged",
         charged=rule.charged,
         wait_s=wait,
@@ -96,10 +96,10 @@ def rule_for(rules: Sequence[RetryRule], fault: Fault) -> RetryRule | None:
     return None
 
 
-BEFORE_A_REPORT = ("sent", "running", "ready")
+BEFORE_A_REPORT = (JobState.SENT, JobState.RUNNING, JobState.READY)
 """States of a job whose attempt may still report."""
 
-HELD = (*BEFORE_A_REPORT, "verifying")
+HELD = (*BEFORE_A_REPORT, JobState.VERIFYING)
 """States of a job whose attempt decides what becomes of it."""
 
 _chance = random.SystemRandom()
@@ -122,13 +122,15 @@ def follow_failure(
     `states` are those that the job may be in.
     """
     job = attempt.job
-    if attempt.stop and job.state != "verifying":
-        Job.objects.filter(pk=job.pk, state__in=("defined", "staging", "ready")).update(not_before=0.0)
+    if attempt.stop and job.state != JobState.VERIFYING:
+        Job.objects.filter(pk=job.pk, state__in=(JobState.DEFINED, JobState.STAGING, JobState.READY)).update(
+            not_before=0.0
+        )
         return None
     decision = decide_on(attempt, fault)
     at = now()
     charged = decision.charged and not Breaker.objects.filter(probe=attempt.pk).exists()
-    state = "ready" if decision.state == "defined" and not attempt.task.staging else decision.state
+    state = JobState.READY if decision.state == JobState.DEFINED and not attempt.task.staging else decision.state
     moved = advance(
         JOB,
         Job.objects.filter(pk=job.pk),
@@ -159,7 +161,7 @@ def decide_on(attempt: Attempt, fault: Fault) -> Decision:
     try:
         retry, history = profile_of(attempt.task.experiment.name).retry, _history(attempt)
     except UsageError as error:
-        return Decision("manual", f"its profile has nothing to decide by: {error}", charged=False)
+        return Decision(JobState.MANUAL, f"its profile has nothing to decide by: {error}", charged=False)
     return decide(retry, fault, history, site=attempt.site.name, chance=_chance.random())
 
 

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from django.db.models import TextChoices
+
 Actor = Literal["cycle", "attempt", "person"]
 """The server by itself; an attempt's worker, by asking for a job, a heartbeat, a report, or its silence; a person. The
 last two also where the cycle carries out later what a report has claimed, or what a person has decided."""
@@ -26,13 +28,20 @@ class MoveError(Exception):
 
 @dataclass(frozen=True)
 class Machine:
-    """A state machine: its name in the audit trail, its moves, and its final states, which only a person takes back."""
+    """A state machine: its name in the audit trail, its moves, and its final states, which only a person takes back.
+
+    The table of moves has the values of `choices`; it is compared with them when it is made.
+    """
 
     name: str
+    choices: type[TextChoices]
     moves: Mapping[str, Mapping[str, Actors]]
     final: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        known = {*self.choices.values}
+        if {*self.moves} != known or not all(known.issuperset(targets) for targets in self.moves.values()):
+            raise MoveError(f"{self.name}: its table of moves must have exactly the states {sorted(known)}.")
         for state in self.final:
             for target, actors in self.moves[state].items():
                 if actors != _PERSON:
@@ -40,7 +49,7 @@ class Machine:
 
     @property
     def states(self) -> tuple[str, ...]:
-        return tuple(self.moves)
+        return tuple(self.choices.values)
 
     def sources(self, target: str, actor: Actor) -> tuple[str, ...]:
         """The states from which this actor may move to `target`."""
@@ -53,8 +62,114 @@ class Machine:
                 raise MoveError(f"{self.name}: {source} -> {target} is no move of the actor `{actor}`.")
 
 
+class TaskState(TextChoices):
+    """States of a task."""
+
+    DRAFT = "draft"
+    READY = "ready"
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    ARCHIVING = "archiving"
+    ARCHIVED = "archived"
+    CANCELLED = "cancelled"
+
+
+class JobState(TextChoices):
+    """States of a job."""
+
+    DEFINED = "defined"
+    STAGING = "staging"
+    READY = "ready"
+    SENT = "sent"
+    RUNNING = "running"
+    VERIFYING = "verifying"
+    FINISHED = "finished"
+    MANUAL = "manual"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class AttemptState(TextChoices):
+    """States of an attempt."""
+
+    LEASED = "leased"
+    RUNNING = "running"
+    VERIFYING = "verifying"
+    LOST = "lost"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class ProductState(TextChoices):
+    """States of a product: one kind of output of one run."""
+
+    WAITING = "waiting"
+    MERGING = "merging"
+    MERGED = "merged"
+    CHECKED = "checked"
+    COPYING = "copying"
+    KEPT = "kept"
+    CLEANED = "cleaned"
+    MANUAL = "manual"
+
+
+class MergeGroupState(TextChoices):
+    """States of a merge group."""
+
+    OPEN = "open"
+    SENT = "sent"
+    MERGED = "merged"
+    DISSOLVED = "dissolved"
+
+
+class StagedFileState(TextChoices):
+    """States of a file on tape."""
+
+    WANTED = "wanted"
+    REQUESTED = "requested"
+    ONLINE = "online"
+    FAILED = "failed"
+    RELEASED = "released"
+
+
+class LogArchiveState(TextChoices):
+    """States of a log archive."""
+
+    WANTED = "wanted"
+    KEPT = "kept"
+    CLEANED = "cleaned"
+    MANUAL = "manual"
+
+
+class AgentState(TextChoices):
+    """States of an agent."""
+
+    ACTIVE = "active"
+    DRAINING = "draining"
+    GONE = "gone"
+
+
+class BreakerState(TextChoices):
+    """States of a breaker."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    PROBING = "probing"
+
+
+class OutputState(TextChoices):
+    """States of a published file, which only follow those of its job and its product."""
+
+    VALID = "valid"
+    SUPERSEDED = "superseded"
+    REMOVED = "removed"
+
+
 TASK = Machine(
     "task",
+    TaskState,
     {
         # Its jobs are being defined, or taken up again.
         "draft": {"ready": _CYCLE | _PERSON, "cancelled": _PERSON},
@@ -77,6 +192,7 @@ _AFTER_AN_ATTEMPT: Mapping[str, Actors] = {
 
 JOB = Machine(
     "job",
+    JobState,
     {
         # Its input has to be brought to disk.
         "defined": {"staging": _CYCLE, "ready": _CYCLE, "manual": _CYCLE, "cancelled": _CYCLE | _PERSON},
@@ -110,6 +226,7 @@ _END_OF_AN_ATTEMPT: Mapping[str, Actors] = dict.fromkeys(("finished", "failed", 
 
 ATTEMPT = Machine(
     "attempt",
+    AttemptState,
     {
         "leased": {"running": _ATTEMPT, "verifying": _ATTEMPT, "lost": _ATTEMPT, **_END_OF_AN_ATTEMPT},
         "running": {"verifying": _ATTEMPT, "lost": _ATTEMPT, **_END_OF_AN_ATTEMPT},
@@ -125,6 +242,7 @@ ATTEMPT = Machine(
 
 PRODUCT = Machine(
     "product",
+    ProductState,
     {
         # For the chunks of its run; merged at once without any to merge.
         "waiting": {"merging": _CYCLE, "merged": _CYCLE, "manual": _CYCLE},
@@ -143,6 +261,7 @@ PRODUCT = Machine(
 
 GROUP = Machine(
     "merge group",
+    MergeGroupState,
     {
         "open": {"sent": _CYCLE, "dissolved": _CYCLE},
         "sent": {"merged": _CYCLE, "dissolved": _CYCLE},
@@ -154,6 +273,7 @@ GROUP = Machine(
 
 STAGED_FILE = Machine(
     "staged file",
+    StagedFileState,
     {
         "wanted": {"requested": _CYCLE, "failed": _CYCLE, "released": _CYCLE},
         "requested": {"online": _CYCLE, "wanted": _CYCLE, "failed": _CYCLE, "released": _CYCLE},
@@ -165,6 +285,7 @@ STAGED_FILE = Machine(
 
 ARCHIVE = Machine(
     "log archive",
+    LogArchiveState,
     {
         "wanted": {"kept": _CYCLE, "manual": _CYCLE},
         "kept": {"cleaned": _CYCLE},  # verified where it is kept
@@ -176,6 +297,7 @@ ARCHIVE = Machine(
 
 AGENT = Machine(
     "agent",
+    AgentState,
     {
         "active": {"draining": _ATTEMPT | _PERSON, "gone": _CYCLE | _ATTEMPT},
         "draining": {"active": _ATTEMPT, "gone": _CYCLE | _ATTEMPT},
@@ -185,6 +307,7 @@ AGENT = Machine(
 
 BREAKER = Machine(
     "breaker",
+    BreakerState,
     {
         "closed": {"open": _CYCLE | _PERSON},  # jobs are given out, or the storage server is used
         "open": {"probing": _CYCLE | _ATTEMPT, "closed": _CYCLE | _PERSON},  # none are, until `due`
@@ -192,10 +315,18 @@ BREAKER = Machine(
     },
 )
 
-ACTIVE_ATTEMPT = ("leased", "running")
+ACTIVE_ATTEMPT = (AttemptState.LEASED, AttemptState.RUNNING)
 """An attempt that may still report for itself; a job has at most one of them."""
 
-OPEN_JOB = ("defined", "staging", "ready", "sent", "running", "verifying", "manual")
+OPEN_JOB = (
+    JobState.DEFINED,
+    JobState.STAGING,
+    JobState.READY,
+    JobState.SENT,
+    JobState.RUNNING,
+    JobState.VERIFYING,
+    JobState.MANUAL,
+)
 """A job that may still be run, or waits for a decision; a task with one of them has not ended."""
 
-FAILED_ATTEMPT = ("failed", "lost")
+FAILED_ATTEMPT = (AttemptState.FAILED, AttemptState.LOST)

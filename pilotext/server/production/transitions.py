@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from pilotext.server.production.models import Attempt, AuditEntry, Job, LogArchive, MergeGroup, Product, Task
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, PRODUCT, Actor, Machine
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, PRODUCT, Actor, JobState, Machine, ProductState
 from pilotext.server.rows import change, insert_rows
 
 M = TypeVar("M", bound=models.Model)
@@ -118,17 +118,17 @@ def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
 
     A running attempt is asked to stop at its next heartbeat.
     """
-    moved = advance(JOB, jobs, JOB.sources("cancelled", reason.actor), "cancelled", reason)
+    moved = advance(JOB, jobs, JOB.sources(JobState.CANCELLED, reason.actor), JobState.CANCELLED, reason)
     Attempt.objects.filter(job__in=moved, state__in=ACTIVE_ATTEMPT).update(stop=reason.why or "cancelled")
     return moved
 
 
 def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:
     """Merge runs anew: their groups are dissolved by the machine of the merges, which sees the higher round."""
-    moved, sources = [], PRODUCT.sources("waiting", reason.actor)
+    moved, sources = [], PRODUCT.sources(ProductState.WAITING, reason.actor)
     for product in products.select_for_update(of=("self",)):  # one whose merges are just made is waited for
         mine = Product.objects.filter(pk=product.pk)
-        moved += advance(PRODUCT, mine, sources, "waiting", reason, round=product.round + 1, events=None)
+        moved += advance(PRODUCT, mine, sources, ProductState.WAITING, reason, round=product.round + 1, events=None)
     return moved
 
 

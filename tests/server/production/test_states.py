@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.apps import apps
 from django.db import IntegrityError
+from django.db.models import CheckConstraint, TextChoices
 
 from pilotext.server.database import transact
 from pilotext.server.production import states
 from pilotext.server.production.models import AuditEntry, Job
-from pilotext.server.production.states import JOB, Actor, Machine, MoveError
+from pilotext.server.production.states import JOB, Actor, Machine, MoveError, OutputState
 from pilotext.server.production.transitions import Reason, advance, advance_one
 from tests.server.support import raw, submit, the_job
 
@@ -73,9 +77,33 @@ def test_only_a_person_moves_anything_out_of_a_final_state(machine: Machine) -> 
             assert not machine.final.intersection(machine.sources(target, actor))
 
 
+class LampState(TextChoices):
+    ON = "on"
+    OFF = "off"
+
+
 def test_a_machine_whose_final_state_is_left_by_itself_cannot_be_made() -> None:
     with pytest.raises(MoveError, match="only a person"):
-        Machine("lamp", {"on": {"off": frozenset({"cycle"})}, "off": {}}, final=frozenset({"on"}))
+        Machine("lamp", LampState, {"on": {"off": frozenset({"cycle"})}, "off": {}}, final=frozenset({"on"}))
+
+
+@pytest.mark.parametrize("moves", [{"on": {}}, {"on": {}, "off": {}, "dim": {}}, {"on": {"dim": PERSON}, "off": {}}])
+def test_a_machine_whose_moves_are_not_those_of_its_states_cannot_be_made(moves: Any) -> None:
+    with pytest.raises(MoveError, match="exactly the states"):
+        Machine("lamp", LampState, moves)
+
+
+def test_every_table_with_a_state_refuses_all_others() -> None:
+    known: list[Any] = [*(machine.choices for machine in MACHINES), OutputState]
+    with_state: list[Any] = [
+        model for model in apps.get_app_config("production").get_models() if hasattr(model, "state")
+    ]
+    assert len(with_state) == len(known)
+    for model in with_state:
+        (choices,) = [choices for choices in known if isinstance(model().state, choices)]  # the default
+        checks: list[Any] = [each.condition for each in model._meta.constraints if isinstance(each, CheckConstraint)]
+        allowed = [states for each in checks if (states := dict(each.children).get("state__in"))]
+        assert [list(states) for states in allowed] == [choices.values], model
 
 
 @pytest.mark.usefixtures("database")

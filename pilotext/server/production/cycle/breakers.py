@@ -17,7 +17,7 @@ from pilotext.server.production.dispatch.breakers import types_held
 from pilotext.server.production.models import Attempt, Breaker, Experiment, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT, BREAKER, FAILED_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, BREAKER, FAILED_ATTEMPT, AttemptState, BreakerState
 from pilotext.server.production.transitions import Reason, advance
 
 MAX_FAILURES = 2000
@@ -92,7 +92,7 @@ def _open_new(experiment: Experiment, profile: Profile) -> int:
 def _suspects(rule: BreakerRule, rows: Sequence[tuple[BreakerPlace, int, str, str]]) -> Iterator[BreakerPlace]:
     seen: defaultdict[BreakerPlace, set[int]] = defaultdict(set)
     for where, job, state, cause in rows:
-        if (cause if state == "failed" else "lost") in rule.cause and (where.node or rule.per != "node"):
+        if (cause if state == AttemptState.FAILED else "lost") in rule.cause and (where.node or rule.per != "node"):
             seen[where.as_for(rule)].add(job)
     yield from (place for place, jobs in seen.items() if len(jobs) >= rule.failures)
 
@@ -101,7 +101,7 @@ def _open_one(experiment: Experiment, profile: Profile, name: str, place: Breake
     rule = profile.breakers[name]
     fields = {"site_id": place.site, "node": place.node, "changed": 0.0}
     row, _ = Breaker.objects.get_or_create(experiment=experiment, rule=name, scope=place.scope, defaults=fields)
-    if row.state != "closed":
+    if row.state != BreakerState.CLOSED:
         return 0
     # What was given out before it closed last proves nothing: it had been broken then.
     ended = Attempt.objects.filter(ended__gte=at - rule.within_s, leased__gte=row.changed)
@@ -129,16 +129,25 @@ def _open(row: Breaker, rule: BreakerRule, why: str, at: float, *, trips: int) -
     pause = min(rule.pause_s * rule.factor ** (trips - 1), rule.most_s)
     reason = Reason("breaker", f"{row.rule}: {why}; nothing for {pause:.0f} s", "cycle")
     changes: dict[str, Any] = {"due": at + pause, "trips": trips, "why": why, "probe": None}
-    if row.state == "closed":
+    if row.state == BreakerState.CLOSED:
         changes["since"] = at
-    return len(advance(BREAKER, Breaker.objects.filter(pk=row.pk), ("closed", "probing"), "open", reason, **changes))
+    return len(
+        advance(
+            BREAKER,
+            Breaker.objects.filter(pk=row.pk),
+            (BreakerState.CLOSED, BreakerState.PROBING),
+            BreakerState.OPEN,
+            reason,
+            **changes,
+        )
+    )
 
 
 def _settle(experiment: Experiment, profile: Profile) -> int:
     mine = Breaker.objects.filter(experiment=experiment).exclude(rule=STORAGE_BREAKER)
-    not_ended = (*ACTIVE_ATTEMPT, "verifying")
-    over = mine.filter(state="probing").exclude(probe__state__in=not_ended)
-    gone = mine.filter(state="open").exclude(rule__in=list(profile.breakers))
+    not_ended = (*ACTIVE_ATTEMPT, AttemptState.VERIFYING)
+    over = mine.filter(state=BreakerState.PROBING).exclude(probe__state__in=not_ended)
+    gone = mine.filter(state=BreakerState.OPEN).exclude(rule__in=list(profile.breakers))
     rows = [*over.select_related("probe"), *gone.select_related("probe")]
     return sum(transact(lambda row=row: _settle_one(row, profile.breakers.get(row.rule))) for row in rows)  # type: ignore[misc]
 
@@ -146,20 +155,20 @@ def _settle(experiment: Experiment, profile: Profile) -> int:
 def _settle_one(row: Breaker, rule: BreakerRule | None) -> int:
     probe, at = row.probe, now()
     mine = Breaker.objects.filter(pk=row.pk, probe=probe)
-    if rule is None or (probe is not None and probe.state == "finished"):
+    if rule is None or (probe is not None and probe.state == AttemptState.FINISHED):
         why = "its probe succeeded" if rule is not None else "the profile has no such rule any more"
         return len(
             advance(
                 BREAKER,
                 mine,
-                ("open", "probing"),
-                "closed",
+                (BreakerState.OPEN, BreakerState.PROBING),
+                BreakerState.CLOSED,
                 Reason("breaker", f"{row.rule}: {why}", "cycle"),
                 trips=0,
                 why="",
             )
         )
-    if probe is not None and ("lost" if probe.state == "lost" else probe.cause) in rule.cause:
+    if probe is not None and ("lost" if probe.state == AttemptState.LOST else probe.cause) in rule.cause:
         return _open(row, rule, f"its probe failed by {probe.cause or probe.state}", at, trips=row.trips + 1)
     reason = Reason("breaker", f"{row.rule}: its probe proved nothing; another one may try", "cycle")
-    return len(advance(BREAKER, mine, ("probing",), "open", reason, due=at, probe=None))
+    return len(advance(BREAKER, mine, (BreakerState.PROBING,), BreakerState.OPEN, reason, due=at, probe=None))

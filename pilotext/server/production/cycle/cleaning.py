@@ -16,7 +16,15 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import not_owned
 from pilotext.server.production.row_leases import wait_after
-from pilotext.server.production.states import ARCHIVE, PRODUCT, TASK
+from pilotext.server.production.states import (
+    ARCHIVE,
+    PRODUCT,
+    TASK,
+    LogArchiveState,
+    OutputState,
+    ProductState,
+    TaskState,
+)
 from pilotext.server.production.storage import operations
 from pilotext.server.production.tape.archive import merged_outputs
 from pilotext.server.production.transitions import Reason, advance
@@ -31,14 +39,18 @@ _WHO = "cleaning"
 
 def clean_products() -> int:
     """The chunk files of kept products are removed, and merged files that a later merge has replaced."""
-    due = Product.objects.filter(state="kept", task__state="archiving")
+    due = Product.objects.filter(state=ProductState.KEPT, task__state=TaskState.ARCHIVING)
     return operations.work_through(due, _clean, _failed)
 
 
 def clean_logs() -> int:
     """The log files that are in the archives of runs are removed when the archive of the whole production is kept."""
-    whole = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=True, state__in=("kept", "cleaned"))
-    due = LogArchive.objects.filter(Exists(whole), run__isnull=False, state="kept", task__state="archiving")
+    whole = LogArchive.objects.filter(
+        task=OuterRef("task"), run__isnull=True, state__in=(LogArchiveState.KEPT, LogArchiveState.CLEANED)
+    )
+    due = LogArchive.objects.filter(
+        Exists(whole), run__isnull=False, state=LogArchiveState.KEPT, task__state=TaskState.ARCHIVING
+    )
     return operations.work_through(due, _clean_logs, _logs_failed)
 
 
@@ -47,17 +59,19 @@ def finish_archiving() -> int:
     mine = OuterRef("pk")
     with_archives = [
         task.pk
-        for task in Task.objects.filter(state="archiving").select_related("experiment")
+        for task in Task.objects.filter(state=TaskState.ARCHIVING).select_related("experiment")
         if profile_of(task.experiment.name).logs is None or task.log_archives.exists()
     ]
-    open_archive = LogArchive.objects.filter(task=mine).exclude(Q(state="cleaned") | Q(state="kept", run__isnull=True))
+    open_archive = LogArchive.objects.filter(task=mine).exclude(
+        Q(state=LogArchiveState.CLEANED) | Q(state=LogArchiveState.KEPT, run__isnull=True)
+    )
     over = Task.objects.filter(
         ~Exists(open_archive),
-        ~Exists(Product.objects.filter(task=mine).exclude(state="cleaned")),
+        ~Exists(Product.objects.filter(task=mine).exclude(state=ProductState.CLEANED)),
         pk__in=with_archives,
     )
     reason = Reason(_WHO, "its products and logs are kept, everything else is removed", "cycle")
-    return len(transact(lambda: advance(TASK, over, ("archiving",), "archived", reason)))
+    return len(transact(lambda: advance(TASK, over, (TaskState.ARCHIVING,), TaskState.ARCHIVED, reason)))
 
 
 def _clean_logs(archive: LogArchive, mover: Mover) -> int:
@@ -66,7 +80,7 @@ def _clean_logs(archive: LogArchive, mover: Mover) -> int:
     count, strange = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
     rows = LogArchive.objects.filter(pk=archive.pk)
     reason = Reason(_WHO, f"{count} log files removed{_but(strange)}", "cycle")
-    return len(transact(lambda: advance(ARCHIVE, rows, ("kept",), "cleaned", reason)))
+    return len(transact(lambda: advance(ARCHIVE, rows, (LogArchiveState.KEPT,), LogArchiveState.CLEANED, reason)))
 
 
 def _logs_failed(archive: LogArchive, error: PilotextError) -> float:
@@ -82,19 +96,23 @@ def _clean(product: Product, mover: Mover) -> int:
     merge = profile_of(product.task.experiment.name).merges[product.merge]
     mine = {"task": product.task, "run": product.run}
     chunks = Output.objects.filter(job__in=product.task.jobs.filter(**mine, product=""), kind=merge.of)
-    earlier = Output.objects.filter(job__in=product.task.jobs.filter(**mine, product=product.merge), state="superseded")
+    earlier = Output.objects.filter(
+        job__in=product.task.jobs.filter(**mine, product=product.merge), state=OutputState.SUPERSEDED
+    )
     valid = {output.url for output in merged} | {output.kept for output in merged}
-    count, strange = _remove(product.task, _files(chunks.exclude(state="removed").order_by("-state"), ()), mover)
+    count, strange = _remove(
+        product.task, _files(chunks.exclude(state=OutputState.REMOVED).order_by("-state"), ()), mover
+    )
     more, also = _remove(product.task, _files(earlier, valid), mover)
-    rows = Output.objects.filter(Q(pk__in=chunks) | Q(pk__in=earlier)).exclude(state="removed")
+    rows = Output.objects.filter(Q(pk__in=chunks) | Q(pk__in=earlier)).exclude(state=OutputState.REMOVED)
     reason = Reason(
         _WHO, f"{count} chunk files and {more} files of earlier merges removed{_but([*strange, *also])}", "cycle"
     )
     still = Product.objects.filter(pk=product.pk, round=product.round)
 
     def end() -> int:
-        rows.update(state="removed")
-        return len(advance(PRODUCT, still, ("kept",), "cleaned", reason))
+        rows.update(state=OutputState.REMOVED)
+        return len(advance(PRODUCT, still, (ProductState.KEPT,), ProductState.CLEANED, reason))
 
     return transact(end)
 

@@ -22,7 +22,7 @@ from pilotext.server.production.models import Attempt, AttemptReport, Job, LogAr
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
-from pilotext.server.production.states import ARCHIVE, TASK
+from pilotext.server.production.states import ARCHIVE, TASK, LogArchiveState, TaskState
 from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import Reason, advance, record
 from pilotext.storage.base import adler32_of
@@ -37,7 +37,7 @@ _WHO = "archiving"
 def plan_archives() -> int:
     """Tasks that are being archived get an archive for each run and one of all, as far as the profile asks for them."""
     mine = LogArchive.objects.filter(task=OuterRef("pk"))
-    new = Task.objects.filter(~Exists(mine), state="archiving").select_related("experiment")
+    new = Task.objects.filter(~Exists(mine), state=TaskState.ARCHIVING).select_related("experiment")
     return collect_failures(new, _plan_or_refuse)
 
 
@@ -48,7 +48,7 @@ def _plan_or_refuse(task: Task) -> int:
     except (UsageError, NamesTakenError) as error:
         rows, why = Task.objects.filter(pk=task.pk), f"it cannot be archived: {error}"
         reason = Reason(_WHO, why, "cycle")
-        return len(transact(lambda: advance(TASK, rows, ("archiving",), "done", reason, note=why)))
+        return len(transact(lambda: advance(TASK, rows, (TaskState.ARCHIVING,), TaskState.DONE, reason, note=why)))
 
 
 def _plan(task: Task) -> int:
@@ -66,15 +66,20 @@ def _plan(task: Task) -> int:
     LogArchive.objects.bulk_create(rows)
     made = LogArchive.objects.filter(task=task).values_list("pk", flat=True)
     record(
-        ARCHIVE.name, "wanted", Reason(_WHO, "its task is being archived", "cycle"), [(pk, "", task.pk) for pk in made]
+        ARCHIVE.name,
+        LogArchiveState.WANTED,
+        Reason(_WHO, "its task is being archived", "cycle"),
+        [(pk, "", task.pk) for pk in made],
     )
     return len(rows)
 
 
 def make_archives() -> int:
     """Wanted archives are made and brought to where they are kept; that of all when those of the runs are there."""
-    open_run = LogArchive.objects.filter(task=OuterRef("task"), run__isnull=False, state__in=("wanted", "manual"))
-    wanted = LogArchive.objects.filter(state="wanted", task__state="archiving")
+    open_run = LogArchive.objects.filter(
+        task=OuterRef("task"), run__isnull=False, state__in=(LogArchiveState.WANTED, LogArchiveState.MANUAL)
+    )
+    wanted = LogArchive.objects.filter(state=LogArchiveState.WANTED, task__state=TaskState.ARCHIVING)
     in_turn = (wanted.filter(run__isnull=False), wanted.filter(~Exists(open_run), run__isnull=True))
     return sum(operations.work_through(due, _make, _failed) for due in in_turn)
 
@@ -129,7 +134,9 @@ def _make_in(folder: Path, archive: LogArchive, mover: Mover) -> int:
     }
     rows = LogArchive.objects.filter(pk=archive.pk)
     reason = Reason(_WHO, f"{len(members)} files, verified at {url}", "cycle")
-    return len(transact(lambda: advance(ARCHIVE, rows, ("wanted",), "kept", reason, **changes)))
+    return len(
+        transact(lambda: advance(ARCHIVE, rows, (LogArchiveState.WANTED,), LogArchiveState.KEPT, reason, **changes))
+    )
 
 
 def _destinations(experiment: Experiment, archive: LogArchive) -> list[str]:
@@ -169,5 +176,5 @@ def _failed(archive: LogArchive, error: PilotextError) -> float:
     wait_s = None if isinstance(error, ExistsError) else operations.next_try(error, tries)
     if wait_s is None:  # of a file that is there, nothing changes anything but somebody's decision
         reason = Reason(_WHO, f"tried {tries} times: {why}", "cycle")
-        transact(lambda: advance(ARCHIVE, rows, ("wanted",), "manual", reason, tries=0))
+        transact(lambda: advance(ARCHIVE, rows, (LogArchiveState.WANTED,), LogArchiveState.MANUAL, reason, tries=0))
     return wait_s or 0.0

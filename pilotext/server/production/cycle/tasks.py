@@ -9,10 +9,17 @@ from django.db.models import Exists, OuterRef
 from pilotext.server.database import transact
 from pilotext.server.production.manual_decisions.resend import resend_jobs
 from pilotext.server.production.models import AuditEntry, Job, Product, Task
-from pilotext.server.production.states import OPEN_JOB, TASK
+from pilotext.server.production.states import OPEN_JOB, TASK, JobState, MergeGroupState, ProductState, TaskState
 from pilotext.server.production.transitions import Reason, advance, cancel_jobs
 
-OPEN_PRODUCT = ("waiting", "merging", "merged", "checked", "copying", "manual")
+OPEN_PRODUCT = (
+    ProductState.WAITING,
+    ProductState.MERGING,
+    ProductState.MERGED,
+    ProductState.CHECKED,
+    ProductState.COPYING,
+    ProductState.MANUAL,
+)
 
 AT_ONCE = 2000
 
@@ -27,7 +34,7 @@ def _finish() -> int:
     # Held first: of one that somebody takes up again just now, the jobs that are open again have to be seen.
     going_on = (
         Task.objects.select_for_update(no_key=True, skip_locked=True)
-        .filter(state__in=("running", "paused"))
+        .filter(state__in=(TaskState.RUNNING, TaskState.PAUSED))
         .order_by("pk")
     )
     over = Task.objects.filter(
@@ -38,7 +45,7 @@ def _finish() -> int:
     )
     reason = Reason("cycle", "all its jobs have ended and all its products are kept", "cycle")
     rows = Task.objects.filter(pk__in=list(over.values_list("pk", flat=True)))
-    return len(advance(TASK, rows, ("running", "paused"), "done", reason))
+    return len(advance(TASK, rows, (TaskState.RUNNING, TaskState.PAUSED), TaskState.DONE, reason))
 
 
 def end_cancelled() -> int:
@@ -52,7 +59,7 @@ def end_cancelled() -> int:
 def _end_some() -> int:
     left = Job.objects.filter(task=OuterRef("pk"), state__in=OPEN_JOB)
     # Held, so that none is resumed in between and left with jobs that are cancelled after it went on.
-    found = Task.objects.select_for_update(no_key=True).filter(Exists(left), state="cancelled")
+    found = Task.objects.select_for_update(no_key=True).filter(Exists(left), state=TaskState.CANCELLED)
     tasks = list(found.values_list("pk", flat=True))
     ids = Job.objects.filter(task__in=tasks, state__in=OPEN_JOB).values_list("pk", flat=True)[:AT_ONCE]
     jobs = Job.objects.filter(pk__in=list(ids))
@@ -62,22 +69,29 @@ def _end_some() -> int:
 def take_up_again() -> int:
     """Cancelled tasks that somebody resumed: the jobs that were cancelled with them are sent again, then they run."""
     done = 0
-    for task in Task.objects.filter(state="draft").values_list("pk", flat=True):
+    for task in Task.objects.filter(state=TaskState.DRAFT).values_list("pk", flat=True):
         while moved := transact(partial(_take_up_some, task)):
             done += moved
     return done
 
 
 def _take_up_some(task: int) -> int:
-    mine = Task.objects.select_for_update().filter(pk=task, state="draft")
+    mine = Task.objects.select_for_update().filter(pk=task, state=TaskState.DRAFT)
     told = AuditEntry.objects.filter(subject="task", subject_id=task).order_by("-pk")
     # One that was cancelled again while it was taken up has still to take up all of it.
-    went_on = told.exclude(after__in=("cancelled", "draft")).values_list("pk", flat=True).first() or 0
-    cancelled, resumed = told.filter(after="cancelled", pk__gt=went_on).last(), told.filter(after="draft").first()
+    went_on = told.exclude(after__in=(TaskState.CANCELLED, TaskState.DRAFT)).values_list("pk", flat=True).first() or 0
+    cancelled, resumed = (
+        told.filter(after=TaskState.CANCELLED, pk__gt=went_on).last(),
+        told.filter(after=TaskState.DRAFT).first(),
+    )
     if cancelled is None or resumed is None or not mine.exists():
         return 0
-    since = AuditEntry.objects.filter(subject="job", subject_id=OuterRef("pk"), after="cancelled", pk__gt=cancelled.pk)
-    left = Job.objects.filter(Exists(since), task=task, state="cancelled").exclude(group__state="dissolved")
+    since = AuditEntry.objects.filter(
+        subject="job", subject_id=OuterRef("pk"), after=JobState.CANCELLED, pk__gt=cancelled.pk
+    )
+    left = Job.objects.filter(Exists(since), task=task, state=JobState.CANCELLED).exclude(
+        group__state=MergeGroupState.DISSOLVED
+    )
     reason = Reason(resumed.who, f"its task was resumed: {resumed.why}", "person")
     ids = list(left.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
     if moved := resend_jobs(Job.objects.filter(pk__in=ids), reason):
@@ -85,10 +99,10 @@ def _take_up_some(task: int) -> int:
     advance(
         TASK,
         mine,
-        ("draft",),
-        "ready",
+        (TaskState.DRAFT,),
+        TaskState.READY,
         Reason("cycle", "the jobs that were cancelled with it are there again", "cycle"),
     )
-    if not told.filter(after="running").exists():  # nobody has started it so far
+    if not told.filter(after=TaskState.RUNNING).exists():  # nobody has started it so far
         return 1
-    return len(advance(TASK, Task.objects.filter(pk=task), ("ready",), "running", reason))
+    return len(advance(TASK, Task.objects.filter(pk=task), (TaskState.READY,), TaskState.RUNNING, reason))

@@ -8,7 +8,7 @@ from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.server.database import transact
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Site
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT, AgentState
 from pilotext.server.production.transitions import Reason, advance, record
 
 GONE_AFTER_S = 900.0
@@ -25,7 +25,13 @@ def forget_agents() -> int:
     silent = Agent.objects.filter(~Exists(busy), seen__lt=now() - GONE_AFTER_S)
     return transact(
         lambda: len(
-            advance(AGENT, silent, ("active", "draining"), "gone", Reason("cycle", "no heartbeat any more", "cycle"))
+            advance(
+                AGENT,
+                silent,
+                (AgentState.ACTIVE, AgentState.DRAINING),
+                AgentState.GONE,
+                Reason("cycle", "no heartbeat any more", "cycle"),
+            )
         )
     )
 
@@ -67,9 +73,9 @@ def register(said: AgentRegistration, site: Site, token: str) -> int:
 
 def come_back(agent: Agent) -> str:
     """One that was thought gone asks for jobs; returns what it is now: drained still, or active. In a transaction."""
-    told = AuditEntry.objects.filter(subject=AGENT.name, subject_id=agent.pk, after="gone").order_by("-pk")
+    told = AuditEntry.objects.filter(subject=AGENT.name, subject_id=agent.pk, after=AgentState.GONE).order_by("-pk")
     before = told.values_list("before", flat=True).first()
-    to = "draining" if before == "draining" else "active"
+    to = AgentState.DRAINING if before == AgentState.DRAINING else AgentState.ACTIVE
     reason = Reason(signature_of(agent.name), "it asks for jobs again", "attempt")
-    advance(AGENT, Agent.objects.filter(pk=agent.pk), ("gone",), to, reason)
+    advance(AGENT, Agent.objects.filter(pk=agent.pk), (AgentState.GONE,), to, reason)
     return to

@@ -11,7 +11,7 @@ from django.db.models import Q
 from pilotext.profile.records import STORAGE_BREAKER, BreakerRule, Experiment
 from pilotext.server.production.models import Breaker, Site
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import BREAKER
+from pilotext.server.production.states import BREAKER, BreakerState
 from pilotext.server.production.transitions import Reason, advance
 
 
@@ -35,13 +35,13 @@ class OpenBreaker:
 def open_breakers(site: Site) -> tuple[OpenBreaker, ...]:
     """The breakers that keep jobs from a site, or from one of its nodes."""
     here = Breaker.objects.filter(
-        Q(site=site) | Q(site=None), experiment=site.experiment_id, state__in=("open", "probing")
+        Q(site=site) | Q(site=None), experiment=site.experiment_id, state__in=(BreakerState.OPEN, BreakerState.PROBING)
     ).exclude(rule=STORAGE_BREAKER)
     breakers = []
     for row in here.select_related("experiment"):
         profile = profile_of(row.experiment.name)
         types = types_held(profile, profile.breakers.get(row.rule))
-        breakers.append(OpenBreaker(row.pk, row.node, types, row.due if row.state == "open" else math.inf))
+        breakers.append(OpenBreaker(row.pk, row.node, types, row.due if row.state == BreakerState.OPEN else math.inf))
     return tuple(breakers)
 
 
@@ -62,7 +62,7 @@ def held_types(breakers: Iterable[OpenBreaker], at: float) -> tuple[bool, frozen
 def start_probes(breakers: Iterable[OpenBreaker], job: int, attempt: int, number: int, at: float) -> None:
     """Make an attempt the probe of these breakers, in the transaction that makes it, or raise ProbeTakenError."""
     for breaker in breakers:
-        due = Breaker.objects.filter(pk=breaker.breaker, state="open", due__lte=at)
+        due = Breaker.objects.filter(pk=breaker.breaker, state=BreakerState.OPEN, due__lte=at)
         reason = Reason("dispatch", f"attempt {number} of job {job} tries whether it works again", "attempt")
-        if not advance(BREAKER, due, ("open",), "probing", reason, probe_id=attempt):
+        if not advance(BREAKER, due, (BreakerState.OPEN,), BreakerState.PROBING, reason, probe_id=attempt):
             raise ProbeTakenError

@@ -30,7 +30,7 @@ from pilotext.server.production.dispatch.breakers import (
 from pilotext.server.production.dispatch.brokerage import Candidate, candidates
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState, TaskState
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change, insert
 
@@ -194,13 +194,13 @@ def _claim(job_id: int, asker: Asker, lease_s: float, breakers: tuple[OpenBreake
     if asker.agent is not None and _held_by(asker.agent, at) >= asker.agent.slots:
         raise SiteFullError
     job = _JOB.get(job_id)
-    if job is None or job.not_before > at or job.state != "ready" or job.task.state != "running":
+    if job is None or job.not_before > at or job.state != JobState.READY or job.task.state != TaskState.RUNNING:
         return None
     if job.attempts and models.Attempt.objects.filter(job_id=job.pk, state__in=ACTIVE_ATTEMPT).exists():
         return None  # it was cancelled and sent again, and its worker has not heard of that yet
     number = job.attempts + 1
     why = f"attempt {number} for {asker.label} at {asker.site.name}"
-    if not advance_one(JOB, job, ("ready",), "sent", Reason("dispatch", why, "attempt"), attempts=number):
+    if not advance_one(JOB, job, (JobState.READY,), JobState.SENT, Reason("dispatch", why, "attempt"), attempts=number):
         return None
     token = make_token()
     attempt = insert(
@@ -223,7 +223,7 @@ def _claim(job_id: int, asker: Asker, lease_s: float, breakers: tuple[OpenBreake
 
 
 def _claimed(asker: Asker) -> Lease | None:
-    rows = models.Attempt.objects.filter(state="leased", site=asker.site, agent=asker.agent, key=asker.key)
+    rows = models.Attempt.objects.filter(state=AttemptState.LEASED, site=asker.site, agent=asker.agent, key=asker.key)
     attempt = rows.select_for_update(of=("self",)).first()
     job = _JOB.get(attempt.job_id) if attempt else None
     if attempt is None or job is None or attempt.stop:
@@ -279,5 +279,9 @@ def _count_room(site: models.Site) -> None:
 
 def _set_aside(job_id: int, error: UsageError) -> None:
     """The profile cannot make this job (any more): somebody has to look, and the others go on."""
-    rows = models.Job.objects.filter(pk=job_id, state="ready")
-    transact(lambda: advance(JOB, rows, ("ready",), "manual", Reason("dispatch", str(error), "cycle"), diag=str(error)))
+    rows = models.Job.objects.filter(pk=job_id, state=JobState.READY)
+    transact(
+        lambda: advance(
+            JOB, rows, (JobState.READY,), JobState.MANUAL, Reason("dispatch", str(error), "cycle"), diag=str(error)
+        )
+    )

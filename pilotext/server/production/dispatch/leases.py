@@ -13,7 +13,7 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid, verdict_without_report
 from pilotext.server.production.retry import follow_failure
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change
 
@@ -44,7 +44,7 @@ def heartbeat(attempt_id: int, token: str, beat: Heartbeat) -> HeartbeatAnswer:
 def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
     """The same for an attempt that is locked, whoever speaks for it."""
     at = now()
-    if attempt.state == "lost":
+    if attempt.state == AttemptState.LOST:
         _revive(attempt)
     if attempt.state not in ACTIVE_ATTEMPT:
         return HeartbeatAnswer("stop", attempt.lease_until, f"this attempt is {attempt.state}")
@@ -52,19 +52,19 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
     changes: dict[str, Any] = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
     if beat.progress:
         changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
-    if attempt.state == "leased":
-        changes["state"] = "running"
-        if attempt.job.state == "sent":
+    if attempt.state == AttemptState.LEASED:
+        changes["state"] = AttemptState.RUNNING
+        if attempt.job.state == JobState.SENT:
             advance_one(
                 JOB,
                 attempt.job,
-                ("sent",),
-                "running",
+                (JobState.SENT,),
+                JobState.RUNNING,
                 Reason("dispatch", f"attempt {attempt.number} sent a heartbeat", "attempt"),
             )
         else:  # no line of its job tells it
             reason = Reason("dispatch", f"it sent a heartbeat while its job is {attempt.job.state}", "attempt")
-            record(ATTEMPT.name, "running", reason, [(attempt.pk, attempt.state, attempt.task_id)], at)
+            record(ATTEMPT.name, AttemptState.RUNNING, reason, [(attempt.pk, attempt.state, attempt.task_id)], at)
     change(Attempt, attempt.pk, {}, **changes)
     if attempt.stop:
         return HeartbeatAnswer("stop", until, attempt.stop)
@@ -76,9 +76,16 @@ def _revive(attempt: Attempt) -> None:
     if attempt.number != attempt.job.attempts:
         return
     reason = Reason("dispatch", f"attempt {attempt.number}, considered lost, has reported again", "attempt")
-    if advance(JOB, Job.objects.filter(pk=attempt.job_id), ("ready",), "running", reason):
-        advance(ATTEMPT, Attempt.objects.filter(pk=attempt.pk), ("lost",), "running", reason, ended=None)
-        attempt.state = "running"
+    if advance(JOB, Job.objects.filter(pk=attempt.job_id), (JobState.READY,), JobState.RUNNING, reason):
+        advance(
+            ATTEMPT,
+            Attempt.objects.filter(pk=attempt.pk),
+            (AttemptState.LOST,),
+            AttemptState.RUNNING,
+            reason,
+            ended=None,
+        )
+        attempt.state = AttemptState.RUNNING
 
 
 def expire_leases() -> int:
@@ -105,7 +112,7 @@ def _expire_some() -> int:
 def _lose(attempt: Attempt, at: float) -> None:
     """Lost, not failed, also by its pilot's word: a report that comes after all still counts until the job is sent."""
     row = Attempt.objects.filter(pk=attempt.pk)
-    to = "cancelled" if attempt.stop or attempt.job.state == "cancelled" else "lost"
+    to = AttemptState.CANCELLED if attempt.stop or attempt.job.state == JobState.CANCELLED else AttemptState.LOST
     if not attempt.pilot_said:
         why = f"no heartbeat of attempt {attempt.number} for {at - attempt.seen:.0f} s"
         advance(ATTEMPT, row, ACTIVE_ATTEMPT, to, Reason("dispatch", why, "attempt"), ended=at)

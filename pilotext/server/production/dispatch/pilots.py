@@ -17,7 +17,7 @@ from pilotext.server.production.models import Attempt, AttemptReport, Verificati
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptState
 from pilotext.server.production.transitions import Reason, record
 from pilotext.server.settings import REPORT_GRACE_S
 
@@ -38,7 +38,7 @@ def hear(attempt_id: int, pilot: str, beat: Heartbeat) -> str:
 
 def _hear(attempt_id: int, pilot: str, beat: Heartbeat) -> str:
     attempt = pilots_attempt(attempt_id, pilot)
-    if attempt.state in ("verifying", "finished", "failed"):
+    if attempt.state in (AttemptState.VERIFYING, AttemptState.FINISHED, AttemptState.FAILED):
         return ""  # its report was here before the pilot had seen the end
     answer = renew(attempt, beat)
     return answer.why if answer.command == "stop" else ""

@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from pilotext.server.production.models import Agent, Attempt, AvoidedPlace, Job, Site, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, AgentState
 
 Avoid = Mapping[str, float]
 """Places as `AvoidedPlace` has them: nodes, and sites as `site:NAME`, each until a point in time."""
@@ -65,7 +65,7 @@ def another_place_exists(task: Task, avoid: Avoid, *, only_site: int | None = No
     elif task.sites:
         sites = sites.filter(name__in=task.sites)
     since = at - profile_of(task.experiment.name).retry.heard_s
-    agents = Agent.objects.filter(site=OuterRef("pk"), state="active", seen__gte=since).exclude(host__in=nodes)
+    agents = Agent.objects.filter(site=OuterRef("pk"), state=AgentState.ACTIVE, seen__gte=since).exclude(host__in=nodes)
     there = Attempt.objects.filter(site=OuterRef("pk")).exclude(node__in=nodes)
     busy, was_there = there.filter(state__in=ACTIVE_ATTEMPT), there.filter(ended__gte=since)
     return sites.filter(Q(Exists(agents)) | Q(Exists(busy)) | Q(Exists(was_there))).exists()

@@ -19,7 +19,7 @@ from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Attempt
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptState
 from pilotext.server.production.transitions import Reason, record
 
 GOOD_FOR_S = 900.0
@@ -41,7 +41,7 @@ def _hand_over(attempt_id: int, mine: dict[str, str]) -> None:
     rows = Attempt.objects.filter(pk=attempt_id)
     rows.update(**mine)
     reason = Reason(f"pilot:{mine['pilot']}", "given to a pilot, with a ticket for its job", "attempt")
-    record(ATTEMPT.name, "leased", reason, rows.values_list("pk", "state", "task_id"))
+    record(ATTEMPT.name, AttemptState.LEASED, reason, rows.values_list("pk", "state", "task_id"))
 
 
 def fetch_job(attempt_id: int, ticket: str, claim: str = "") -> Job:

@@ -16,11 +16,11 @@ from pilotext.server.production.models import Job, Output, Product, Task
 from pilotext.server.production.published_names import why_replaced
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.success import NOT_PUBLISHED, outputs_of, why_elsewhere
-from pilotext.server.production.states import JOB
+from pilotext.server.production.states import JOB, JobState, OutputState, TaskState
 from pilotext.server.production.transitions import Reason, advance, cancel_jobs, hold_tasks, record
 from pilotext.server.rows import insert_rows
 
-ACCEPTED_FROM = ("manual", "failed")
+ACCEPTED_FROM = (JobState.MANUAL, JobState.FAILED)
 
 
 def move_job(job: int, word: str, reason: Reason) -> list[int]:
@@ -58,11 +58,11 @@ def may_move(word: str) -> tuple[str, ...]:
         raise no_such_word(word, list(JOB_WORDS))
     if word == "resend":
         return ENDED
-    return {"cancel": JOB.sources("cancelled", "person"), "accept": ACCEPTED_FROM}.get(word, ("manual",))
+    return {"cancel": JOB.sources(JobState.CANCELLED, "person"), "accept": ACCEPTED_FROM}.get(word, (JobState.MANUAL,))
 
 
 def _fail(jobs: QuerySet[Job], reason: Reason) -> list[int]:
-    return advance(JOB, jobs, ("manual",), "failed", reason)
+    return advance(JOB, jobs, (JobState.MANUAL,), JobState.FAILED, reason)
 
 
 def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
@@ -72,9 +72,9 @@ def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     for job in _to_accept(jobs):
         if _unacceptable(job):
             continue
-        Output.objects.filter(job=job, state="valid").update(state="superseded", group=None)
+        Output.objects.filter(job=job, state=OutputState.VALID).update(state=OutputState.SUPERSEDED, group=None)
         insert_rows(Output, _published(job))
-        moved += advance(JOB, Job.objects.filter(pk=job.pk), ACCEPTED_FROM, "finished", reason, assigned="")
+        moved += advance(JOB, Job.objects.filter(pk=job.pk), ACCEPTED_FROM, JobState.FINISHED, reason, assigned="")
     merge_with(Job.objects.filter(pk__in=moved), reason)
     return moved
 
@@ -85,7 +85,7 @@ def _to_accept(jobs: QuerySet[Job]) -> QuerySet[Job]:
 
 def _unacceptable(job: Job) -> str:
     """Return why a job cannot count as finished: its run would be merged without its events, and nobody would know."""
-    if job.task.state in ("archiving", "archived"):
+    if job.task.state in (TaskState.ARCHIVING, TaskState.ARCHIVED):
         return f"its task {job.task.name} is {job.task.state}"
     if why := why_replaced(job.task):
         return why

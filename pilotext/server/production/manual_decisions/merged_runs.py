@@ -8,7 +8,16 @@ from pilotext.server.production.models import Job, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import refuse_if_replaced
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import JOB, PRODUCT, TASK
+from pilotext.server.production.states import (
+    JOB,
+    PRODUCT,
+    TASK,
+    JobState,
+    MergeGroupState,
+    OutputState,
+    ProductState,
+    TaskState,
+)
 from pilotext.server.production.transitions import Reason, advance, hold_tasks, leave_out, reopen
 
 WORDS = ("merge-without", "remerge", "accept")
@@ -27,7 +36,7 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
     product = Product.objects.select_related("task__experiment").filter(pk=product_id).first()
     if product is None:
         raise RefusalError("not-found", f"there is no product {product_id}.")
-    if product.task.state in ("archiving", "archived"):
+    if product.task.state in (TaskState.ARCHIVING, TaskState.ARCHIVED):
         raise RefusalError("conflict", f"the files of {product.task.name} are being archived.")
     refuse_if_replaced(product.task)
     mine = Product.objects.filter(pk=product.pk)
@@ -36,44 +45,54 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
     if word == "remerge":
         moved = reopen(mine, reason)
         if moved:
-            advance(TASK, Task.objects.filter(pk=product.task_id), ("done",), "running", reason)
+            advance(TASK, Task.objects.filter(pk=product.task_id), (TaskState.DONE,), TaskState.RUNNING, reason)
         return moved
     return _accept(product, reason)
 
 
 def _accept(product: Product, reason: Reason) -> list[int]:
     """Only what was merged can be accepted: a run that waits for chunks or merges has no merged files yet."""
-    held = Product.objects.select_for_update(of=("self",)).filter(pk=product.pk, state="manual").first()
+    held = Product.objects.select_for_update(of=("self",)).filter(pk=product.pk, state=ProductState.MANUAL).first()
     if held is None:
         return []
     groups = held.groups.filter(round=held.round)
-    if groups.exclude(state="merged").exists() or not groups.exists():
+    if groups.exclude(state=MergeGroupState.MERGED).exists() or not groups.exists():
         raise RefusalError("conflict", f"the {held.merge} of run {held.run} is not merged: {held.finding}")
     mine = Product.objects.filter(pk=held.pk)
-    return advance(PRODUCT, mine, ("manual",), "checked", reason, finding=f"accepted: {reason.why}")
+    return advance(
+        PRODUCT, mine, (ProductState.MANUAL,), ProductState.CHECKED, reason, finding=f"accepted: {reason.why}"
+    )
 
 
 def _merge_without(product: Product, reason: Reason) -> list[int]:
     jobs = Job.objects.filter(task=product.task, run=product.run, product="")
-    if busy := jobs.exclude(state__in=("finished", "failed", "cancelled", "manual")).count():
+    if busy := jobs.exclude(
+        state__in=(JobState.FINISHED, JobState.FAILED, JobState.CANCELLED, JobState.MANUAL)
+    ).count():
         raise RefusalError("conflict", f"{busy} chunks of run {product.run} are not finished yet.")
-    advance(JOB, jobs, ("manual",), "failed", reason)
-    bad = set(jobs.exclude(state="finished").values_list("pk", flat=True))
+    advance(JOB, jobs, (JobState.MANUAL,), JobState.FAILED, reason)
+    bad = set(jobs.exclude(state=JobState.FINISHED).values_list("pk", flat=True))
     merges = profile_of(product.task.experiment.name).merges
     moved = []
-    held = list(Product.objects.filter(task=product.task, run=product.run, state__in=("waiting", "manual")))
+    held = list(
+        Product.objects.filter(
+            task=product.task, run=product.run, state__in=(ProductState.WAITING, ProductState.MANUAL)
+        )
+    )
     if strange := [each.merge for each in held if each.merge not in merges]:
         raise RefusalError("conflict", f"the profile has no merge {strange[0]!r} (any more).")
     for each in held:
         left_out = sorted(bad | _without_files(each, merges[each.merge]))
         mine = Product.objects.filter(pk=each.pk)
         leave_out(each, left_out, reason)
-        moved += reopen(mine.filter(state="manual"), reason) or ([each.pk] if each.state == "waiting" else [])
+        moved += reopen(mine.filter(state=ProductState.MANUAL), reason) or (
+            [each.pk] if each.state == ProductState.WAITING else []
+        )
     return moved
 
 
 def _without_files(product: Product, rule: Merge) -> set[int]:
     """Finished chunks that have no file of the kind that is merged."""
-    jobs = Job.objects.filter(task=product.task, run=product.run, product="", state="finished")
-    having = Output.objects.filter(job__in=jobs, state="valid", kind=rule.of)
+    jobs = Job.objects.filter(task=product.task, run=product.run, product="", state=JobState.FINISHED)
+    having = Output.objects.filter(job__in=jobs, state=OutputState.VALID, kind=rule.of)
     return set(jobs.values_list("pk", flat=True)) - set(having.values_list("job_id", flat=True))

@@ -8,16 +8,25 @@ from typing import Any
 from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 
 from pilotext.server.production.models import Attempt, AvoidedPlace, Job, Output, Product, Task
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, TASK
+from pilotext.server.production.states import (
+    ACTIVE_ATTEMPT,
+    JOB,
+    TASK,
+    JobState,
+    MergeGroupState,
+    OutputState,
+    ProductState,
+    TaskState,
+)
 from pilotext.server.production.transitions import Reason, advance, hold_tasks, leave_out, reopen
 
-ENDED = ("finished", "failed", "manual", "cancelled")
+ENDED = (JobState.FINISHED, JobState.FAILED, JobState.MANUAL, JobState.CANCELLED)
 
 
 def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
     """Of these jobs, those that cannot be sent again now, with the reason."""
     found = {}
-    for pk, state, task in jobs.filter(task__state__in=("archiving", "archived")).values_list(
+    for pk, state, task in jobs.filter(task__state__in=(TaskState.ARCHIVING, TaskState.ARCHIVED)).values_list(
         "pk", "task__state", "task__name"
     ):
         found[pk] = f"its task {task} is {state}"
@@ -25,18 +34,18 @@ def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
     for pk, task, other in replaced.values_list("pk", "task__name", "task__successor__name"):
         found[pk] = f"its task {task} was replaced by {other}, which owns its published names now"
     # The task would run again, and with it whatever the cycle has not cancelled so far.
-    left = Job.objects.filter(task=OuterRef("task"), state__in=JOB.sources("cancelled", "cycle"))
-    ending = jobs.filter(Exists(left), task__state="cancelled")
+    left = Job.objects.filter(task=OuterRef("task"), state__in=JOB.sources(JobState.CANCELLED, "cycle"))
+    ending = jobs.filter(Exists(left), task__state=TaskState.CANCELLED)
     for pk, task in ending.values_list("pk", "task__name"):
         found[pk] = f"its task {task} is just being cancelled; ask again in a moment"
-    for pk in jobs.filter(group__state="dissolved").values_list("pk", flat=True):
+    for pk in jobs.filter(group__state=MergeGroupState.DISSOLVED).values_list("pk", flat=True):
         found[pk] = "it belongs to an earlier merge of its run, which has been merged again"
     return found | _cleaned(jobs)
 
 
 def _cleaned(jobs: QuerySet[Job]) -> dict[int, str]:
     """Jobs of runs whose chunk files are gone: the merge needs all of them again, not one."""
-    gone = Product.objects.filter(state="cleaned", task__in=jobs.values("task"))
+    gone = Product.objects.filter(state=ProductState.CLEANED, task__in=jobs.values("task"))
     runs = set(gone.values_list("task_id", "run"))
     asked: defaultdict[tuple[int, int | None], list[int]] = defaultdict(list)
     for pk, task, run in jobs.filter(product="", task__in={task for task, _ in runs}).values_list(
@@ -65,20 +74,20 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     hold_tasks(Task.objects.filter(pk__in=jobs.values("task")))
     again = jobs.filter(state__in=ENDED)
     again = again.exclude(pk__in=list(hindrances(again)))
-    merged = list(again.exclude(product="").filter(state="finished").values_list("pk", flat=True))
+    merged = list(again.exclude(product="").filter(state=JobState.FINISHED).values_list("pk", flat=True))
     again = again.exclude(pk__in=merged)
     fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": 0.0, "assigned": ""}
     fresh |= {"code": "", "cause": "", "diag": "", "events_done": None, "events_skipped": None}
-    staging = advance(JOB, again.filter(task__staging=True, product=""), ENDED, "defined", reason, **fresh)
-    ready = advance(JOB, again, ENDED, "ready", reason, **fresh)  # but for those that were just moved
+    staging = advance(JOB, again.filter(task__staging=True, product=""), ENDED, JobState.DEFINED, reason, **fresh)
+    ready = advance(JOB, again, ENDED, JobState.READY, reason, **fresh)  # but for those that were just moved
     moved = [*staging, *ready]
     AvoidedPlace.objects.filter(job__in=moved).delete()
     _wait_for_the_end_of_attempts(moved)
-    Output.objects.filter(job__in=moved, state="valid").update(state="superseded")
+    Output.objects.filter(job__in=moved, state=OutputState.VALID).update(state=OutputState.SUPERSEDED)
     _merge_anew(Job.objects.filter(pk__in=moved, product=""), reason)
     reopen(Product.objects.filter(groups__job__in=merged), reason)
     tasks = set(Job.objects.filter(pk__in=[*moved, *merged]).values_list("task_id", flat=True))
-    advance(TASK, Task.objects.filter(pk__in=tasks), ("done", "cancelled"), "running", reason)
+    advance(TASK, Task.objects.filter(pk__in=tasks), (TaskState.DONE, TaskState.CANCELLED), TaskState.RUNNING, reason)
     return [*moved, *merged]
 
 
@@ -90,7 +99,7 @@ def merge_with(jobs: QuerySet[Job], reason: Reason) -> None:
         for product in Product.objects.filter(pk__in=without):
             leave_out(product, [left for left in product.left_out if left != job.pk], reason)
         if reopen(Product.objects.filter(pk__in=without), reason):
-            advance(TASK, Task.objects.filter(pk=job.task_id), ("done",), "running", reason)
+            advance(TASK, Task.objects.filter(pk=job.task_id), (TaskState.DONE,), TaskState.RUNNING, reason)
 
 
 def _wait_for_the_end_of_attempts(jobs: list[int]) -> None:

@@ -15,10 +15,10 @@ from pilotext.server.production.models import Agent, AuditEntry, Breaker, Site
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import SITE_LIMIT, profile_of
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import AGENT, BREAKER
+from pilotext.server.production.states import AGENT, BREAKER, AgentState, BreakerState
 from pilotext.server.production.transitions import Reason, advance, record
 
-NOT_CLOSED = ("open", "probing")
+NOT_CLOSED = (BreakerState.OPEN, BreakerState.PROBING)
 
 OPEN_S = 10 * 365 * 86400.0
 """A breaker that somebody opened stays so until somebody closes it."""
@@ -37,7 +37,7 @@ def move_site(name: str, word: str, reason: Reason) -> list[int]:
     else:
         moved = Site.objects.filter(pk=row.pk).exclude(closed="").update(closed="")
         breakers = Breaker.objects.filter(site=row)
-        moved += len(advance(BREAKER, breakers, NOT_CLOSED, "closed", reason, trips=0, why="", probe=None))
+        moved += len(advance(BREAKER, breakers, NOT_CLOSED, BreakerState.CLOSED, reason, trips=0, why="", probe=None))
     if moved:
         after = "closed" if word == "close" else "open"
         record("site", after, reason, [(row.pk, "closed" if row.closed else "open", None)])
@@ -50,12 +50,14 @@ def move_breaker(breaker: int, word: str, reason: Reason) -> list[int]:
     if not rows.exists():
         raise RefusalError("not-found", f"there is no breaker {breaker}.")
     if word == "close":
-        return advance(BREAKER, rows, NOT_CLOSED, "closed", reason, trips=0, why="", probe=None)
+        return advance(BREAKER, rows, NOT_CLOSED, BreakerState.CLOSED, reason, trips=0, why="", probe=None)
     if word == "open":
         held = {"why": reason.why, "due": now() + OPEN_S, "probe": None}
-        opened = advance(BREAKER, rows, ("closed",), "open", reason, since=now(), **held)
+        opened = advance(BREAKER, rows, (BreakerState.CLOSED,), BreakerState.OPEN, reason, since=now(), **held)
         return (
-            opened or advance(BREAKER, rows, ("probing",), "open", reason, **held) or _hold_longer(rows, reason, **held)
+            opened
+            or advance(BREAKER, rows, (BreakerState.PROBING,), BreakerState.OPEN, reason, **held)
+            or _hold_longer(rows, reason, **held)
         )
     raise no_such_word(word, ["close", "open"])
 
@@ -64,7 +66,7 @@ def _hold_longer(rows: QuerySet[Breaker], reason: Reason, **held: Any) -> list[i
     """One that opened by itself stays open until somebody closes it."""
     found = list(rows.filter(due__lt=now() + OPEN_S / 2).select_for_update(of=("self",)).values_list("pk", "state"))
     Breaker.objects.filter(pk__in=[pk for pk, _ in found]).update(changed=now(), **held)
-    record(BREAKER.name, "open", reason, [(pk, state, None) for pk, state in found])
+    record(BREAKER.name, BreakerState.OPEN, reason, [(pk, state, None) for pk, state in found])
     return [pk for pk, _ in found]
 
 
@@ -112,7 +114,7 @@ def drain_agent(agent: int, reason: Reason) -> list[int]:
     rows = Agent.objects.filter(pk=agent)
     if not rows.exists():
         raise RefusalError("not-found", f"there is no agent {agent}.")
-    return advance(AGENT, rows, ("active", "gone"), "draining", reason)
+    return advance(AGENT, rows, (AgentState.ACTIVE, AgentState.GONE), AgentState.DRAINING, reason)
 
 
 def _site(name: str) -> Site:

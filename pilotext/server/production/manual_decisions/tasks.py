@@ -11,7 +11,7 @@ from pilotext.server.production.lookup import no_such_word
 from pilotext.server.production.models import Job, LogArchive, Task
 from pilotext.server.production.published_names import refuse_if_replaced
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import ARCHIVE, TASK
+from pilotext.server.production.states import ARCHIVE, TASK, LogArchiveState, TaskState
 from pilotext.server.production.transitions import Reason, advance, record
 
 TASK_WORDS = ("start", "pause", "resume", "cancel", "archive")
@@ -30,15 +30,17 @@ def move_task(task: int, word: str, reason: Reason) -> list[int]:
         raise RefusalError("not-found", f"there is no task {task}.")
     refuse_if_replaced(row)
     if word == "start":
-        return advance(TASK, rows, ("ready",), "running", reason)
+        return advance(TASK, rows, (TaskState.READY,), TaskState.RUNNING, reason)
     if word == "resume":
-        again = advance(TASK, rows, ("cancelled",), "draft", reason)
-        return again or advance(TASK, rows, ("paused",), "running", reason)
-    if word == "archive" and row.state == "archiving":  # archives that somebody has looked into are tried again
+        again = advance(TASK, rows, (TaskState.CANCELLED,), TaskState.DRAFT, reason)
+        return again or advance(TASK, rows, (TaskState.PAUSED,), TaskState.RUNNING, reason)
+    if word == "archive" and row.state == TaskState.ARCHIVING:  # archives that somebody has looked into are tried again
         held = LogArchive.objects.filter(task=task)
-        again = advance(ARCHIVE, held, ("manual",), "wanted", reason, finding="", busy_until=0.0)
+        again = advance(
+            ARCHIVE, held, (LogArchiveState.MANUAL,), LogArchiveState.WANTED, reason, finding="", busy_until=0.0
+        )
         return [task] if again else []
-    to = {"pause": "paused", "cancel": "cancelled", "archive": "archiving"}[word]
+    to = {"pause": TaskState.PAUSED, "cancel": TaskState.CANCELLED, "archive": TaskState.ARCHIVING}[word]
     return advance(TASK, rows, TASK.sources(to, reason.actor), to, reason)
 
 

@@ -19,6 +19,7 @@ from pilotext.api.schemas.jobs import (
 from pilotext.server.production.lookup import refuse_unknown
 from pilotext.server.production.manual_decisions.jobs import hindered, may_move, move_jobs
 from pilotext.server.production.models import Attempt, AuditEntry, Job
+from pilotext.server.production.states import JobState
 from pilotext.server.production.statistics.jobs import choose_jobs, job_row, verdict_in
 from pilotext.server.production.transitions import Reason
 
@@ -29,7 +30,7 @@ MAX_FIRST = 10
 
 def worklist(asked: JobQuery) -> WorkList:
     """A page of the jobs in manual check."""
-    waiting = choose_jobs(asked).filter(state="manual", pk__gt=asked.after).select_related("task").order_by("pk")
+    waiting = choose_jobs(asked).filter(state=JobState.MANUAL, pk__gt=asked.after).select_related("task").order_by("pk")
     found = list(waiting[: asked.limit + 1])
     if not found and not asked.after:
         refuse_unknown(asked)

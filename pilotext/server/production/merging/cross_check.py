@@ -15,7 +15,7 @@ from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.models import AttemptReport, Output, Product
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import PRODUCT
+from pilotext.server.production.states import PRODUCT, MergeGroupState, OutputState, ProductState
 from pilotext.server.production.transitions import Reason, advance
 
 
@@ -101,7 +101,7 @@ _WHO = "cross-check"
 
 def check_merged() -> int:
     """Merged runs are compared with their chunks, and with the catalogue where the profile says so."""
-    due = Product.objects.filter(state="merged").select_related("task__experiment").order_by("pk")[:AT_ONCE]
+    due = Product.objects.filter(state=ProductState.MERGED).select_related("task__experiment").order_by("pk")[:AT_ONCE]
     return collect_failures(due, _check)
 
 
@@ -113,11 +113,24 @@ def _check(product: Product) -> int:
     if found:
         why = " ".join(found)
         return len(
-            transact(lambda: advance(PRODUCT, mine, ("merged",), "manual", Reason(_WHO, why, "cycle"), finding=why))
+            transact(
+                lambda: advance(
+                    PRODUCT, mine, (ProductState.MERGED,), ProductState.MANUAL, Reason(_WHO, why, "cycle"), finding=why
+                )
+            )
         )
     events = sum(output.events or 0 for output in merged)
     return len(
-        transact(lambda: advance(PRODUCT, mine, ("merged",), "checked", Reason(_WHO, passed, "cycle"), events=events))
+        transact(
+            lambda: advance(
+                PRODUCT,
+                mine,
+                (ProductState.MERGED,),
+                ProductState.CHECKED,
+                Reason(_WHO, passed, "cycle"),
+                events=events,
+            )
+        )
     )
 
 
@@ -125,7 +138,9 @@ def _files(product: Product) -> tuple[list[Output], list[Output]]:
     """The chunk files that were merged in this round, and the merged files."""
     same = {"product": product, "round": product.round}
     inputs = Output.objects.filter(**{f"group__{name}": value for name, value in same.items()})
-    made = Output.objects.filter(state="valid", **{f"job__group__{name}": value for name, value in same.items()})
+    made = Output.objects.filter(
+        state=OutputState.VALID, **{f"job__group__{name}": value for name, value in same.items()}
+    )
     return list(inputs.select_related("job").order_by("job__chunk", "pk")), list(made.order_by("pk"))
 
 
@@ -133,12 +148,12 @@ def _judge(
     product: Product, rule: CrossCheck | None, chunks: Sequence[Output], merged: Sequence[Output]
 ) -> tuple[list[str], str]:
     """Return the differences, and the line for the audit trail when there are none."""
-    groups = product.groups.filter(round=product.round).exclude(state="dissolved").count()
+    groups = product.groups.filter(round=product.round).exclude(state=MergeGroupState.DISSOLVED).count()
     if groups == 0:
         return [], "there was nothing to merge: every chunk is without data, or left out by decision"
     if len({output.job_id for output in merged}) != groups:
         return [f"{groups} merge jobs finished and left {len(merged)} files."], ""
-    if superseded := [output.name for output in chunks if output.state != "valid"]:
+    if superseded := [output.name for output in chunks if output.state != OutputState.VALID]:
         return [f"{superseded[0]} was produced again after it was merged."], ""
     if rule is None:
         return [], "the merged files are there; the profile asks for no cross-check"

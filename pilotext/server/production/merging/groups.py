@@ -20,14 +20,24 @@ from pilotext.server.production.models import Attempt, Experiment, Job, MergeGro
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
-from pilotext.server.production.states import ACTIVE_ATTEMPT, GROUP, JOB, PRODUCT
+from pilotext.server.production.states import (
+    ACTIVE_ATTEMPT,
+    GROUP,
+    JOB,
+    PRODUCT,
+    JobState,
+    MergeGroupState,
+    OutputState,
+    ProductState,
+    TaskState,
+)
 from pilotext.server.production.submission.naming import url_of
 from pilotext.server.production.transitions import Reason, advance, cancel_jobs, record
 
 AT_ONCE = 500
 
-ENDED = ("finished", "failed", "cancelled")
-PAST_THE_CHECK = ("checked", "copying", "kept", "cleaned")
+ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
+PAST_THE_CHECK = (ProductState.CHECKED, ProductState.COPYING, ProductState.KEPT, ProductState.CLEANED)
 
 _WHO = "merging"
 
@@ -40,7 +50,7 @@ def start_merges() -> int:
 def _start_some(experiment: Experiment) -> int:
     open_chunk = Job.objects.filter(task=OuterRef("task"), run=OuterRef("run"), product="").exclude(state__in=ENDED)
     due = Product.objects.filter(
-        ~Exists(open_chunk), state="waiting", task__state="running", task__experiment=experiment
+        ~Exists(open_chunk), state=ProductState.WAITING, task__state=TaskState.RUNNING, task__experiment=experiment
     )
     # Those that wait for another product must not take the places of those that could begin.
     same = Product.objects.filter(task=OuterRef("task"), run=OuterRef("run")).exclude(state__in=PAST_THE_CHECK)
@@ -58,10 +68,16 @@ def dissolve_merges() -> int:
 def _dissolve() -> int:
     reason = Reason(_WHO, "its run is merged again", "cycle")
     old = MergeGroup.objects.filter(round__lt=F("product__round"))
-    ids = advance(GROUP, old, ("open", "sent", "merged"), "dissolved", reason)
+    ids = advance(
+        GROUP,
+        old,
+        (MergeGroupState.OPEN, MergeGroupState.SENT, MergeGroupState.MERGED),
+        MergeGroupState.DISSOLVED,
+        reason,
+    )
     cancel_jobs(Job.objects.filter(group__in=ids), reason)
     Output.objects.filter(group__in=ids).update(group=None)
-    Output.objects.filter(job__group__in=ids, state="valid").update(state="superseded")
+    Output.objects.filter(job__group__in=ids, state=OutputState.VALID).update(state=OutputState.SUPERSEDED)
     return len(ids)
 
 
@@ -69,9 +85,13 @@ def finish_merges() -> int:
     """Runs whose merge jobs have all finished are merged; one with a job that has failed for good needs a decision."""
     done = transact(_take_up_again)
     job_of_mine = MergeGroup.objects.filter(product=OuterRef("pk"), round=OuterRef("round"))
-    failed = Product.objects.filter(Exists(job_of_mine.filter(job__state__in=("failed", "cancelled"))), state="merging")
+    failed = Product.objects.filter(
+        Exists(job_of_mine.filter(job__state__in=(JobState.FAILED, JobState.CANCELLED))), state=ProductState.MERGING
+    )
     done += transact(lambda: len(_to_manual(failed, "a merge job has failed for good: resend it, or merge again")))
-    merged = Product.objects.filter(~Exists(job_of_mine.exclude(job__state="finished")), state="merging")
+    merged = Product.objects.filter(
+        ~Exists(job_of_mine.exclude(job__state=JobState.FINISHED)), state=ProductState.MERGING
+    )
     return done + transact(lambda: _finish(merged))
 
 
@@ -88,7 +108,7 @@ class _Run:
 
 def _start(pk: int) -> int:
     product = Product.objects.select_for_update(of=("self",)).select_related("task__experiment").get(pk=pk)
-    if product.state != "waiting" or not _may_begin(product):
+    if product.state != ProductState.WAITING or not _may_begin(product):
         return 0
     mine, run = Product.objects.filter(pk=pk), _run(product)
     if undecided := sorted({*run.missing} - {*product.left_out}):
@@ -105,10 +125,16 @@ def _start(pk: int) -> int:
         why += f", without {len(run.missing)} of {run.jobs} chunks by decision ({_some(run.missing)})"
     if run.empty:
         why += f", {run.empty} without data"
-    state, finding = "merging" if groups else "merged", why if run.missing else ""
+    state, finding = ProductState.MERGING if groups else ProductState.MERGED, why if run.missing else ""
     return len(
         advance(
-            PRODUCT, mine, ("waiting",), state, Reason(_WHO, why, "cycle"), left_out=list(run.missing), finding=finding
+            PRODUCT,
+            mine,
+            (ProductState.WAITING,),
+            state,
+            Reason(_WHO, why, "cycle"),
+            left_out=list(run.missing),
+            finding=finding,
         )
     )
 
@@ -116,7 +142,7 @@ def _start(pk: int) -> int:
 def _run(product: Product) -> _Run:
     rule = profile_of(product.task.experiment.name).merges[product.merge]
     jobs = dict(Job.objects.filter(task=product.task, run=product.run, product="").values_list("pk", "state"))
-    outputs = Output.objects.filter(job__in=jobs, job__state="finished", state="valid", kind=rule.of)
+    outputs = Output.objects.filter(job__in=jobs, job__state=JobState.FINISHED, state=OutputState.VALID, kind=rule.of)
     ordered = list(outputs.order_by("job__chunk", "job_id", "pk"))
     wanted = tuple(output for output in ordered if not (rule.leave_out_empty and output.placeholder))
     missing = tuple(sorted(jobs.keys() - {output.job_id for output in ordered}))
@@ -149,7 +175,7 @@ def _may_begin(product: Product) -> bool:
     return not (
         Job.objects.filter(**same, product="").exclude(state__in=ENDED).exists()
         or Product.objects.filter(**same, merge__in=rule.after).exclude(state__in=PAST_THE_CHECK).exists()
-        or product.groups.filter(round__lt=product.round).exclude(state="dissolved").exists()
+        or product.groups.filter(round__lt=product.round).exclude(state=MergeGroupState.DISSOLVED).exists()
         or Attempt.objects.filter(job__group__product=product, state__in=ACTIVE_ATTEMPT).exists()
     )
 
@@ -173,14 +199,14 @@ def _make_groups(
             size=size,
         )
         group = MergeGroup.objects.create(
-            product=product, round=product.round, number=number, state="sent", job=job, size=size
+            product=product, round=product.round, number=number, state=MergeGroupState.SENT, job=job, size=size
         )
         ids = [piece.output for piece in pieces]
-        linked = Output.objects.filter(pk__in=ids, state="valid", group=None).update(group=group)
+        linked = Output.objects.filter(pk__in=ids, state=OutputState.VALID, group=None).update(group=group)
         assert linked == len(ids), "no file is in two merges"
         reason = Reason(_WHO, f"{len(ids)} files of run {product.run} become {name}", "cycle")
-        record(GROUP.name, "sent", reason, [(group.pk, "", task.pk)])
-        record(JOB.name, "ready", reason, [(job.pk, "", task.pk)])
+        record(GROUP.name, MergeGroupState.SENT, reason, [(group.pk, "", task.pk)])
+        record(JOB.name, JobState.READY, reason, [(job.pk, "", task.pk)])
 
 
 def _merging_site(experiment: profile.Experiment, sites: Iterable[str]) -> Site | None:
@@ -194,18 +220,32 @@ def _take_up_again() -> int:
     """Runs go on that waited for a decision about their chunks, or about a merge job, when it was taken there."""
     mine = MergeGroup.objects.filter(product=OuterRef("pk"), round=OuterRef("round"))
     at_work = Product.objects.filter(
-        Exists(mine.filter(state="sent")),
-        ~Exists(mine.filter(job__state__in=("failed", "cancelled"))),
-        state="manual",
+        Exists(mine.filter(state=MergeGroupState.SENT)),
+        ~Exists(mine.filter(job__state__in=(JobState.FAILED, JobState.CANCELLED))),
+        state=ProductState.MANUAL,
     )
     done = len(
-        advance(PRODUCT, at_work, ("manual",), "merging", Reason(_WHO, "its merge job goes on", "cycle"), finding="")
+        advance(
+            PRODUCT,
+            at_work,
+            (ProductState.MANUAL,),
+            ProductState.MERGING,
+            Reason(_WHO, "its merge job goes on", "cycle"),
+            finding="",
+        )
     )
-    held = Product.objects.filter(~Exists(mine), state="manual").select_related("task__experiment")
+    held = Product.objects.filter(~Exists(mine), state=ProductState.MANUAL).select_related("task__experiment")
     again = [each.pk for each in held if _is_known(each) and _may_go_on(each)]
     reason = Reason(_WHO, "its chunks are there now", "cycle")
     return done + len(
-        advance(PRODUCT, Product.objects.filter(pk__in=again), ("manual",), "waiting", reason, finding="")
+        advance(
+            PRODUCT,
+            Product.objects.filter(pk__in=again),
+            (ProductState.MANUAL,),
+            ProductState.WAITING,
+            reason,
+            finding="",
+        )
     )
 
 
@@ -228,16 +268,37 @@ def _finish(products: QuerySet[Product]) -> int:
         if not list(mine.values_list("pk")):  # it was reopened meanwhile
             continue
         groups = MergeGroup.objects.filter(product=pk, round=number)
-        advance(GROUP, groups, ("sent",), "merged", Reason(_WHO, "its merge job has finished", "cycle"))
+        advance(
+            GROUP,
+            groups,
+            (MergeGroupState.SENT,),
+            MergeGroupState.MERGED,
+            Reason(_WHO, "its merge job has finished", "cycle"),
+        )
         size = groups.aggregate(size=Sum("size"))["size"]
         reason = Reason(_WHO, f"{groups.count()} merge jobs have finished, {size} bytes of chunks", "cycle")
-        done += len(advance(PRODUCT, Product.objects.filter(pk=pk), ("merging",), "merged", reason, finding=finding))
+        done += len(
+            advance(
+                PRODUCT,
+                Product.objects.filter(pk=pk),
+                (ProductState.MERGING,),
+                ProductState.MERGED,
+                reason,
+                finding=finding,
+            )
+        )
     return done
 
 
 def _to_manual(products: QuerySet[Product], why: str) -> list[int]:
     return advance(
-        PRODUCT, products, ("waiting", "merging"), "manual", Reason(_WHO, why, "cycle"), finding=why, changed=now()
+        PRODUCT,
+        products,
+        (ProductState.WAITING, ProductState.MERGING),
+        ProductState.MANUAL,
+        Reason(_WHO, why, "cycle"),
+        finding=why,
+        changed=now(),
     )
 
 

@@ -5,7 +5,7 @@ from django.db import models
 from pilotext.server.production.models.common import now, only_states_of
 from pilotext.server.production.models.people import Agent
 from pilotext.server.production.models.task import Experiment, Job, Site, Task
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, FAILED_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, FAILED_ATTEMPT, AttemptState, OutputState
 
 _ACTIVE = models.Q(state__in=ACTIVE_ATTEMPT)
 _FAILED = models.Q(state__in=FAILED_ATTEMPT)
@@ -36,7 +36,7 @@ class Attempt(models.Model):
     job = models.ForeignKey(Job, models.PROTECT, related_name="tries")
     task = models.ForeignKey(Task, models.PROTECT, related_name="tries")
     number = models.IntegerField()
-    state = models.TextField(default="leased")
+    state = models.TextField(default=AttemptState.LEASED)
     token = models.TextField(unique=True)
     """SHA-256 of the token, hexadecimal; the token itself is nowhere."""
     agent = models.ForeignKey(Agent, models.SET_NULL, null=True, related_name="tries", db_index=False)
@@ -133,7 +133,7 @@ class Output(models.Model):
     events = models.IntegerField(null=True)
     placeholder = models.BooleanField(default=False)
     """It holds no data: the payload wrote none, and the production's placeholder stands for it."""
-    state = models.TextField(default="valid")
+    state = models.TextField(default=OutputState.VALID)
     kept = models.TextField(default="")
     """URL of the archived copy of a merged file, once it was verified there."""
     group = models.ForeignKey("production.MergeGroup", models.SET_NULL, null=True, related_name="inputs")
@@ -141,10 +141,8 @@ class Output(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                condition=models.Q(state__in=("valid", "superseded", "removed")), name="output_state_is_known"
-            ),
+            models.CheckConstraint(condition=models.Q(state__in=OutputState.values), name="output_state_is_known"),
             models.UniqueConstraint(
-                fields=["job", "name"], condition=models.Q(state="valid"), name="output_valid_once"
+                fields=["job", "name"], condition=models.Q(state=OutputState.VALID), name="output_valid_once"
             ),
         ]

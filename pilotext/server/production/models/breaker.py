@@ -5,7 +5,7 @@ from django.db import models
 from pilotext.server.production.models.attempt import Attempt
 from pilotext.server.production.models.common import now, only_states_of
 from pilotext.server.production.models.task import Experiment, Site
-from pilotext.server.production.states import BREAKER
+from pilotext.server.production.states import BREAKER, BreakerState
 
 
 class Breaker(models.Model):
@@ -20,7 +20,7 @@ class Breaker(models.Model):
     scope = models.TextField()
     site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="breakers")
     node = models.TextField(default="")
-    state = models.TextField(default="closed")
+    state = models.TextField(default=BreakerState.CLOSED)
     due = models.FloatField(default=0.0)
     trips = models.IntegerField(default=0)
     since = models.FloatField(default=0.0)
@@ -34,4 +34,6 @@ class Breaker(models.Model):
             only_states_of(BREAKER),
             models.UniqueConstraint(fields=["experiment", "rule", "scope"], name="breaker_once"),
         ]
-        indexes = [models.Index(fields=["state"], name="breaker_not_closed", condition=~models.Q(state="closed"))]
+        indexes = [
+            models.Index(fields=["state"], name="breaker_not_closed", condition=~models.Q(state=BreakerState.CLOSED))
+        ]

@@ -4,7 +4,16 @@ from django.db import models
 
 from pilotext.server.production.models.common import now, only_states_of
 from pilotext.server.production.models.task import Experiment, Job, Task
-from pilotext.server.production.states import ARCHIVE, GROUP, PRODUCT, STAGED_FILE
+from pilotext.server.production.states import (
+    ARCHIVE,
+    GROUP,
+    PRODUCT,
+    STAGED_FILE,
+    LogArchiveState,
+    MergeGroupState,
+    ProductState,
+    StagedFileState,
+)
 
 
 class Product(models.Model):
@@ -17,7 +26,7 @@ class Product(models.Model):
     task = models.ForeignKey(Task, models.PROTECT, related_name="products")
     run = models.IntegerField()
     merge = models.TextField()
-    state = models.TextField(default="waiting")
+    state = models.TextField(default=ProductState.WAITING)
     round = models.IntegerField(default=1)
     left_out = models.JSONField(default=list)
     events = models.BigIntegerField(null=True)
@@ -41,7 +50,7 @@ class MergeGroup(models.Model):
     product = models.ForeignKey(Product, models.PROTECT, related_name="groups")
     round = models.IntegerField()
     number = models.IntegerField()
-    state = models.TextField(default="open")
+    state = models.TextField(default=MergeGroupState.OPEN)
     job = models.OneToOneField(Job, models.PROTECT, null=True, related_name="group")
     size = models.BigIntegerField(default=0)
     changed = models.FloatField(default=now)
@@ -63,7 +72,7 @@ class StagedFile(models.Model):
     experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="staged_files")
     run = models.IntegerField(null=True)
     size = models.BigIntegerField(default=0)
-    state = models.TextField(default="wanted")
+    state = models.TextField(default=StagedFileState.WANTED)
     request = models.TextField(default="")
     tries = models.IntegerField(default=0)
     requested = models.FloatField(null=True)
@@ -83,7 +92,7 @@ class LogArchive(models.Model):
 
     task = models.ForeignKey(Task, models.PROTECT, related_name="log_archives")
     run = models.IntegerField(null=True)
-    state = models.TextField(default="wanted")
+    state = models.TextField(default=LogArchiveState.WANTED)
     name = models.TextField()
     url = models.TextField(default="")
     size = models.BigIntegerField(default=0)

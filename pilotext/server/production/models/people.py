@@ -5,7 +5,7 @@ from django.db import models
 
 from pilotext.server.production.models.common import now, only_states_of
 from pilotext.server.production.models.task import Site
-from pilotext.server.production.states import AGENT
+from pilotext.server.production.states import AGENT, AgentState
 
 ROLES = ("viewer", "expert", "manager", "agent")
 
@@ -18,7 +18,7 @@ class Agent(models.Model):
     host = models.TextField(default="")
     slots = models.IntegerField(default=1)
     version = models.TextField(default="")
-    state = models.TextField(default="active")
+    state = models.TextField(default=AgentState.ACTIVE)
     registered = models.FloatField(default=now)
     seen = models.FloatField(default=now)
     token = models.TextField(default="")

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 
 from pilotext.server.production.models.common import now, only_states_of
-from pilotext.server.production.states import JOB, TASK
+from pilotext.server.production.states import JOB, TASK, JobState, TaskState
 
 
 class Experiment(models.Model):
@@ -38,7 +38,7 @@ class Task(models.Model):
     experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="tasks")
     name = models.TextField()
     type = models.TextField()
-    state = models.TextField(default="draft")
+    state = models.TextField(default=TaskState.DRAFT)
     parent = models.ForeignKey("self", models.PROTECT, null=True, related_name="children")
     replaces = models.OneToOneField("self", models.PROTECT, null=True, related_name="successor")
     """The task whose names it took over. That one has ended, and publishes and removes nothing any more."""
@@ -83,7 +83,7 @@ class Job(models.Model):
     file = models.TextField()
     run = models.IntegerField(null=True)
     chunk = models.IntegerField(null=True)
-    state = models.TextField(default="ready")
+    state = models.TextField(default=JobState.READY)
     site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="jobs")
     """The only site where it may run; None: where its task may."""
     staged_file = models.ForeignKey(

@@ -21,7 +21,7 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.sanitize import MAX_KEPT_BYTES, fitted, read_report
 from pilotext.server.production.reports.success import MAX_DIAG, claim_success, end_attempt
 from pilotext.server.production.retry import follow_failure
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptState, JobState
 from pilotext.server.production.transitions import Reason, record
 from pilotext.server.rows import ById, insert
 
@@ -60,18 +60,18 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
         return ReportAnswer(not kept.late, "it was taken before" if not kept.late else "it was kept before")
     holds = attempt.state in ACTIVE_ATTEMPT
     still_last = attempt.number == attempt.job.attempts
-    in_time = holds or (attempt.state == "lost" and attempt.job.state == "ready" and still_last)
+    in_time = holds or (attempt.state == AttemptState.LOST and attempt.job.state == JobState.READY and still_last)
     insert(AttemptReport, attempt_id=attempt.pk, report=text, late=not in_time)
     if not in_time:
         return _too_late(attempt, report)
     report = _for_tables(report)
-    if attempt.job.state == "cancelled":
-        end_attempt(attempt, "cancelled", report, "its job was cancelled")
+    if attempt.job.state == JobState.CANCELLED:
+        end_attempt(attempt, AttemptState.CANCELLED, report, "its job was cancelled")
         return ReportAnswer(False, "the job was cancelled")
     good = report.verdict.verdict == "success"
-    if attempt.stop and not (good and attempt.job.state == "ready"):
+    if attempt.stop and not (good and attempt.job.state == JobState.READY):
         # The job was sent again since; what this one did until it was stopped says nothing about it.
-        _failed(attempt, report, state="cancelled")
+        _failed(attempt, report, state=AttemptState.CANCELLED)
         return ReportAnswer(False, "it was asked to stop")
     if good:
         claim_success(attempt, report)
@@ -129,7 +129,7 @@ def _too_late(attempt: Attempt, report: Report) -> ReportAnswer:
     return ReportAnswer(False, why)
 
 
-def _failed(attempt: Attempt, report: Report, *, state: str = "failed") -> None:
+def _failed(attempt: Attempt, report: Report, *, state: str = AttemptState.FAILED) -> None:
     verdict = report.verdict
     end_attempt(attempt, state, report, verdict.diag or "failed without a verdict")
     follow_failure(attempt, (verdict.cause or "", verdict.action or ""), verdict.diag, code=verdict.code or "")

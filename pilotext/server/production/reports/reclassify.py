@@ -20,7 +20,7 @@ from pilotext.server.production.lookup import refuse_unknown
 from pilotext.server.production.models import Attempt, AttemptReport, Job
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.retry import decide_on, follow_failure
-from pilotext.server.production.states import ATTEMPT
+from pilotext.server.production.states import ATTEMPT, AttemptState, JobState
 from pilotext.server.production.statistics.jobs import choose_jobs, verdict_in
 from pilotext.server.production.transitions import Reason, record
 
@@ -34,7 +34,7 @@ def rejudge(asked: Reclassify, who: str) -> BulkReclassified:
         refuse_unknown(asked.jobs)
     jobs = chosen_ones.values("pk")
     rows = Attempt.objects.filter(
-        state="failed", verdict__in=("failure", "unknown"), job__in=jobs, final_report__late=False
+        state=AttemptState.FAILED, verdict__in=("failure", "unknown"), job__in=jobs, final_report__late=False
     )
     ahead = rows.filter(pk__gt=asked.after).order_by("pk")
     found = list(ahead.select_related("job", "task__experiment", "site", "final_report")[: asked.limit])
@@ -92,16 +92,16 @@ def _act(given: Attempt, new: Verdict, reason: Reason) -> str:
     record(
         ATTEMPT.name, new.code or new.verdict, what, [(attempt.pk, attempt.code or attempt.verdict, attempt.task_id)]
     )
-    if attempt.job.state != "manual" or attempt.job.attempts != attempt.number:
+    if attempt.job.state != JobState.MANUAL or attempt.job.attempts != attempt.number:
         return ""
     fault = (new.cause or "", new.action or "retry")
     decision = decide_on(attempt, fault)
-    if decision.state == "manual":
+    if decision.state == JobState.MANUAL:
         known = {"code": new.code or "", "cause": fault[0], "diag": new.diag}
-        Job.objects.filter(pk=attempt.job_id, state="manual").update(**known)
-        record("note", "manual", what, [(attempt.job_id, "manual", attempt.task_id)])
+        Job.objects.filter(pk=attempt.job_id, state=JobState.MANUAL).update(**known)
+        record("note", JobState.MANUAL, what, [(attempt.job_id, JobState.MANUAL, attempt.task_id)])
     else:
         follow_failure(
-            attempt, fault, new.diag, states=("manual",), actor=reason.actor, code=new.code or "", assigned=""
+            attempt, fault, new.diag, states=(JobState.MANUAL,), actor=reason.actor, code=new.code or "", assigned=""
         )
     return f"{decision.state}: {decision.why}"

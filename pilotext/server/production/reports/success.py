@@ -17,7 +17,7 @@ from pilotext.server.production.models import Attempt, Output, Signature, Verifi
 from pilotext.server.production.models.common import now
 from pilotext.server.production.reports.pilot_verdict import rules_of
 from pilotext.server.production.retry import BEFORE_A_REPORT, HELD, follow_failure
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState, OutputState
 from pilotext.server.production.storage.operations import File, place
 from pilotext.server.production.transitions import Reason, advance_one
 from pilotext.server.rows import insert, insert_rows
@@ -52,21 +52,23 @@ def claim_success(attempt: Attempt, report: Report) -> None:
     try:
         expected = _expected(attempt)
     except UsageError as error:
-        end_attempt(attempt, "finished", report, "success")
+        end_attempt(attempt, AttemptState.FINISHED, report, "success")
         why = f"attempt {attempt.number} succeeded; its profile cannot say what it should have published: {error}"
-        advance_one(JOB, attempt.job, HELD, "manual", Reason("intake", why, "attempt"), diag=shortened(why, MAX_DIAG))
+        advance_one(
+            JOB, attempt.job, HELD, JobState.MANUAL, Reason("intake", why, "attempt"), diag=shortened(why, MAX_DIAG)
+        )
         return
     if why := _inconsistent(report, expected):
-        end_attempt(attempt, "failed", report, why)
+        end_attempt(attempt, AttemptState.FAILED, report, why)
         follow_failure(attempt, ("incomplete", "retry"), why)
         return
     if not (expected and settings.VERIFY_OUTPUTS):
-        end_attempt(attempt, "finished", report, "success")
+        end_attempt(attempt, AttemptState.FINISHED, report, "success")
         believe(attempt, report)
         return
     why = f"attempt {attempt.number} reports a success; its published files are compared before it is believed"
-    end_attempt(attempt, "verifying", report, why)
-    advance_one(JOB, attempt.job, BEFORE_A_REPORT, "verifying", Reason("intake", why, "attempt"))
+    end_attempt(attempt, AttemptState.VERIFYING, report, why)
+    advance_one(JOB, attempt.job, BEFORE_A_REPORT, JobState.VERIFYING, Reason("intake", why, "attempt"))
     wait_s = PILOT_WORD_S if attempt.pilot and not attempt.pilot_said else 0.0
     insert(Verification, attempt_id=attempt.pk, busy_until=now() + wait_s if wait_s else 0.0)
 
@@ -74,7 +76,9 @@ def claim_success(attempt: Attempt, report: Report) -> None:
 def believe(attempt: Attempt, report: Report) -> None:
     """Record the outputs of an attempt that has finished, and finish its job; in a transaction."""
     if attempt.number > 1:
-        Output.objects.filter(job_id=attempt.job_id, state="valid").update(state="superseded", group=None)
+        Output.objects.filter(job_id=attempt.job_id, state=OutputState.VALID).update(
+            state=OutputState.SUPERSEDED, group=None
+        )
     insert_rows(Output, list(outputs_of(attempt, report, _expected(attempt))))
     counters = report.verdict.counters
     done = [count for name in ("events_processed", "events_skipped") if (count := _count(counters, name)) is not None]
@@ -82,7 +86,7 @@ def believe(attempt: Attempt, report: Report) -> None:
         JOB,
         attempt.job,
         HELD,
-        "finished",
+        JobState.FINISHED,
         Reason("intake", f"attempt {attempt.number} succeeded", "attempt"),
         events_done=min(sum(done), MAX_EVENTS) if done else None,
         events_skipped=(_count(counters, "events_skipped") or 0) if done else None,
@@ -100,7 +104,7 @@ def refuse(attempt: Attempt, finding: str, text: str) -> None:
     told = {"verdict": "failure", "code": rule.code.label, "code_number": rule.code.number, "rule": rule.id}
     fault = (rule.text.cause, rule.text.action)
     told |= {"cause": fault[0], "action": fault[1], "diag": diag}
-    advance_one(ATTEMPT, attempt, ("verifying",), "failed", Reason(_WHO, diag, "attempt"), **told)
+    advance_one(ATTEMPT, attempt, (AttemptState.VERIFYING,), AttemptState.FAILED, Reason(_WHO, diag, "attempt"), **told)
     follow_failure(attempt, fault, diag, code=rule.code.label)
 
 
@@ -117,7 +121,7 @@ def end_attempt(attempt: Attempt, state: str, report: Report, why: str) -> None:
     advance_one(
         ATTEMPT,
         attempt,
-        (*ACTIVE_ATTEMPT, "lost"),
+        (*ACTIVE_ATTEMPT, AttemptState.LOST),
         state,
         Reason("intake", why, "attempt"),
         ended=now(),

@@ -21,7 +21,7 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.reports.pilot_verdict import PilotSaid
 from pilotext.server.production.reports.success import believe, claimed_files, refuse
 from pilotext.server.production.row_leases import RowLease, lease_rows
-from pilotext.server.production.states import ATTEMPT
+from pilotext.server.production.states import ATTEMPT, AttemptState, JobState
 from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
 from pilotext.server.production.transitions import Reason, advance_one
@@ -104,15 +104,15 @@ def _settle(attempt_id: int, report: Report, doubt: Doubt | None) -> int:
         .get(pk=attempt_id)
     )
     Verification.objects.filter(pk=attempt_id).delete()
-    if attempt.state != "verifying":
+    if attempt.state != AttemptState.VERIFYING:
         return 0
-    if attempt.job.state != "verifying" or attempt.number != attempt.job.attempts:
+    if attempt.job.state != JobState.VERIFYING or attempt.number != attempt.job.attempts:
         reason = Reason(_WHO, f"its job is {attempt.job.state} meanwhile, in attempt {attempt.job.attempts}", "attempt")
-        return int(advance_one(ATTEMPT, attempt, ("verifying",), "cancelled", reason))
+        return int(advance_one(ATTEMPT, attempt, (AttemptState.VERIFYING,), AttemptState.CANCELLED, reason))
     if doubt is not None:
         refuse(attempt, doubt.finding, doubt.text)
         return 1
     reason = Reason(_WHO, "its published files are there, by size and checksum", "attempt")
-    advance_one(ATTEMPT, attempt, ("verifying",), "finished", reason)
+    advance_one(ATTEMPT, attempt, (AttemptState.VERIFYING,), AttemptState.FINISHED, reason)
     believe(attempt, report)
     return 1

@@ -30,6 +30,7 @@ from pilotext.server.production.models import (
     Task,
 )
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import JobState, OutputState
 
 MAX_PRODUCTS = 100
 
@@ -102,7 +103,7 @@ def _events(task: Task, numbers: list[int], merged: Mapping[int, dict[str, int]]
         promised=Sum("events"),
         processed=Sum(F("events_done") - F("events_skipped"), filter=known),
         skipped=Sum("events_skipped"),
-        unknown=Count("pk", filter=Q(state="finished") & ~known),
+        unknown=Count("pk", filter=Q(state=JobState.FINISHED) & ~known),
     )
     return {
         run: RunEvents(catalogue, processed, skipped, merged.get(run, {}), unknown)
@@ -160,7 +161,7 @@ def _rows(page: Sequence[Product]) -> tuple[ProductRow, ...]:
 
 def _files(page: Sequence[Product]) -> defaultdict[int, list[MergedFile]]:
     outputs = Output.objects.filter(
-        job__group__product__in=page, job__group__round=F("job__group__product__round"), state="valid"
+        job__group__product__in=page, job__group__round=F("job__group__product__round"), state=OutputState.VALID
     )
     files: defaultdict[int, list[MergedFile]] = defaultdict(list)
     counted = outputs.annotate(of=F("job__group__product"), inputs=Count("job__group__inputs"))

@@ -18,7 +18,7 @@ from pilotext.server.production.lookup import (
 )
 from pilotext.server.production.models import Agent, Attempt, Breaker, Site, Token
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, AgentState, AttemptState, BreakerState
 
 HOUR_S = 3600.0
 
@@ -30,9 +30,9 @@ def list_sites() -> SiteList:
     )
     # Counted here: grouped by site or state, SQLite would go through all attempts in the order of those.
     recent = Counter(Attempt.objects.filter(ended__gte=now() - HOUR_S).values_list("site", "state"))
-    agents = dict(Agent.objects.filter(state="active").values_list("site").annotate(Count("pk")))
+    agents = dict(Agent.objects.filter(state=AgentState.ACTIVE).values_list("site").annotate(Count("pk")))
     breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
-    for row in Breaker.objects.filter(state__in=("open", "probing")).order_by("pk"):
+    for row in Breaker.objects.filter(state__in=(BreakerState.OPEN, BreakerState.PROBING)).order_by("pk"):
         breakers[row.site_id].append(_breaker(row))
     rows = tuple(
         SiteRow(
@@ -40,7 +40,7 @@ def list_sites() -> SiteList:
             experiment=site.experiment.name,
             max_active=site.max_active,
             active=active.get(site.pk, 0),
-            finished=recent[site.pk, "finished"],
+            finished=recent[site.pk, AttemptState.FINISHED],
             failed=sum(recent[site.pk, state] for state in FAILED_ATTEMPT),
             agents=agents.get(site.pk, 0),
             closed=site.closed,

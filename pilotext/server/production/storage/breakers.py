@@ -16,7 +16,7 @@ from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.server.database import transact
 from pilotext.server.production.models import Breaker
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import BREAKER
+from pilotext.server.production.states import BREAKER, BreakerState
 from pilotext.server.production.transitions import Reason, advance
 from pilotext.storage.operations import Operation, subject
 from pilotext.storage.transfer import Mover
@@ -101,7 +101,7 @@ class GuardedMover:
             raise _trip(self._experiment, url, why)
         reason = Reason(_WHO, f"{row.scope} answers again", "cycle")
         mine = Breaker.objects.filter(pk=row.pk)
-        transact(lambda: advance(BREAKER, mine, ("probing",), "closed", reason, trips=0, why=""))
+        transact(lambda: advance(BREAKER, mine, (BreakerState.PROBING,), BreakerState.CLOSED, reason, trips=0, why=""))
 
     def _why_away(self, url: str) -> str | None:
         """Ask about the file; None when the server answers anything."""
@@ -119,7 +119,7 @@ def _rows(experiment: int, url: str) -> dict[str, Any]:
 
 
 def _not_closed(experiment: int, url: str) -> Breaker | None:
-    return Breaker.objects.filter(**_rows(experiment, url)).exclude(state="closed").first()
+    return Breaker.objects.filter(**_rows(experiment, url)).exclude(state=BreakerState.CLOSED).first()
 
 
 def _begin_probe(row: Breaker, at: float) -> bool:
@@ -127,9 +127,9 @@ def _begin_probe(row: Breaker, at: float) -> bool:
     due = Breaker.objects.filter(pk=row.pk, due__lte=at)
     until = at + MAX_PROBE_S
     reason = Reason(_WHO, f"a cycle tries whether {row.scope} answers", "cycle")
-    if advance(BREAKER, due, ("open",), "probing", reason, due=until):
+    if advance(BREAKER, due, (BreakerState.OPEN,), BreakerState.PROBING, reason, due=until):
         return True
-    return bool(due.filter(state="probing").update(due=until))  # the one that tried has died
+    return bool(due.filter(state=BreakerState.PROBING).update(due=until))  # the one that tried has died
 
 
 def _trip(experiment: int, url: str, why: str) -> ServerAwayError:
@@ -141,12 +141,19 @@ def _open(experiment: int, url: str, why: str) -> float:
     """Open the breaker of a server, for longer each time; returns when it is due. In a transaction."""
     at = now()
     row, _ = Breaker.objects.get_or_create(**_rows(experiment, url), defaults={"changed": 0.0})
-    trips = 1 if row.state == "closed" else row.trips + 1
+    trips = 1 if row.state == BreakerState.CLOSED else row.trips + 1
     pause = min(MIN_PAUSE_S * PAUSE_FACTOR ** min(trips - 1, 20), MAX_PAUSE_S)
     changes: dict[str, Any] = {"due": at + pause, "trips": trips, "why": why}
-    if row.state == "closed":
+    if row.state == BreakerState.CLOSED:
         changes["since"] = at
     reason = Reason(_WHO, f"{row.scope} does not answer: {why}; not used for {pause:.0f} s", "cycle")
-    advance(BREAKER, Breaker.objects.filter(pk=row.pk), ("closed", "probing"), "open", reason, **changes)
+    advance(
+        BREAKER,
+        Breaker.objects.filter(pk=row.pk),
+        (BreakerState.CLOSED, BreakerState.PROBING),
+        BreakerState.OPEN,
+        reason,
+        **changes,
+    )
     row.refresh_from_db()  # another cycle, or a person, may have opened it before
     return row.due

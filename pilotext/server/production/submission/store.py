@@ -16,7 +16,7 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import remember
 from pilotext.server.production.published_names import claim
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import TASK
+from pilotext.server.production.states import TASK, JobState, TaskState
 from pilotext.server.production.submission.document import TaskFile
 from pilotext.server.production.submission.naming import key_of, url_of
 from pilotext.server.production.submission.plan import Plan
@@ -55,17 +55,17 @@ def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Subm
         Task.objects.filter(pk=row.pk).update(parent=parent)
     _insert(experiment, row, plan)
     _claim(experiment, row, plan, Reason(who, f"replaced by {row.name}", "person"), task.replaces)
-    record(TASK.name, "draft", Reason(who, "submitted", "person"), [(row.pk, "", row.pk)])
+    record(TASK.name, TaskState.DRAFT, Reason(who, "submitted", "person"), [(row.pk, "", row.pk)])
     mine = Task.objects.filter(pk=row.pk)
     advance(
         TASK,
         mine,
-        ("draft",),
-        "ready",
+        (TaskState.DRAFT,),
+        TaskState.READY,
         Reason(who, f"{len(plan.jobs)} jobs defined, {len(plan.refused)} inputs left out", "person"),
     )
     if task.start:
-        advance(TASK, mine, ("ready",), "running", Reason(who, "started with its submission", "person"))
+        advance(TASK, mine, (TaskState.READY,), TaskState.RUNNING, Reason(who, "started with its submission", "person"))
     return Submitted(row.pk, row.name, True, len(plan.jobs), plan.warnings)
 
 
@@ -105,7 +105,7 @@ def _insert(experiment: Experiment, task: Task, plan: Plan) -> None:
     same = {
         "task": task,
         "type": task.type,
-        "state": "defined" if plan.staging else "ready",
+        "state": JobState.DEFINED if plan.staging else JobState.READY,
         "priority": job_type.priority + task.priority,
         "created": at,
         "changed": at,

@@ -10,12 +10,12 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.published_names import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.row_leases import ROW_LEASE_S
-from pilotext.server.production.states import ACTIVE_ATTEMPT, OPEN_JOB
+from pilotext.server.production.states import ACTIVE_ATTEMPT, OPEN_JOB, OutputState, ProductState, TaskState
 from pilotext.server.production.submission.naming import key_of, url_of, values_of
 from pilotext.server.production.submission.plan import Plan
 from pilotext.server.production.transitions import Reason, record
 
-ENDED = ("done", "archived", "cancelled")
+ENDED = (TaskState.DONE, TaskState.ARCHIVED, TaskState.CANCELLED)
 """States of a task whose names another one may take over."""
 
 MAX_LISTED = 20
@@ -58,7 +58,9 @@ def why_not_replaceable(task: Task) -> str:
     if busy := Attempt.objects.filter(task=task, state__in=ACTIVE_ATTEMPT).count():
         return f"{busy} attempts of {task.name} have not ended yet; ask again when they have."
     products = Product.objects.select_for_update().filter(task=task)  # nobody begins to copy one meanwhile
-    copied = [each.busy_until - now() for each in products if each.state in ("checked", "copying")]
+    copied = [
+        each.busy_until - now() for each in products if each.state in (ProductState.CHECKED, ProductState.COPYING)
+    ]
     if any(0 < left <= ROW_LEASE_S for left in copied):  # one that is waited with for longer is not at work
         return f"a merged file of {task.name} is being copied to where it is kept; ask again in a few minutes."
     return ""
@@ -100,8 +102,8 @@ def take_over(task: Task, name: str, keys: list[int], reason: Reason) -> None:
 
 
 def _supersede(task: Task, keys: set[int]) -> int:
-    valid = Output.objects.filter(job__task=task, state="valid").values_list("pk", "url", "kept")
+    valid = Output.objects.filter(job__task=task, state=OutputState.VALID).values_list("pk", "url", "kept")
     passed = [pk for pk, url, kept in valid.iterator() if key_of(url) in keys or (kept and key_of(kept) in keys)]
     for begin in range(0, len(passed), AT_ONCE):
-        Output.objects.filter(pk__in=passed[begin : begin + AT_ONCE]).update(state="superseded")
+        Output.objects.filter(pk__in=passed[begin : begin + AT_ONCE]).update(state=OutputState.SUPERSEDED)
     return len(passed)

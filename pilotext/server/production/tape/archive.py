@@ -12,7 +12,7 @@ from pilotext.server.production.models import Output, Product
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
-from pilotext.server.production.states import PRODUCT
+from pilotext.server.production.states import PRODUCT, OutputState, ProductState
 from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import Reason, advance, reopen
 from pilotext.storage.transfer import Mover
@@ -22,7 +22,7 @@ log = logging.getLogger("pilotext.keeping")
 MAX_ROUNDS = 3
 """A merged file that is gone or damaged before it could be kept is merged anew by itself in so many rounds."""
 
-BEFORE = ("checked", "copying")
+BEFORE = (ProductState.CHECKED, ProductState.COPYING)
 
 _WHO = "keeping"
 
@@ -39,9 +39,9 @@ def keep_products() -> int:
 def merged_outputs(product: Product) -> list[Output]:
     """The merged files of the round that counts."""
     return list(
-        Output.objects.filter(job__group__product=product, job__group__round=product.round, state="valid").order_by(
-            "pk"
-        )
+        Output.objects.filter(
+            job__group__product=product, job__group__round=product.round, state=OutputState.VALID
+        ).order_by("pk")
     )
 
 
@@ -53,15 +53,19 @@ def _keep(product: Product, mover: Mover) -> int:
     tape = [printed(experiment, facts, text, run=product.run) for text in experiment.merges[product.merge].tape]
     outputs = merged_outputs(product)
     if tape and outputs:
-        transact(lambda: advance(PRODUCT, mine, ("checked",), "copying", Reason(_WHO, f"to {tape[0]}", "cycle")))
+        transact(
+            lambda: advance(
+                PRODUCT, mine, (ProductState.CHECKED,), ProductState.COPYING, Reason(_WHO, f"to {tape[0]}", "cycle")
+            )
+        )
     for output in outputs:
         file = operations.File(output.url, output.size, output.adler32)
         if not operations.is_there(file, mover):
             raise NotFoundError(output.url, "the merged file is not there any more.")
         url = _keep_one(product, output, tape, mover) if tape else output.url
-        Output.objects.filter(pk=output.pk, state="valid").update(kept=url)
+        Output.objects.filter(pk=output.pk, state=OutputState.VALID).update(kept=url)
     why = f"{len(outputs)} merged files verified{f' at {tape[0]}' if tape else ' where they were made'}"
-    return len(transact(lambda: advance(PRODUCT, mine, BEFORE, "kept", Reason(_WHO, why, "cycle"), tries=0)))
+    return len(transact(lambda: advance(PRODUCT, mine, BEFORE, ProductState.KEPT, Reason(_WHO, why, "cycle"), tries=0)))
 
 
 def _keep_one(product: Product, output: Output, tape: list[str], mover: Mover) -> str:
@@ -90,5 +94,5 @@ def _failed(product: Product, error: PilotextError) -> float:
     wait_s = None if undecided else operations.next_try(error, tries)
     if wait_s is None:
         reason = Reason(_WHO, f"tried {tries} times: {why}", "cycle")
-        transact(lambda: advance(PRODUCT, mine, BEFORE, "manual", reason, tries=0))
+        transact(lambda: advance(PRODUCT, mine, BEFORE, ProductState.MANUAL, reason, tries=0))
     return wait_s or 0.0

@@ -22,7 +22,7 @@ from pilotext.server.production.models import Experiment, StagedFile
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.row_leases import lease_rows, wait_after
-from pilotext.server.production.states import STAGED_FILE
+from pilotext.server.production.states import STAGED_FILE, JobState, StagedFileState, TaskState
 from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
 from pilotext.server.production.tape import staging
@@ -44,17 +44,24 @@ Work = Callable[[list[StagedFile], GuardedMover, Staging], int]
 
 def request_files() -> int:
     """Wanted files are asked for, those of one run and server in one request."""
-    return _each(lambda _: Q(state="wanted", jobs__state__in=("defined", "staging"), jobs__task__state="running"), _ask)
+    return _each(
+        lambda _: Q(
+            state=StagedFileState.WANTED,
+            jobs__state__in=(JobState.DEFINED, JobState.STAGING),
+            jobs__task__state=TaskState.RUNNING,
+        ),
+        _ask,
+    )
 
 
 def poll_files() -> int:
     """Requested files that have come let their jobs go on; others are asked for again after a while, or given up."""
-    return _each(lambda _: Q(state="requested"), _poll)
+    return _each(lambda _: Q(state=StagedFileState.REQUESTED), _poll)
 
 
 def check_files() -> int:
     """Files that have been on disk for long are looked at: a tape system removes what it needs the place of."""
-    return _each(lambda limits: Q(state="online", online__lt=now() - limits.check_s), _look)
+    return _each(lambda limits: Q(state=StagedFileState.ONLINE, online__lt=now() - limits.check_s), _look)
 
 
 def release_files() -> int:
@@ -94,7 +101,7 @@ def _requests(files: list[StagedFile], most: int) -> Iterator[list[StagedFile]]:
 def _ask(files: list[StagedFile], mover: GuardedMover, limits: Staging) -> int:
     _ask_before_giving_back(files, mover)
     _release(files, mover)
-    rows = _rows(files).filter(state="wanted")
+    rows = _rows(files).filter(state=StagedFileState.WANTED)
     try:
         request = mover.do("prepare", urls=[file.url for file in files])
     except ServerAwayError:
@@ -106,7 +113,16 @@ def _ask(files: list[StagedFile], mover: GuardedMover, limits: Staging) -> int:
     why = f"asked for with {len(files)} files of run {files[0].run}, request {request}"
     changes = {"request": request, "requested": now(), "busy_until": 0.0}
     return len(
-        transact(lambda: advance(STAGED_FILE, rows, ("wanted",), "requested", Reason(_WHO, why, "cycle"), **changes))
+        transact(
+            lambda: advance(
+                STAGED_FILE,
+                rows,
+                (StagedFileState.WANTED,),
+                StagedFileState.REQUESTED,
+                Reason(_WHO, why, "cycle"),
+                **changes,
+            )
+        )
     )
 
 
@@ -124,7 +140,7 @@ def _poll(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
         done += transact(partial(_later, _rows([file]), why, limits))
     waited = max((at - (file.requested or at) for file in files), default=0.0)
     wait = min(limits.poll_s, max(MIN_POLL_S, waited / 4))
-    transact(lambda: _rows(files).filter(state="requested").update(busy_until=at + wait))
+    transact(lambda: _rows(files).filter(state=StagedFileState.REQUESTED).update(busy_until=at + wait))
     return done
 
 
@@ -152,7 +168,13 @@ def _released(ids: list[int]) -> list[int]:
     found = StagedFile.objects.filter(pk__in=still)
     reason = Reason(_WHO, "no job needs it on disk any more", "cycle")
     return advance(
-        STAGED_FILE, found, ("wanted", "requested", "online", "failed"), "released", reason, online=None, busy_until=0.0
+        STAGED_FILE,
+        found,
+        (StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE, StagedFileState.FAILED),
+        StagedFileState.RELEASED,
+        reason,
+        online=None,
+        busy_until=0.0,
     )
 
 
@@ -214,7 +236,11 @@ def _later(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:
         if tries >= limits.tries:
             done += staging.give_up_files(mine, f"{why}; tried {tries} times")
         else:
-            done += len(advance(STAGED_FILE, mine, ("requested",), "wanted", Reason(_WHO, why, "cycle")))
+            done += len(
+                advance(
+                    STAGED_FILE, mine, (StagedFileState.REQUESTED,), StagedFileState.WANTED, Reason(_WHO, why, "cycle")
+                )
+            )
     return done
 
 

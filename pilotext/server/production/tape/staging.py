@@ -14,12 +14,12 @@ from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Experiment, Job, StagedFile
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import JOB, STAGED_FILE
+from pilotext.server.production.states import JOB, STAGED_FILE, JobState, StagedFileState, TaskState
 from pilotext.server.production.transitions import Reason, advance, record
 
 AT_ONCE = 500
 
-NEEDS = ("staging", "ready", "sent", "running", "verifying")
+NEEDS = (JobState.STAGING, JobState.READY, JobState.SENT, JobState.RUNNING, JobState.VERIFYING)
 """Jobs in these states need their file on disk, or on its way there."""
 
 _WHO = "staging"
@@ -44,7 +44,11 @@ def _plan_some(experiment: Experiment, limits: Staging) -> int:
         return 0
     jobs = (
         Job.objects.filter(
-            task__experiment=experiment, task__state="running", task__staging=True, product="", state="defined"
+            task__experiment=experiment,
+            task__state=TaskState.RUNNING,
+            task__staging=True,
+            product="",
+            state=JobState.DEFINED,
         )
         .select_related("task__experiment", "staged_file")
         .order_by("-priority", "task_id", "run", "chunk", "id")[: min(AT_ONCE, files)]
@@ -59,7 +63,9 @@ def _plan_some(experiment: Experiment, limits: Staging) -> int:
 
 
 def _room(experiment: Experiment, limits: Staging) -> tuple[int, float]:
-    there = StagedFile.objects.filter(state__in=("wanted", "requested", "online"), experiment=experiment)
+    there = StagedFile.objects.filter(
+        state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE), experiment=experiment
+    )
     found = there.aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
     return limits.files - found["files"], limits.bytes - found["size"]
 
@@ -70,7 +76,9 @@ def _want(job: Job) -> int:
         url = build_job(job.task, job, max(job.attempts, 1)).inputs[0].sources[0]
     except UsageError as error:
         rows = Job.objects.filter(pk=job.pk)
-        return len(advance(JOB, rows, ("defined",), "manual", Reason(_WHO, str(error), "cycle"), diag=str(error)))
+        return len(
+            advance(JOB, rows, (JobState.DEFINED,), JobState.MANUAL, Reason(_WHO, str(error), "cycle"), diag=str(error))
+        )
     limits = profile_of(job.task.experiment.name).staging
     file, new = StagedFile.objects.select_for_update(of=("self",)).get_or_create(  # nobody gives it back meanwhile
         url=url,
@@ -83,28 +91,30 @@ def _want(job: Job) -> int:
     mine = StagedFile.objects.filter(pk=file.pk)
     if new:
         record(STAGED_FILE.name, file.state, Reason(_WHO, f"job {job.pk} needs it", "cycle"), [(file.pk, "", None)])
-    if file.state in ("released", "failed") or _slipped(job, file):
-        why = "its job found it on tape again" if file.state == "online" else f"job {job.pk} needs it"
+    if file.state in (StagedFileState.RELEASED, StagedFileState.FAILED) or _slipped(job, file):
+        why = "its job found it on tape again" if file.state == StagedFileState.ONLINE else f"job {job.pk} needs it"
         advance(
             STAGED_FILE,
             mine,
-            ("released", "failed", "online"),
-            "wanted",
+            (StagedFileState.RELEASED, StagedFileState.FAILED, StagedFileState.ONLINE),
+            StagedFileState.WANTED,
             Reason(_WHO, why, "cycle"),
             finding="",
             tries=0,
             busy_until=0.0,
         )
     rows = Job.objects.filter(pk=job.pk)
-    moved = advance(JOB, rows, ("defined",), "staging", Reason(_WHO, f"waits for {url}", "cycle"), staged_file=file)
-    if StagedFile.objects.filter(pk=file.pk, state="online").exists():
-        advance(JOB, rows, ("staging",), "ready", Reason(_WHO, "its file is on disk already", "cycle"))
+    moved = advance(
+        JOB, rows, (JobState.DEFINED,), JobState.STAGING, Reason(_WHO, f"waits for {url}", "cycle"), staged_file=file
+    )
+    if StagedFile.objects.filter(pk=file.pk, state=StagedFileState.ONLINE).exists():
+        advance(JOB, rows, (JobState.STAGING,), JobState.READY, Reason(_WHO, "its file is on disk already", "cycle"))
     return len(moved)
 
 
 def _slipped(job: Job, file: StagedFile) -> bool:
     """The job was given out while its file was on disk, and came back for want of it."""
-    if file.state != "online" or file.online is None:
+    if file.state != StagedFileState.ONLINE or file.online is None:
         return False
     return job.tries.filter(action="restage", ended__gt=file.online).exists()
 
@@ -114,8 +124,8 @@ def put_online(files: QuerySet[StagedFile], at: float) -> int:
     ids = advance(
         STAGED_FILE,
         files,
-        ("requested",),
-        "online",
+        (StagedFileState.REQUESTED,),
+        StagedFileState.ONLINE,
         Reason(_WHO, "the tape system says that it is on disk", "cycle"),
         online=at,
         busy_until=0.0,
@@ -123,8 +133,8 @@ def put_online(files: QuerySet[StagedFile], at: float) -> int:
     advance(
         JOB,
         Job.objects.filter(staged_file__in=ids),
-        ("staging",),
-        "ready",
+        (JobState.STAGING,),
+        JobState.READY,
         Reason(_WHO, "its file is on disk", "cycle"),
     )
     return len(ids)
@@ -132,19 +142,35 @@ def put_online(files: QuerySet[StagedFile], at: float) -> int:
 
 def put_offline(files: QuerySet[StagedFile], why: str) -> int:
     """Files are not on disk any more: they are wanted again, and jobs not given out yet wait. In a transaction."""
-    ids = advance(STAGED_FILE, files, ("online",), "wanted", Reason(_WHO, why, "cycle"), busy_until=0.0)
-    advance(JOB, Job.objects.filter(staged_file__in=ids), ("ready",), "defined", Reason(_WHO, why, "cycle"))
+    ids = advance(
+        STAGED_FILE,
+        files,
+        (StagedFileState.ONLINE,),
+        StagedFileState.WANTED,
+        Reason(_WHO, why, "cycle"),
+        busy_until=0.0,
+    )
+    advance(
+        JOB, Job.objects.filter(staged_file__in=ids), (JobState.READY,), JobState.DEFINED, Reason(_WHO, why, "cycle")
+    )
     return len(ids)
 
 
 def give_up_files(files: QuerySet[StagedFile], why: str) -> int:
     """Files will not come: somebody has to look at their jobs. In a transaction."""
-    ids = advance(STAGED_FILE, files, ("wanted", "requested"), "failed", Reason(_WHO, why, "cycle"), finding=why)
+    ids = advance(
+        STAGED_FILE,
+        files,
+        (StagedFileState.WANTED, StagedFileState.REQUESTED),
+        StagedFileState.FAILED,
+        Reason(_WHO, why, "cycle"),
+        finding=why,
+    )
     advance(
         JOB,
         Job.objects.filter(staged_file__in=ids),
-        ("staging", "defined"),
-        "manual",
+        (JobState.STAGING, JobState.DEFINED),
+        JobState.MANUAL,
         Reason(_WHO, why, "cycle"),
         diag=why,
         cause="storage",
@@ -155,7 +181,9 @@ def give_up_files(files: QuerySet[StagedFile], why: str) -> int:
 def unneeded_files() -> Q:
     """Files that no job needs on disk any more."""
     needing = Job.objects.filter(staged_file=OuterRef("pk"), state__in=NEEDS)
-    return ~Q(Exists(needing)) & Q(state__in=("wanted", "requested", "online", "failed"))
+    return ~Q(Exists(needing)) & Q(
+        state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE, StagedFileState.FAILED)
+    )
 
 
 MAX_READY = 2000
@@ -171,6 +199,10 @@ def ready_without_staging() -> int:
 
 def _ready_some() -> int:
     on_disk = Q(task__staging=False) | ~Q(product="")
-    ids = Job.objects.filter(on_disk, task__state="running", state="defined").values_list("pk", flat=True)
+    ids = Job.objects.filter(on_disk, task__state=TaskState.RUNNING, state=JobState.DEFINED).values_list(
+        "pk", flat=True
+    )
     rows = Job.objects.filter(pk__in=list(ids[:MAX_READY]))
-    return len(advance(JOB, rows, ("defined",), "ready", Reason("cycle", "its input needs no staging", "cycle")))
+    return len(
+        advance(JOB, rows, (JobState.DEFINED,), JobState.READY, Reason("cycle", "its input needs no staging", "cycle"))
+    )

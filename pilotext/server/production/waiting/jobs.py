@@ -14,7 +14,7 @@ from pilotext.server.production.dispatch.placement import avoided_by
 from pilotext.server.production.models import Attempt, AuditEntry, Job, StagedFile, Task, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, StagedFileState, TaskState
 from pilotext.server.production.waiting.places import obstacles, of_cycle, places_of, with_servers
 
 MAX_AHEAD = 10_000
@@ -34,16 +34,16 @@ def of_job(job: Job, at: float | None = None) -> tuple[Wait, ...]:
 
 
 def _of_job(job: Job, at: float) -> tuple[Wait, ...]:
-    if job.state == "manual":
+    if job.state == JobState.MANUAL:
         return (_person(job),)
-    if job.state in ("sent", "running"):
+    if job.state in (JobState.SENT, JobState.RUNNING):
         return tuple(_at_work(job, at))
-    if job.state == "verifying":
+    if job.state == JobState.VERIFYING:
         return tuple(_verifying(job, at))
-    if job.state not in ("defined", "staging", "ready"):
+    if job.state not in (JobState.DEFINED, JobState.STAGING, JobState.READY):
         return ()
     waits = list(of_tasks_state(job.task))
-    if job.state == "ready":
+    if job.state == JobState.READY:
         waits += _ready(job, at)
     elif job.task.staging and not job.product:
         waits += _staging(job, at)
@@ -52,7 +52,7 @@ def _of_job(job: Job, at: float) -> tuple[Wait, ...]:
 
 def of_tasks_state(task: Task) -> Iterator[Wait]:
     """Yield the wait for the state of the task; nothing while it runs."""
-    if task.state == "running":
+    if task.state == TaskState.RUNNING:
         return
     told = AuditEntry.objects.filter(subject="task", subject_id=task.pk, after=task.state).order_by("-pk").first()
     since, by = (told.at, f" by {told.who}: {told.why}") if told else (task.changed, "")
@@ -60,17 +60,17 @@ def of_tasks_state(task: Task) -> Iterator[Wait]:
     kind: WaitKind = "task-over"
     who: Changer = "manager"
     what, how = f"task {task.name} is {task.state}{by}", f"pilotext tasks resume {name} --why ..."
-    if task.state == "ready":
+    if task.state == TaskState.READY:
         kind, what = "task-not-started", f"task {task.name} has not been started"
         how = f"pilotext tasks start {name} --why ..."
-    elif task.state == "paused":
+    elif task.state == TaskState.PAUSED:
         kind = "task-paused"
-    elif task.state == "draft":
+    elif task.state == TaskState.DRAFT:
         kind, who, how = "task-resuming", "server", "its jobs are taken up again by the cycle"
-    elif task.state in ("done", "archiving", "archived"):
+    elif task.state in (TaskState.DONE, TaskState.ARCHIVING, TaskState.ARCHIVED):
         how = (
             "send a job again: pilotext jobs resend N --why ..."
-            if task.state == "done"
+            if task.state == TaskState.DONE
             else "it can be changed no more"
         )
     yield Wait(kind, what, since, None, who, how)
@@ -121,10 +121,10 @@ def _verifying(job: Job, at: float) -> Iterator[Wait]:
 
 def _staging(job: Job, at: float) -> Iterator[Wait]:
     limits = profile_of(job.task.experiment.name).staging
-    if job.state == "staging" and job.staged_file is not None:
+    if job.state == JobState.STAGING and job.staged_file is not None:
         yield of_file(job.staged_file, limits, at)
         return
-    if job.task.state == "running":
+    if job.task.state == TaskState.RUNNING:
         yield of_room(job.task, limits) or Wait(
             "cycle", "its file is to be brought from tape", job.changed, None, "server", _NEXT_STEP
         )
@@ -135,13 +135,13 @@ def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
     url = file.url
     found = f": {file.finding}" if file.finding else ""
     later = file.busy_until if file.busy_until > at else None
-    if file.state == "requested":
+    if file.state == StagedFileState.REQUESTED:
         until = None if file.requested is None else file.requested + limits.within_s
         how = "the cycle asks the tape system again; after that it releases the file and requests it again"
         return Wait(
             "staging", f"{url} was asked for from tape, request {file.request}", file.requested, until, "server", how
         )
-    if file.state == "online":
+    if file.state == StagedFileState.ONLINE:
         return Wait("cycle", f"{url} is on disk", file.online, None, "server", _NEXT_STEP)
     if file.tries:
         what = f"{url} could not be had in {file.tries} of {limits.tries} tries{found}"
@@ -153,7 +153,10 @@ def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
 
 def of_room(task: Task, limits: Staging) -> Wait | None:
     """Return the wait for room for files from tape; None while there is some."""
-    there = StagedFile.objects.filter(state__in=("wanted", "requested", "online"), experiment=task.experiment_id)
+    there = StagedFile.objects.filter(
+        state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE),
+        experiment=task.experiment_id,
+    )
     used = there.aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
     if used["files"] < limits.files and used["size"] < limits.bytes:
         return None
@@ -170,7 +173,7 @@ def of_room(task: Task, limits: Staging) -> Wait | None:
 def _ready(job: Job, at: float) -> Iterator[Wait]:
     if job.not_before > at:
         yield _back_off(job)
-    if job.task.state != "running":
+    if job.task.state != TaskState.RUNNING:
         return
     avoided = avoided_by([job.pk]).get(job.pk, {})
     places = places_of(job.task, job, at, avoided)
@@ -202,10 +205,12 @@ def _back_off(job: Job) -> Wait:
 
 
 def _its_turn(job: Job, free: list[str], at: float) -> Wait:
-    running = Task.objects.filter(state="running", experiment=job.task.experiment_id)
-    ready = Job.objects.filter(state="ready", task__in=running, not_before__lte=at)
+    running = Task.objects.filter(state=TaskState.RUNNING, experiment=job.task.experiment_id)
+    ready = Job.objects.filter(state=JobState.READY, task__in=running, not_before__lte=at)
     higher = ready.filter(priority__gt=job.priority)[: MAX_AHEAD + 1].count()
-    mine = Job.objects.filter(state="ready", task=job.task, not_before__lte=at, priority=job.priority, pk__lt=job.pk)
+    mine = Job.objects.filter(
+        state=JobState.READY, task=job.task, not_before__lte=at, priority=job.priority, pk__lt=job.pk
+    )
     own = mine[: MAX_AHEAD + 1].count()
     shares = list(running.values_list("share", flat=True))
     share = job.task.share / sum(shares)

@@ -18,7 +18,7 @@ from pilotext.server.production.dispatch.breakers import types_held
 from pilotext.server.production.dispatch.placement import Avoid, nodes_of, of_site
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, CycleStep, Job, Site, Task
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, AgentState, BreakerState
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[Jo
     profile = profile_of(task.experiment.name)
     sites = _sites(task, job)
     since = at - GONE_AFTER_S
-    rows = Breaker.objects.filter(experiment=task.experiment_id, state__in=("open", "probing")).order_by("pk")
+    rows = Breaker.objects.filter(
+        experiment=task.experiment_id, state__in=(BreakerState.OPEN, BreakerState.PROBING)
+    ).order_by("pk")
     breakers = [row for row in rows if job is None or _holds(profile, row, job.type)]
     held = {row.node for row in breakers if row.node}
     kept_off = {node for node, until in nodes_of(avoided).items() if until > at}
@@ -81,7 +83,7 @@ def obstacles(place: JobPlace, avoid: Mapping[str, float], at: float) -> Iterato
         why = f"site {name} is full: {place.active} attempts of at most {limit}"
         yield Wait("site-full", why, None, None, "manager", f"pilotext sites limit {quote(name)} --most N")
     for row in place.breakers:
-        if row.state == "probing" or row.due > at:
+        if row.state == BreakerState.PROBING or row.due > at:
             yield _breaker(row)
     if (until := avoid.get(of_site(name), 0.0)) > at:
         why = f"it failed at site {name} and avoids it as long as another site can take it"
@@ -108,7 +110,7 @@ def _nobody(place: JobPlace) -> Iterator[Wait]:
 def _breaker(row: Breaker) -> Wait:
     what = f"breaker {row.pk} ({row.rule}) is {row.state} for {row.scope or 'everything'}: {row.why}"
     how = f"pilotext sites close --breaker {row.pk}"
-    if row.state == "probing":
+    if row.state == BreakerState.PROBING:
         return Wait("breaker", f"{what}; one job tries whether it works again", row.changed, None, "manager", how)
     return Wait("breaker", what, row.changed, row.due if math.isfinite(row.due) else None, "manager", how)
 
@@ -130,13 +132,15 @@ def _holds(profile: Profile, row: Breaker, job_type: str) -> bool:
 def _agents(sites: Collection[Site], since: float) -> dict[int, tuple[int, int, float | None]]:
     """Of each site the agents that are heard of, their slots, and when any was heard of last."""
     rows = Agent.objects.filter(site__in=sites).order_by()
-    heard = rows.filter(heard_since(since), state="active").values_list("site").annotate(Count("pk"), Sum("slots"))
+    heard = (
+        rows.filter(heard_since(since), state=AgentState.ACTIVE).values_list("site").annotate(Count("pk"), Sum("slots"))
+    )
     there = {site: (agents, slots) for site, agents, slots in heard}
     return {site: (*there.get(site, (0, 0)), seen) for site, seen in rows.values_list("site").annotate(Max("seen"))}
 
 
 def _other_nodes(sites: Collection[Site], since: float, nodes: Collection[str]) -> set[int]:
-    rows = Agent.objects.filter(heard_since(since), site__in=sites, state="active").exclude(host__in=nodes)
+    rows = Agent.objects.filter(heard_since(since), site__in=sites, state=AgentState.ACTIVE).exclude(host__in=nodes)
     return set(rows.values_list("site", flat=True).distinct())
 
 
@@ -185,7 +189,11 @@ def with_servers(waits: Sequence[Wait], experiment: int) -> tuple[Wait, ...]:
     """These reasons, and where one of them is work on storage, every server of the experiment that is away."""
     if not any(wait.kind in _FOR_STORAGE for wait in waits):
         return tuple(waits)
-    away = Breaker.objects.filter(experiment=experiment, rule=STORAGE_BREAKER).exclude(state="closed").order_by("scope")
+    away = (
+        Breaker.objects.filter(experiment=experiment, rule=STORAGE_BREAKER)
+        .exclude(state=BreakerState.CLOSED)
+        .order_by("scope")
+    )
     return (*waits, *map(_of_server, away))
 
 

@@ -14,7 +14,7 @@ from pilotext.server.production.merging.groups import ENDED, PAST_THE_CHECK
 from pilotext.server.production.models import Attempt, Job, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, ProductState, TaskState
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_tasks_state
 from pilotext.server.production.waiting.places import of_cycle, with_servers
@@ -33,7 +33,7 @@ def of_run(task: Task, run: int, at: float | None = None) -> dict[str, tuple[Wai
     at = now() if at is None else at
     products = list(Product.objects.filter(task=task, run=run).order_by("pk"))
     chunks = _Chunks(task, run)
-    state = tuple(of_tasks_state(task)) if task.state != "archiving" else ()
+    state = tuple(of_tasks_state(task)) if task.state != TaskState.ARCHIVING else ()
     if not products:
         return {"": (*state, *chunks.waits())}
     stalled = tuple(of_cycle(at))
@@ -43,7 +43,7 @@ def of_run(task: Task, run: int, at: float | None = None) -> dict[str, tuple[Wai
     found = {}
     for product in products:
         mine = [*_of_product(product, products, merges.get(product.merge), jobs[product.pk], at)]
-        if product.state == "waiting":
+        if product.state == ProductState.WAITING:
             mine = [*state, *chunks.waits(), *mine]
             if product.pk in old:
                 why = "merge jobs of an earlier round are still running; they were asked to stop"
@@ -71,7 +71,7 @@ class _Chunks:
         for state, count in sorted(self._open.items()):
             named = ", ".join(map(str, self._named[state][:MAX_NAMED]))
             what = f"{count} chunks are {state}: job {named}{', ...' if count > MAX_NAMED else ''}"
-            if state == "manual":
+            if state == JobState.MANUAL:
                 how = (
                     f"decide on the jobs, or pilotext runs merge-without {quote(self._task.name)} --run {self._run} "
                     "--why ..."
@@ -91,44 +91,44 @@ def _of_product(
     command = (
         f"pilotext runs {{}} {quote(product.task.name)} --run {product.run} --merge {quote(product.merge)} --why ..."
     )
-    if product.state == "manual":
+    if product.state == ProductState.MANUAL:
         how = f"{command.format('accept')}; also remerge, merge-without"
         yield Wait("person", f"it waits for a decision: {product.finding}", product.changed, None, "expert", how)
-    elif product.state == "waiting" and rule is None:
+    elif product.state == ProductState.WAITING and rule is None:
         why = f"the profile knows no merge {product.merge} any more"
         yield Wait("other-merge", why, product.changed, None, "manager", "correct the profile of the experiment")
-    elif product.state == "waiting" and rule is not None:
+    elif product.state == ProductState.WAITING and rule is not None:
         for other in products:
             if other.merge in rule.after and other.state not in PAST_THE_CHECK:
                 why = f"the {other.merge} of its run must be checked first; it is {other.state}"
                 yield Wait("other-merge", why, other.changed, None, "server", "see there")
-    elif product.state == "merging":
+    elif product.state == ProductState.MERGING:
         yield from _of_merge_jobs(product, jobs)
-    elif product.state == "merged":
+    elif product.state == ProductState.MERGED:
         yield _cycle(product, "its merged files are to be compared with its chunks")
-    elif product.state in ("checked", "copying"):
+    elif product.state in (ProductState.CHECKED, ProductState.COPYING):
         yield _of_storage(product, "its merged files are copied to where they are kept", at)
-    elif product.state == "kept" and product.task.state == "archiving":
+    elif product.state == ProductState.KEPT and product.task.state == TaskState.ARCHIVING:
         yield _of_storage(product, "its chunk files are removed", at)
 
 
 def _of_merge_jobs(product: Product, jobs: dict[str, list[int]]) -> Iterator[Wait]:
     for state, ids in sorted(jobs.items()):
-        if state == "finished":
+        if state == JobState.FINISHED:
             continue
         named = ", ".join(map(str, ids[:MAX_NAMED])) + (", ..." if len(ids) > MAX_NAMED else "")
         who, how = "server", f"pilotext jobs show {ids[0]} says why"
-        if state == "manual":
+        if state == JobState.MANUAL:
             who, how = "expert", f"pilotext jobs resend {ids[0]} --why ..., or merge the run again"
         what = f"{len(ids)} merge jobs are {state}: job {named}"
         yield Wait("merge-jobs", what, product.changed, None, "expert" if who == "expert" else "server", how)
-    if not {*jobs} - {"finished"}:
+    if not {*jobs} - {JobState.FINISHED}:
         yield _cycle(product, "all its merge jobs have finished")
 
 
 def _of_storage(product: Product, what: str, at: float) -> Wait:
     """Yield the wait of a step that works on storage: it is at work, or waits after a failure."""
-    kind: WaitKind = "cleaning" if product.state == "kept" else "copying"
+    kind: WaitKind = "cleaning" if product.state == ProductState.KEPT else "copying"
     if not product.tries:
         how = "the cycle does it, one product at a time"
         return Wait(kind, what, product.changed, None, "server", how)
@@ -154,7 +154,7 @@ def _merge_jobs(products: Sequence[Product]) -> defaultdict[int, defaultdict[str
 def _old_attempts(products: Sequence[Product]) -> set[int]:
     """Products of which merge jobs of an earlier round are still at work."""
     rows = Attempt.objects.filter(
-        job__group__product__in=[each.pk for each in products if each.state == "waiting" and each.round > 1],
+        job__group__product__in=[each.pk for each in products if each.state == ProductState.WAITING and each.round > 1],
         state__in=ACTIVE_ATTEMPT,
     )
     return set(rows.values_list("job__group__product", flat=True))

@@ -15,7 +15,7 @@ from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, LogArchiveState, ProductState, TaskState
 from pilotext.server.production.statistics.counts import counts_of
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state
@@ -33,11 +33,11 @@ def of_task(task: Task, at: float | None = None) -> tuple[Wait, ...]:
 
 
 def _of_task(task: Task, at: float) -> tuple[Wait, ...]:
-    if task.state == "archiving":
+    if task.state == TaskState.ARCHIVING:
         return tuple(_archiving(task, at))
-    if task.state == "cancelled":
+    if task.state == TaskState.CANCELLED:
         return tuple(_ending(task))
-    if task.state in ("done", "archived"):
+    if task.state in (TaskState.DONE, TaskState.ARCHIVED):
         return ()
     return (*of_tasks_state(task), *_jobs(task, at), *_products(task))
 
@@ -46,31 +46,31 @@ def _jobs(task: Task, at: float) -> Iterator[Wait]:
     counts = counts_of([task.pk])[task.pk]
     number = Counter(counts.own) + Counter(counts.merges)
     name = quote(task.name)
-    if number["manual"]:
-        what = f"{number['manual']} jobs wait for a decision"
+    if number[JobState.MANUAL]:
+        what = f"{number[JobState.MANUAL]} jobs wait for a decision"
         yield Wait("person", what, None, None, "expert", f"pilotext jobs manual --task {name}")
-    if number["sent"] + number["running"]:
-        what = f"{number['sent'] + number['running']} jobs are running"
+    if number[JobState.SENT] + number[JobState.RUNNING]:
+        what = f"{number[JobState.SENT] + number[JobState.RUNNING]} jobs are running"
         how = f"pilotext jobs --task {name} --state running; pilotext jobs show N says how far"
         yield Wait("attempt", what, None, None, "server", how)
-    if number["verifying"]:
-        what = f"the published files of {number['verifying']} jobs are compared with their reports"
+    if number[JobState.VERIFYING]:
+        what = f"the published files of {number[JobState.VERIFYING]} jobs are compared with their reports"
         how = f"the cycle looks by itself; pilotext jobs --task {name} --state verifying"
         yield Wait("verifying", what, None, None, "server", how)
-    if number["staging"]:
-        yield _staging(task, number["staging"], at)
-    if number["defined"] and task.staging and task.state == "running":
+    if number[JobState.STAGING]:
+        yield _staging(task, number[JobState.STAGING], at)
+    if number[JobState.DEFINED] and task.staging and task.state == TaskState.RUNNING:
         room = of_room(task, profile_of(task.experiment.name).staging)
-        what = f"{number['defined']} jobs wait for their files to be asked for from tape"
+        what = f"{number[JobState.DEFINED]} jobs wait for their files to be asked for from tape"
         yield room or Wait("cycle", what, None, None, "server", "the next step of the cycle asks for them")
-    if number["ready"] and task.state == "running":
-        yield from _ready(task, number["ready"], at)
+    if number[JobState.READY] and task.state == TaskState.RUNNING:
+        yield from _ready(task, number[JobState.READY], at)
 
 
 def _staging(task: Task, number: int, at: float) -> Wait:
     """The file that the tape system owes longest says why; the others wait as it does."""
     limits = profile_of(task.experiment.name).staging
-    files = StagedFile.objects.filter(jobs__task=task, jobs__state="staging").order_by("-tries", "changed", "pk")
+    files = StagedFile.objects.filter(jobs__task=task, jobs__state=JobState.STAGING).order_by("-tries", "changed", "pk")
     worst = files.first()
     if worst is None:
         return Wait(
@@ -88,7 +88,7 @@ def _staging(task: Task, number: int, at: float) -> Wait:
 
 
 def _ready(task: Task, number: int, at: float) -> Iterator[Wait]:
-    later = Job.objects.filter(task=task, state="ready", not_before__gt=at)
+    later = Job.objects.filter(task=task, state=JobState.READY, not_before__gt=at)
     put_off = later.aggregate(number=Count("pk"), first=Min("not_before"))
     if put_off["number"]:
         what = f"{put_off['number']} jobs wait before their next attempt, the first until then"
@@ -106,16 +106,16 @@ def _ready(task: Task, number: int, at: float) -> Iterator[Wait]:
 
 
 def _products(task: Task) -> Iterator[Wait]:
-    rows = Product.objects.filter(task=task).exclude(state__in=("kept", "cleaned")).order_by()
+    rows = Product.objects.filter(task=task).exclude(state__in=(ProductState.KEPT, ProductState.CLEANED)).order_by()
     states = dict(rows.values_list("state").annotate(Count("pk")))
     name = quote(task.name)
     for state, number in sorted(states.items()):
-        if state == "manual":
+        if state == ProductState.MANUAL:
             how = f"pilotext runs {name} --state manual"
             yield Wait("person", f"{number} products of runs wait for a decision", None, None, "expert", how)
         else:
             how = f"pilotext runs {name} --state {state}; pilotext runs show {name} --run N says why"
-            kind: WaitKind = "copying" if state in ("checked", "copying") else "merge-jobs"
+            kind: WaitKind = "copying" if state in (ProductState.CHECKED, "copying") else "merge-jobs"
             yield Wait(kind, f"{number} products of runs are {state}", None, None, "server", how)
 
 
@@ -138,11 +138,11 @@ def _archiving(task: Task, at: float) -> Iterator[Wait]:
     counted = dict(rows.order_by().values_list("state").annotate(Count("pk")))
     if not counted and profile_of(task.experiment.name).logs is not None:
         yield Wait("cycle", "its log archives are to be planned", task.changed, None, "server", "by the cycle")
-    for archive in rows.filter(state="manual").order_by("pk")[:MAX_ARCHIVES]:
+    for archive in rows.filter(state=LogArchiveState.MANUAL).order_by("pk")[:MAX_ARCHIVES]:
         what = f"archive {archive.name} could not be made: {archive.finding}"
         yield Wait("person", what, archive.changed, None, "manager", "repair its storage; see docs/administrator.md")
-    yield from _wanted(task, counted.get("wanted", 0), at)
-    products = Product.objects.filter(task=task, state="kept")
+    yield from _wanted(task, counted.get(LogArchiveState.WANTED, 0), at)
+    products = Product.objects.filter(task=task, state=ProductState.KEPT)
     if number := products.count():
         failed = products.filter(tries__gt=0).order_by("-tries").first()
         what = f"the chunk files of {number} products are to be removed"
@@ -151,13 +151,13 @@ def _archiving(task: Task, at: float) -> Iterator[Wait]:
         until = failed.busy_until if failed is not None and failed.busy_until > at else None
         yield Wait("cleaning", what, task.changed, until, "server", "the cycle tries it again then")
     yield from _logs(task, at)
-    if odd := Product.objects.filter(task=task).exclude(state__in=("kept", "cleaned")).count():
+    if odd := Product.objects.filter(task=task).exclude(state__in=(ProductState.KEPT, ProductState.CLEANED)).count():
         what = f"{odd} products are not kept"
         yield Wait("person", what, task.changed, None, "expert", f"pilotext runs show {quote(task.name)}")
 
 
 def _logs(task: Task, at: float) -> Iterator[Wait]:
-    archives = LogArchive.objects.filter(task=task, state="kept", run__isnull=False)
+    archives = LogArchive.objects.filter(task=task, state=LogArchiveState.KEPT, run__isnull=False)
     number, worst = archives.count(), archives.order_by("-tries", "pk").first()
     if worst is None:
         return
@@ -185,7 +185,7 @@ def _unprintable(task: Task) -> str:
 def _wanted(task: Task, number: int, at: float) -> Iterator[Wait]:
     if not number:
         return
-    worst = LogArchive.objects.filter(task=task, state="wanted").order_by("-tries", "pk").first()
+    worst = LogArchive.objects.filter(task=task, state=LogArchiveState.WANTED).order_by("-tries", "pk").first()
     what = f"{number} log archives are to be made"
     if worst is None or not worst.tries:
         yield Wait("archive", what, task.changed, None, "server", "the cycle makes one at a time")
