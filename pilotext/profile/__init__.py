@@ -2,15 +2,15 @@
 
 `records` says what stands there, `expand` makes jobs of it.
 
-Rule files and profiles lie in one folder, `rules/`: the checkout's own beside the package, or the installed one in
-`<prefix>/share/pilotext/rules`. Further folders of the same layout are given by the caller or by PILOTEXT_RULES.
+Rule files and profiles lie in one folder: `rules/` of a checkout, beside the package, or `shipped_rules` inside an
+installed package. Further folders of the same layout are given by the caller or by PILOTEXT_RULES.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +42,12 @@ FORMAT = 1
 
 def find_rules_root() -> Path:
     """The folder of rule files that belongs to this pilotext. Raises UsageError if it is nowhere."""
-    package = Path(__file__).resolve().parents[1]
-    checkout = package.parent / "rules"
-    # Installers put shared files beside `lib`, be it of a virtual environment, of --user, --prefix or --target.
-    installed = [folder / "share" / "pilotext" / "rules" for folder in (*package.parents[:4], Path(sys.prefix))]
-    for root in (checkout, *installed):
+    package = Path(str(resources.files("pilotext")))
+    roots = (package.parent / "rules", package / "shipped_rules")
+    for root in roots:
         if (root / "common").is_dir():
             return root
-    raise UsageError(
-        f"there are no rule files, neither in {checkout} nor in any of {installed}.", advice="Install again."
-    )
+    raise UsageError(f"there are no rule files in {roots[0]} or {roots[1]}.", advice="Install again.")
 
 
 def rules_roots(folders: Sequence[Path] = ()) -> tuple[Path, ...]:
