@@ -153,7 +153,7 @@ def _caller(kept: str, address: str) -> Caller:
         found = _known.get(kept)
     if found is not None and found[0] > at:
         return found[1]
-    row = Token.objects.select_related("user").filter(token=kept, revoked=None).first()
+    row = Token.objects.not_revoked().select_related("user").filter(token=kept).first()
     role = _role(row, at)
     if row is None or role is None:
         _good.discard(kept)

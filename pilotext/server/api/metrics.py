@@ -18,7 +18,6 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pilotext.server.production.models import Agent, Attempt, Job, Site
-from pilotext.server.production.states import ACTIVE_ATTEMPT
 
 FRESH_S = 5.0
 """Age up to which counts of the database are shown again."""
@@ -106,7 +105,7 @@ def _attempts() -> Metric:
     gauge = GaugeMetricFamily("pilotext_attempts_active", "Active attempts by site", labels=["site"])
     names = dict(Site.objects.values_list("pk", "name"))
     active = dict.fromkeys(names, 0)
-    grouped = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT).values_list("state", "site_id")
+    grouped = Attempt.objects.active().values_list("state", "site_id")
     for _, site, number in grouped.annotate(Count("pk")):
         active[site] += number
     for site, number in active.items():

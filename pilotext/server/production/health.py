@@ -112,7 +112,7 @@ def _agents() -> HealthPart:
     heard = active.filter(heard_since(at - GONE_AFTER_S)).count()
     number = active.count() - heard
     ended = Token.objects.filter(Q(revoked__isnull=False) | Q(expires__lte=at), role="agent").values("label")
-    good = Token.objects.filter(Q(expires__isnull=True) | Q(expires__gt=at), role="agent", revoked=None).values("label")
+    good = Token.objects.valid(at).filter(role="agent").values("label")
     refused = active.filter(token__in=ended).exclude(token__in=good).count()
     said = [f"{heard} agents are active"]
     said += [f"{number} are silent"] if number else []

@@ -81,9 +81,7 @@ def _inherit(task: Task, asked: Mapping[int, str]) -> None:
     for some in in_parts(sorted(asked)):
         PublishedFile.objects.filter(pk__in=some, task__in=earlier).update(task=task.pk, job=None)
         urls = [asked[key] for key in some]
-        there = Output.objects.filter(
-            Q(url__in=urls) | Q(kept__in=urls), job__task__in=earlier, state=OutputState.VALID
-        )
+        there = Output.objects.valid().filter(Q(url__in=urls) | Q(kept__in=urls), job__task__in=earlier)
         there.update(state=OutputState.SUPERSEDED)
 
 

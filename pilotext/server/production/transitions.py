@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from pilotext.server.production.models import Attempt, AuditEntry, Job, LogArchive, MergeGroup, Product, Task
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, PRODUCT, Actor, JobState, Machine, ProductState
+from pilotext.server.production.states import JOB, PRODUCT, Actor, JobState, Machine, ProductState
 from pilotext.server.rows import change, insert_rows
 
 M = TypeVar("M", bound=models.Model)
@@ -119,7 +119,7 @@ def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     A running attempt is asked to stop at its next heartbeat.
     """
     moved = advance(JOB, jobs, JOB.sources(JobState.CANCELLED, reason.actor), JobState.CANCELLED, reason)
-    Attempt.objects.filter(job__in=moved, state__in=ACTIVE_ATTEMPT).update(stop=reason.why or "cancelled")
+    Attempt.objects.active().filter(job__in=moved).update(stop=reason.why or "cancelled")
     return moved
 
 

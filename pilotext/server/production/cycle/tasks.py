@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef
 from pilotext.server.database import transact
 from pilotext.server.production.manual_decisions.resend import resend_jobs
 from pilotext.server.production.models import AuditEntry, Job, Product, Task
-from pilotext.server.production.states import OPEN_JOB, TASK, JobState, MergeGroupState, ProductState, TaskState
+from pilotext.server.production.states import TASK, JobState, MergeGroupState, ProductState, TaskState
 from pilotext.server.production.transitions import Reason, advance, cancel_jobs
 
 OPEN_PRODUCT = (
@@ -38,7 +38,7 @@ def _finish() -> int:
         .order_by("pk")
     )
     over = Task.objects.filter(
-        ~Exists(Job.objects.filter(task=mine, state__in=OPEN_JOB)),
+        ~Exists(Job.objects.open().filter(task=mine)),
         ~Exists(Product.objects.filter(task=mine, state__in=OPEN_PRODUCT)),
         Exists(Job.objects.filter(task=mine)),
         pk__in=list(going_on.values_list("pk", flat=True)),
@@ -57,11 +57,11 @@ def end_cancelled() -> int:
 
 
 def _end_some() -> int:
-    left = Job.objects.filter(task=OuterRef("pk"), state__in=OPEN_JOB)
+    left = Job.objects.open().filter(task=OuterRef("pk"))
     # Held, so that none is resumed in between and left with jobs that are cancelled after it went on.
     found = Task.objects.select_for_update(no_key=True).filter(Exists(left), state=TaskState.CANCELLED)
     tasks = list(found.values_list("pk", flat=True))
-    ids = Job.objects.filter(task__in=tasks, state__in=OPEN_JOB).values_list("pk", flat=True)[:AT_ONCE]
+    ids = Job.objects.open().filter(task__in=tasks).values_list("pk", flat=True)[:AT_ONCE]
     jobs = Job.objects.filter(pk__in=list(ids))
     return len(cancel_jobs(jobs, Reason("cycle", "its task was cancelled", "cycle")))
 

@@ -21,7 +21,7 @@ def signature_of(name: str) -> str:
 
 def forget_agents() -> int:
     """Agents that were silent for a quarter of an hour, and whose attempts are silent too, are gone."""
-    busy = Attempt.objects.filter(agent=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
+    busy = Attempt.objects.active().filter(agent=OuterRef("pk"))
     silent = Agent.objects.filter(~Exists(busy), seen__lt=now() - GONE_AFTER_S)
     return transact(
         lambda: len(

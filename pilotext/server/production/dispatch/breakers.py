@@ -34,9 +34,11 @@ class OpenBreaker:
 
 def open_breakers(site: Site) -> tuple[OpenBreaker, ...]:
     """The breakers that keep jobs from a site, or from one of its nodes."""
-    here = Breaker.objects.filter(
-        Q(site=site) | Q(site=None), experiment=site.experiment_id, state__in=(BreakerState.OPEN, BreakerState.PROBING)
-    ).exclude(rule=STORAGE_BREAKER)
+    here = (
+        Breaker.objects.not_closed()
+        .filter(Q(site=site) | Q(site=None), experiment=site.experiment_id)
+        .exclude(rule=STORAGE_BREAKER)
+    )
     breakers = []
     for row in here.select_related("experiment"):
         profile = profile_of(row.experiment.name)

@@ -19,7 +19,6 @@ from pilotext.server.production.dispatch.placement import (
     of_site,
 )
 from pilotext.server.production.models import Attempt, Job, Site, Task
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, TaskState
 
 FIRST = 10
 
@@ -61,7 +60,7 @@ def candidates(site: Site, at: float, *, limit: int, without: Collection[str] = 
     """
     lanes = []
     active = _active_by_task()
-    running = Task.objects.filter(state=TaskState.RUNNING, experiment_id=site.experiment_id)
+    running = Task.objects.running_of(site.experiment_id)
     places = (of_site(site.name), node) if node else (of_site(site.name),)
     for task in running.select_related("experiment").only("sites", "share", "experiment__name").order_by("pk"):
         waiting = _ready(task, site, at, limit, without=without, places=places)
@@ -71,7 +70,7 @@ def candidates(site: Site, at: float, *, limit: int, without: Collection[str] = 
 
 
 def _active_by_task() -> dict[int, int]:
-    rows = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT)
+    rows = Attempt.objects.active()
     active: Counter[int] = Counter()
     # Grouped as an index is: grouped by the task alone, SQLite would go through all attempts there ever were.
     for _, _, task, number in rows.values_list("state", "site_id", "task_id").annotate(Count("pk")):
@@ -85,9 +84,7 @@ def _ready(
     here = Q(site_id=site.pk)
     if not task.sites or site.name in task.sites:
         here |= Q(site_id=None)
-    jobs = Job.objects.filter(here, task_id=task.pk, state=JobState.READY, not_before__lte=at).order_by(
-        "-priority", "id"
-    )
+    jobs = Job.objects.due(at).filter(here, task_id=task.pk).order_by("-priority", "id")
     if without:
         jobs = jobs.exclude(type__in=without)
     seen: set[int] = set()

@@ -30,7 +30,7 @@ from pilotext.server.production.dispatch.breakers import (
 from pilotext.server.production.dispatch.brokerage import Candidate, candidates
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState, TaskState
+from pilotext.server.production.states import ATTEMPT, JOB, AttemptState, JobState, TaskState
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change, insert
 
@@ -196,7 +196,7 @@ def _claim(job_id: int, asker: Asker, lease_s: float, breakers: tuple[OpenBreake
     job = _JOB.get(job_id)
     if job is None or job.not_before > at or job.state != JobState.READY or job.task.state != TaskState.RUNNING:
         return None
-    if job.attempts and models.Attempt.objects.filter(job_id=job.pk, state__in=ACTIVE_ATTEMPT).exists():
+    if job.attempts and models.Attempt.objects.active().filter(job_id=job.pk).exists():
         return None  # it was cancelled and sent again, and its worker has not heard of that yet
     number = job.attempts + 1
     why = f"attempt {number} for {asker.label} at {asker.site.name}"
@@ -271,7 +271,7 @@ def _count_room(site: models.Site) -> None:
     limit = models.Site.objects.select_for_update().values_list("max_active", flat=True).get(pk=site.pk)
     if limit is None:
         return
-    left = limit - models.Attempt.objects.filter(site=site, state__in=ACTIVE_ATTEMPT).count()
+    left = limit - models.Attempt.objects.active().filter(site=site).count()
     _rooms[site.pk] = _Room(now(), limit, left)
     if left <= 0:
         raise SiteFullError

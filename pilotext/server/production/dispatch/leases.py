@@ -99,7 +99,8 @@ def expire_leases() -> int:
 def _expire_some() -> int:
     at = now()
     expired = (
-        Attempt.objects.filter(state__in=ACTIVE_ATTEMPT, lease_until__lt=at)
+        Attempt.objects.active()
+        .filter(lease_until__lt=at)
         .select_for_update(of=("self",), skip_locked=True)
         .select_related("job", "task__experiment", "site")[:AT_ONCE]
     )

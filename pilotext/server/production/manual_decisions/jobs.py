@@ -72,7 +72,7 @@ def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     for job in _to_accept(jobs):
         if _unacceptable(job):
             continue
-        Output.objects.filter(job=job, state=OutputState.VALID).update(state=OutputState.SUPERSEDED, group=None)
+        Output.objects.valid().filter(job=job).update(state=OutputState.SUPERSEDED, group=None)
         insert_rows(Output, _published(job))
         moved += advance(JOB, Job.objects.filter(pk=job.pk), ACCEPTED_FROM, JobState.FINISHED, reason, assigned="")
     merge_with(Job.objects.filter(pk__in=moved), reason)

@@ -14,7 +14,6 @@ from pilotext.server.production.states import (
     TASK,
     JobState,
     MergeGroupState,
-    OutputState,
     ProductState,
     TaskState,
 )
@@ -65,7 +64,7 @@ def _accept(product: Product, reason: Reason) -> list[int]:
 
 
 def _merge_without(product: Product, reason: Reason) -> list[int]:
-    jobs = Job.objects.filter(task=product.task, run=product.run, product="")
+    jobs = Job.objects.chunks(product.task, product.run)
     if busy := jobs.exclude(
         state__in=(JobState.FINISHED, JobState.FAILED, JobState.CANCELLED, JobState.MANUAL)
     ).count():
@@ -93,6 +92,6 @@ def _merge_without(product: Product, reason: Reason) -> list[int]:
 
 def _without_files(product: Product, rule: Merge) -> set[int]:
     """Finished chunks that have no file of the kind that is merged."""
-    jobs = Job.objects.filter(task=product.task, run=product.run, product="", state=JobState.FINISHED)
-    having = Output.objects.filter(job__in=jobs, state=OutputState.VALID, kind=rule.of)
+    jobs = Job.objects.chunks(product.task, product.run).filter(state=JobState.FINISHED)
+    having = Output.objects.valid().filter(job__in=jobs, kind=rule.of)
     return set(jobs.values_list("pk", flat=True)) - set(having.values_list("job_id", flat=True))

@@ -9,12 +9,10 @@ from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
 
 from pilotext.server.production.models import Attempt, AvoidedPlace, Job, Output, Product, Task
 from pilotext.server.production.states import (
-    ACTIVE_ATTEMPT,
     JOB,
     TASK,
     JobState,
     MergeGroupState,
-    OutputState,
     ProductState,
     TaskState,
 )
@@ -56,7 +54,7 @@ def _cleaned(jobs: QuerySet[Job]) -> dict[int, str]:
     for (task, run), mine in asked.items():
         if (task, run) not in runs:
             continue
-        others = Job.objects.filter(task=task, run=run, product="").exclude(pk__in=mine).count()
+        others = Job.objects.chunks(task, run).exclude(pk__in=mine).count()
         if others:
             why = (
                 f"the chunk files of run {run} were removed after its merge: send its {others} other jobs again as well"
@@ -83,7 +81,7 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     moved = [*staging, *ready]
     AvoidedPlace.objects.filter(job__in=moved).delete()
     _wait_for_the_end_of_attempts(moved)
-    Output.objects.filter(job__in=moved, state=OutputState.VALID).update(state=OutputState.SUPERSEDED)
+    Output.objects.filter(job__in=moved).supersede()
     _merge_anew(Job.objects.filter(pk__in=moved, product=""), reason)
     reopen(Product.objects.filter(groups__job__in=merged), reason)
     tasks = set(Job.objects.filter(pk__in=[*moved, *merged]).values_list("task_id", flat=True))
@@ -104,7 +102,7 @@ def merge_with(jobs: QuerySet[Job], reason: Reason) -> None:
 
 def _wait_for_the_end_of_attempts(jobs: list[int]) -> None:
     """A job that was cancelled may be at work still, until its worker hears of it; nobody else gets it before."""
-    at_work = Attempt.objects.filter(job=OuterRef("pk"), state__in=ACTIVE_ATTEMPT)
+    at_work = Attempt.objects.active().filter(job=OuterRef("pk"))
     until = Subquery(at_work.values("lease_until")[:1])
     Job.objects.filter(Exists(at_work), pk__in=jobs).update(not_before=until)
 

@@ -138,9 +138,7 @@ def _files(product: Product) -> tuple[list[Output], list[Output]]:
     """The chunk files that were merged in this round, and the merged files."""
     same = {"product": product, "round": product.round}
     inputs = Output.objects.filter(**{f"group__{name}": value for name, value in same.items()})
-    made = Output.objects.filter(
-        state=OutputState.VALID, **{f"job__group__{name}": value for name, value in same.items()}
-    )
+    made = Output.objects.valid().filter(**{f"job__group__{name}": value for name, value in same.items()})
     return list(inputs.select_related("job").order_by("job__chunk", "pk")), list(made.order_by("pk"))
 
 

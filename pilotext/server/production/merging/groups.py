@@ -21,13 +21,11 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
 from pilotext.server.production.states import (
-    ACTIVE_ATTEMPT,
     GROUP,
     JOB,
     PRODUCT,
     JobState,
     MergeGroupState,
-    OutputState,
     ProductState,
     TaskState,
 )
@@ -48,7 +46,7 @@ def start_merges() -> int:
 
 
 def _start_some(experiment: Experiment) -> int:
-    open_chunk = Job.objects.filter(task=OuterRef("task"), run=OuterRef("run"), product="").exclude(state__in=ENDED)
+    open_chunk = Job.objects.chunks(OuterRef("task"), OuterRef("run")).exclude(state__in=ENDED)
     due = Product.objects.filter(
         ~Exists(open_chunk), state=ProductState.WAITING, task__state=TaskState.RUNNING, task__experiment=experiment
     )
@@ -77,7 +75,7 @@ def _dissolve() -> int:
     )
     cancel_jobs(Job.objects.filter(group__in=ids), reason)
     Output.objects.filter(group__in=ids).update(group=None)
-    Output.objects.filter(job__group__in=ids, state=OutputState.VALID).update(state=OutputState.SUPERSEDED)
+    Output.objects.filter(job__group__in=ids).supersede()
     return len(ids)
 
 
@@ -141,8 +139,8 @@ def _start(pk: int) -> int:
 
 def _run(product: Product) -> _Run:
     rule = profile_of(product.task.experiment.name).merges[product.merge]
-    jobs = dict(Job.objects.filter(task=product.task, run=product.run, product="").values_list("pk", "state"))
-    outputs = Output.objects.filter(job__in=jobs, job__state=JobState.FINISHED, state=OutputState.VALID, kind=rule.of)
+    jobs = dict(Job.objects.chunks(product.task, product.run).values_list("pk", "state"))
+    outputs = Output.objects.valid().filter(job__in=jobs, job__state=JobState.FINISHED, kind=rule.of)
     ordered = list(outputs.order_by("job__chunk", "job_id", "pk"))
     wanted = tuple(output for output in ordered if not (rule.leave_out_empty and output.placeholder))
     missing = tuple(sorted(jobs.keys() - {output.job_id for output in ordered}))
@@ -176,7 +174,7 @@ def _may_begin(product: Product) -> bool:
         Job.objects.filter(**same, product="").exclude(state__in=ENDED).exists()
         or Product.objects.filter(**same, merge__in=rule.after).exclude(state__in=PAST_THE_CHECK).exists()
         or product.groups.filter(round__lt=product.round).exclude(state=MergeGroupState.DISSOLVED).exists()
-        or Attempt.objects.filter(job__group__product=product, state__in=ACTIVE_ATTEMPT).exists()
+        or Attempt.objects.active().filter(job__group__product=product).exists()
     )
 
 
@@ -202,7 +200,7 @@ def _make_groups(
             product=product, round=product.round, number=number, state=MergeGroupState.SENT, job=job, size=size
         )
         ids = [piece.output for piece in pieces]
-        linked = Output.objects.filter(pk__in=ids, state=OutputState.VALID, group=None).update(group=group)
+        linked = Output.objects.valid().filter(pk__in=ids, group=None).update(group=group)
         assert linked == len(ids), "no file is in two merges"
         reason = Reason(_WHO, f"{len(ids)} files of run {product.run} become {name}", "cycle")
         record(GROUP.name, MergeGroupState.SENT, reason, [(group.pk, "", task.pk)])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 
 from pilotext.server.production.models.common import now, only_states_of
@@ -25,6 +27,12 @@ class Signature(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["experiment", "signature"], name="signature_once")]
         indexes = [models.Index(fields=["last"], name="signature_by_last")]
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def active(self) -> Self:
+        """Select attempts that may still report for themselves."""
+        return self.filter(state__in=ACTIVE_ATTEMPT)
 
 
 class Attempt(models.Model):
@@ -73,6 +81,8 @@ class Attempt(models.Model):
     decision = models.TextField(default="")
     """Decision after the verdict, with its reason."""
 
+    objects = AttemptQuerySet.as_manager()
+
     class Meta:
         constraints = [
             only_states_of(ATTEMPT),
@@ -120,6 +130,16 @@ class Verification(models.Model):
     finding = models.TextField(default="")
 
 
+class OutputQuerySet(models.QuerySet["Output"]):
+    def valid(self) -> Self:
+        """Select published files that count: neither superseded nor removed."""
+        return self.filter(state=OutputState.VALID)
+
+    def supersede(self) -> int:
+        """Mark those that count as superseded: their jobs run again, or are merged again."""
+        return self.valid().update(state=OutputState.SUPERSEDED)
+
+
 class Output(models.Model):
     """A file that a successful attempt published."""
 
@@ -138,6 +158,8 @@ class Output(models.Model):
     """URL of the archived copy of a merged file, once it was verified there."""
     group = models.ForeignKey("production.MergeGroup", models.SET_NULL, null=True, related_name="inputs")
     """The merge that it is an input of: one at most, so that no chunk is merged twice."""
+
+    objects = OutputQuerySet.as_manager()
 
     class Meta:
         constraints = [

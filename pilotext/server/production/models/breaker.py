@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 
 from pilotext.server.production.models.attempt import Attempt
 from pilotext.server.production.models.common import now, only_states_of
 from pilotext.server.production.models.task import Experiment, Site
 from pilotext.server.production.states import BREAKER, BreakerState
+
+
+class BreakerQuerySet(models.QuerySet["Breaker"]):
+    def not_closed(self) -> Self:
+        """Select breakers that keep jobs or requests away, or try whether they still have to."""
+        return self.filter(state__in=(BreakerState.OPEN, BreakerState.PROBING))
 
 
 class Breaker(models.Model):
@@ -28,6 +36,8 @@ class Breaker(models.Model):
     probe = models.ForeignKey(Attempt, models.SET_NULL, null=True, related_name="probes")
     why = models.TextField(default="")
     changed = models.FloatField(default=now)
+
+    objects = BreakerQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 
 from pilotext.server.production.models.common import now, only_states_of
@@ -62,6 +64,12 @@ class MergeGroup(models.Model):
         ]
 
 
+class StagedFileQuerySet(models.QuerySet["StagedFile"]):
+    def needed(self) -> Self:
+        """Select files that are on disk, or on their way there."""
+        return self.filter(state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE))
+
+
 class StagedFile(models.Model):
     """A file on tape that jobs need on disk; one row however many jobs need it.
 
@@ -81,6 +89,8 @@ class StagedFile(models.Model):
     busy_until = models.FloatField(default=0.0)
     """Somebody works at it, or it waits after a failure, until then."""
     changed = models.FloatField(default=now)
+
+    objects = StagedFileQuerySet.as_manager()
 
     class Meta:
         constraints = [only_states_of(STAGED_FILE)]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
 
@@ -28,6 +30,15 @@ class Agent(models.Model):
         constraints = [only_states_of(AGENT)]
 
 
+class TokenQuerySet(models.QuerySet["Token"]):
+    def not_revoked(self) -> Self:
+        return self.filter(revoked=None)
+
+    def valid(self, at: float) -> Self:
+        """Select tokens that are accepted at this point in time."""
+        return self.not_revoked().filter(models.Q(expires__isnull=True) | models.Q(expires__gt=at))
+
+
 class Token(models.Model):
     """A token of a caller of the API. `token` is its SHA-256, hexadecimal."""
 
@@ -40,6 +51,8 @@ class Token(models.Model):
     created = models.FloatField(default=now)
     expires = models.FloatField(null=True)
     revoked = models.FloatField(null=True)
+
+    objects = TokenQuerySet.as_manager()
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(role__in=ROLES), name="token_role_is_known")]

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Self
+
 from django.db import models
 
 from pilotext.server.production.models.common import now, only_states_of
-from pilotext.server.production.states import JOB, TASK, JobState, TaskState
+from pilotext.server.production.states import JOB, OPEN_JOB, TASK, JobState, TaskState
 
 
 class Experiment(models.Model):
@@ -30,6 +32,12 @@ class Site(models.Model):
                 name="site_limit_not_negative",
             )
         ]
+
+
+class TaskQuerySet(models.QuerySet["Task"]):
+    def running_of(self, experiment: int) -> Self:
+        """Select tasks of an experiment whose jobs are given out."""
+        return self.filter(state=TaskState.RUNNING, experiment_id=experiment)
 
 
 class Task(models.Model):
@@ -60,6 +68,8 @@ class Task(models.Model):
     created = models.FloatField(default=now)
     changed = models.FloatField(default=now)
 
+    objects = TaskQuerySet.as_manager()
+
     class Meta:
         constraints = [
             only_states_of(TASK),
@@ -68,6 +78,20 @@ class Task(models.Model):
             models.CheckConstraint(condition=models.Q(max_attempts__gte=1), name="task_attempts_positive"),
         ]
         indexes = [models.Index(fields=["state"], name="task_by_state")]
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def open(self) -> Self:
+        """Select jobs that may still be run, or wait for a decision."""
+        return self.filter(state__in=OPEN_JOB)
+
+    def due(self, at: float) -> Self:
+        """Select jobs that may be given out at this point in time."""
+        return self.filter(state=JobState.READY, not_before__lte=at)
+
+    def chunks(self, task: Task | int | models.OuterRef, run: int | models.OuterRef | None) -> Self:
+        """Select the production jobs of a run, without its merge jobs."""
+        return self.filter(task=task, run=run, product="")
 
 
 class Job(models.Model):
@@ -112,6 +136,8 @@ class Job(models.Model):
     diag = models.TextField(default="")
     created = models.FloatField(default=now)
     changed = models.FloatField(default=now)
+
+    objects = JobQuerySet.as_manager()
 
     class Meta:
         constraints = [

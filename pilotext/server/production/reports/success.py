@@ -76,9 +76,7 @@ def claim_success(attempt: Attempt, report: Report) -> None:
 def believe(attempt: Attempt, report: Report) -> None:
     """Record the outputs of an attempt that has finished, and finish its job; in a transaction."""
     if attempt.number > 1:
-        Output.objects.filter(job_id=attempt.job_id, state=OutputState.VALID).update(
-            state=OutputState.SUPERSEDED, group=None
-        )
+        Output.objects.valid().filter(job_id=attempt.job_id).update(state=OutputState.SUPERSEDED, group=None)
     insert_rows(Output, list(outputs_of(attempt, report, _expected(attempt))))
     counters = report.verdict.counters
     done = [count for name in ("events_processed", "events_skipped") if (count := _count(counters, name)) is not None]

@@ -30,7 +30,7 @@ from pilotext.server.production.models import (
     Task,
 )
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import JobState, OutputState
+from pilotext.server.production.states import JobState
 
 MAX_PRODUCTS = 100
 
@@ -160,12 +160,11 @@ def _rows(page: Sequence[Product]) -> tuple[ProductRow, ...]:
 
 
 def _files(page: Sequence[Product]) -> defaultdict[int, list[MergedFile]]:
-    outputs = Output.objects.filter(
-        job__group__product__in=page, job__group__round=F("job__group__product__round"), state=OutputState.VALID
+    outputs = Output.objects.valid().filter(
+        job__group__product__in=page, job__group__round=F("job__group__product__round")
     )
     files: defaultdict[int, list[MergedFile]] = defaultdict(list)
     counted = outputs.annotate(of=F("job__group__product"), inputs=Count("job__group__inputs"))
-    for output in counted.order_by("job__group__number"):
-        same = {name: getattr(output, name) for name in MergedFile.__struct_fields__}
-        files[output.of].append(MergedFile(**same))
+    for row in counted.order_by("job__group__number").values("of", *MergedFile.__struct_fields__):
+        files[row.pop("of")].append(MergedFile(**row))
     return files

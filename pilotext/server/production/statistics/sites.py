@@ -18,7 +18,7 @@ from pilotext.server.production.lookup import (
 )
 from pilotext.server.production.models import Agent, Attempt, Breaker, Site, Token
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, AgentState, AttemptState, BreakerState
+from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, AgentState, AttemptState
 
 HOUR_S = 3600.0
 
@@ -32,7 +32,7 @@ def list_sites() -> SiteList:
     recent = Counter(Attempt.objects.filter(ended__gte=now() - HOUR_S).values_list("site", "state"))
     agents = dict(Agent.objects.filter(state=AgentState.ACTIVE).values_list("site").annotate(Count("pk")))
     breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
-    for row in Breaker.objects.filter(state__in=(BreakerState.OPEN, BreakerState.PROBING)).order_by("pk"):
+    for row in Breaker.objects.not_closed().order_by("pk"):
         breakers[row.site_id].append(_breaker(row))
     rows = tuple(
         SiteRow(

@@ -119,7 +119,7 @@ def _rows(experiment: int, url: str) -> dict[str, Any]:
 
 
 def _not_closed(experiment: int, url: str) -> Breaker | None:
-    return Breaker.objects.filter(**_rows(experiment, url)).exclude(state=BreakerState.CLOSED).first()
+    return Breaker.objects.not_closed().filter(**_rows(experiment, url)).first()
 
 
 def _begin_probe(row: Breaker, at: float) -> bool:

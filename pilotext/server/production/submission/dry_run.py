@@ -12,7 +12,7 @@ from pilotext.profile.records import Experiment
 from pilotext.server.database import transact
 from pilotext.server.production.models import Agent, Attempt, Site, Task
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import ACTIVE_ATTEMPT, AgentState
+from pilotext.server.production.states import AgentState
 from pilotext.server.production.submission.document import TaskFile
 from pilotext.server.production.submission.plan import Plan, describe
 from pilotext.server.production.submission.succession import taken_names, why_not_replaceable
@@ -70,6 +70,6 @@ def site_warnings(experiment: Experiment, task: TaskFile) -> tuple[str, ...]:
 def _heard(sites: QuerySet[Site], since: float) -> Iterator[str]:
     agents = Agent.objects.filter(site=OuterRef("pk"), state=AgentState.ACTIVE, seen__gte=since)
     tries = Attempt.objects.filter(site=OuterRef("pk"))
-    busy, was_there = tries.filter(state__in=ACTIVE_ATTEMPT), tries.filter(ended__gte=since)
+    busy, was_there = tries.active(), tries.filter(ended__gte=since)
     there = sites.filter(Q(Exists(agents)) | Q(Exists(busy)) | Q(Exists(was_there)))
     yield from there.values_list("name", flat=True)

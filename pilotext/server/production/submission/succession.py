@@ -10,7 +10,7 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.published_names import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.row_leases import ROW_LEASE_S
-from pilotext.server.production.states import ACTIVE_ATTEMPT, OPEN_JOB, OutputState, ProductState, TaskState
+from pilotext.server.production.states import OutputState, ProductState, TaskState
 from pilotext.server.production.submission.naming import key_of, url_of, values_of
 from pilotext.server.production.submission.plan import Plan
 from pilotext.server.production.transitions import Reason, record
@@ -53,9 +53,9 @@ def why_not_replaceable(task: Task) -> str:
         return f"{why}; replace that one."
     if task.state not in ENDED:
         return f"the task {task.name} is {task.state}; only one that is {_or(ENDED)} can be replaced."
-    if task.jobs.filter(state__in=OPEN_JOB).exists():
+    if task.jobs.open().exists():
         return f"the jobs of {task.name} are just being cancelled; ask again in a moment."
-    if busy := Attempt.objects.filter(task=task, state__in=ACTIVE_ATTEMPT).count():
+    if busy := Attempt.objects.active().filter(task=task).count():
         return f"{busy} attempts of {task.name} have not ended yet; ask again when they have."
     products = Product.objects.select_for_update().filter(task=task)  # nobody begins to copy one meanwhile
     copied = [
@@ -102,7 +102,7 @@ def take_over(task: Task, name: str, keys: list[int], reason: Reason) -> None:
 
 
 def _supersede(task: Task, keys: set[int]) -> int:
-    valid = Output.objects.filter(job__task=task, state=OutputState.VALID).values_list("pk", "url", "kept")
+    valid = Output.objects.valid().filter(job__task=task).values_list("pk", "url", "kept")
     passed = [pk for pk, url, kept in valid.iterator() if key_of(url) in keys or (kept and key_of(kept) in keys)]
     for begin in range(0, len(passed), AT_ONCE):
         Output.objects.filter(pk__in=passed[begin : begin + AT_ONCE]).update(state=OutputState.SUPERSEDED)

@@ -12,7 +12,7 @@ from pilotext.server.production.models import Output, Product
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
-from pilotext.server.production.states import PRODUCT, OutputState, ProductState
+from pilotext.server.production.states import PRODUCT, ProductState
 from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import Reason, advance, reopen
 from pilotext.storage.transfer import Mover
@@ -39,9 +39,7 @@ def keep_products() -> int:
 def merged_outputs(product: Product) -> list[Output]:
     """The merged files of the round that counts."""
     return list(
-        Output.objects.filter(
-            job__group__product=product, job__group__round=product.round, state=OutputState.VALID
-        ).order_by("pk")
+        Output.objects.valid().filter(job__group__product=product, job__group__round=product.round).order_by("pk")
     )
 
 
@@ -63,7 +61,7 @@ def _keep(product: Product, mover: Mover) -> int:
         if not operations.is_there(file, mover):
             raise NotFoundError(output.url, "the merged file is not there any more.")
         url = _keep_one(product, output, tape, mover) if tape else output.url
-        Output.objects.filter(pk=output.pk, state=OutputState.VALID).update(kept=url)
+        Output.objects.valid().filter(pk=output.pk).update(kept=url)
     why = f"{len(outputs)} merged files verified{f' at {tape[0]}' if tape else ' where they were made'}"
     return len(transact(lambda: advance(PRODUCT, mine, BEFORE, ProductState.KEPT, Reason(_WHO, why, "cycle"), tries=0)))
 

@@ -63,9 +63,7 @@ def _plan_some(experiment: Experiment, limits: Staging) -> int:
 
 
 def _room(experiment: Experiment, limits: Staging) -> tuple[int, float]:
-    there = StagedFile.objects.filter(
-        state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE), experiment=experiment
-    )
+    there = StagedFile.objects.needed().filter(experiment=experiment)
     found = there.aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
     return limits.files - found["files"], limits.bytes - found["size"]
 

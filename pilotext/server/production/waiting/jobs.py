@@ -14,7 +14,7 @@ from pilotext.server.production.dispatch.placement import avoided_by
 from pilotext.server.production.models import Attempt, AuditEntry, Job, StagedFile, Task, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, StagedFileState, TaskState
+from pilotext.server.production.states import JobState, StagedFileState, TaskState
 from pilotext.server.production.waiting.places import obstacles, of_cycle, places_of, with_servers
 
 MAX_AHEAD = 10_000
@@ -83,7 +83,7 @@ def _person(job: Job) -> Wait:
 
 
 def _at_work(job: Job, at: float) -> Iterator[Wait]:
-    attempt = job.tries.filter(state__in=ACTIVE_ATTEMPT).select_related("site", "agent").first()
+    attempt = job.tries.active().select_related("site", "agent").first()
     if attempt is None:
         return
     who = attempt.agent.name if attempt.agent else attempt.pilot
@@ -153,10 +153,7 @@ def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
 
 def of_room(task: Task, limits: Staging) -> Wait | None:
     """Return the wait for room for files from tape; None while there is some."""
-    there = StagedFile.objects.filter(
-        state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE),
-        experiment=task.experiment_id,
-    )
+    there = StagedFile.objects.needed().filter(experiment=task.experiment_id)
     used = there.aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
     if used["files"] < limits.files and used["size"] < limits.bytes:
         return None
@@ -194,7 +191,7 @@ def _once(waits: Iterator[Wait]) -> Iterator[Wait]:
 
 
 def _back_off(job: Job) -> Wait:
-    attempt = Attempt.objects.filter(job=job, state__in=ACTIVE_ATTEMPT).first()
+    attempt = Attempt.objects.active().filter(job=job).first()
     if attempt is not None:
         why = f"attempt {attempt.number}, which was asked to stop, is not known to have ended"
         return Wait("earlier-attempt", why, attempt.seen, job.not_before, "server", "its end, or the end of its lease")
@@ -205,12 +202,10 @@ def _back_off(job: Job) -> Wait:
 
 
 def _its_turn(job: Job, free: list[str], at: float) -> Wait:
-    running = Task.objects.filter(state=TaskState.RUNNING, experiment=job.task.experiment_id)
-    ready = Job.objects.filter(state=JobState.READY, task__in=running, not_before__lte=at)
+    running = Task.objects.running_of(job.task.experiment_id)
+    ready = Job.objects.due(at).filter(task__in=running)
     higher = ready.filter(priority__gt=job.priority)[: MAX_AHEAD + 1].count()
-    mine = Job.objects.filter(
-        state=JobState.READY, task=job.task, not_before__lte=at, priority=job.priority, pk__lt=job.pk
-    )
+    mine = Job.objects.due(at).filter(task=job.task, priority=job.priority, pk__lt=job.pk)
     own = mine[: MAX_AHEAD + 1].count()
     shares = list(running.values_list("share", flat=True))
     share = job.task.share / sum(shares)

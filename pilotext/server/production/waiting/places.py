@@ -46,9 +46,7 @@ def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[Jo
     profile = profile_of(task.experiment.name)
     sites = _sites(task, job)
     since = at - GONE_AFTER_S
-    rows = Breaker.objects.filter(
-        experiment=task.experiment_id, state__in=(BreakerState.OPEN, BreakerState.PROBING)
-    ).order_by("pk")
+    rows = Breaker.objects.not_closed().filter(experiment=task.experiment_id).order_by("pk")
     breakers = [row for row in rows if job is None or _holds(profile, row, job.type)]
     held = {row.node for row in breakers if row.node}
     kept_off = {node for node, until in nodes_of(avoided).items() if until > at}
@@ -147,7 +145,7 @@ def _other_nodes(sites: Collection[Site], since: float, nodes: Collection[str]) 
 def _attempts(sites: Collection[Site]) -> dict[int, tuple[int, int]]:
     """Of each site the attempts at work, and those of them that agents have."""
     found: dict[int, tuple[int, int]] = {}
-    rows = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT, site__in=sites).values_list("state", "site")
+    rows = Attempt.objects.active().filter(site__in=sites).values_list("state", "site")
     for _, site, every, agents in rows.annotate(Count("pk"), Count("agent")):
         before = found.get(site, (0, 0))
         found[site] = before[0] + every, before[1] + agents
@@ -189,11 +187,7 @@ def with_servers(waits: Sequence[Wait], experiment: int) -> tuple[Wait, ...]:
     """These reasons, and where one of them is work on storage, every server of the experiment that is away."""
     if not any(wait.kind in _FOR_STORAGE for wait in waits):
         return tuple(waits)
-    away = (
-        Breaker.objects.filter(experiment=experiment, rule=STORAGE_BREAKER)
-        .exclude(state=BreakerState.CLOSED)
-        .order_by("scope")
-    )
+    away = Breaker.objects.not_closed().filter(experiment=experiment, rule=STORAGE_BREAKER).order_by("scope")
     return (*waits, *map(_of_server, away))
 
 

@@ -59,7 +59,7 @@ class _Chunks:
     """The production jobs of a run that have not ended."""
 
     def __init__(self, task: Task, run: int) -> None:
-        jobs = Job.objects.filter(task=task, run=run, product="")
+        jobs = Job.objects.chunks(task, run)
         self._open = dict(jobs.exclude(state__in=ENDED).order_by().values_list("state").annotate(Count("pk")))
         self._task, self._run = task, run
         self._named: dict[str, list[int]] = defaultdict(list)

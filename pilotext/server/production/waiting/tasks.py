@@ -15,7 +15,7 @@ from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, LogArchiveState, ProductState, TaskState
+from pilotext.server.production.states import JobState, LogArchiveState, ProductState, TaskState
 from pilotext.server.production.statistics.counts import counts_of
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state
@@ -120,7 +120,7 @@ def _products(task: Task) -> Iterator[Wait]:
 
 
 def _ending(task: Task) -> Iterator[Wait]:
-    at_work = Attempt.objects.filter(task=task, state__in=ACTIVE_ATTEMPT).count()
+    at_work = Attempt.objects.active().filter(task=task).count()
     if at_work:
         what = f"{at_work} attempts of the cancelled task are still running"
         yield Wait("stopping", what, task.changed, None, "server", "their workers hear of it by their heartbeats")
