@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,19 +28,9 @@ from pilotext.server.production.models import (
     Task,
 )
 from pilotext.server.production.models.common import now
-from pilotext.server.production.states import (
-    ACTIVE_ATTEMPT,
-    AGENT,
-    ARCHIVE,
-    ATTEMPT,
-    BREAKER,
-    JOB,
-    OPEN_JOB,
-    PRODUCT,
-    STAGED_FILE,
-    TASK,
-)
+from pilotext.server.production.states import OPEN_JOB
 from pilotext.server.production.submission.naming import key_of
+from tests.server.former_rows import BEFORE_CONTROLLERS, CHECKOUT, FIRST_TABLES, code_of, contents
 from tests.server.support import PARAMETERS, SITE, fail, lease, leased, raw, submit
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -52,12 +46,6 @@ def first() -> Iterator[Any]:
 def without_skipped() -> Iterator[Any]:
     """The tables before jobs had the number of events that were skipped."""
     yield from tables_as_of("0003_published_names")
-
-
-@pytest.fixture
-def before() -> Iterator[Any]:
-    """The tables as the version had them that named audit lines `Event` and kept reports `Evidence`."""
-    yield from tables_as_of("0007_verification")
 
 
 def tables_as_of(migration: str) -> Iterator[Any]:
@@ -132,75 +120,38 @@ def test_finished_jobs_of_before_get_their_skipped_events_from_their_reports(
     assert Job.objects.get().events_skipped == skipped
 
 
-# ------------------------------------------------------------------------- the version before, with tasks in all states
-
-TABLES = (
-    "Task",
-    "Job",
-    "Attempt",
-    "Product",
-    "MergeGroup",
-    "StagedFile",
-    "LogArchive",
-    "Agent",
-    "Breaker",
-    "Signature",
-)
+# --------------------------------------------------------------------- databases that the code of former versions made
 
 
-def fill(old: Any) -> None:
-    """A task in each state with a job in each, and whatever belongs to them, in each of its states."""
-    experiment = old.get_model("production", "Experiment").objects.get(name="COMPASS")
-    site = old.get_model("production", "Site").objects.get(name=SITE)
-    for number, state in enumerate(TASK.states):
-        parameters = {**PARAMETERS, "production": f"prod-{state}"}
-        task = add(old, state, experiment=experiment, state=state, parameters=parameters)
-        for chunk, of_job in enumerate(JOB.states):
-            fields = {"type": task.type, "file": raw(number + 1, chunk), "run": number + 1, "chunk": chunk}
-            avoid = {"wn1": now() + 1000, f"site:{SITE}": now() - 1} if of_job == "ready" else {}
-            add(old, "", "Job", task=task, state=of_job, avoid=avoid, **fields)
-        for merge, of_product in enumerate(PRODUCT.states):
-            add(old, "", "Product", task=task, run=1000 + merge, merge="mdst", state=of_product)
-        for run, of_archive in enumerate(ARCHIVE.states):
-            add(old, "", "LogArchive", task=task, run=run, state=of_archive, name=f"{state}-{run}.tar.gz")
-        add(old, "", "Event", who="maria", subject="task", subject_id=task.pk, task=task.pk, after=state, why="before")
-    job = old.get_model("production", "Job").objects.filter(state="sent").first()
-    for number, state in enumerate(ATTEMPT.states):
-        same = {"lease_s": 1.0, "lease_until": now() + 1000, "token": state, "number": number + 1}
-        if state in ACTIVE_ATTEMPT:
-            job = old.get_model("production", "Job").objects.filter(state="sent", task__state=TASK.states[number]).get()
-        attempt = add(old, "", "Attempt", job=job, task=job.task, site=site, state=state, node="wn1", **same)
-        add(old, "", "Evidence", attempt=attempt, report="{}", rejudged=f"by {state}", late=state == "lost")
-    for state in STAGED_FILE.states:
-        add(old, "", "StagedFile", url=f"root://h//{state}", experiment=experiment, state=state)
-    for state in AGENT.states:
-        add(old, "", "Agent", name=state, site=site, state=state)
-    for state in BREAKER.states:
-        add(old, "", "Breaker", experiment=experiment, rule="site-storage", scope=state, site=site, state=state)
+@pytest.fixture(params=[FIRST_TABLES, BEFORE_CONTROLLERS], ids=["first-tables", "before-controllers"])
+def former(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a database that a former version has made, with tasks and everything else in all states."""
+    MigrationExecutor(connection).migrate([("production", None)])
+    connection.close()
+    code = code_of(request.param, tmp_path / "former")
+    env = {**os.environ, "DATABASE_URL": database, "PYTHONPATH": f"{code}{os.pathsep}{CHECKOUT}"}
+    made = subprocess.run(
+        [sys.executable, "-P", "-m", "tests.server.former_rows"], env=env, stdout=subprocess.PIPE, check=True
+    )
+    rows: dict[str, list[dict[str, Any]]] = json.loads(made.stdout)
+    return rows
 
 
-def contents(get_model: Any) -> dict[str, list[dict[str, Any]]]:
-    rows = {name: list(get_model("production", name).objects.order_by("pk").values()) for name in TABLES}
-    return {name: [{key: row[key] for key in row if key != "avoid"} for row in found] for name, found in rows.items()}
-
-
-def test_a_database_of_the_version_before_keeps_every_row_and_goes_on(before: Any) -> None:
-    fill(before)
-    was = contents(before.get_model)
-    for task in before.get_model("production", "Task").objects.all():
-        before.get_model("production", "Task").objects.filter(pk=task.pk).update(names=0)
-    for row in was["Task"]:
-        row["names"] = 0
-    lines = before.get_model("production", "Event").objects.order_by("pk")
-    kept_lines = list(lines.values("pk", "who", "subject", "subject_id", "task", "after", "why"))
+def test_a_database_of_a_former_version_keeps_every_row_and_goes_on(former: dict[str, list[dict[str, Any]]]) -> None:
     migrate()
-    assert contents(apps.get_model) == was
-    mine = AuditEntry.objects.filter(pk__in=[line["pk"] for line in kept_lines]).order_by("pk")
-    assert list(mine.values("pk", "who", "subject", "subject_id", "task", "after", "why")) == kept_lines
+    for name, rows in contents(apps).items():
+        columns = former[name][0].keys() if former[name] else ()
+        assert [{column: row[column] for column in columns} for row in rows] == former[name], name
+    mine = AuditEntry.objects.filter(who="maria").order_by("pk")
+    tasks = [(row["id"], row["state"]) for row in former["Task"]]
+    assert list(mine.values_list("subject", "subject_id", "task", "after", "why")) == [
+        ("task", pk, pk, state, "before") for pk, state in tasks
+    ]
     reports = AttemptReport.objects.values_list("attempt__state", "report", "reclassified", "late")
-    assert set(reports) == {(state, "{}", f"by {state}", state == "lost") for state in ATTEMPT.states}
+    states = [row["state"] for row in former["Attempt"]]
+    assert sorted(reports) == sorted((state, "{}", f"by {state}", state == "lost") for state in states)
     assert set(AvoidedPlace.objects.values_list("job__state", "place")) == {("ready", "wn1"), ("ready", f"site:{SITE}")}
-    assert AvoidedPlace.objects.count() == 2 * len(TASK.states)
+    assert AvoidedPlace.objects.count() == 2 * len(tasks)
     assert_the_production_goes_on()
 
 

@@ -102,9 +102,8 @@ def test_states_are_changed_in_one_place_only() -> None:
     )
     files = {
         "reports/success.py": 1,
-        "decisions/jobs.py": 1,
-        "decisions/resend.py": 1,
-        "merging/groups.py": 1,
+        "manual_decisions/jobs.py": 1,
+        "models/attempt.py": 1,
         "cycle/cleaning.py": 1,
         "submission/succession.py": 1,
         "published_names.py": 1,
@@ -132,7 +131,7 @@ def test_an_attempt_that_is_heard_of_after_its_job_was_cancelled_is_told() -> No
     given = leased()
     transact(lambda: move_job(given.job.job, "cancel", WHY))
     heartbeat(given.attempt, given.token, Heartbeat("payload"))
-    assert told("attempt") == ("dispatch", "leased", "running", "it is heard of while its job is cancelled")
+    assert told("attempt") == ("dispatch", "leased", "running", "it sent a heartbeat while its job is cancelled")
     assert gaps() == []
 
 
