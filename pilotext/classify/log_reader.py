@@ -20,6 +20,9 @@ from pilotext.rules.patterns import TIMEOUT_S
 from pilotext.rules.schema import Condition, CounterText, Rule, RuleSet
 
 CHUNK_BYTES = 512 * 1024
+HURRIED_CHUNK_BYTES = 64 * 1024
+"""Of a log that is read for a limited time: the clock is checked after each."""
+
 OWN_STREAMS = ("stdout", "stderr")
 
 MAX_SHARED_STREAM_BYTES = 64 << 20
@@ -85,7 +88,8 @@ class LogScan:
             deadline = time.monotonic() + within_s
             for tail, matcher in self._streams:
                 left = max(1, tail.left())
-                while left > 0 and time.monotonic() < deadline and (size := self._step(tail, matcher, left)):
+                most = CHUNK_BYTES if within_s == math.inf else HURRIED_CHUNK_BYTES
+                while left > 0 and time.monotonic() < deadline and (size := self._step(tail, matcher, min(left, most))):
                     left -= size
                 if time.monotonic() >= deadline and left > 1:
                     tail.problem = f"the last {left} bytes were not read: the time was over"

@@ -145,11 +145,12 @@ class StreamMatcher:
     def _evaluate_places(self, watch: StreamCondition, block: Block, index: int) -> None:
         """Try the lines that may fulfil a condition, one by one unless they are a flood."""
         places = [*self._finder.places(block, index)]
-        if len(places) > MIN_FLOOD_LINES and self._may_be_counted(watch) and watch.flood is not None:
-            times = watch.flood.in_lines(block, places)
+        if len(places) > MIN_FLOOD_LINES and watch.flood is not None:
+            times = watch.flood.in_lines(block, places) if self._may_be_counted(watch) else None
             if times is not None:
                 self._keep_last(watch, block, reversed(places), times)
                 return
+            places = watch.flood.matching(block, places)
         for place in places:
             number = block.number_at(place)
             for start in range(max(1, number + 1 - watch.condition.lines), number + 1):

@@ -7,6 +7,7 @@ import pytest
 
 from pilotext.classify import LogScan, Matches, log_reader, named_files
 from pilotext.classify.log_reader import CHUNK_BYTES
+from pilotext.classify.matching import StreamMatcher
 from tests.classify.inline import counter, logs, rule, ruleset, verdict
 
 KILLED = rule("killed", contains="Killed")
@@ -156,6 +157,24 @@ def test_a_file_of_the_work_directory_is_judged_by_the_rules_that_name_it(tmp_pa
     assert named_files(ruleset(KILLED, named), work) == {"setup.log": work / "setup.log"}
     judged = verdict(tmp_path, ruleset(KILLED, named), workdir=work, stdout="fine\n")
     assert (judged.rule, judged.evidence[0].stream, judged.also) == ("named", "setup.log", ())
+
+
+def test_the_clock_is_checked_often_where_there_is_little_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large chunk of a log that is slow to read takes seconds, and a pilot leaves three."""
+    log = tmp_path / "log"
+    log.write_bytes((b"x" * 79 + b"\n") * 20_000)
+    scan = following(stdout=log)
+    clock, feed = [0.0], StreamMatcher.feed
+
+    def slow(matcher: StreamMatcher, chunk: bytes) -> None:
+        clock[0] += len(chunk) * 2e-6
+        feed(matcher, chunk)
+
+    monkeypatch.setattr(StreamMatcher, "feed", slow)
+    monkeypatch.setattr("pilotext.classify.log_reader.time.monotonic", lambda: clock[0])
+    matches = scan.finish(within_s=0.4)
+    assert clock[0] < 0.6
+    assert "were not read: the time was over" in matches.unread[0]
 
 
 def test_what_there_is_no_time_to_read_is_told_and_never_taken_for_read(tmp_path: Path) -> None:

@@ -48,6 +48,19 @@ def test_first_matches_the_last_one_and_their_number_are_kept() -> None:
     assert [evidence.line for evidence in seen.evidence] == [1, 2, 3, 1000]
 
 
+@pytest.mark.parametrize("there", [0, 1, 40])
+def test_a_flood_of_lines_that_almost_match_is_searched_at_once(there: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line by line, a log of 400 MB took minutes, and an order to stop waited for it."""
+    looks = []
+    monkeypatch.setattr(patterns, "search", lambda *told: looks.append(told) or search(*told))
+    lines = ["Killed* x.exe" for _ in range(20_000)]
+    for number in range(there):
+        lines[number * 401 + 17] = "Killed x.exe"
+    found = rule_matches(["\n".join(lines).encode()], KILLED)
+    assert [(seen.count, seen.evidence[0].line) for seen in found] == ([(there, 18)] if there else [])
+    assert len(looks) < 4000
+
+
 def test_a_line_without_the_text_does_not_match() -> None:
     assert rule_matches([b"Killed* x.exe\nnot Killed\n"], KILLED) == []
 

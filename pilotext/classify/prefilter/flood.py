@@ -36,32 +36,48 @@ class FloodCounter:
         """Count the matching lines of a block; None if counting chosen lines is faster."""
         if self._too_slow or not (self._was_dense and self._block_is_quicker):
             return None
-        return self._count(block, block.cleaned)
+        return self._counted(block.cleaned)
 
     def in_lines(self, block: Block, places: Iterable[int]) -> int | None:
         """Count the matching lines among those at these places; None if it takes too long."""
         if self._too_slow:
             return None
         begin = thread_time()
-        times = self._count(block, block.lines_at(places))
+        times = self._counted(block.lines_at(places))
         if self._block_is_quicker is None and times is not None and times > MIN_FLOOD_LINES:
             middle = thread_time()
-            counted = self._count(block, block.cleaned)
+            counted = self._counted(block.cleaned)
             self._block_is_quicker = counted == times and thread_time() - middle < middle - begin
             self._too_slow = False  # the chosen lines are not
         return times
 
-    def _count(self, block: Block, lines: bytes) -> int | None:
+    def matching(self, block: Block, places: list[int]) -> list[int]:
+        """Return the places whose lines may match, of many; a search in all at once excludes those that do not."""
+        if self._too_slow or len(places) <= MIN_FLOOD_LINES:
+            return places
+        times = self._count(block.lines_at(places))
+        if times is None or times > len(places) // 2:
+            return places
+        if not times:
+            return []
+        middle = len(places) // 2
+        return self.matching(block, places[:middle]) + self.matching(block, places[middle:])
+
+    def _counted(self, lines: bytes) -> int | None:
+        times = self._count(lines)
+        if times is not None:
+            self._was_dense = times > MIN_FLOOD_LINES
+        return times
+
+    def _count(self, lines: bytes) -> int | None:
         # A timeout costs more than such a match. With one repetition and short lines none is needed: the time per
         # line is far below the limit.
-        unlimited = self._tame and not has_long_lines(block.cleaned)
+        unlimited = self._tame and not has_long_lines(lines)
         try:  # a part of the limit: when it is over, the lines are tried one by one, with the same result
-            times = len(self._pattern.findall(lines.decode(), timeout=None if unlimited else TIMEOUT_S / 4))
+            return len(self._pattern.findall(lines.decode(), timeout=None if unlimited else TIMEOUT_S / 4))
         except TimeoutError:
             self._too_slow = True
             return None
-        self._was_dense = times > MIN_FLOOD_LINES
-        return times
 
     @cached_property
     def _pattern(self) -> regex.Pattern[str]:
