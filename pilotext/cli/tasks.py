@@ -24,9 +24,10 @@ from pilotext.sanitize import one_line
 ENDED = ("done", "archiving", "archived", "cancelled")
 BAD = ("failed", "cancelled")
 SETTINGS = (
-    ("priority", int, "added to the priority of the type of its jobs"),
-    ("share", float, "its share of the slots, among tasks of equal priority"),
-    ("max_attempts", int, "the attempts that each job has"),
+    ("priority", int, "N", "added to the priority of the type of its jobs"),
+    ("share", float, "N", "its share of the slots, among tasks of equal priority"),
+    ("max_attempts", int, "N", "the attempts that each job has"),
+    ("replaces", str, "TASK", "an ended task whose published names this one takes over"),
 )
 DECISIONS = {
     "start": ("start a task that was submitted with `start: false`", "the calibrations are there"),
@@ -147,8 +148,8 @@ def _wait(options: argparse.Namespace) -> int:
 
 def _add_set_arguments(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
-    for name, kind, text in SETTINGS:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=text)
+    for name, kind, value, text in SETTINGS:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar=value, help=text)
     add_reason(parser)
     connection.add_arguments(parser)
 
@@ -211,7 +212,7 @@ NOUN = Noun(
             _wait,
         ),
         "set": Verb(
-            "change the priority, the share or the attempts of a task",
+            "change the priority, the share or the attempts of a task, or let it replace one that has ended",
             'pilotext tasks set slot1 --priority 500 --why "for the conference"',
             _add_set_arguments,
             _set,

@@ -74,7 +74,7 @@ def test_sigkill_at_a_random_moment_leaves_a_report_and_no_process(local: Local,
 def launched(local: Local) -> subprocess.Popen[bytes]:
     """The job by bin/pilotext, as a pilot starts it."""
     command = [str(CHECKOUT / "bin/pilotext"), *local.command()[4:]]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def runs_python(pid: int) -> bool:
@@ -94,6 +94,26 @@ def test_an_order_to_stop_that_comes_while_python_starts_ends_in_a_report(local:
     assert (ended.status, ended.report.verdict.rule) == (69, rule)
     assert ended.report.payload is None
     assert ended.report.state == "failed"
+
+
+@pytest.mark.fault("prepare", "SIGTERM before Python starts")
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_an_order_to_stop_that_comes_before_python_starts_ends_in_a_report(
+    local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole_group: bool
+) -> None:
+    """On a busy node the shell that starts Python takes a tenth of a second and more. Here its first command waits."""
+    slow = tmp_path / "bin/readlink"
+    slow.parent.mkdir()
+    slow.write_text(
+        f"#!/bin/bash\nif mkdir {tmp_path}/begun 2>/dev/null; then sleep 1; fi\nexec /usr/bin/readlink $@\n"
+    )
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
+    wrapper = launched(local)
+    until((tmp_path / "begun").exists)
+    (os.killpg if whole_group else os.kill)(wrapper.pid, signal.SIGTERM)
+    ended = local.end(wrapper)
+    assert (ended.status, ended.report.verdict.rule, ended.report.payload) == (69, "evicted", None)
 
 
 def test_an_order_to_stop_before_the_job_is_known_is_said_and_no_report_is_left(local: Local) -> None:

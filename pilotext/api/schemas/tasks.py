@@ -59,13 +59,15 @@ class TaskPage(Record, frozen=True):
 class TaskSettings(Record, frozen=True):
     """Settings of a task to change from now on; None leaves a setting as it is.
 
-    `priority` is added to that of the job's type, also for jobs that are defined already.
+    `priority` is added to that of the job's type, also for jobs that are defined already. `replaces` names a task that
+    has ended, whose published names this one takes over.
     """
 
     why: Why
     priority: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)] | None = None
     share: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    replaces: str | None = None
 
 
 class TaskDocument(Record, frozen=True):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
+from django.http import HttpRequest
 from django.urls import URLPattern, URLResolver, include, register_converter
+from django.views import View
 from dmr.openapi import OpenAPIConfig, build_schema
 from dmr.openapi.objects import License
 from dmr.openapi.views import OpenAPIJsonView, SwaggerView
@@ -71,8 +75,28 @@ schema = build_schema(
         title="pilotext", version=__version__, license=License(name="Apache-2.0", identifier="Apache-2.0")
     ),
 )
+_CONVERTING = threading.Lock()
+
+
+class OneConversion(View):
+    """View of the schema that lets one thread convert it: at first, many would do so at once, and hold every other."""
+
+    def setup(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
+        super().setup(request, *args, **kwargs)
+        with _CONVERTING:
+            schema.convert(skip_validation=True)
+
+
+class SchemaView(OneConversion, OpenAPIJsonView):
+    """The OpenAPI document."""
+
+
+class DocumentationView(OneConversion, SwaggerView):
+    """The documentation page."""
+
+
 urlpatterns: list[URLPattern | URLResolver] = [
     *router.urls,
-    path("api/v1/openapi.json", OpenAPIJsonView.as_view(schema, skip_validation=True)),
-    path("api/v1/docs", SwaggerView.as_view(schema, skip_validation=True)),
+    path("api/v1/openapi.json", SchemaView.as_view(schema, skip_validation=True)),
+    path("api/v1/docs", DocumentationView.as_view(schema, skip_validation=True)),
 ]

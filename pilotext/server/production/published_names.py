@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import TypeVar
 
 from django.db.models import Q
@@ -41,12 +42,14 @@ class Owned(Record, frozen=True):
 class NamesTakenError(RefusalError):
     """Names that belong to other tasks."""
 
-    def __init__(self, taken: Sequence[tuple[str, Owned]], count: int) -> None:
+    def __init__(self, taken: Sequence[tuple[str, Owned]], count: int, advice: str = "") -> None:
         self.taken = tuple(taken)
         self.count = count
         told = "; ".join(f"{url} is {_whose(owned)}" for url, owned in taken[:MAX_TOLD])
         more = f"; and {count - MAX_TOLD} more" if count > MAX_TOLD else ""
-        advice = "Change a parameter that these names hold, or say `replaces: TASK` if this task takes its place."
+        advice = (
+            advice or "Change a parameter that these names hold, or say `replaces: TASK` if this task takes its place."
+        )
         super().__init__("conflict", f"{count} published names belong to other tasks: {told}{more}. {advice}")
 
 
@@ -70,7 +73,10 @@ def claim_urls(task: Task, urls: Iterable[str]) -> None:
     claim(task.pk, ((key, None) for key in asked))
     others = [each for each in owners(asked) if not each.is_of(task.experiment.name, [task.name])]
     if others:
-        raise NamesTakenError([(asked[each.key], each) for each in others], len(others))
+        advice = (
+            f"If it takes that one's place, end that one, then `pilotext tasks set {quote(task.name)} --replaces TASK`."
+        )
+        raise NamesTakenError([(asked[each.key], each) for each in others], len(others), advice)
 
 
 def _inherit(task: Task, asked: Mapping[int, str]) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
 
 import jsonschema
@@ -17,9 +19,12 @@ from pilotext.server.boot import boot
 boot()
 
 from django.core.handlers.wsgi import WSGIHandler as Application  # noqa: E402
+from django.test import RequestFactory  # noqa: E402
+from dmr.openapi import openapi as dmr_openapi  # noqa: E402
 from dmr.openapi.collector import controller_mapping_collector  # noqa: E402  needs boot
+from dmr.openapi.openapi import OpenAPI  # noqa: E402
 
-from pilotext.server.api.urls import router  # noqa: E402
+from pilotext.server.api.urls import DocumentationView, SchemaView, router, schema  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.models import AuditEntry, Job, Token  # noqa: E402
 from pilotext.server.production.models.common import now  # noqa: E402
@@ -185,6 +190,24 @@ def test_the_openapi_document_describes_every_endpoint_and_what_it_answers() -> 
     jsonschema.validate(answer, {**described, "components": document["components"]})
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"jobs": 1}, {**described, "components": document["components"]})
+
+
+def test_many_that_ask_for_the_document_first_have_it_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread made it for itself, which held everybody else for seconds."""
+    make, made = vars(dmr_openapi)["dump_schema"], []
+
+    def slow(document: OpenAPI) -> Any:
+        made.append(document)
+        time.sleep(0.2)
+        return make(document)
+
+    monkeypatch.setattr(dmr_openapi, "dump_schema", slow)
+    schema.cache_clear()
+    views = (SchemaView.as_view(schema, skip_validation=True), DocumentationView.as_view(schema, skip_validation=True))
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda view: view(RequestFactory().get("/")), views * 4))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len(made) == 1
 
 
 def test_closed_lists_of_words_stand_in_the_document() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.conf import settings
 
+from pilotext.api.schemas.tasks import TaskSettings
 from pilotext.model.job import PLACEHOLDER
 from pilotext.profile import load_experiment
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.manual_decisions.jobs import hindered, move_jobs
 from pilotext.server.production.manual_decisions.merged_runs import move_product
-from pilotext.server.production.manual_decisions.tasks import move_task
+from pilotext.server.production.manual_decisions.tasks import change_task, move_task
 from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, PublishedFile, Task
 from pilotext.server.production.published_names import NamesTakenError
 from pilotext.server.production.refusal import RefusalError
@@ -398,7 +400,78 @@ def test_a_successor_may_replace_what_its_predecessor_has_published(storage: Mem
     assert (given.task, given.unreported) == ("t2", False)
 
 
+def test_names_that_a_replaced_task_kept_pass_to_the_next_successor(storage: MemoryStorage) -> None:
+    submit_runs({1: 1, 2: 1}, name="t1")
+    finish(storage)
+    submit_runs({1: 1}, name="t2", replaces="t1")
+    finish(storage)
+    submit_runs({2: 1}, name="t3", replaces="t2")
+    finish(storage)
+    assert task("t3").state == "done"
+    outputs = Output.objects.filter(job__run=2, job__task=task("t1"))
+    assert set(outputs.values_list("state", flat=True)) == {"superseded"}
+    assert {owner(each.url) for each in outputs} == {"t3"}
+    assert owner(Output.objects.filter(job__run=1, job__task=task("t2")).earliest("pk").url) == "t2"
+    told = AuditEntry.objects.filter(subject="names", after="passed to t3").values_list("task", flat=True)
+    assert set(told) == {task("t1").pk, task("t2").pk}
+
+
 # --------------------------------------------------------------------------------- databases of a time before
+
+
+@pytest.fixture
+def two_of_one_name(database: object, storage: MemoryStorage) -> None:
+    """A database of a time when names had no owners: two running tasks with the same names."""
+    for name in ("t1", "t2"):
+        submit_runs({1: 2}, name=name, merges=("mdst",), start=name == "t1")
+        Task.objects.update(names=None)
+        PublishedFile.objects.all().delete()
+    assert name_tasks() == 2
+
+
+@pytest.mark.usefixtures("two_of_one_name")
+def test_of_two_tasks_of_one_name_the_one_that_publishes_last_owns(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "VERIFY_OUTPUTS", True)
+    finish(storage)
+    transact(lambda: move_task(task("t2").pk, "start", WHY))
+    while (given := lease()) is not None:
+        do(given, storage)
+    cycle()
+    chunks = Output.objects.filter(job__task=task("t2"), job__product="", state="valid")
+    assert {owner(each.url) for each in chunks} == {"t2"}
+    assert set(Output.objects.filter(job__task=task("t1"), job__product="").values_list("state", flat=True)) == {
+        "superseded"
+    }
+    archive("t1")
+    cycle(4)
+    assert {each.url for each in chunks} <= set(storage.files)
+
+
+@pytest.mark.usefixtures("two_of_one_name")
+def test_of_two_tasks_of_one_name_one_can_replace_the_other_when_that_has_ended(storage: MemoryStorage) -> None:
+    transact(lambda: move_task(task("t2").pk, "start", WHY))
+    transact(lambda: move_task(task("t1").pk, "pause", WHY))
+    finish(storage)
+    held = Product.objects.get(task=task("t2"))
+    assert held.state == "manual"
+    assert "`pilotext tasks set t2 --replaces TASK`" in held.finding
+    asked = TaskSettings("it takes its place", replaces="t1")
+    with pytest.raises(RefusalError, match="t1 is paused; only one that is"):
+        transact(lambda: change_task(task("t2").pk, asked, WHY))
+    transact(lambda: move_task(task("t1").pk, "cancel", WHY))
+    cycle()
+    assert transact(lambda: change_task(task("t2").pk, asked, WHY)) == [task("t2").pk]
+    transact(lambda: move_product(held.pk, "remerge", WHY))
+    finish(storage)
+    assert task("t2").state == "done"
+    assert owner(KEPT) == "t2"
+    assert task("t2").names == PublishedFile.objects.filter(task=task("t2")).count()
+    with pytest.raises(RefusalError, match="has replaced another one already"):
+        transact(lambda: change_task(task("t2").pk, asked, WHY))
+    with pytest.raises(RefusalError, match="t1 was replaced by t2"):
+        transact(lambda: change_task(task("t1").pk, TaskSettings("no", replaces="t2"), WHY))
 
 
 def test_tasks_of_a_time_before_get_their_names_the_earliest_first() -> None:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from django.db.models import Exists, OuterRef, Q
 
-from pilotext.errors import ChecksumError, NotFoundError, OfflineError, PilotextError
+from pilotext.errors import ChecksumError, NotFoundError, OfflineError, PilotextError, StorageError
 from pilotext.server.database import transact
 from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.models.common import now
@@ -26,6 +27,7 @@ from pilotext.server.production.states import (
     TaskState,
 )
 from pilotext.server.production.storage import operations
+from pilotext.server.production.storage.breakers import ServerAwayError
 from pilotext.server.production.tape.archive import merged_outputs
 from pilotext.server.production.transitions import Reason, advance
 from pilotext.storage.transfer import Mover
@@ -34,7 +36,36 @@ log = logging.getLogger("pilotext.cleaning")
 
 FIRST_WAIT_S = 60.0
 
+MAX_TOLD = 5
+
 _WHO = "cleaning"
+
+
+@dataclass
+class _Removal:
+    """Result of removing files: how many were there, and the URLs of those that stay."""
+
+    count: int = 0
+    strange: list[str] = field(default_factory=list)
+    """Another file than ours stands there, or another task owns the name."""
+    failed: dict[str, StorageError] = field(default_factory=dict)
+    """They could not be removed."""
+
+    def give_up(self, tries: int) -> None:
+        """Raise the first error that is worth another try after so many; else the files stay where they are."""
+        for error in self.failed.values():
+            if operations.next_try(error, tries + 1) is not None:
+                raise error
+
+    def staying(self) -> str:
+        """Return what stays, for the audit trail; empty when everything is removed."""
+        told = ""
+        if self.strange:
+            told += f"; {len(self.strange)} are others than ours and stay: {', '.join(self.strange[:MAX_TOLD])}"
+        if self.failed:
+            some = ", ".join(str(error) for error in list(self.failed.values())[:MAX_TOLD])
+            told += f"; {len(self.failed)} cannot be removed and stay: {some}"
+        return told
 
 
 def clean_products() -> int:
@@ -77,10 +108,16 @@ def finish_archiving() -> int:
 def _clean_logs(archive: LogArchive, mover: Mover) -> int:
     whole = archive.task.log_archives.get(run__isnull=True)
     _verify(operations.File(whole.url, whole.size, whole.adler32), mover)
-    count, strange = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
+    removal = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
+    removal.give_up(archive.tries)
     rows = LogArchive.objects.filter(pk=archive.pk)
-    reason = Reason(_WHO, f"{count} log files removed{_but(strange)}", "cycle")
-    return len(transact(lambda: advance(ARCHIVE, rows, (LogArchiveState.KEPT,), LogArchiveState.CLEANED, reason)))
+    reason = Reason(_WHO, f"{removal.count} log files removed{removal.staying()}", "cycle")
+
+    def end() -> int:
+        _note(archive.task, f"log files of run {archive.run}", removal)
+        return len(advance(ARCHIVE, rows, (LogArchiveState.KEPT,), LogArchiveState.CLEANED, reason))
+
+    return transact(end)
 
 
 def _logs_failed(archive: LogArchive, error: PilotextError) -> float:
@@ -100,18 +137,19 @@ def _clean(product: Product, mover: Mover) -> int:
         job__in=product.task.jobs.filter(**mine, product=product.merge), state=OutputState.SUPERSEDED
     )
     valid = {output.url for output in merged} | {output.kept for output in merged}
-    count, strange = _remove(
-        product.task, _files(chunks.exclude(state=OutputState.REMOVED).order_by("-state"), ()), mover
-    )
-    more, also = _remove(product.task, _files(earlier, valid), mover)
+    of_chunks = _remove(product.task, _files(chunks.exclude(state=OutputState.REMOVED).order_by("-state"), ()), mover)
+    of_merges = _remove(product.task, _files(earlier, valid), mover)
+    whole = _Removal(0, [*of_chunks.strange, *of_merges.strange], {**of_chunks.failed, **of_merges.failed})
+    whole.give_up(product.tries)
     rows = Output.objects.filter(Q(pk__in=chunks) | Q(pk__in=earlier)).exclude(state=OutputState.REMOVED)
-    reason = Reason(
-        _WHO, f"{count} chunk files and {more} files of earlier merges removed{_but([*strange, *also])}", "cycle"
-    )
+    staying = [each.pk for each in rows if {each.url, each.kept} & whole.failed.keys()] if whole.failed else []
+    what = f"{of_chunks.count} chunk files and {of_merges.count} files of earlier merges removed"
+    reason = Reason(_WHO, f"{what}{whole.staying()}", "cycle")
     still = Product.objects.filter(pk=product.pk, round=product.round)
 
     def end() -> int:
-        rows.update(state=OutputState.REMOVED)
+        _note(product.task, f"files of run {product.run}", whole)
+        rows.exclude(pk__in=staying).update(state=OutputState.REMOVED)
         return len(advance(PRODUCT, still, (ProductState.KEPT,), ProductState.CLEANED, reason))
 
     return transact(end)
@@ -135,26 +173,33 @@ def _verify(file: operations.File, mover: Mover) -> None:
         raise NotFoundError(file.url, "the copy that must be kept is missing; nothing is removed.")
 
 
-def _remove(task: Task, files: Iterable[operations.File], mover: Mover) -> tuple[int, list[str]]:
-    """Remove files; returns how many there were, and the URLs where another file stands, which stays.
+def _remove(task: Task, files: Iterable[operations.File], mover: Mover) -> _Removal:
+    """Remove files. One that cannot be removed keeps none of the others. Raises ServerAwayError.
 
     A file whose name belongs to another task is not this one's, however equal the two are.
     """
     asked = list(files)
     others = not_owned(task, (file.url for file in asked))
-    count, strange = 0, list(others)
+    removal = _Removal(strange=list(others))
     for file in asked:
         if file.url in others:
             continue
         try:
-            count += operations.remove(file, mover)
+            removal.count += operations.remove(file, mover)
         except (ChecksumError, OfflineError):
-            strange.append(file.url)
-    return count, strange
+            removal.strange.append(file.url)
+        except ServerAwayError:
+            raise
+        except StorageError as error:
+            removal.failed[file.url] = error
+    return removal
 
 
-def _but(strange: list[str]) -> str:
-    return f"; {len(strange)} are others than ours and stay: {', '.join(strange[:5])}" if strange else ""
+def _note(task: Task, what: str, removal: _Removal) -> None:
+    """Show files that could not be removed where the task is listed."""
+    if removal.failed:
+        note = f"{len(removal.failed)} {what} could not be removed and stay; its history says which"
+        Task.objects.filter(pk=task.pk).update(note=note)
 
 
 def _failed(product: Product, error: PilotextError) -> float:

@@ -12,6 +12,7 @@ from pilotext.server.production.models import Job, LogArchive, Task
 from pilotext.server.production.published_names import refuse_if_replaced
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ARCHIVE, TASK, LogArchiveState, TaskState
+from pilotext.server.production.submission.backfill import replace_late
 from pilotext.server.production.transitions import Reason, advance, record
 
 TASK_WORDS = ("start", "pause", "resume", "cancel", "archive")
@@ -51,11 +52,13 @@ def change_task(task: int, asked: TaskSettings, reason: Reason) -> list[int]:
         raise RefusalError("not-found", f"there is no task {task}.")
     wanted = {"priority": asked.priority, "share": asked.share, "max_attempts": asked.max_attempts}
     wanted = {name: value for name, value in wanted.items() if value is not None}
-    if not wanted:
+    if not wanted and asked.replaces is None:
         raise RefusalError("invalid", f"no setting is given. Known are: {', '.join(asked.__struct_fields__[1:])}.")
     changes: dict[str, Any] = {name: value for name, value in wanted.items() if getattr(row, name) != value}
+    if asked.replaces is not None:
+        replace_late(row, asked.replaces, reason)
     if not changes:
-        return []
+        return [] if asked.replaces is None else [task]
     Task.objects.filter(pk=task).update(**changes)
     if "priority" in changes:
         Job.objects.filter(task=task).update(priority=F("priority") + changes["priority"] - row.priority)

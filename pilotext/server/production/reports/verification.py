@@ -24,6 +24,7 @@ from pilotext.server.production.row_leases import RowLease, lease_rows
 from pilotext.server.production.states import ATTEMPT, AttemptState, JobState
 from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
+from pilotext.server.production.submission.succession import own_published
 from pilotext.server.production.transitions import Reason, advance_one
 from pilotext.storage.transfer import Mover
 
@@ -115,4 +116,5 @@ def _settle(attempt_id: int, report: Report, doubt: Doubt | None) -> int:
     reason = Reason(_WHO, "its published files are there, by size and checksum", "attempt")
     advance_one(ATTEMPT, attempt, (AttemptState.VERIFYING,), AttemptState.FINISHED, reason)
     believe(attempt, report)
+    own_published(attempt.job, (file.url for file in claimed_files(attempt, report)))
     return 1

@@ -10,8 +10,10 @@ from pilotext.server.database import transact
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Product, Task
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.published_names import MAX_TOLD, claim, owners
+from pilotext.server.production.published_names import MAX_TOLD, claim, owners, refuse_if_replaced
+from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.submission.naming import NameForms, key_of, shared_places, url_of, values_of
+from pilotext.server.production.submission.succession import take_over
 from pilotext.server.production.transitions import Reason, record
 
 _WHO = "names"
@@ -41,6 +43,24 @@ def _name(pk: int) -> None:
         some = ", ".join(sorted({each.task for each in others})[:MAX_TOLD])
         why += f"; {len(others)} more belong to other tasks ({some}), whose files are not written over or removed"
     _told(task, len(names) - len(others), why)
+
+
+def replace_late(task: Task, earlier: str, reason: Reason) -> None:
+    """Give a task the names that an ended task has as well, both stored before names had owners. Raises RefusalError.
+
+    In a transaction. A task that was submitted later has all its names, or was refused.
+    """
+    refuse_if_replaced(task)
+    if task.replaces_id is not None:
+        raise RefusalError("conflict", f"the task {task.name} has replaced another one already.")
+    try:
+        names = _names_of(task)
+    except UsageError as error:
+        raise RefusalError("conflict", f"the names of the task {task.name} are not known: {error}") from None
+    take_over(task, earlier, list(names), reason)
+    claim(task.pk, names.items())
+    owned = sum(each.is_of(task.experiment.name, [task.name]) for each in owners(names))
+    Task.objects.filter(pk=task.pk).update(names=owned)
 
 
 def _names_of(task: Task) -> dict[int, int | None]:

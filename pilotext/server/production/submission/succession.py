@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+
+from django.db.models import QuerySet
 
 from pilotext.profile.records import Experiment
-from pilotext.server.production.models import Attempt, Output, Product, PublishedFile, Task
+from pilotext.server.production.job_builder import predecessors
+from pilotext.server.production.models import Attempt, Job, Output, Product, PublishedFile, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.published_names import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
 from pilotext.server.production.refusal import RefusalError
@@ -19,6 +22,8 @@ ENDED = (TaskState.DONE, TaskState.ARCHIVED, TaskState.CANCELLED)
 """States of a task whose names another one may take over."""
 
 MAX_LISTED = 20
+
+_WHO = "names"
 
 
 def all_keys(plan: Plan) -> list[int]:
@@ -84,24 +89,48 @@ def predecessor_of(task: Task, name: str) -> Task:
 def take_over(task: Task, name: str, keys: list[int], reason: Reason) -> None:
     """Names that another task owns as well are this task's from now on; in a transaction. Raises RefusalError.
 
-    The other one publishes, merges, keeps and removes nothing any more, and its records say that its files there are
-    superseded.
+    So are those that tasks which it has replaced kept, since it took over a part of their names only. The other one
+    publishes, merges, keeps and removes nothing any more, and its records say that its files there are superseded.
     """
     earlier = predecessor_of(task, name)
-    count = 0
-    for some in in_parts(sorted(keys)):
-        count += PublishedFile.objects.filter(task=earlier.pk, pk__in=some).delete()[0]
-    if count == 0:
+    counts = {pk: _given_up(pk, keys) for pk in (earlier.pk, *predecessors(earlier))}
+    if not any(counts.values()):
         raise RefusalError("invalid", f"the task {name} owns none of these names: leave `replaces` out.")
     Task.objects.filter(pk=task.pk).update(replaces=earlier)
-    superseded = _supersede(earlier, set(keys))
-    why = f"{count} names, {superseded} files"
-    told = Reason(reason.who, f"{reason.why}: {why}", reason.actor)
-    record("names", f"passed to {task.name}", told, [(earlier.pk, "owned", earlier.pk)])
+    for pk, count in counts.items():
+        if count or pk == earlier.pk:
+            why = f"{reason.why}: {count} names, {_supersede(pk, set(keys))} files"
+            record("names", f"passed to {task.name}", Reason(reason.who, why, reason.actor), [(pk, "owned", pk)])
+    told = Reason(reason.who, f"{reason.why}: {sum(counts.values())} names", reason.actor)
     record("names", f"taken over from {name}", told, [(task.pk, "", task.pk)])
 
 
-def _supersede(task: Task, keys: set[int]) -> int:
+def own_published(job: Job, urls: Iterable[str]) -> None:
+    """Give a job the names at which its files were just found; in a transaction.
+
+    They are its task's already, but for two tasks of one name that were stored before names had owners: there who has
+    published last owns, so that archiving the other one does not remove the file.
+    """
+    keys = sorted(key_of(url) for url in urls)
+    for pk in set(_others(job, keys).values_list("task", flat=True)):
+        count = _others(job, keys).filter(task=pk).update(task=job.task_id, job=job.pk)
+        told = Reason(_WHO, f"{count} names: job {job.pk} has published there last", "cycle")
+        record("names", f"passed to {job.task.name}", told, [(pk, "owned", pk)])
+        if Task.objects.filter(pk=pk, state__in=ENDED).exists():
+            _supersede(pk, set(keys))
+
+
+def _others(job: Job, keys: list[int]) -> QuerySet[PublishedFile]:
+    return PublishedFile.objects.filter(pk__in=keys).exclude(task=job.task_id)
+
+
+def _given_up(task: int, keys: list[int]) -> int:
+    """Take these names from a task; how many it had."""
+    parts = in_parts(sorted(keys))
+    return sum(PublishedFile.objects.filter(task=task, pk__in=some).delete()[0] for some in parts)
+
+
+def _supersede(task: int, keys: set[int]) -> int:
     valid = Output.objects.valid().filter(job__task=task).values_list("pk", "url", "kept")
     passed = [pk for pk, url, kept in valid.iterator() if key_of(url) in keys or (kept and key_of(kept) in keys)]
     for begin in range(0, len(passed), AT_ONCE):

@@ -13,7 +13,7 @@ from pilotext.errors import DeniedError, TransientError
 from pilotext.server.database import transact
 from pilotext.server.production.cycle import cleaning
 from pilotext.server.production.manual_decisions.tasks import move_task
-from pilotext.server.production.models import Job, LogArchive, Output, Product, Task
+from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, Task
 from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import reopen
 from pilotext.storage.base import hex8
@@ -239,6 +239,41 @@ def test_a_removal_that_was_broken_off_goes_on(storage: MemoryStorage) -> None:
     cycle(3)
     assert state() == "archived"
     assert not [url for url in storage.files if "/mDST.chunks/" in url]
+
+
+@pytest.mark.fault("keeping", "one log file may not be removed")
+def test_a_log_that_cannot_be_removed_stays_and_holds_nothing_else(storage: MemoryStorage) -> None:
+    done_task(storage, {1: 2, 2: 1}, merges=("mdst",))
+    logs = [url for url in storage.files if url.endswith(".job.log.tgz")]
+    held = min(logs)
+    for _ in range(operations.MAX_TRIES):
+        storage.fail_next("remove", DeniedError(held, "it is immutable"))
+    archive()
+    cycle(5)
+    assert state() == "archiving", "it may be for a while"
+    assert [url for url in logs if url in storage.files] == [held], "no other log waits for it"
+    cycle(operations.MAX_TRIES)
+    assert state() == "archived"
+    assert held in storage.files
+    assert Task.objects.get().note == "1 log files of run 1 could not be removed and stay; its history says which"
+    why = AuditEntry.objects.filter(after="cleaned").exclude(why__endswith="removed").values_list("why", flat=True)
+    assert [f"{held}: it is immutable" in each for each in why] == [True]
+
+
+@pytest.mark.fault("keeping", "one chunk file may not be removed")
+def test_a_chunk_file_that_cannot_be_removed_stays_and_its_record_says_so(storage: MemoryStorage) -> None:
+    done_task(storage, {1: 3}, merges=("mdst",))
+    first = Output.objects.filter(job__product="", kind="mdst").order_by("pk")[0]
+    for _ in range(operations.MAX_TRIES):
+        storage.fail_next("remove", DeniedError(first.url, "it is immutable"))
+    archive()
+    cycle(2)
+    assert [url for url in storage.files if "/mDST.chunks/" in url] == [first.url]
+    cycle(operations.MAX_TRIES + 3)
+    assert state() == "archived"
+    there = Output.objects.filter(job__product="", kind="mdst").exclude(state="removed")
+    assert [each.url for each in there] == [first.url]
+    assert "1 files of run 1 could not be removed" in Task.objects.get().note
 
 
 def test_a_product_that_is_merged_anew_while_it_is_copied_is_not_kept(
