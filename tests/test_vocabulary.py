@@ -29,7 +29,6 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/cli/jobs/notes.py": _COMMAND,
     "pilotext/cli/report_summary.py": "a text for people, apart from the command that prints it",
     "pilotext/cli/rules/compile.py": _COMMAND,
-    "pilotext/cli/rules/export.py": _COMMAND,
     "pilotext/cli/rules/lint.py": _COMMAND,
     "pilotext/cli/rules/test.py": _COMMAND,
     "pilotext/cli/runs/listing.py": _COMMAND,

@@ -54,7 +54,7 @@ class TaskFile(_Strict, frozen=True):
     priority: Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)] = 0
     """Number added to the priority of the job type."""
     share: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    """Weight beside other tasks of equal priority."""
+    """Share of the slots among tasks of equal priority."""
     max_attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     """Attempts that a job has; absent: as the profile says."""
     merges: tuple[str, ...] | None = None
