@@ -14,6 +14,7 @@ from django.forms.models import model_to_dict  # noqa: E402
 from pilotext.server.production.models import Agent, Attempt, AttemptReport, Job  # noqa: E402
 from pilotext.server.rows import ById, change, insert  # noqa: E402
 from tests.server.support import leased, report_of, send, site, submit  # noqa: E402
+from tests.support.jobs import CHECKOUT  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -79,3 +80,9 @@ def test_an_inserted_row_has_djangos_defaults_and_changes_only_from_what_it_was(
     assert change(Agent, pk, {"state": "active"}, state="gone")
     assert not change(Agent, pk, {"state": "active"}, state="draining")
     assert Agent.objects.get(pk=pk).state == "gone"
+
+
+def test_nothing_of_djangos_private_compiler_is_used() -> None:
+    texts = {path: path.read_text() for path in (CHECKOUT / "pilotext" / "server").rglob("*.py")}
+    private = ("klass_info", "get_related_populators", "get_compiler", "get_converters")
+    assert not [(path, name) for path, text in texts.items() for name in private if name in text]
