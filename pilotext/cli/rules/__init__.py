@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pilotext.cli.parser import Noun, Verb
 from pilotext.cli.rules import compile as compiling
-from pilotext.cli.rules import coverage, draft, explain, export, lint, test
+from pilotext.cli.rules import coverage, draft, explain, export, graph, lint, test
 
 NOUN = Noun(
     {
@@ -37,6 +37,12 @@ NOUN = Noun(
             "pilotext rules draft job.report.json --output rules/compass/new.yaml",
             draft.add_arguments,
             draft.run,
+        ),
+        "graph": Verb(
+            "print which rules explain which, as a graph for Mermaid or Graphviz",
+            "pilotext rules graph no-space-left --format dot",
+            graph.add_arguments,
+            graph.run,
         ),
         "compile": Verb(
             "store the compiled rules in the installation, so that jobs start faster",

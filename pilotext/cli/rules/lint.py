@@ -6,7 +6,7 @@ import argparse
 
 from pilotext.cli.arguments import FilePath, add_rules
 from pilotext.cli.output import write_text
-from pilotext.cli.rules.problems import FORMATS, print_problems, relative_to_cwd
+from pilotext.cli.rules.problems import FORMATS, print_problems
 from pilotext.profile import find_rules_root, rules_roots
 from pilotext.rules.lint.runner import lint, yaml_files
 from pilotext.rules.lock import update_lock
@@ -33,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
     problems = lint(paths, options.rules)
     if options.format == "text":
         return print_problems(problems, f"files: {len(yaml_files(paths))}")
-    write_text(FORMATS[options.format](relative_to_cwd(problems)))
+    write_text(FORMATS[options.format](problems))
     return 1 if problems else 0

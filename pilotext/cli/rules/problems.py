@@ -30,10 +30,23 @@ def relative_to_cwd(problems: Iterable[FileProblem]) -> list[FileProblem]:
     ]
 
 
+def relative_to_repository(problems: Iterable[FileProblem]) -> list[FileProblem]:
+    """Return the problems with paths from the top of their repository, as a forge knows them; or else as people do."""
+    tops: dict[Path, Path | None] = {}
+    found = []
+    for problem in problems:
+        folder = problem.file.parent
+        if folder not in tops:
+            tops[folder] = next((one for one in (folder, *folder.parents) if (one / ".git").exists()), None)
+        top = tops[folder]
+        found.append(problem if top is None else replace(problem, file=problem.file.relative_to(top)))
+    return relative_to_cwd(found)
+
+
 def github_annotations(problems: Sequence[FileProblem]) -> str:
     """Return workflow commands, which GitHub shows beside the lines of a pull request."""
     lines = []
-    for problem in problems:
+    for problem in relative_to_repository(problems):
         place = f"file={_property(str(problem.file))},line={problem.line},col={problem.column}"
         lines.append(f"::error {place},title={_property(problem.rule or 'rules')}::{_data(_sentence(problem))}\n")
     return "".join(lines)
@@ -50,13 +63,13 @@ def gitlab_code_quality(problems: Sequence[FileProblem]) -> str:
             "severity": "major",
             "location": {"path": str(problem.file), "lines": {"begin": problem.line}},
         }
-        for problem in problems
+        for problem in relative_to_repository(problems)
     ]
     return json.dumps(entries, indent=2) + "\n"
 
 
 def json_document(problems: Sequence[FileProblem]) -> str:
-    entries = [{**vars(problem), "file": str(problem.file)} for problem in problems]
+    entries = [{**vars(problem), "file": str(problem.file)} for problem in relative_to_cwd(problems)]
     return json.dumps({"problems": entries}, indent=2) + "\n"
 
 

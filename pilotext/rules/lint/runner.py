@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pilotext.errors import FileProblem, RuleFilesError, UsageError
 from pilotext.profile import PROFILE, find_rules_root, read_profile, rule_files, rules_roots
+from pilotext.rules.lint.edges import edges_without_effect
 from pilotext.rules.lint.group import Check, Group
 from pilotext.rules.lint.identity import IDENTITY_CHECKS
 from pilotext.rules.lint.patterns import PATTERN_CHECKS
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     *IDENTITY_CHECKS,
     *PATTERN_CHECKS,
     *REFERENCE_CHECKS,
+    edges_without_effect,
     slow_patterns,
     shadowed_rules,
     tied_rules,

@@ -80,3 +80,16 @@ def test_lint_updates_the_lock_and_then_agrees_with_it(pack: Pack, capfd: pytest
     pack.add(GOOD.replace("1299", "1298"), "na62/a.yaml")
     assert main(["rules", "lint", str(pack.root)]) == 1
     assert "the rule's code was 1299" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["github", "gitlab"])
+def test_annotations_name_files_from_the_top_of_the_repository_wherever_lint_runs(
+    pack: Pack, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    path = pack.add(GOOD.replace("1299", "2299"), "na62/a.yaml")
+    (pack.root.parent / ".git").mkdir()
+    monkeypatch.chdir(path.parent)
+    assert main(["rules", "lint", "a.yaml", "--format", form]) == 1
+    assert f"{pack.root.name}/na62/a.yaml" in capfd.readouterr().out
+    assert main(["rules", "lint", "a.yaml"]) == 1
+    assert capfd.readouterr().out.startswith("a.yaml:3:20: boom: code 2299")

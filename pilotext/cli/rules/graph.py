@@ -1,0 +1,26 @@
+"""`pilotext rules graph`: print which rules explain which."""
+
+from __future__ import annotations
+
+import argparse
+
+from pilotext.cli.arguments import FilePath, add_rules
+from pilotext.cli.output import write_document
+from pilotext.rules.export.graph import FORMATS
+from pilotext.rules.loader import load_rules
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    text = "only what these rules explain, and what explains them (default: all rules)"
+    parser.add_argument("about", nargs="*", metavar="RULE", help=text)
+    parser.add_argument("--format", choices=[*FORMATS], default="mermaid", help="mermaid (default) or dot (Graphviz)")
+    parser.add_argument("--output", action=FilePath, metavar="FILE", help="write to FILE, not to stdout")
+    text = "the experiment whose rules are shown (default: COMPASS)"
+    parser.add_argument("--experiment", default="COMPASS", metavar="E", help=text)
+    add_rules(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    ruleset = load_rules(options.experiment, options.rules)
+    write_document(FORMATS[options.format](ruleset, options.about), options.output)
+    return 0
