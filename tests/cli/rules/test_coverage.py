@@ -15,15 +15,20 @@ RULES = (
 )
 
 
-def coverage(tmp_path: Path, capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, str]]:
-    """The status, and by rule what exercises it, for one case that `killed` wins."""
+def one_case(tmp_path: Path) -> list[str]:
+    """The command for one case that `killed` wins: that for all cases takes minutes on a busy machine."""
     case = tmp_path / "cases" / "one"
     case.mkdir(parents=True)
     (case / "stderr").write_text("Killed\nMySQLInterface::connect: tries\n")
     (case / "case.yaml").write_text("job_type: coral\nexit: {signal: SIGKILL}\nexpect: {verdict: failure}\n")
     pack = Pack(tmp_path / "pack")
     pack.add(RULES)
-    status = main(["rules", "coverage", str(case), "--rules", str(pack.root), "--json", *words])
+    return ["rules", "coverage", str(case), "--rules", str(pack.root)]
+
+
+def coverage(tmp_path: Path, capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, str]]:
+    """The status, and by rule what exercises it, for that case."""
+    status = main([*one_case(tmp_path), "--json", *words])
     rules = json.loads(capfd.readouterr().out)["rules"]
     return status, {rule["rule"]: rule["by"] for rule in rules}
 
@@ -49,7 +54,7 @@ def test_a_share_is_rounded_down_and_its_lack_told(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pilotext.cli.rules.coverage.share", lambda _covered, _kinds: 76.9953)
-    assert main(["rules", "coverage", "--by-cases", "77"]) == 1
+    assert main([*one_case(tmp_path), "--by-cases", "77"]) == 1
     out, err = capfd.readouterr()
     assert "by cases: 76.99 %" in out
     assert err == "pilotext: cases exercise 76.99 % of the rules, 77 % are required; add cases for the rules listed\n"

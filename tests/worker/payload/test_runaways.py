@@ -89,7 +89,8 @@ def test_a_killed_subreaper_leaves_no_process_that_is_always_another_one(tmp_pat
     command = [*script(RABBIT)[:-1], RABBIT.replace("sys.exit()", f"time.sleep({LIVES_S})")]
     with Payload(make_job(command=command), tmp_path, os.environ) as payload:
         payload.start(no_tick)
-        time.sleep(0.3)
+        while not alive_in(tmp_path):
+            assert not payload.wait(0.05)
         os.kill(payload.subreaper_pid, signal.SIGKILL)
         assert payload.wait(PATIENCE_S)
     assert payload.exit == ExitStatus(signal="SIGKILL")
