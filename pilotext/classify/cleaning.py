@@ -1,7 +1,8 @@
 """Cleaning of logs: bytes in chunks of any size become lines that rules are matched against.
 
 A line ends at `\\n`, `\\r\\n` or `\\r` (a progress bar is many lines). ANSI escapes, C0 controls but tab, and DEL are
-removed: CORAL writes BEL bytes inside its messages, which the author of a rule cannot see on a screen. Bytes that are
+removed: CORAL writes BEL bytes inside its messages, which the author of a rule cannot see on a screen. A tab becomes a
+blank, and the byte order mark at the begin of a stream is removed. Bytes that are
 not UTF-8 become `\\xNN`. Of a line longer than MAX_LINE_BYTES the head and the tail are kept, so memory stays bounded
 by the chunk. Number and offset of a line always refer to the original bytes, and how the bytes were cut into chunks
 never changes a line.
@@ -9,6 +10,7 @@ never changes a line.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,14 +18,18 @@ from functools import cached_property
 
 from pilotext.classify.prefilter.hyperscan import is_plain
 from pilotext.rules import patterns
+from pilotext.rules.line_prefix import has_prefix
 
 MAX_LINE_BYTES = 64 * 1024
 HALF_LINE_BYTES = MAX_LINE_BYTES // 2
 """Bytes kept at either end of a longer line."""
 
+MAX_PREFIX_BYTES = 400
+
 _LINE_END = re.compile(patterns.LINE_END.encode())
 _ANSI = re.compile(patterns.ANSI_ESCAPE.encode())
 _CONTROLS = patterns.CONTROLS.encode()
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,23 @@ class Block:
     def cleaned(self) -> bytes:
         """Cleaned lines as UTF-8 with `\\n` at their ends, as many as in `raw`; `raw` itself if it is clean."""
         text = self.raw
+        if self.offset == 0:
+            text = _without_mark(text)
         if is_plain(text):
-            return text
+            return text.replace(b"\t", b" ")
         if b"\r" in text:
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         if b"\x1b" in text:
             text = _ANSI.sub(b"", text)
-        text = text.translate(None, _CONTROLS)
+        text = text.translate(None, _CONTROLS).replace(b"\t", b" ")
         return text if text.isascii() else text.decode(errors="backslashreplace").encode()
+
+    @cached_property
+    def is_prefixed(self) -> bool:
+        """Whether something put a prefix in front of the lines, by the first and the last of them."""
+        text = self.cleaned
+        ends = text[: text.find(b"\n")], text[text.rfind(b"\n", 0, -1) + 1 :]
+        return any(has_prefix(line[:MAX_PREFIX_BYTES].decode(errors="replace")) for line in ends)
 
     @cached_property
     def is_ascii(self) -> bool:
@@ -135,6 +150,11 @@ class Block:
     @cached_property
     def _offsets(self) -> list[int]:
         return [0, *(found.end() for found in _LINE_END.finditer(self.raw))]
+
+
+def _without_mark(text: bytes) -> bytes:
+    """Return the begin of a stream without its byte order mark; the NULs of UTF-16 are controls."""
+    return next((text[len(mark) :] for mark in _MARKS if text.startswith(mark)), text)
 
 
 class Splitter:

@@ -145,8 +145,8 @@ class StreamMatcher:
     def _evaluate_places(self, watch: StreamCondition, block: Block, index: int) -> None:
         """Try the lines that may fulfil a condition, one by one unless they are a flood."""
         places = [*self._finder.places(block, index)]
-        if len(places) > MIN_FLOOD_LINES and watch.flood is not None:
-            times = watch.flood.in_lines(block, places) if self._may_be_counted(watch) else None
+        if len(places) > MIN_FLOOD_LINES and watch.flood is not None and not block.is_prefixed:
+            times = watch.flood.in_lines(block, places) if self._may_be_counted(watch, block) else None
             if times is not None:
                 self._keep_last(watch, block, reversed(places), times)
                 return
@@ -158,16 +158,16 @@ class StreamMatcher:
 
     def _count_flood(self, watch: StreamCondition, block: Block, index: int) -> bool:
         """Count the matches in a whole block at once, if the previous block was full of them."""
-        flood = watch.flood if self._may_be_counted(watch) else None
+        flood = watch.flood if self._may_be_counted(watch, block) else None
         times = None if flood is None else flood.in_block(block)
         if times is None:
             return False
         self._keep_last(watch, block, self._finder.places_from_end(block, index), times)
         return True
 
-    def _may_be_counted(self, watch: StreamCondition) -> bool:
-        """Whether further matches may be counted in bulk: enough are quoted, and no note claims their lines."""
-        return watch.count > MAX_FIRST_MATCHES and watch.rule.id not in self._sharing
+    def _may_be_counted(self, watch: StreamCondition, block: Block) -> bool:
+        """Whether further matches may be counted in bulk: enough are quoted, and their lines have no note or prefix."""
+        return watch.count > MAX_FIRST_MATCHES and watch.rule.id not in self._sharing and not block.is_prefixed
 
     def _keep_last(self, watch: StreamCondition, block: Block, places_from_end: Iterable[int], times: int) -> None:
         for place in places_from_end if times else ():
@@ -179,9 +179,10 @@ class StreamMatcher:
     def _count(self, count: StreamCounter, block: Block, index: int) -> None:
         if count.text.take == "last":
             any(count.look(block.text_at(place)) for place in self._finder.places_from_end(block, index))
-        elif not count.settled and not count.add_flood_block(block):
+        elif not count.settled and (block.is_prefixed or not count.add_flood_block(block)):
             places = [*self._finder.places(block, index)]
-            if len(places) <= MIN_FLOOD_LINES or not count.add_flood_lines(block, places):
+            bulk = len(places) > MIN_FLOOD_LINES and not block.is_prefixed
+            if not bulk or not count.add_flood_lines(block, places):
                 for place in places:
                     count.look(block.text_at(place))
 

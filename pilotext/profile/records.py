@@ -112,7 +112,6 @@ class Merge(_Strict, frozen=True):
     of: Literal["mdst", "hist", "dump"]
     limit: float
     files: int | None = None
-    per: Literal["run"] = "run"
     after: tuple[str, ...] = ()
     name: str = ""
     """The entry of `names` of the merged file; the second and later ones get `suffix` behind it."""
@@ -165,7 +164,6 @@ class Site(_Strict, frozen=True):
     """The queue that merges of this site's tasks go to."""
     panda: dict[str, Any] = {}
     """Values that override the server's description of the queue for PanDA pilots (`queuedata`)."""
-    share: float = 1.0
 
 
 Step = Literal["retry", "elsewhere", "more-memory", "restage", "manual", "fail"]

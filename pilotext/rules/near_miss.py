@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import regex
 
-from pilotext.rules.patterns import FLAGS, search
+from pilotext.rules.patterns import FLAGS, search_behind_prefix
 from pilotext.rules.schema import Condition
 
 TIMEOUT_S = 0.2
@@ -159,7 +159,7 @@ def _reached(begins: list[tuple[str, Condition]], least: int, window: str) -> in
 
 
 def _fits(condition: Condition, window: str) -> bool:
-    return search(condition, window, TIMEOUT_S) is not None
+    return search_behind_prefix(condition, window, TIMEOUT_S) is not None
 
 
 def _windows(lines: Iterable[tuple[int, str]], count: int) -> Iterator[tuple[int, list[str]]]:

@@ -12,6 +12,7 @@ from functools import cache
 
 import regex
 
+from pilotext.rules.line_prefix import without_prefix
 from pilotext.rules.schema import Condition
 
 FLAGS = regex.VERSION0 | regex.MULTILINE
@@ -21,7 +22,10 @@ ANSI_ESCAPE = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\r\n]*(?:\x07|\x1b\\)|[ -
 CONTROLS = "".join(map(chr, (*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F)))
 """Removed from every line, with ANSI escapes: C0 controls but tab and line ends, and DEL."""
 
-_REMOVED = dict.fromkeys(map(ord, CONTROLS))
+_ANCHOR = regex.compile(r"(?<![\[\\])\^")
+"""An anchor in a pattern; one without any matches behind a prefix as it is."""
+
+_CLEANED: dict[int, str | None] = {**dict.fromkeys(map(ord, CONTROLS)), ord("\t"): " "}
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,21 @@ def search(condition: Condition, text: str, timeout_s: float | None = None) -> F
     return Found({}, start, start + len(literal))
 
 
+def search_behind_prefix(condition: Condition, window: str, timeout_s: float | None = None) -> Found | None:
+    """Return the first place as `search` does, or else behind a prefix of the lines (`line_prefix`).
+
+    Its span is that in the whole window. Raises TimeoutError if a pattern needs longer than `timeout_s`.
+    """
+    found = search(condition, window, timeout_s)
+    if found is not None or condition.match is None or not _ANCHOR.search(condition.match):
+        return found
+    for text, cut in without_prefix(window):
+        if (found := search(condition, text, timeout_s)) is not None:
+            start, end = (at + sum(cut[: text.count("\n", 0, at) + 1]) for at in (found.start, found.end))
+            return Found(found.fields, start, end)
+    return None
+
+
 def find(pattern: str, text: str, timeout_s: float | None = None) -> Found | None:
     """Return the first match of `pattern` in `text`. Raises TimeoutError after `timeout_s`."""
     found = compile_pattern(pattern).search(text, timeout=timeout_s)
@@ -62,9 +81,9 @@ def find(pattern: str, text: str, timeout_s: float | None = None) -> Found | Non
 
 
 def plain(text: str) -> str:
-    """Clean a text like the lines of a log: no ANSI escapes, no C0 controls but tab, `\\n` for every line end."""
-    lines = compile_pattern(LINE_END).sub("\n", text)
-    return compile_pattern(ANSI_ESCAPE).sub("", lines).translate(_REMOVED)
+    """Clean a text like a log: no byte order mark, ANSI escapes or controls, blanks for tabs, `\n` for line ends."""
+    lines = compile_pattern(LINE_END).sub("\n", text.removeprefix("\ufeff"))
+    return compile_pattern(ANSI_ESCAPE).sub("", lines).translate(_CLEANED)
 
 
 TIMEOUT_S = 1.0
@@ -83,7 +102,7 @@ class TimedCondition:
         if self.given_up:
             return None
         try:
-            found = search(self.condition, window, TIMEOUT_S)
+            found = search_behind_prefix(self.condition, window, TIMEOUT_S)
         except TimeoutError:
             self.given_up = True
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ fish: Job 1, './ddd' terminated by signal SIGSEGV (Address boundary error)
  *** Break *** segmentation violation
 """.splitlines()
 
+rules_of = cache(load_rules)
+
 DOUBTS = """\
 cat: /eos/x/a.raw: Input/output error
 ls: cannot access '/cvmfs/x': Transport endpoint is not connected
@@ -61,8 +64,9 @@ def judge(folder: Path, job_type: str, line: str, exit: ExitStatus = WELL, *, ve
     kind, case = GOOD[job_type]
     stdout, stderr = ((CASES / case / name).read_text() for name in ("stdout", "stderr"))
     streams = logs(folder, stdout=stdout, stderr=f"{stderr}{line}\n")
-    rules = load_rules("COMPASS")
-    found = classify_files(rules, kind=kind, job_type=job_type, streams=streams, exit=exit, verified=verified)
+    found = classify_files(
+        rules_of("COMPASS"), kind=kind, job_type=job_type, streams=streams, exit=exit, verified=verified
+    )
     return found.verdict
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pilotext.classify import LogScan
+from pilotext.cli.rules.good_lines import taken_lines
 from pilotext.rules.loader import load_rules
+from tests.classify.inline import rule, ruleset
 
 FOLDER = Path(__file__).resolve().parents[2] / "fixtures" / "good_lines"
 FILES = sorted(FOLDER.glob("*.txt"))
@@ -19,16 +21,15 @@ def test_there_are_enough_lines() -> None:
     assert len({*lines}) >= ENOUGH
 
 
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-@pytest.mark.parametrize(
-    ("job_type", "kind"), [("shell", "tool"), ("coral", "reconstruction"), ("DDD filtering", "decoding")]
-)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_rule_takes_a_benign_line(path: Path, job_type: str, kind: str, stream: str) -> None:
-    scan = LogScan(load_rules("COMPASS"), kind=kind, job_type=job_type, streams={stream: path})
-    taken = {
-        one.rule.id: [evidence.text for evidence in one.evidence]
-        for one in scan.finish().rule_matches
-        if one.rule.text.action != "note" and one.rule.text.status == "active"
-    }
-    assert taken == {}
+def test_no_rule_takes_a_benign_line(path: Path) -> None:
+    assert [str(problem) for problem in taken_lines(path, load_rules("COMPASS"))] == []
+
+
+def test_a_rule_that_takes_one_is_told_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_text("# good lines\nno error at all\n")
+    rules = replace(ruleset(rule("error", contains="error", stream="stderr")), kinds={"shell": "tool"})
+    [problem, *_] = taken_lines(path, rules)
+    assert (problem.file, problem.line, problem.rule) == (path.resolve(), 2, "error")
+    assert problem.message == "the rule takes a line of a good tool job on stdout for a failure."

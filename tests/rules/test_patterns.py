@@ -56,7 +56,7 @@ def test_what_is_no_pattern_is_refused() -> None:
         ("TLattice:\a Cannot", "TLattice: Cannot"),
         ("\x1b[1;31mError\x1b[0m here", "Error here"),
         ("\x1b]0;title\x07prompt", "prompt"),
-        ("tab\tand\nline feed", "tab\tand\nline feed"),
+        ("tab\tand\nline feed", "tab and\nline feed"),
         ("10 %\r20 %\r\ndone", "10 %\n20 %\ndone"),
     ],
 )

@@ -49,7 +49,8 @@ class LineSelector:
         self._looked_at += len(block.cleaned)
         if self._patterns is None and self._looked_at > PATTERNS_AFTER_BYTES:
             self._patterns = _compiler().submit(self._compiled)
-        if not block.is_ascii or self._patterns is None or not self._patterns.done():
+        # The patterns begin where the lines do.
+        if not block.is_ascii or self._patterns is None or not self._patterns.done() or block.is_prefixed:
             return self._texts
         return self._patterns.result()
 

@@ -1,4 +1,4 @@
-"""`pilotext rules test`: test rules with their examples and with cases."""
+"""`pilotext rules test`: test rules with their examples, with cases and with lines of good jobs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilotext.cli.arguments import FilePath, add_rules
+from pilotext.cli.rules.good_lines import own_good_lines, taken_lines
 from pilotext.cli.rules.log_cases import case_files, own_cases, run_case
 from pilotext.cli.rules.problems import print_problems
 from pilotext.errors import RuleFilesError, UsageError
@@ -42,7 +43,14 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"{where}: there is no rule with an example and no case.", advice="Nothing was tested.")
     for case in cases:
         problems.update(run_case(case, rulesets))
-    return print_problems(sorted(problems), f"examples: {count}, cases: {len(cases)}")
+    good_lines = [] if options.paths else own_good_lines()
+    for ruleset in rulesets.values():
+        for path in good_lines:
+            problems.update(taken_lines(path, ruleset))
+    summary = f"examples: {count}, cases: {len(cases)}"
+    if good_lines:
+        summary += f", files of good lines: {len(good_lines)}"
+    return print_problems(sorted(problems), summary)
 
 
 def _load(files: Sequence[Path], folders: Sequence[Path]) -> dict[str, RuleSet]:
