@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.cli.rules.good_lines import taken_lines
+from pilotext.cli.rules.test import taken_lines
 from pilotext.rules.loader import load_rules
 from tests.classify.inline import rule, ruleset
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pilotext.classify import LogScan
 from pilotext.cli.arguments import FilePath, add_rules
-from pilotext.cli.rules.good_lines import own_good_lines, taken_lines
 from pilotext.cli.rules.log_cases import case_files, own_cases, run_case
 from pilotext.cli.rules.problems import print_problems
-from pilotext.errors import RuleFilesError, UsageError
+from pilotext.errors import FileProblem, RuleFilesError, UsageError
 from pilotext.profile import find_rules_root, known_experiments, rules_roots
 from pilotext.rules.examples import check_examples
 from pilotext.rules.lint.runner import yaml_files
@@ -59,3 +59,24 @@ def _load(files: Sequence[Path], folders: Sequence[Path]) -> dict[str, RuleSet]:
     beside = dict.fromkeys(file.parent.parent for file in files if file.parent.parent not in known)
     further = [*folders, *beside]
     return {name: load_rules(name, further) for name in known_experiments(further)}
+
+
+STREAMS = ("stdout", "stderr")
+
+
+def own_good_lines() -> list[Path]:
+    """Return the files of good lines of a checkout; an installed package has none."""
+    return sorted((find_rules_root().parent / "fixtures" / "good_lines").glob("*.txt"))
+
+
+def taken_lines(path: Path, ruleset: RuleSet) -> Iterator[FileProblem]:
+    """Yield each line of the file that a rule takes for a failure, with the rule."""
+    job_type_of = {kind: job_type for job_type, kind in reversed([*ruleset.kinds.items()])}
+    for kind, job_type in job_type_of.items():
+        for stream in STREAMS:
+            scan = LogScan(ruleset, kind=kind, job_type=job_type, streams={stream: path})
+            for one in scan.finish().rule_matches:
+                if one.rule.text.action != "note" and one.rule.text.status == "active":
+                    text = f"the rule takes a line of a good {kind} job on {stream} for a failure."
+                    place = one.evidence[0].line
+                    yield FileProblem(path.resolve(), place, 1, one.rule.id, text, "Narrow its pattern.")
