@@ -262,6 +262,8 @@ class Experiment(_Strict, frozen=True):
     sites: dict[str, Site] = {}
     retry: Retry = Retry()
     breakers: dict[str, BreakerRule] = {}
+    teams: dict[str, str] = {}
+    """Owners of rules, and how each is reached; without any, the owners of rules are not checked."""
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from pilotext.classify.cleaning import MAX_LINE_BYTES
 from pilotext.model.verdict import FINDINGS
+from pilotext.profile import known_experiments, load_experiment
 from pilotext.rules.examples import check_examples
 from pilotext.rules.loader import load_rules
 from pilotext.rules.patterns import TIMEOUT_S, compile_pattern
@@ -66,6 +67,13 @@ def test_every_example_in_the_rules_behaves_as_it_says(compass: RuleSet) -> None
 
 def test_every_rule_says_whom_to_ask_and_what_to_do(compass: RuleSet) -> None:
     assert [rule.id for rule in compass.rules if not (rule.text.remedy and rule.text.owner and rule.text.since)] == []
+
+
+@pytest.mark.parametrize("experiment", known_experiments())
+def test_every_owner_is_a_team_that_the_profile_explains(experiment: str) -> None:
+    teams = load_experiment(experiment).teams
+    assert {rule.text.owner for rule in load_rules(experiment).rules} <= {*teams}
+    assert all(teams.values())
 
 
 def test_the_counters_that_laws_name_are_there(compass: RuleSet) -> None:

@@ -12,6 +12,7 @@ from pilotext.cli import classify
 from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError, did_you_mean
+from pilotext.profile import load_experiment
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Condition, Rule, RuleSet
 
@@ -40,7 +41,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(msgspec.json.encode(explanation))
     else:
-        write(_rendered(_page(rule, explanation, verdict.rule)).encode())
+        teams = load_experiment(options.experiment, options.rules).teams
+        asked = ": ".join(part for part in (rule.text.owner, teams.get(rule.text.owner)) if part)
+        owner = [(f"owner: {asked}", "dim")] if asked else []
+        write(_rendered([*_page(rule, explanation, verdict.rule), *owner]).encode())
     return int(explanation.outcome == "not seen")
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pilotext.errors import FieldError, FileProblem, RuleFilesError
+from pilotext.errors import FieldError, FileProblem, RuleFilesError, did_you_mean
 from pilotext.profile import Experiment, JobType, read_profile
 from pilotext.rules import event_balance
 from pilotext.rules.lint.references import counters_of, meant
@@ -29,7 +29,22 @@ def profile_problems(path: Path, source: Source) -> list[FileProblem]:
         experiment = read_profile(path)
     except RuleFilesError as error:
         return [*_wrong_job_types(document)] or list(error.problems)
-    return [*document.former_format_problem(), *_wrong_values(document, experiment, source)]
+    return [
+        *document.former_format_problem(),
+        *_unknown_owners(experiment, source),
+        *_wrong_values(document, experiment, source),
+    ]
+
+
+def _unknown_owners(experiment: Experiment, source: Source) -> Iterator[FileProblem]:
+    """Yield rules whose owner is neither a team of the profile nor an address."""
+    for entry in source.rules:
+        owner = entry.text.owner
+        if not experiment.teams or not owner or entry.experiment not in (None, experiment.name):
+            continue
+        if owner not in experiment.teams and "@" not in owner and "://" not in owner:
+            advice = did_you_mean(owner, experiment.teams, otherwise="Add it to `teams`, or write an address.")
+            yield entry.problem("owner", f"{owner!r} is no team of the profile of {experiment.name}.", advice)
 
 
 def _wrong_job_types(document: Document) -> Iterator[FileProblem]:

@@ -20,6 +20,7 @@ def test_why_a_rule_was_elected(log: Path, capfd: pytest.CaptureFixture[str]) ->
     out = capfd.readouterr().out
     assert out.startswith("COMPASS-1246 killed: elected\n")
     assert "stderr:2\n  > Killed\n" in out
+    assert out.endswith("\nowner: coral: CORAL developers, by the software coordinator of COMPASS\n")
 
 
 @pytest.mark.parametrize("name", ["cannot-allocate", "COMPASS-1241", "581241", "1241"])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.rules.lint.runner import lint
+from tests.rules.packs import Pack
 
 NA62 = "format: 1\nexperiment: NA62\nnumber: 62\njob_types:\n  reco: {kind: reconstruction}\n"
 
@@ -87,3 +88,13 @@ def test_counters_of_the_rules_and_of_the_wrapper_are_known_to_a_law(tmp_path: P
         "format: 1\nexperiment: NA62\ncounters:\n- {name: seen, match: 'seen (?<n>\\d+)'}\n"
     )
     assert lint([path]) == []
+
+
+def test_an_owner_is_a_team_of_the_profile_or_an_address(pack: Pack) -> None:
+    pack.add(f"{NA62}teams: {{spectrometer: the office}}\n", "na62/experiment.yaml", header="")
+    rule = "{{id: boom{0}, code: 120{0}, title: t, cause: crash, action: retry, exit: {{codes: [{0}]}}, owner: {1}}}"
+    owners = enumerate(("spectrometer", "a@b.example", "spectrometr"), 1)
+    pack.add("rules:\n" + "".join(f"- {rule.format(number, owner)}\n" for number, owner in owners), "na62/a.yaml")
+    [problem] = [one for one in lint([pack.root]) if "team" in one.message]
+    assert (problem.line, problem.message) == (6, "'spectrometr' is no team of the profile of NA62.")
+    assert problem.advice == "Did you mean 'spectrometer'?"
