@@ -66,7 +66,7 @@ def fetch(
 def _get(url: str, within_s: float, max_bytes: int) -> bytes:
     import requests  # noqa: PLC0415  costs a tenth of a second, and most jobs come from a file
 
-    if re.search(r"\s", url):  # older releases of requests ask for the address of such a host, in vain
+    if re.search(r"\s", url):  # older releases of requests fail with an unclear error for such a host
         raise _NeverError("the address has a space in it; write it as %20")
     data = bytearray()
     try:

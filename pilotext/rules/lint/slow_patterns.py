@@ -1,4 +1,4 @@
-"""Slow patterns: those that do not end in time on lines that make them search in vain.
+"""Slow patterns: those whose search does not end in time on lines that nearly match.
 
 The lines are derived from the pattern: for every part that repeats, the text required before it, the part many times,
 and an end that does not fit. Quadratic time in the length of a line is accepted; more is not.
