@@ -11,11 +11,11 @@ from pilotext.api.schemas.health import Health
 from pilotext.cli import connection
 from pilotext.cli.arguments import add_choice
 from pilotext.cli.decisions import add_reason, add_yes, confirm
-from pilotext.cli.formatting import clock
 from pilotext.cli.output import say
 from pilotext.cli.parser import Noun, Verb
 from pilotext.cli.tables import print_table, progress, write_json
 from pilotext.errors import UsageError
+from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 

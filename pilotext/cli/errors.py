@@ -9,9 +9,9 @@ from calendar import timegm
 
 from pilotext.api.schemas.errors import ErrorList
 from pilotext.cli import connection
-from pilotext.cli.formatting import clock
 from pilotext.cli.tables import print_table, write_json
 from pilotext.errors import UsageError
+from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 
 EXAMPLE = "pilotext errors --by code,site --since 2d"

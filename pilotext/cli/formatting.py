@@ -1,23 +1,18 @@
-"""Texts for people: times, sizes, counts, and pages of fields and reasons in lines of at most 80 columns."""
+"""Texts of the command line: counts, and pages of fields and reasons in lines of at most 80 columns."""
 
 from __future__ import annotations
 
 import textwrap
-import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from pilotext.api.schemas.waits import Wait
+from pilotext.formatting import clock
 from pilotext.sanitize import one_line
 
 WIDTH = 80
 LABEL = 12
 _INDENT = "  "
 _CHANGERS = {"server": "the server", "operator": "the operator of the agents there"}
-
-
-def clock(at: float | None) -> str:
-    """Return a point in time as people write it, in UTC."""
-    return "-" if not at else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
 
 
 def counts(numbers: Mapping[str, int]) -> str:
@@ -35,29 +30,6 @@ def fields(rows: Iterable[tuple[str, object]]) -> str:
 def sentence(text: str, *, indent: str = "") -> str:
     """Return a text in lines; only a word that is too long for a line of its own makes a longer one."""
     return "\n".join(_wrapped(text, indent, indent + _INDENT))
-
-
-def bytes_of(size: int | None) -> str:
-    """Return a size for people."""
-    if size is None:
-        return ""
-    unit, value = "B", float(size)
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        unit, value = larger, value / 1000
-    return f"{value:.4g} {unit}"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time span for people."""
-    if seconds is None:
-        return ""
-    if seconds < 120:
-        return f"{seconds:.4g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d} h"
 
 
 def reasons(waits: Iterable[Wait]) -> Iterator[str]:

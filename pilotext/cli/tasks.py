@@ -13,11 +13,12 @@ from pilotext.api.schemas.tasks import TaskList, TaskPage, TaskRow, TaskSettings
 from pilotext.cli import connection
 from pilotext.cli.arguments import add_choice, words_of
 from pilotext.cli.decisions import add_reason
-from pilotext.cli.formatting import clock, counts, fields, reasons, sentence
+from pilotext.cli.formatting import counts, fields, reasons, sentence
 from pilotext.cli.output import say
 from pilotext.cli.parser import Noun, Verb
 from pilotext.cli.tables import print_table, progress, write_json
 from pilotext.errors import UsageError
+from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 

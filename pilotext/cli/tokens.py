@@ -9,11 +9,11 @@ from pilotext.api.schemas.access import IssuedToken, NewToken, Revocation, Revok
 from pilotext.cli import connection
 from pilotext.cli.arguments import add_choice
 from pilotext.cli.decisions import add_reason
-from pilotext.cli.formatting import clock
 from pilotext.cli.output import say, write
 from pilotext.cli.parser import Noun, Verb
 from pilotext.cli.tables import print_table, write_json
 from pilotext.errors import UsageError
+from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 from pilotext.profile.records import unknown
 

@@ -6,8 +6,8 @@ import argparse
 
 from pilotext.api.schemas.access import UserList
 from pilotext.cli import connection
-from pilotext.cli.formatting import clock
 from pilotext.cli.tables import print_table, write_json
+from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 
 EXAMPLE = "pilotext users"

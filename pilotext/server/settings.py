@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "dmr",
     "pilotext.server.production",
+    "pilotext.server.pages",
 ]
 MIDDLEWARE = ["pilotext.server.api.metrics.counting", "pilotext.server.middleware.PagesMiddleware"]
 PAGE_MIDDLEWARE = [
@@ -94,6 +95,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "pilotext.server.pages.context.navigation",
             ]
         },
     }

@@ -1,4 +1,4 @@
-"""URL configuration of the whole server: the API, PanDA's pilot protocol, metrics, administration; pages come here."""
+"""URL configuration of the whole server: the API, PanDA's pilot protocol, metrics, administration, pages."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pilotext.server.api import metrics
 from pilotext.server.api import urls as api
 from pilotext.server.api.panda import views as panda
 from pilotext.server.api.problems import problem_response
+from pilotext.server.pages import urls as pages
 from pilotext.server.production import admin
 from pilotext.server.production.refusal import RefusalError
 
@@ -21,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", metrics.page),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
+    *pages.urlpatterns,
 ]
 
 

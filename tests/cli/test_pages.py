@@ -11,10 +11,11 @@ from pilotext.api.schemas.jobs import JobFacts, JobPage, JobRow
 from pilotext.api.schemas.runs import ChunkEvents, MergedFile, ProductRow, RunEvents, RunPage, RunRow
 from pilotext.api.schemas.tasks import TaskPage, TaskRow
 from pilotext.api.schemas.waits import Wait
-from pilotext.cli.formatting import bytes_of, duration, fields, reasons
+from pilotext.cli.formatting import fields, reasons
 from pilotext.cli.jobs.show import job_page
 from pilotext.cli.runs.show import run_page
 from pilotext.cli.tasks import task_page
+from pilotext.formatting import bytes_of, duration
 from pilotext.model.report import PhaseRecord
 from pilotext.model.verdict import Evidence, Verdict
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from pilotext.api.schemas.jobs import JobList, WorkItem, WorkList
 from pilotext.cli import connection
-from pilotext.cli.formatting import clock
 from pilotext.cli.jobs.choice import add_filters, filters
 from pilotext.cli.jobs.show import evidence_lines
 from pilotext.cli.output import say
 from pilotext.cli.tables import print_table, write_json
+from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 

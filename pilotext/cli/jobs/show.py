@@ -9,10 +9,11 @@ from pilotext.api.schemas.attempts import AttemptRow, OutputRow
 from pilotext.api.schemas.audit import AuditRow
 from pilotext.api.schemas.jobs import JobFacts, JobPage
 from pilotext.cli import connection
-from pilotext.cli.formatting import bytes_of, clock, duration, fields, reasons, sentence
+from pilotext.cli.formatting import fields, reasons, sentence
 from pilotext.cli.jobs.choice import add_numbers
 from pilotext.cli.output import say
 from pilotext.cli.tables import write_json
+from pilotext.formatting import bytes_of, clock, duration
 from pilotext.model.codes import Exit
 from pilotext.model.verdict import Evidence
 from pilotext.sanitize import one_line

@@ -9,10 +9,11 @@ from pilotext.api.client import Client
 from pilotext.api.schemas.runs import ProductList, ProductRow, RunEvents, RunPage
 from pilotext.api.schemas.tasks import TaskList
 from pilotext.cli import connection
-from pilotext.cli.formatting import bytes_of, clock, counts, fields, reasons, sentence
+from pilotext.cli.formatting import counts, fields, reasons, sentence
 from pilotext.cli.output import say
 from pilotext.cli.runs.choice import add_merge, add_runs, fetch_products
 from pilotext.cli.tables import print_table, write_json
+from pilotext.formatting import bytes_of, clock
 from pilotext.model.codes import Exit
 
 

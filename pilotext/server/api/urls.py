@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from django.http import HttpRequest
-from django.urls import URLPattern, URLResolver, include, register_converter
+from django.urls import URLPattern, URLResolver, include
 from django.views import View
 from dmr.openapi import OpenAPIConfig, build_schema
 from dmr.openapi.objects import License
@@ -13,22 +13,8 @@ from dmr.openapi.views import OpenAPIJsonView, SwaggerView
 from dmr.routing import Router, path
 
 from pilotext import __version__
+from pilotext.server import converters  # noqa: F401  registers `number`
 from pilotext.server.api import access, agents, attempts, health, jobs, rules, runs, sites, tasks
-
-
-class NumberConverter:
-    """Number of a row in an address; anything else is not found."""
-
-    regex = "[0-9]{1,18}"
-
-    def to_python(self, value: str) -> int:
-        return int(value)
-
-    def to_url(self, value: int) -> str:
-        return str(value)
-
-
-register_converter(NumberConverter, "number")
 
 # Those that pilots and agents ask thousands of times a minute are found first.
 _V1 = [

@@ -45,6 +45,16 @@ def move_task(task: int, word: str, reason: Reason) -> list[int]:
     return advance(TASK, rows, TASK.sources(to, reason.actor), to, reason)
 
 
+def possible_words(state: str) -> list[str]:
+    """Return the decisions that a task in this state allows."""
+    targets = {"start": TaskState.RUNNING, "pause": TaskState.PAUSED, "cancel": TaskState.CANCELLED}
+    sources = {word: TASK.sources(target, "person") for word, target in targets.items()}
+    sources["start"] = (TaskState.READY,)
+    sources["resume"] = (TaskState.PAUSED, TaskState.CANCELLED)
+    sources["archive"] = TASK.sources(TaskState.ARCHIVING, "person")
+    return [word for word in TASK_WORDS if state in sources[word]]
+
+
 def change_task(task: int, asked: TaskSettings, reason: Reason) -> list[int]:
     """Change settings of a task. Raises RefusalError when there is none, or nothing to change."""
     row = Task.objects.select_for_update().filter(pk=task).first()

@@ -1,0 +1,85 @@
+"""Access to pages: login, the role that a page needs, and the policy that every page is sent with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from http import HTTPStatus
+from typing import Concatenate, Literal, ParamSpec
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from pilotext.server.api.problems import STATUS
+from pilotext.server.production.access.people import ROLES, role_of
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.transitions import Reason
+
+Role = Literal["viewer", "expert", "manager"]
+Words = ParamSpec("Words")
+View = Callable[Concatenate[HttpRequest, Words], HttpResponse]
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+MAX_REASON = 500
+"""Characters of a reason for the audit trail."""
+
+
+def page(role: Role, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[[View[Words]], View[Words]]:
+    """Return a decorator of views: people of this role see the page, others are asked to log in or are refused.
+
+    A RefusalError of the view becomes a page with its sentence and its status.
+    """
+
+    def decorate(view: View[Words]) -> View[Words]:
+        @wraps(view)
+        def answer(request: HttpRequest, /, *args: Words.args, **names: Words.kwargs) -> HttpResponse:
+            if request.method not in methods:
+                return refusal(request, RefusalError("not-allowed", f"{request.method} is not for this page."))
+            if not request.user.is_authenticated:
+                return with_policy(redirect_to_login(request.get_full_path(), reverse("login")))
+            if not may(request, role):
+                return refusal(request, RefusalError("forbidden", f"this page is for the role {role}."))
+            try:
+                return with_policy(view(request, *args, **names))
+            except RefusalError as error:
+                return refusal(request, error)
+
+        return answer
+
+    return decorate
+
+
+def may(request: HttpRequest, role: Role) -> bool:
+    """Whether the person who asks has this role or a mightier one."""
+    own = role_of(request.user)
+    return own is not None and ROLES.index(own) <= ROLES.index(role)
+
+
+def refusal(request: HttpRequest, error: RefusalError) -> HttpResponse:
+    """Return the page of a refused request."""
+    status = STATUS[error.kind]
+    words = {"title": HTTPStatus(status).phrase, "message": error.message}
+    return with_policy(render(request, "pages/refusal.html", words, status=status))
+
+
+def with_policy(answer: HttpResponse) -> HttpResponse:
+    """Return an answer with the policy of all pages; nothing of it is kept by proxies."""
+    answer["Content-Security-Policy"] = POLICY
+    answer["Cache-Control"] = "no-store"
+    answer["Referrer-Policy"] = "same-origin"
+    return answer
+
+
+def reason_of(request: HttpRequest) -> Reason:
+    """Return who decides and why, from a form. Raises RefusalError without a reason."""
+    why = request.POST.get("why", "").strip()
+    if not why:
+        raise RefusalError("invalid", "a decision needs a reason; write one beside the button.")
+    if len(why) > MAX_REASON:
+        raise RefusalError("invalid", f"the reason is longer than {MAX_REASON} characters.")
+    return Reason(f"person:{request.user.get_username()}", why, "person")

@@ -1,0 +1,111 @@
+"""Pages of tasks: all of them with their counters, one with its runs and why it waits, and decisions on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+
+from pilotext.api.schemas.runs import RunRow
+from pilotext.api.schemas.tasks import TaskFilter, TaskRow
+from pilotext.server.database import transact
+from pilotext.server.pages.access import may, page, reason_of
+from pilotext.server.pages.failures import failures_since
+from pilotext.server.pages.queries import address, choice_of, in_words
+from pilotext.server.pages.templatetags.pages import Tone, tone
+from pilotext.server.production.manual_decisions import tasks as decisions
+from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import JOB, TASK
+from pilotext.server.production.statistics.runs import list_runs
+from pilotext.server.production.statistics.tasks import describe_task, list_tasks
+
+RUNS = 100
+TOP_FAILURES = 5
+ENDED = ("archived", "cancelled")
+"""States of tasks that the list shows only when it is asked for them."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a bar: jobs in one state, and their share in steps of five of a hundred."""
+
+    state: str
+    tone: Tone
+    jobs: int
+    share: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A task with its jobs in the order of the columns."""
+
+    row: TaskRow
+    columns: tuple[tuple[str, int], ...]
+    total: int
+    merges: tuple[tuple[str, int], ...]
+
+
+@page("viewer")
+def list_all(request: HttpRequest) -> HttpResponse:
+    """Show the tasks with their counters; those that have ended only when they are asked for."""
+    asked = choice_of(request, TaskFilter)
+    rows = list_tasks(state=asked.state, name=asked.name)
+    shown = [counted(row) for row in rows if asked.state or asked.name or row.state not in ENDED]
+    words = {
+        "tasks": shown,
+        "states": JOB.states,
+        "choice": in_words(dict(request.GET.items())),
+        "task_states": TASK.states,
+    }
+    return render(request, "pages/tasks.html", words)
+
+
+@page("viewer")
+def show(request: HttpRequest, task: int) -> HttpResponse:
+    """Show a task: counters, why it waits, the most frequent failures, its runs and its parameters."""
+    found = describe_task(task)
+    after = request.GET.get("after", "0")
+    if not (after.isascii() and after.isdigit() and len(after) < 10):
+        raise RefusalError("invalid", f"there is no run {after!r}.")
+    runs = list_runs(found.task.name, run=None, state=None, after=int(after), limit=RUNS)
+    failures = failures_since(0.0, ("code", "cause"), task=found.task.name)
+    words = {
+        "page": found,
+        "counted": counted(found.task),
+        "runs": [(row, parts_of(row)) for row in runs.runs],
+        "products": sorted({name for row in runs.runs for name in row.products}),
+        "further": address(reverse("task", args=[task]), after=runs.next) if runs.next is not None else "",
+        "failures": failures[:TOP_FAILURES],
+        "words": decisions.possible_words(found.task.state) if may(request, "manager") else [],
+    }
+    return render(request, "pages/task.html", words)
+
+
+@page("manager", methods=("POST",))
+def decide(request: HttpRequest, task: int) -> HttpResponse:
+    """Carry out a decision on a task, and go back to it."""
+    word, reason = request.POST.get("to", ""), reason_of(request)
+    transact(lambda: decisions.move_task(task, word, reason))
+    messages.success(request, f"Done: {word}.")
+    return HttpResponseRedirect(reverse("task", args=[task]))
+
+
+def counted(row: TaskRow) -> Counted:
+    """Return a task with the numbers of its jobs by state."""
+    columns = tuple((state, row.jobs.get(state, 0)) for state in JOB.states)
+    merges = tuple((state, row.merges[state]) for state in JOB.states if row.merges.get(state))
+    return Counted(row, columns, sum(row.jobs.values()), merges)
+
+
+def parts_of(row: RunRow) -> list[Part]:
+    """Return the bar of a run: its jobs by state, those that have finished first."""
+    total = sum(row.jobs.values()) or 1
+    order = ["finished", *(state for state in JOB.states if state != "finished")]
+    return [
+        Part(state, tone(state), number, max(5, round(number / total * 20) * 5))
+        for state in order
+        if (number := row.jobs.get(state, 0))
+    ]

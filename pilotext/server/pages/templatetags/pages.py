@@ -1,0 +1,91 @@
+"""Filters and tags of the templates: states, times, sizes, quoted lines."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from pilotext.formatting import bytes_of, clock, duration
+from pilotext.sanitize import one_line
+
+register = template.Library()
+
+Tone = Literal["waiting", "moving", "good", "needs", "bad", "ended"]
+TONES: dict[str, Tone] = {
+    **dict.fromkeys(("draft", "defined", "ready", "waiting", "open", "wanted", "leased", "unknown"), "waiting"),
+    **dict.fromkeys(
+        ("staging", "requested", "sent", "running", "verifying", "merging", "copying", "archiving", "probing"), "moving"
+    ),
+    **dict.fromkeys(("finished", "merged", "checked", "kept", "done", "online", "success", "active"), "good"),
+    **dict.fromkeys(("manual", "paused", "draining", "silent"), "needs"),
+    **dict.fromkeys(("failed", "lost", "failure", "held", "closed"), "bad"),
+}
+"""Tone of each state; those that are not here have ended without a result."""
+
+WORDS = {"manual": "manual check", "sent": "given out"}
+"""Words of states that are not their names."""
+
+
+@register.filter
+def tone(state: str) -> Tone:
+    """Return the tone of a state."""
+    return TONES.get(state, "ended")
+
+
+@register.simple_tag
+def chip(state: str, words: str = "") -> SafeString:
+    """Return a state as word, icon and tone."""
+    return format_html('<span class="chip {}">{}</span>', tone(state), plain(words or WORDS.get(state, state)))
+
+
+@register.filter
+def plain(text: object) -> str:
+    """Return a text of others in one line; what does not print is shown as its escape."""
+    return one_line(str(text))
+
+
+@register.simple_tag
+def moment(at: float | None) -> SafeString:
+    """Return a point in time in UTC, with its age."""
+    if not at:
+        return format_html('<span class="muted">{}</span>', "\N{EN DASH}")
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+    seconds = time.time() - at
+    age = f"{rough(seconds)} ago" if seconds >= 0 else f"in {rough(-seconds)}"
+    return format_html('<time datetime="{}">{} <span class="muted">{}</span></time>', stamp, clock(at)[:16], age)
+
+
+def rough(seconds: float) -> str:
+    """Return a time span in its largest unit."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+@register.filter
+def span(seconds: float | None) -> str:
+    """Return a time span for people."""
+    return duration(seconds)
+
+
+@register.filter
+def size(number: int | None) -> str:
+    """Return a number of bytes for people."""
+    return bytes_of(number)
+
+
+@register.filter
+def thousands(number: int | None) -> str:
+    """Return a whole number with thin spaces; a dash where it is not known."""
+    return "\N{EN DASH}" if number is None else f"{number:,}".replace(",", "\u2009")
+
+
+@register.filter
+def of_key(numbers: dict[str, int], key: str) -> int:
+    """Return the number of this name, 0 if there is none."""
+    return numbers.get(key, 0)

@@ -1,0 +1,24 @@
+"""Addresses of the pages."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern, URLResolver, path
+
+from pilotext.server import converters  # noqa: F401  registers `number`
+from pilotext.server.pages import failures, jobs, login, manual, overview, sites, tasks
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", overview.show, name="overview"),
+    path("login", login.log_in, name="login"),
+    path("logout", login.log_out, name="logout"),
+    path("tasks", tasks.list_all, name="tasks"),
+    path("tasks/<number:task>", tasks.show, name="task"),
+    path("tasks/<number:task>/decide", tasks.decide, name="task-decide"),
+    path("jobs", jobs.list_some, name="jobs"),
+    path("jobs/<number:job>", jobs.show, name="job"),
+    path("jobs/<number:job>/decide", jobs.decide, name="job-decide"),
+    path("manual", manual.show, name="manual"),
+    path("failures", failures.show, name="failures"),
+    path("sites", sites.show, name="sites"),
+    path("search", jobs.search, name="search"),
+]

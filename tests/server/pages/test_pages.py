@@ -1,0 +1,269 @@
+"""Pages: who sees which, what stands on them, decisions, hostile texts, and the number of queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import pytest
+
+from pilotext.server.boot import boot
+
+boot()
+
+from django.db import connection  # noqa: E402  needs boot
+from django.http import HttpResponse  # noqa: E402
+from django.test import Client, override_settings  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+
+from pilotext.server.pages.urls import urlpatterns  # noqa: E402
+from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
+from pilotext.server.production.models import AuditEntry, Job, Task  # noqa: E402
+from pilotext.server.production.transitions import Reason  # noqa: E402
+from tests.server.support import fail, leased, raw, submit, succeed, the_job  # noqa: E402
+
+BY = Reason("boss", "for a test", "person")
+PASSWORD = "correct horse battery"
+ROLES = ("viewer", "expert", "manager")
+READ = ("/", "/tasks", "/tasks/{task}", "/jobs", "/jobs/{job}", "/manual", "/failures", "/sites")
+MAX_QUERIES = 30
+"""Queries of a page, those of session, user and role included."""
+
+pytestmark = pytest.mark.usefixtures("database", "quick_hashes")
+
+
+@pytest.fixture
+def quick_hashes() -> Iterator[None]:
+    """Hash passwords in no time."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
+def browser(role: str | None = None, *, checks: bool = False) -> Client:
+    """A browser of somebody with this role who has logged in; of nobody without one."""
+    found = Client(enforce_csrf_checks=checks, SERVER_NAME="localhost")
+    if role is not None:
+        make_groups()
+        found.force_login(set_user(f"a-{role}", role, BY, PASSWORD))
+    return found
+
+
+def text_of(answer: HttpResponse) -> str:
+    return answer.content.decode()
+
+
+def address(pattern: str) -> str:
+    return pattern.format(task=Task.objects.values_list("pk", flat=True)[0], job=Job.objects.values_list("pk")[0][0])
+
+
+@pytest.fixture
+def failed_job() -> int:
+    """A job in manual check whose last attempt has failed."""
+    submit()
+    fail(leased(), "calibration", "manual-check")
+    assert the_job().state == "manual"
+    return the_job().pk
+
+
+@pytest.mark.parametrize("pattern", READ)
+def test_people_of_every_role_see_a_page_and_others_are_asked_to_log_in(pattern: str, failed_job: int) -> None:
+    page = address(pattern)
+    for role in ROLES:
+        answer = browser(role).get(page)
+        assert answer.status_code == 200, role
+        assert "default-src 'none'" in answer["Content-Security-Policy"]
+    nobody = browser().get(page)
+    assert (nobody.status_code, nobody["Location"]) == (302, f"/login?next={page}")
+    assert browser().post(page).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("pattern", "word", "allowed"),
+    [("/jobs/{job}/decide", "fail", {"expert", "manager"}), ("/tasks/{task}/decide", "pause", {"manager"})],
+)
+@pytest.mark.parametrize("role", ROLES)
+def test_a_decision_needs_its_role(pattern: str, word: str, allowed: set[str], role: str, failed_job: int) -> None:
+    before = AuditEntry.objects.count()
+    answer = browser(role).post(address(pattern), {"to": word, "why": "seen in the log"})
+    assert answer.status_code == (302 if role in allowed else 403)
+    assert (AuditEntry.objects.filter(who=f"person:a-{role}").count() > 0) == (role in allowed)
+    assert (AuditEntry.objects.count() > before + 1) == (role in allowed)  # one line is the new user
+
+
+def test_every_address_is_in_the_tables_of_roles() -> None:
+    known = {pattern.format(task="<number:task>", job="<number:job>")[1:] for pattern in READ}
+    known |= {"jobs/<number:job>/decide", "tasks/<number:task>/decide", "login", "logout", "search"}
+    assert {str(each.pattern) for each in urlpatterns} == known
+
+
+def test_somebody_logs_in_and_out_and_comes_to_the_page_that_was_asked_for() -> None:
+    make_groups()
+    set_user("eva", "viewer", BY, PASSWORD)
+    found = browser()
+    wrong = found.post("/login", {"username": "eva", "password": "wrong"})
+    assert wrong.status_code == 200
+    assert "Please enter a correct username and password" in text_of(wrong)
+    right = found.post("/login", {"username": "eva", "password": PASSWORD, "next": "/sites"})
+    assert (right.status_code, right["Location"]) == (302, "/sites")
+    assert found.get("/logout").status_code == 405
+    assert found.post("/logout").status_code == 302
+    assert found.get("/sites").status_code == 302
+
+
+def test_the_login_leads_to_no_other_server() -> None:
+    make_groups()
+    set_user("eva", "viewer", BY, PASSWORD)
+    answer = browser().post("/login", {"username": "eva", "password": PASSWORD, "next": "https://evil.example/"})
+    assert answer["Location"] == "/"
+
+
+def test_a_user_without_a_role_sees_no_page(failed_job: int) -> None:
+    found = browser("viewer")
+    set_user("a-viewer", None, BY)
+    assert found.get("/tasks").status_code in (302, 403)
+
+
+def test_the_page_of_a_job_begins_with_its_verdict_and_offers_what_can_be_decided(failed_job: int) -> None:
+    text = text_of(browser("expert").get(f"/jobs/{failed_job}"))
+    for part in ("COMPASS-1241", "calibration it was", "manual check", "CERN_COMPASS_PROD", "wn1", raw(1, 11)):
+        assert part in text
+    assert re.findall(r'name="to" value="(\w+)"', text) == ["resend", "accept", "fail", "cancel"]
+    assert 'name="to"' not in text_of(browser("viewer").get(f"/jobs/{failed_job}"))
+
+
+def test_a_decision_moves_the_job_and_has_its_line_in_the_history(failed_job: int) -> None:
+    expert = browser("expert")
+    answer = expert.post(f"/jobs/{failed_job}/decide", {"to": "resend", "why": "the calibration is there now"})
+    assert (answer.status_code, answer["Location"]) == (302, f"/jobs/{failed_job}")
+    assert the_job().state == "ready"
+    text = text_of(expert.get(f"/jobs/{failed_job}"))
+    assert "Done: resend." in text
+    assert "the calibration is there now" in text
+    assert "person:a-expert" in text
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "said"),
+    [
+        ({"to": "resend"}, 422, "needs a reason"),
+        ({"to": "resend", "why": " "}, 422, "needs a reason"),
+        ({"to": "resend", "why": "x" * 501}, 422, "longer than 500"),
+        ({"to": "resent", "why": "x"}, 422, "Did you mean"),
+    ],
+)
+def test_a_decision_that_cannot_be_carried_out_says_why(
+    form: dict[str, str], status: int, said: str, failed_job: int
+) -> None:
+    answer = browser("expert").post(f"/jobs/{failed_job}/decide", form)
+    assert answer.status_code == status
+    assert said in text_of(answer)
+    assert the_job().state == "manual"
+
+
+def test_a_form_of_another_site_decides_nothing(failed_job: int) -> None:
+    answer = browser("expert", checks=True).post(f"/jobs/{failed_job}/decide", {"to": "fail", "why": "x"})
+    assert answer.status_code == 403
+    assert the_job().state == "manual"
+
+
+def test_a_task_shows_counters_that_lead_to_its_jobs_and_its_runs() -> None:
+    submit([raw(7, 1), raw(7, 2), raw(8, 1)])
+    succeed(leased())
+    viewer = browser("viewer")
+    text = text_of(viewer.get(address("/tasks/{task}")))
+    finished = re.search(r'href="([^"]+)"><b>1</b><span>finished', text)
+    assert finished is not None
+    jobs = text_of(viewer.get(finished[1].replace("&amp;", "&")))
+    assert jobs.count("<tr>") == 1 + 1
+    assert re.findall(r"run=(\d)", text) == ["7", "8"]
+
+
+def test_a_list_of_jobs_goes_on_on_the_next_page() -> None:
+    submit([raw(7, chunk) for chunk in range(1, 6)])
+    viewer = browser("viewer")
+    first = text_of(viewer.get("/jobs?limit=3"))
+    further = re.search(r'href="([^"]+)">Further', first)
+    assert further is not None
+    second = text_of(viewer.get(further[1].replace("&amp;", "&")))
+    shown = [re.findall(r'href="/jobs/(\d+)"', text) for text in (first, second)]
+    assert list(map(len, shown)) == [3, 2]
+    assert "Further" not in second
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("task=t2", 404, "t2"),
+        ("state=finish", 422, "finish"),
+        ("stat=finished", 422, "stat"),
+        ("run=x", 422, "run"),
+        ("limit=100000", 422, "limit"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused_in_words(query: str, status: int, said: str, failed_job: int) -> None:
+    answer = browser("viewer").get(f"/jobs?{query}")
+    assert answer.status_code == status
+    assert said in text_of(answer)
+
+
+@pytest.mark.parametrize(("page", "status"), [("/jobs/99999", 404), ("/tasks/99999", 404), ("/nothing", 404)])
+def test_what_there_is_not_is_not_found(page: str, status: int) -> None:
+    assert browser("viewer").get(page).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("word", "place"),
+    [("{job}", "/jobs/{job}"), ("123456", "/jobs?run=123456"), ("compass-1241", "/jobs?code=COMPASS-1241")],
+)
+def test_the_search_leads_to_what_a_word_names(word: str, place: str, failed_job: int) -> None:
+    answer = browser("viewer").get("/search", {"q": word.format(job=failed_job)})
+    assert (answer.status_code, answer["Location"]) == (302, place.format(job=failed_job))
+
+
+HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\"' onload=x"
+
+
+class Tags(HTMLParser):
+    """The tags and the attributes of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+@pytest.mark.parametrize("pattern", READ)
+def test_texts_of_logs_nodes_and_tasks_stay_texts(pattern: str) -> None:
+    submit()
+    fail(leased(HOSTILE), "calibration", "manual-check", host=HOSTILE)
+    Job.objects.update(diag=HOSTILE, assigned=HOSTILE, file=HOSTILE)
+    Task.objects.update(note=HOSTILE, name=HOSTILE)
+    answer = browser("manager").get(address(pattern))
+    assert answer.status_code == 200
+    text = text_of(answer)
+    tags = Tags()
+    tags.feed(text)
+    assert not tags.tags & {"script", "style", "iframe"}
+    assert not {name for name in tags.attributes if name.startswith("on") or name == "style"}
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", text)
+
+
+@pytest.mark.parametrize("pattern", READ)
+def test_a_page_costs_as_many_queries_for_many_jobs_as_for_few(pattern: str) -> None:
+    numbers = []
+    viewer = browser("viewer")
+    for name, chunks in (("t1", 2), ("t2", 40)):
+        submit([raw(9 + chunks, chunk) for chunk in range(1, chunks + 1)], name=name)
+        fail(leased(), "calibration", "manual-check")
+        page = pattern.format(task=Task.objects.order_by("-pk")[0].pk, job=Job.objects.order_by("-pk")[0].pk)
+        viewer.get(page)
+        with CaptureQueriesContext(connection) as queries:
+            assert viewer.get(page).status_code == 200
+        numbers.append(len(queries))
+    assert max(numbers) <= MAX_QUERIES
+    assert numbers[1] <= numbers[0] + 2
