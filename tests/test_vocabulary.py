@@ -24,6 +24,7 @@ FORMER_WORDS = re.compile(r"\b(Sighting|Weight|ledger|keeper|kinship|legible|gat
 
 _COMMAND = "one file a verb of the command line"
 _RESOURCE = "one file a resource of the API"
+_PAGE = "one file a page"
 SMALL_WITH_ONE_IMPORTER = {
     "pilotext/classify/suppression.py": "a domain rule: when a rule that matched does not count",
     "pilotext/cli/jobs/notes.py": _COMMAND,
@@ -41,6 +42,11 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/server/api/rules.py": _RESOURCE,
     "pilotext/server/api/sites.py": _RESOURCE,
     "pilotext/server/front/health.py": "the bound of `/health`, apart from all other requests",
+    "pilotext/server/pages/login.py": _PAGE,
+    "pilotext/server/pages/manual.py": _PAGE,
+    "pilotext/server/pages/overview.py": _PAGE,
+    "pilotext/server/pages/sites.py": _PAGE,
+    "pilotext/server/pages/urls.py": "the addresses of the pages",
     "pilotext/server/production/merging/packing.py": "a domain rule: which files are merged into one",
     "pilotext/server/production/models/audit.py": "a file of tables",
     "pilotext/server/production/models/breaker.py": "a file of tables",

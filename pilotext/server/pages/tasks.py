@@ -29,7 +29,7 @@ ENDED = ("archived", "cancelled")
 
 
 @dataclass(frozen=True)
-class Part:
+class RunPart:
     """A part of a bar: jobs in one state, and their share in steps of five of a hundred."""
 
     state: str
@@ -100,12 +100,12 @@ def counted(row: TaskRow) -> Counted:
     return Counted(row, columns, sum(row.jobs.values()), merges)
 
 
-def parts_of(row: RunRow) -> list[Part]:
+def parts_of(row: RunRow) -> list[RunPart]:
     """Return the bar of a run: its jobs by state, those that have finished first."""
     total = sum(row.jobs.values()) or 1
     order = ["finished", *(state for state in JOB.states if state != "finished")]
     return [
-        Part(state, tone(state), number, max(5, round(number / total * 20) * 5))
+        RunPart(state, tone(state), number, max(5, round(number / total * 20) * 5))
         for state in order
         if (number := row.jobs.get(state, 0))
     ]

@@ -13,7 +13,7 @@ from pilotext.server.boot import boot
 boot()
 
 from django.db import connection  # noqa: E402  needs boot
-from django.http import HttpResponse  # noqa: E402
+from django.http.response import HttpResponse, HttpResponseBase  # noqa: E402
 from django.test import Client, override_settings  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
@@ -49,7 +49,8 @@ def browser(role: str | None = None, *, checks: bool = False) -> Client:
     return found
 
 
-def text_of(answer: HttpResponse) -> str:
+def text_of(answer: HttpResponseBase) -> str:
+    assert isinstance(answer, HttpResponse)
     return answer.content.decode()
 
 
