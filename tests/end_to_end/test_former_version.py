@@ -1,6 +1,6 @@
 """An upgrade in the middle of a production: server, agent and command of a former version, as they were.
 
-Their code comes from the history of the repository. The server of this version takes over the database, with jobs that
+Their code is in `fixtures/former-versions.tar.xz`. The server of this version takes over the database, with jobs that
 run; the former agent ends them, and the former command shows them.
 """
 
