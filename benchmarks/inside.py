@@ -12,8 +12,9 @@ import regex
 
 from pilotext.classify import Case, LogScan, decide_verdict
 from pilotext.model.verdict import ExitStatus
+from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import required_literals
-from pilotext.rules.schema import Condition, Rule, RuleSet
+from pilotext.rules.schema import Rule, RuleSet
 
 PIECE = 1 << 20
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import required_literals
-from pilotext.rules.schema import Condition, RuleSet
+from pilotext.rules.schema import RuleSet
 
 LOOP = """
 import re, sys

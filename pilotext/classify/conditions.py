@@ -1,4 +1,7 @@
-"""Evaluation of all conditions of a case: logs, exit status, files, findings, counters, and rules made of rules."""
+"""Evaluation of conditions that are not about texts: exit status, files, findings, counters, and rules made of rules.
+
+Texts of logs are matched in `matching.py`; the markers that a log lacks are evaluated here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from pilotext.classify.rule_match import Matches, Precedence, RuleMatch
 from pilotext.model.job import PLACEHOLDER
 from pilotext.model.verdict import Evidence, ExitStatus, Finding
 from pilotext.rules import event_balance
-from pilotext.rules.schema import Condition, ExitCondition, FileCondition, RateCondition, Rule, exit_range
+from pilotext.rules.conditions import Condition, ExitCondition, FileCondition, RateCondition, exit_range
+from pilotext.rules.schema import Rule
 
 VALIDATIONS = ("output-", "raw-", "law-")
 """Prefixes of findings about data; other findings are about the wrapper's own work."""

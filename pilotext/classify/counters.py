@@ -7,8 +7,9 @@ from functools import cached_property
 
 from pilotext.classify.cleaning import Block
 from pilotext.classify.prefilter.flood import FloodCounter, flood_counter_of
+from pilotext.rules.conditions import Condition
 from pilotext.rules.patterns import TimedCondition
-from pilotext.rules.schema import Condition, CounterText
+from pilotext.rules.schema import CounterText
 
 MAX_COUNT = 2**63 - 1
 """Larger numbers are not counts, and JSON readers do not accept them."""

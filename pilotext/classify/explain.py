@@ -11,8 +11,9 @@ from typing import Literal
 from pilotext.classify.cleaning import Block, Splitter
 from pilotext.classify.conditions import Case
 from pilotext.model.verdict import Evidence, Verdict
+from pilotext.rules.conditions import CONDITION_KINDS, Condition
 from pilotext.rules.near_miss import NearMiss, near_miss
-from pilotext.rules.schema import CONDITION_KINDS, Condition, Rule
+from pilotext.rules.schema import Rule
 
 Outcome = Literal["elected", "seen", "not seen"]
 CHUNK_BYTES = 1 << 20

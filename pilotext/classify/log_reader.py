@@ -16,8 +16,9 @@ from pilotext.classify.counters import StreamCounter, merge_counts
 from pilotext.classify.matching import StreamCondition, StreamMatcher
 from pilotext.classify.rule_match import Matches, place_in_log
 from pilotext.model.verdict import Dropped
+from pilotext.rules.conditions import Condition
 from pilotext.rules.patterns import TIMEOUT_S
-from pilotext.rules.schema import Condition, CounterText, Rule, RuleSet
+from pilotext.rules.schema import CounterText, Rule, RuleSet
 
 CHUNK_BYTES = 512 * 1024
 HURRIED_CHUNK_BYTES = 64 * 1024

@@ -17,9 +17,10 @@ from pilotext.classify.prefilter.flood import MIN_FLOOD_LINES, FloodCounter, flo
 from pilotext.classify.prefilter.selector import LineSelector, LookAhead
 from pilotext.classify.rule_match import Precedence, RuleMatch, StreamEnd, place_in_log
 from pilotext.model.verdict import Evidence
+from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import literal_length
 from pilotext.rules.patterns import Found, TimedCondition
-from pilotext.rules.schema import Condition, CounterText, Rule
+from pilotext.rules.schema import CounterText, Rule
 
 TAIL_LINES = 40
 """Lines kept of the end of a stream, to describe an unclassified failure."""

@@ -20,7 +20,8 @@ from pilotext.classify.rule_match import Matches, Precedence, RuleMatch, StreamE
 from pilotext.classify.verdict import decide_verdict
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence, Verdict
-from pilotext.rules.schema import Condition, Rule, RuleSet
+from pilotext.rules.conditions import Condition
+from pilotext.rules.schema import Rule, RuleSet
 
 KNOWN_BY_RULE = ("unclassified",)
 """Findings that the classifier made for lack of a rule; another rule may make them obsolete."""

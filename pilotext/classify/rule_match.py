@@ -8,7 +8,8 @@ from enum import IntEnum
 
 from pilotext.classify.cleaning import Line
 from pilotext.model.verdict import Dropped, Evidence
-from pilotext.rules.schema import Condition, Rule
+from pilotext.rules.conditions import Condition
+from pilotext.rules.schema import Rule
 
 
 class Precedence(IntEnum):

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from pilotext.classify.cleaning import Line
 from pilotext.classify.rule_match import Matches, place_in_log
 from pilotext.model.verdict import Evidence, ExitStatus
+from pilotext.rules.conditions import Condition
 from pilotext.rules.patterns import TimedCondition
-from pilotext.rules.schema import Condition, RuleSet
+from pilotext.rules.schema import RuleSet
 
 MAX_SIGNATURE_LINES = 3
 """Number of last different lines that distinguish failures."""

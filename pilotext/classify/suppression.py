@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pilotext.classify.rule_match import Matches, RuleMatch
 from pilotext.model.verdict import ExitStatus
-from pilotext.rules.schema import CHECKED_END, GOOD_END, Rule
+from pilotext.rules.conditions import CHECKED_END, GOOD_END
+from pilotext.rules.schema import Rule
 
 
 def suppressed(rule_matches: Sequence[RuleMatch], names: Iterable[str]) -> Mapping[str, str]:

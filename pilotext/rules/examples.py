@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pilotext.errors import FileProblem
+from pilotext.rules.conditions import Condition
 from pilotext.rules.near_miss import near_miss
 from pilotext.rules.patterns import Found, plain, search
-from pilotext.rules.schema import Condition, Example, Rule, RuleSet
+from pilotext.rules.schema import Example, Rule, RuleSet
 
 TIMEOUT_S = 1.0
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from pilotext.rules.schema import Condition
+from pilotext.rules.conditions import Condition
 
 MIN_LITERAL_CHARS = 3
 """Shorter literals are in too many lines to be worth a search."""

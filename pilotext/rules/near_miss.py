@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import regex
 
+from pilotext.rules.conditions import Condition
 from pilotext.rules.patterns import FLAGS, search_behind_prefix
-from pilotext.rules.schema import Condition
 
 TIMEOUT_S = 0.2
 NEAR = 0.3

@@ -12,8 +12,8 @@ from functools import cache
 
 import regex
 
+from pilotext.rules.conditions import Condition
 from pilotext.rules.line_prefix import without_prefix
-from pilotext.rules.schema import Condition
 
 FLAGS = regex.VERSION0 | regex.MULTILINE
 

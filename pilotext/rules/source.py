@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from pilotext.errors import FieldError, FileProblem
-from pilotext.rules.lint.values import wrong_counter, wrong_rule
+from pilotext.rules.lint.conditions import wrong_counter, wrong_rule
 from pilotext.rules.schema import FORMAT, CounterText, Place, RuleFile, RuleText
 from pilotext.rules.written import as_of_today, unknown_fragments
 from pilotext.serialization.json import from_plain

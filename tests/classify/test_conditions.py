@@ -7,7 +7,7 @@ import pytest
 from pilotext.classify.conditions import exit_fits, file_fits
 from pilotext.model.job import PLACEHOLDER
 from pilotext.model.verdict import ExitStatus
-from pilotext.rules.schema import ExitCondition, FileCondition
+from pilotext.rules.conditions import ExitCondition, FileCondition
 
 CODE_3 = ExitStatus(code=3)
 ABORTED = ExitStatus(signal="SIGABRT")

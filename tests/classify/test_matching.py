@@ -11,8 +11,9 @@ from pilotext.classify.matching import StreamCondition, StreamMatcher
 from pilotext.classify.prefilter.selector import LineSelector, begins
 from pilotext.classify.rule_match import RuleMatch
 from pilotext.rules import patterns
+from pilotext.rules.conditions import Condition
 from pilotext.rules.patterns import Found, search
-from pilotext.rules.schema import Condition, Rule
+from pilotext.rules.schema import Rule
 from tests.classify.inline import counter, rule, ruleset, scan, verdict
 
 FATAL = rule("fatal", match=r"^FATAL, on .*\n from: (?<file>.*)\n`(?<text>[^']*)", lines=3)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import required_literals
 from pilotext.rules.loader import load_rules
-from pilotext.rules.schema import Condition
 
 CONDITIONS = [
     pytest.param(condition, id=f"{rule.id}-{number}")

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from pilotext.rules.conditions import Condition
 from pilotext.rules.examples import check_examples, fulfilled
 from pilotext.rules.loader import load_rules
-from pilotext.rules.schema import Condition
 from tests.rules.packs import RULE, Pack
 
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from pilotext.rules.conditions import ExitCondition
 from pilotext.rules.explanations import circles, explanations
-from pilotext.rules.schema import ExitCondition, RuleText
+from pilotext.rules.schema import RuleText
 
 
 def rule(name: str, **fields: Any) -> RuleText:

@@ -5,8 +5,8 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import literals_of_pattern, required_literals
-from pilotext.rules.schema import Condition
 
 LETTERS = [
     "Abort",

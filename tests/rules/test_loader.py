@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from pilotext.errors import RuleFilesError, UsageError
+from pilotext.rules.conditions import Condition
 from pilotext.rules.loader import load_rules
-from pilotext.rules.schema import Condition, RuleSet
+from pilotext.rules.schema import RuleSet
 from tests.rules.packs import RULE, Pack
 
 

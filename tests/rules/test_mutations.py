@@ -18,10 +18,11 @@ import pytest
 from pilotext.cli.rules.log_cases import LogCase, case_files, judge_case, own_cases
 from pilotext.model.verdict import Verdict
 from pilotext.profile import load_experiment
+from pilotext.rules.conditions import Condition
 from pilotext.rules.examples import fulfilled
 from pilotext.rules.loader import load_rules
 from pilotext.rules.patterns import find
-from pilotext.rules.schema import Condition, Rule
+from pilotext.rules.schema import Rule
 from pilotext.serialization.json import from_plain
 from pilotext.serialization.yaml import read_yaml
 

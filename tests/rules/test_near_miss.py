@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pilotext.classify.explain import lines_of
+from pilotext.rules.conditions import Condition
 from pilotext.rules.near_miss import NearMiss, near_miss
-from pilotext.rules.schema import Condition
 
 LATTICE = Condition(match=r"TLattice: *Cannot Allocate (?<bytes>\d+) Bytes")
 

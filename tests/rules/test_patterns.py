@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotext.classify.cleaning import Block
+from pilotext.rules.conditions import Condition
 from pilotext.rules.patterns import compile_pattern, find, plain, search
-from pilotext.rules.schema import Condition
 
 
 def test_a_match_gives_its_place_and_its_fields() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pilotext.rules.conditions import Unless
 from pilotext.rules.lint.runner import lint
 from pilotext.rules.loader import load_rules
-from pilotext.rules.schema import Unless
 from tests.rules.packs import EXAMPLES, RULE, Pack
 
 

@@ -12,8 +12,8 @@ import regex
 from pilotext.classify.cleaning import Block
 from pilotext.classify.prefilter.hyperscan import has_long_lines
 from pilotext.classify.prefilter.line_patterns import pattern_of
+from pilotext.rules.conditions import Condition
 from pilotext.rules.patterns import FLAGS, TIMEOUT_S
-from pilotext.rules.schema import Condition
 
 MIN_FLOOD_LINES = 50
 """With more candidate lines in a block than this, later matches of a rule are only counted."""

@@ -6,8 +6,8 @@ import re
 
 import regex
 
+from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import SET, required_literals
-from pilotext.rules.schema import Condition
 
 _PART = re.compile(rf"\\.|{SET}|.", re.DOTALL)
 _CROSSES = re.compile(r"(?<!\\)(?:\\\\)*\\[^dwS\W]|[\x00-\x1f]-?|\\\n")

@@ -11,8 +11,8 @@ from heapq import merge
 from pilotext.classify.cleaning import Block
 from pilotext.classify.prefilter.hyperscan import BlockDatabase, SearchTerm, is_fast_for
 from pilotext.classify.prefilter.line_patterns import pattern_for_ascii
+from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import required_literals
-from pilotext.rules.schema import Condition
 
 PATTERNS_AFTER_BYTES = 8 << 20
 """Hyperscan takes a second to compile the patterns of all rules; for shorter logs their literals suffice."""

@@ -13,8 +13,9 @@ from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError, did_you_mean
 from pilotext.profile import load_experiment
+from pilotext.rules.conditions import Condition
 from pilotext.rules.loader import load_rules
-from pilotext.rules.schema import Condition, Rule, RuleSet
+from pilotext.rules.schema import Rule, RuleSet
 
 MAX_LINE = 200
 

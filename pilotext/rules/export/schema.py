@@ -8,8 +8,9 @@ from typing import Any
 from pilotext.model.job import LIMITS
 from pilotext.model.verdict import FINDINGS
 from pilotext.profile.records import Experiment
-from pilotext.rules.lint.values import OWN_STREAMS, SIGNALS
-from pilotext.rules.schema import CONDITION_KINDS, RuleFile
+from pilotext.rules.conditions import CONDITION_KINDS
+from pilotext.rules.lint.conditions import OWN_STREAMS, SIGNALS
+from pilotext.rules.schema import RuleFile
 from pilotext.serialization.schema import described_schema, same_everywhere
 
 RULE_KEYS = [*CONDITION_KINDS, "any"]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pilotext.errors import FileProblem
-from pilotext.rules.schema import Condition, CounterText, RuleText, conditions_of
+from pilotext.rules.conditions import Condition
+from pilotext.rules.schema import CounterText, RuleText, conditions_of
 from pilotext.rules.source import Entry
 
 

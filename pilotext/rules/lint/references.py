@@ -10,11 +10,12 @@ import regex
 
 from pilotext.errors import FileProblem, did_you_mean
 from pilotext.model.job import Kind
+from pilotext.rules.conditions import Unless
 from pilotext.rules.explanations import ANY, circles
+from pilotext.rules.lint.conditions import counters_in
 from pilotext.rules.lint.group import Check, Group, conditions_in
-from pilotext.rules.lint.values import counters_in
 from pilotext.rules.patterns import compile_pattern
-from pilotext.rules.schema import RuleText, Unless
+from pilotext.rules.schema import RuleText
 from pilotext.rules.source import Entry
 from pilotext.rules.written import former_names
 

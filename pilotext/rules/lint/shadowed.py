@@ -8,12 +8,13 @@ from functools import cache
 import regex
 
 from pilotext.errors import FileProblem
+from pilotext.rules.conditions import Condition
 from pilotext.rules.examples import TIMEOUT_S
 from pilotext.rules.explanations import explanations
 from pilotext.rules.lint.group import Group
 from pilotext.rules.literals import literal_length
 from pilotext.rules.patterns import plain, search
-from pilotext.rules.schema import Condition, RuleText, conditions_of
+from pilotext.rules.schema import RuleText, conditions_of
 from pilotext.rules.source import Entry
 
 Explained = Mapping[str, frozenset[str]]

@@ -9,8 +9,8 @@ from pilotext.classify.cleaning import Block
 from pilotext.classify.prefilter import flood as flood_module
 from pilotext.classify.prefilter.flood import MIN_FLOOD_LINES, flood_counter_of
 from pilotext.classify.prefilter.selector import begins
+from pilotext.rules.conditions import Condition
 from pilotext.rules.patterns import find
-from pilotext.rules.schema import Condition
 from tests.rules.test_literals import PATTERNS
 
 WORDS = ["Abort", "ABORT", "ed", "Kill", "\u212aill", "\u017f", "x", "zz", "a", ".", "(", ")", "12", "é", " ", "\n"]

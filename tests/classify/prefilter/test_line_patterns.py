@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pilotext.classify.prefilter.line_patterns import pattern_for_ascii, within_a_line
-from pilotext.rules.schema import Condition
+from pilotext.rules.conditions import Condition
 
 
 @pytest.mark.parametrize(

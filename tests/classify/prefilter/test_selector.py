@@ -7,7 +7,7 @@ import pytest
 from pilotext.classify.cleaning import Block, Splitter
 from pilotext.classify.prefilter import selector
 from pilotext.classify.prefilter.selector import LineSelector
-from pilotext.rules.schema import Condition
+from pilotext.rules.conditions import Condition
 
 CONDITIONS = [Condition(match=r"^Killed by \d+$"), Condition(contains="Segmentation")]
 LINE = b"not Killed by anybody\n"

@@ -14,16 +14,8 @@ from pilotext.errors import did_you_mean, known_words
 from pilotext.model.job import LIMITS
 from pilotext.model.verdict import FINDINGS
 from pilotext.rules import event_balance
-from pilotext.rules.schema import (
-    CONDITION_KINDS,
-    Condition,
-    CounterText,
-    ExitCondition,
-    FileCondition,
-    RuleText,
-    conditions_of,
-    exit_range,
-)
+from pilotext.rules.conditions import CONDITION_KINDS, Condition, ExitCondition, FileCondition, exit_range
+from pilotext.rules.schema import CounterText, RuleText, conditions_of
 
 Wrong = tuple[str, str, str]
 

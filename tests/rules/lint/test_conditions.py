@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from pilotext.rules.lint.values import wrong_counter, wrong_rule
-from pilotext.rules.schema import CounterText, RuleText, exit_range
+from pilotext.rules.conditions import exit_range
+from pilotext.rules.lint.conditions import wrong_counter, wrong_rule
+from pilotext.rules.schema import CounterText, RuleText
 from pilotext.serialization.json import from_plain
 
 
