@@ -61,6 +61,50 @@ def signature(lines: Iterable[str], exit_status: str = "") -> str:
 
 
 MAX_LINES_BEFORE = 10
+MAX_LINES_AFTER = 3
+
+_SAYS_NOTHING = re.compile(
+    r"^[\W_]*(?:begin|end)?[\w ]{0,30}[-=*#_+~]{4,}\W*$|^\W*[-=*#_+~]{4,}"  # a separator, with or without a title
+    r"|^.{0,100}\b(?:exit|return|end|finish)(?:ed)?\b(?: \w+){0,3}? (?:code|status|value)\b\W*-?\d+\W*$"
+    r"|^.{0,100}\b(?:rc|RC|status|ret) ?[=:] ?-?\d+\W*$|\*\*\* \[.*\] Error \d+$"  # an echoed status; make's too
+    r"|^\W*(?:[er]?[abcd]x|[er]?[sd]i|[er]?[sbi]p|r\d\d?|[cdefgs]s|[er]?flags|cr2|trapno)\s*[:=]?\s*(?:0x)?[0-9a-f]{2,16}\b"
+    r"|^goroutine \d+ \[|^\s*#\d+\s|^\s+at \S+\(|^\s+File \"|^\t\S+\.go:\d+|^Traceback \(most recent|^\s*\^[\^~]*\s*$",
+    re.IGNORECASE,
+)
+"""Separators, echoes of a status, dumps of registers and frames of stacks: lines that follow from a failure."""
+
+_EXCEPTION = re.compile(
+    r"^\W{0,3}(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b: ?\S|\bwhat\(\): *\S|^panic: "
+)
+_SEVERE = re.compile(
+    r"^.{0,60}?(?:\b(?:FATAL|ERROR|CRITICAL|SEVERE|EMERGENCY|PANIC)\b|\b(?:Fatal|Error|Critical)\b ?[:\]>])"
+)
+
+
+def decisive_place(lines: Sequence[Line]) -> int:
+    """Return the index of the line that most probably says why a program failed; the lines are not empty.
+
+    In the last block that has one it is the last message of an exception, or else the first line with a severity;
+    without either, the last line that is no separator, echoed status, register or frame of a stack.
+    """
+    useful = [place for place, line in enumerate(lines) if not _SAYS_NOTHING.search(line.text)]
+    for block in reversed(_blocks(lines, useful)):
+        if raised := [place for place in block if _EXCEPTION.search(lines[place].text)]:
+            return raised[-1]
+        if severe := [place for place in block if _SEVERE.search(lines[place].text)]:
+            return severe[0]
+    return useful[-1] if useful else len(lines) - 1
+
+
+def _blocks(lines: Sequence[Line], places: Iterable[int]) -> list[list[int]]:
+    """Return these places in groups of lines that follow each other in the log."""
+    blocks: list[list[int]] = []
+    for place in places:
+        if blocks and lines[place].number == lines[blocks[-1][-1]].number + 1:
+            blocks[-1].append(place)
+        else:
+            blocks.append([place])
+    return blocks
 
 
 def telling_tail(ruleset: RuleSet, matches: Matches) -> tuple[str, list[Line]]:
@@ -79,9 +123,12 @@ def telling_tail(ruleset: RuleSet, matches: Matches) -> tuple[str, list[Line]]:
 
 
 def quote_tail(rule: str, stream: str, lines: Sequence[Line]) -> Evidence:
-    """Return these lines as evidence for an unknown reason."""
-    last, before = lines[-1], tuple(line.text for line in lines[:-1])[-MAX_LINES_BEFORE:]
-    return Evidence(rule=rule, stream=stream, line=last.number, offset=last.offset, text=last.text, before=before)
+    """Return the line that says most, with those around it, as evidence for an unknown reason."""
+    place = decisive_place(lines)
+    line = lines[place]
+    before = tuple(one.text for one in lines[max(0, place - MAX_LINES_BEFORE) : place])
+    after = tuple(one.text for one in lines[place + 1 : place + 1 + MAX_LINES_AFTER])
+    return Evidence(rule, stream, line.number, line.offset, line.text, before, after)
 
 
 def signature_of(lines: Iterable[Line], status: ExitStatus | None) -> str:

@@ -126,14 +126,15 @@ def _by_finding(ruleset: RuleSet, verdict: Verdict, finding: Finding, matches: M
 
 def _by_rule(ruleset: RuleSet, verdict: Verdict, winner: RuleMatch, matches: Matches, case: Case) -> Verdict:
     text, code = winner.rule.text, winner.rule.code
-    evidence = winner.evidence[:MAX_EVIDENCE]
-    named = None
+    evidence = tuple(dict.fromkeys(winner.evidence))[:MAX_EVIDENCE]
+    named, said = None, sentence(winner)
     nameless = text.cause == "unknown" or winner.precedence is Precedence.ABSENT  # a missing marker never says why
     if nameless or winner.precedence is Precedence.EXIT:
         stream, lines = telling_tail(ruleset, matches)
         named = signature_of(lines, case.exit) if nameless else None
         if lines and not any(one.line for one in evidence):
             evidence += (quote_tail(text.id, stream, lines),)
+            said = f"{said}: {evidence[-1].text.strip()}" if text.cause == "unknown" else said
     not_judged = any(condition.finding in NOT_JUDGED for condition in winner.rule.conditions)
     return msgspec.structs.replace(
         verdict,
@@ -144,7 +145,7 @@ def _by_rule(ruleset: RuleSet, verdict: Verdict, winner: RuleMatch, matches: Mat
         action=text.action,
         rule=text.id,
         title=text.title,
-        diag=compose(f"{code.label} {text.id}", sentence(winner), place(evidence)),
+        diag=compose(f"{code.label} {text.id}", said, place(evidence)),
         remedy=text.remedy,
         evidence=evidence,
         signature=named,

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
-from pilotext.server.api.panda.views import PANDA_PATHS
+from pilotext.server.api.panda.urls import PANDA_PATHS
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 WITHOUT_PAGES = ("/api/v1/", "/health", "/metrics", *PANDA_PATHS)

@@ -10,7 +10,7 @@ from django.views.generic import RedirectView
 
 from pilotext.server.api import metrics
 from pilotext.server.api import urls as api
-from pilotext.server.api.panda import views as panda
+from pilotext.server.api.panda import urls as panda
 from pilotext.server.api.problems import problem_response
 from pilotext.server.pages import urls as pages
 from pilotext.server.production import admin

@@ -10,7 +10,7 @@ from tests.classify.inline import rule
 
 
 def said(diag: str, **fields: str | int) -> str:
-    return sentence(RuleMatch(rule("oom", contains="x", diag=diag), Precedence.TEXT, 1, (), fields))
+    return sentence(RuleMatch(rule("oom", contains="x", message=diag), Precedence.TEXT, 1, (), fields))
 
 
 def test_the_key_part_comes_first_and_the_place_last() -> None:

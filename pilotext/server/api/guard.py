@@ -10,7 +10,7 @@ from django.urls import Resolver404, resolve
 
 from pilotext.server.api import auth, metrics
 from pilotext.server.api.base import KILO, Access, ApiController
-from pilotext.server.api.panda.views import PANDA_PATHS, panda_policy_of, panda_refusal
+from pilotext.server.api.panda.urls import PANDA_PATHS, panda_policy_of, panda_refusal
 from pilotext.server.api.problems import problem_response
 from pilotext.server.front.guard import BodyPolicy, Response
 from pilotext.server.production.refusal import RefusalError

@@ -63,6 +63,8 @@ def test_a_program_with_a_strange_name_is_read(tmp_path: Path) -> None:
     with subprocess.Popen([program, "600"]) as process:
         while not (Path(f"/proc/{process.pid}/comm").read_text().startswith(program.name)):
             time.sleep(0.01)  # until it is the program, and no more our own copy
+        while psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING:
+            time.sleep(0.01)  # until it is loaded: the kernel counts its memory in batches
         use = use_of(process.pid)
         process.kill()
     assert use is not None

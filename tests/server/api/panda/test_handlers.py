@@ -296,7 +296,7 @@ def test_a_mistake_of_the_server_is_answered_so_that_the_pilot_says_it_again(
     """A pilot takes every JSON object for success, and would never send its last word again."""
     job = pilot.get_job()
     with monkeypatch.context() as broken:
-        broken.setattr("pilotext.server.api.panda.requests.hear_last", lambda *_: 1 / 0)
+        broken.setattr("pilotext.server.api.panda.handlers.hear_last", lambda *_: 1 / 0)
         answer = pilot.send("updateJob", jobId=job["PandaID"], state="finished")
     assert answer.status == 500
     with pytest.raises(ValueError, match="Expecting value"):

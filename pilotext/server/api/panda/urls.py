@@ -15,7 +15,7 @@ from pilotext.server.api.auth import Caller
 from pilotext.server.api.base import KILO, MEGA, body_of, fields_of
 from pilotext.server.api.panda import files
 from pilotext.server.api.panda.encoding import Sent, decode
-from pilotext.server.api.panda.requests import FUNCTIONS, STATUS_CODE
+from pilotext.server.api.panda.handlers import FUNCTIONS, STATUS_CODE
 from pilotext.server.api.problems import JSON, STATUS, refusal_of, response
 from pilotext.server.front.guard import BodyPolicy
 from pilotext.server.production.refusal import RefusalError
