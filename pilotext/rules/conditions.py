@@ -1,8 +1,8 @@
 """Conditions of rules: every kind of evidence that a rule may ask for.
 
-A new kind is a field of `Condition` and of `RuleText` in `schema.py`, and its name in `CONDITION_KINDS`. It is evaluated
-in `pilotext/classify/conditions.py`, or in `matching.py` there if it is about a text; its values are checked in
-`pilotext/rules/lint/conditions.py`.
+A new kind is a field of `Condition` and of `RuleText` in `schema.py`, and its name in `CONDITION_KINDS`. It is
+evaluated in `pilotext/classify/conditions.py`, or in `matching.py` there if it is about a text; its values are checked
+in `pilotext/rules/lint/conditions.py`.
 """
 
 from __future__ import annotations
