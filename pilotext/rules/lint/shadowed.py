@@ -12,7 +12,7 @@ from pilotext.rules.conditions import Condition
 from pilotext.rules.examples import TIMEOUT_S
 from pilotext.rules.explanations import explanations
 from pilotext.rules.lint.group import Group
-from pilotext.rules.literals import literal_length
+from pilotext.rules.literals import literal_length, required_literals
 from pilotext.rules.patterns import plain, search
 from pilotext.rules.schema import RuleText, conditions_of
 from pilotext.rules.source import Entry
@@ -124,14 +124,23 @@ def _matches(rule: RuleText, stream: str, last: int | None, text: str) -> bool:
 @cache
 def _line(condition: Condition, text: str) -> int | None:
     """Return the index of the first line of the text in which a `match` or `contains` is fulfilled."""
-    if condition.absent is not None:
+    if condition.absent is not None or not _may_match(condition, cleaned := plain(text)):
         return None
-    lines = plain(text).split("\n")
+    lines = cleaned.split("\n")
     windows = ("\n".join(lines[first : first + condition.lines]) for first in range(len(lines)))
     try:
         return next((first for first, window in enumerate(windows) if search(condition, window, TIMEOUT_S)), None)
     except (TimeoutError, regex.error):  # reported by the checks of patterns
         return None
+
+
+def _may_match(condition: Condition, text: str) -> bool:
+    """Whether a text has a literal that the condition requires; true where none is known."""
+    known = required_literals(condition)
+    if known is None:
+        return True
+    within = text.lower() if known.folded else text
+    return any(literal in within for literal in known.texts)
 
 
 def _wider(one: Sequence[str], two: Sequence[str]) -> bool:
