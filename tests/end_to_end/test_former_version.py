@@ -23,7 +23,7 @@ import requests
 from fixtures.servers.postgres import serving_postgres
 from fixtures.servers.xrootd import XrdServer
 from tests.end_to_end.test_production import SITE, storage, write_task
-from tests.server.former_rows import BEFORE_CONTROLLERS, FIRST_TABLES, code_of
+from tests.server.former_rows import BEFORE_CONTROLLERS, code_of
 from tests.support.pilotext_server import COMMAND, ProductionServer
 
 __all__ = ["storage"]
@@ -49,7 +49,7 @@ class Former:
         return json.loads(self.run(*words, "--json"))
 
 
-@pytest.fixture(params=[(FIRST_TABLES, "postgresql"), (BEFORE_CONTROLLERS, "sqlite")], ids=lambda each: each[1])
+@pytest.fixture(params=[(BEFORE_CONTROLLERS, "postgresql"), (BEFORE_CONTROLLERS, "sqlite")], ids=lambda each: each[1])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProductionServer]:
     """A server of a former version, on a database that this version has never seen."""
     commit, kind = request.param

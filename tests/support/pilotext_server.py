@@ -81,8 +81,8 @@ class ProductionServer:
             try:
                 if requests.get(f"{self.url}/health", timeout=5).status_code == 200:
                     return
-            except requests.ConnectionError:
-                pass
+            except (requests.ConnectionError, requests.Timeout):
+                pass  # nobody listens yet; or it was accepted, and its process killed or not at work yet
             assert time.monotonic() < end, self.log()
             time.sleep(0.05)
 
