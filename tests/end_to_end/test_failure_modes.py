@@ -29,7 +29,7 @@ OUT_OF_TIME: dict[str, float] = {"wall_s": 60, "finish_s": 45}
 
 FAILURES = [
     Failure("fatal", 1235, "fatal-error", "manual-check", 66, "A FATAL was asked for."),
-    Failure("fatal-geometry", 1260, "software-setup", "retry", 66, "No files w/ syntax"),
+    Failure("fatal-geometry", 1260, "software-setup", "retry-elsewhere", 66, "No files w/ syntax"),
     Failure("abort", 1239, "crash", "retry", 66, "SIGABRT"),
     Failure("abort-core", 1236, "crash", "manual-check", 66, "core dumped"),
     Failure("segv", 2020, "crash", "retry", 66, "SIGSEGV"),

@@ -37,7 +37,7 @@ rules:
   - {id: i, code: 1218, HEAD, match: 'run*.raw', examples: [{match: run.raw}, {no-match: x}]}
   - {id: j, code: 1219, HEAD, match: 'three', examples: [{no-match: x}]}
   - {id: k, code: 1220, HEAD, match: 'four', examples: [{match: four}]}
-  - {id: m, code: 1222, HEAD, match: 'five s', examples: [{match: five s}, {no-match: x}]}
+  - {id: m, code: 1222, HEAD, match: 'fiv[ei] s', examples: [{match: five s}, {no-match: x}]}
   - {id: l, code: 1221, HEAD, match: 'five', examples: [{match: five}, {no-match: x}]}
   - {id: n, code: 1223, HEAD, exit: {codes: [6]}, explains: [moved, ghost]}
   - {id: o, code: 1224, HEAD, exit: {codes: [7]}, explains: [p]}
