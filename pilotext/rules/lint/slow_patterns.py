@@ -124,6 +124,8 @@ class _TextGenerator:
         sets = [node for node in _nodes(tree) if node[0] in _SETS]
         letters = dict.fromkeys([*(letter for node in sets for letter in _named_letters(node)), *_OTHER_LETTERS])
         self._letters = sorted(letters, key=lambda letter: -sum(_fits(node, letter) for node in sets))
+        self._sets = sets  # kept, so that no other node can have the id of one of them
+        self._fitting = {id(node): self._that_fit(node) for node in sets}
 
     def repeats(self, nodes: Iterable[Node], before: str, after: str) -> Iterator[Repeat]:
         pieces = [(node, self._of_node(node)[0]) for node in nodes]
@@ -143,10 +145,13 @@ class _TextGenerator:
         made = ("".join(piece[number % len(piece)] for piece in pieces) for number in range(count))
         return [*islice(dict.fromkeys(made), MAX_TEXTS)] or [""]
 
+    def _that_fit(self, node: Node) -> list[str]:
+        return [*islice((letter for letter in self._letters if _fits(node, letter)), 2)] or ["a"]
+
     def _of_node(self, node: Node) -> list[str]:
         op, value = node
         if op in _SETS:
-            return [*islice((letter for letter in self._letters if _fits(node, letter)), 2)] or ["a"]
+            return self._fitting.get(id(node)) or self._that_fit(node)
         if op is kind.BRANCH:
             return [text for branch in value[1] for text in self.texts(branch)]
         if op in _REPEATS:
