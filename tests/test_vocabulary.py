@@ -34,7 +34,6 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/cli/rules/lint.py": _COMMAND,
     "pilotext/cli/runs/listing.py": _COMMAND,
     "pilotext/rules/export/graph.py": "one file a form of export",
-    "pilotext/rules/export/schema.py": "one file a form of export",
     "pilotext/rules/reading.py": "imported only without compiled rules: the start of a job must not load it",
     "pilotext/server/api/attempts.py": _RESOURCE,
     "pilotext/server/api/health.py": _RESOURCE,

@@ -85,7 +85,7 @@ def decisive_place(lines: Sequence[Line]) -> int:
     """Return the index of the line that most probably says why a program failed; the lines are not empty.
 
     In the last block that has one it is the last message of an exception, or else the first line with a severity;
-    without either, the last line that is no separator, echoed status, register or frame of a stack.
+    without either, the last line but separators, echoed statuses, registers and frames of stacks.
     """
     useful = [place for place, line in enumerate(lines) if not _SAYS_NOTHING.search(line.text)]
     for block in reversed(_blocks(lines, useful)):
