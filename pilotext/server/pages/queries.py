@@ -14,13 +14,17 @@ from pilotext.serialization.json import from_plain
 from pilotext.server.production.refusal import RefusalError
 
 Asked = TypeVar("Asked", bound=Record)
+EMPTY_MEANS_NONE = frozenset({"product", "assigned"})
+"""Fields whose empty value is a choice: jobs that are no merges, jobs that nobody has."""
+
 NUMBERS = frozenset({"run", "after", "before", "limit", "since_s"})
 """Fields of choices that are numbers; addresses have only texts."""
 
 
 def choice_of(request: HttpRequest, kind: type[Asked]) -> Asked:
     """Return the choice that the address has. Raises RefusalError for a field or a value that there is not."""
-    plain = {name: _value(name, str(text)) for name, text in request.GET.items() if text}
+    given = request.GET.items()
+    plain = {name: _value(name, str(text)) for name, text in given if text or name in EMPTY_MEANS_NONE}
     try:
         return from_plain(plain, kind)
     except FieldError as error:
@@ -28,14 +32,20 @@ def choice_of(request: HttpRequest, kind: type[Asked]) -> Asked:
 
 
 def address(path: str, **fields: object) -> str:
-    """Return the address of a page with a choice; fields that are None or empty are left out."""
-    given = {name: value for name, value in fields.items() if value not in (None, "")}
+    """Return the address of a page with a choice; fields that are None are left out."""
+    given = {name: value for name, value in fields.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
 
 
 def in_words(asked: Mapping[str, object]) -> str:
     """Return a choice as a sentence, such as `state manual, task dvcs2016P09t1`."""
-    return ", ".join(f"{name} {value}" for name, value in asked.items() if value not in (None, ""))
+    named = (f"{name} {value}" for name, value in asked.items() if value not in (None, ""))
+    none = (
+        "no merges" if name == "product" else "nobody has them"
+        for name in asked
+        if name in EMPTY_MEANS_NONE and asked[name] == ""
+    )
+    return ", ".join([*named, *none])
 
 
 def _value(name: str, text: str) -> object:

@@ -180,6 +180,19 @@ def test_a_task_shows_counters_that_lead_to_its_jobs_and_its_runs() -> None:
     assert re.findall(r"run=(\d)", text) == ["7", "8"]
 
 
+def test_the_counters_of_a_task_lead_to_as_many_jobs_as_they_say() -> None:
+    submit([raw(7, 1), raw(7, 2)])
+    row = Job.objects.order_by("pk")[0]
+    merge = {"task": row.task, "type": "merging", "product": "mdst", "file": "mDST-7.root", "run": 7, "state": "ready"}
+    Job.objects.create(**merge)
+    viewer = browser("viewer")
+    ready = re.search(r'href="([^"]+)"><b>(\d)</b><span>ready', text_of(viewer.get(address("/tasks/{task}"))))
+    assert ready is not None
+    listed = text_of(viewer.get(ready[1].replace("&amp;", "&")))
+    assert listed.count('href="/jobs/') == int(ready[2]) == 2
+    assert "no merges" in listed
+
+
 def test_a_list_of_jobs_goes_on_on_the_next_page() -> None:
     submit([raw(7, chunk) for chunk in range(1, 6)])
     viewer = browser("viewer")
