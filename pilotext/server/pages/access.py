@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from pilotext.server.api.base import refuse_nul
 from pilotext.server.api.problems import STATUS
 from pilotext.server.production.access.people import ROLES, role_of
 from pilotext.server.production.refusal import RefusalError
@@ -41,10 +42,11 @@ def page(role: Role, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[
             if request.method not in methods:
                 return refusal(request, RefusalError("not-allowed", f"{request.method} is not for this page."))
             if not request.user.is_authenticated:
-                return with_policy(redirect_to_login(request.get_full_path(), reverse("login")))
+                return with_policy(redirect_to_login(_asked(request), reverse("login")))
             if not may(request, role):
                 return refusal(request, RefusalError("forbidden", f"this page is for the role {role}."))
             try:
+                refuse_nul(b"", *map(str, (*request.GET.values(), *request.POST.values())))
                 return with_policy(view(request, *args, **names))
             except RefusalError as error:
                 return refusal(request, error)
@@ -52,6 +54,11 @@ def page(role: Role, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[
         return answer
 
     return decorate
+
+
+def _asked(request: HttpRequest) -> str:
+    """Return the page to go on to after a login; that of a decision is its object."""
+    return request.get_full_path() if request.method in ("GET", "HEAD") else request.path.removesuffix("/decide")
 
 
 def may(request: HttpRequest, role: Role) -> bool:

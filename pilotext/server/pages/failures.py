@@ -31,6 +31,6 @@ def show(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/failures.html", words)
 
 
-def failures_since(since: float, by: tuple[str, ...], *, task: str | None = None) -> tuple[ErrorRow, ...]:
+def failures_since(since: float, by: tuple[str, ...], *, of_task: int | None = None) -> tuple[ErrorRow, ...]:
     """Return the failed attempts since then, counted by these fields, the most frequent first."""
-    return list_errors(by=by, since=since, until=now() + 1.0, task=task, site=None, code=None).errors
+    return list_errors(by=by, since=since, until=now() + 1.0, task=None, site=None, code=None, of_task=of_task).errors

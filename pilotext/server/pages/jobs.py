@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from django.contrib import messages
@@ -15,9 +17,10 @@ from pilotext.model.report import PhaseRecord
 from pilotext.model.verdict import Evidence
 from pilotext.server.database import transact
 from pilotext.server.pages.access import may, page, reason_of
-from pilotext.server.pages.queries import address, choice_of, in_words
+from pilotext.server.pages.queries import EMPTY_MEANS_NONE, address, choice_of, in_words
 from pilotext.server.production.manual_decisions import jobs as decisions
-from pilotext.server.production.models import Job
+from pilotext.server.production.models import Job, Task
+from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.jobs import describe_job, list_jobs
 
 WORDS = ("resend", "accept", "fail", "cancel")
@@ -51,7 +54,7 @@ def list_some(request: HttpRequest) -> HttpResponse:
         "jobs": found.jobs,
         "choice": in_words({name: value for name, value in given.items() if name != "limit"}),
         "further": address(reverse("jobs"), **given, after=found.next) if found.next is not None else "",
-        "command": " ".join(["pilotext jobs list", *(f"--{name} {value}" for name, value in given.items() if value)]),
+        "command": " ".join(["pilotext jobs list", *options_of(given)]),
     }
     return render(request, "pages/jobs.html", words)
 
@@ -76,7 +79,8 @@ def show(request: HttpRequest, job: int) -> HttpResponse:
 def decide(request: HttpRequest, job: int) -> HttpResponse:
     """Carry out a decision on a job, and go back to it."""
     word, reason = request.POST.get("to", ""), reason_of(request)
-    transact(lambda: decisions.move_job(job, word, reason))
+    if not transact(lambda: decisions.move_job(job, word, reason)):
+        raise RefusalError("conflict", f"job {job} is in no state for {word}; nothing was changed.")
     messages.success(request, f"Done: {word}.")
     return HttpResponseRedirect(reverse("job", args=[job]))
 
@@ -89,9 +93,18 @@ def search(request: HttpRequest) -> HttpResponse:
         if Job.objects.filter(pk=int(word)).exists():
             return HttpResponseRedirect(reverse("job", args=[int(word)]))
         return HttpResponseRedirect(address(reverse("jobs"), run=word))
+    if task := Task.objects.filter(name=word).order_by("-pk").first():
+        return HttpResponseRedirect(reverse("task", args=[task.pk]))
     if "-" in word and word.rpartition("-")[2].isdigit():
         return HttpResponseRedirect(address(reverse("jobs"), code=word.upper()))
     return HttpResponseRedirect(address(reverse("jobs"), task=word))
+
+
+def options_of(given: Mapping[str, object]) -> Iterator[str]:
+    """Yield the options of the command line that make the same choice, quoted for a shell."""
+    for name, value in given.items():
+        if value or name in EMPTY_MEANS_NONE:
+            yield f"--{name} {shlex.quote(str(value))}"
 
 
 def quoted_lines(quote: Evidence) -> list[LogLine]:

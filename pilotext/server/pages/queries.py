@@ -14,8 +14,8 @@ from pilotext.serialization.json import from_plain
 from pilotext.server.production.refusal import RefusalError
 
 Asked = TypeVar("Asked", bound=Record)
-EMPTY_MEANS_NONE = frozenset({"product", "assigned"})
-"""Fields whose empty value is a choice: jobs that are no merges, jobs that nobody has."""
+EMPTY_MEANS_NONE = frozenset({"product", "assigned", "code", "cause"})
+"""Fields whose empty value is a choice: jobs that are no merges, jobs that nobody has, jobs without a failure."""
 
 NUMBERS = frozenset({"run", "after", "before", "limit", "since_s"})
 """Fields of choices that are numbers; addresses have only texts."""
@@ -31,7 +31,7 @@ def choice_of(request: HttpRequest, kind: type[Asked]) -> Asked:
         raise RefusalError("invalid", f"the address asks for something that there is not: {error}") from None
 
 
-def address(path: str, **fields: object) -> str:
+def address(path: str, /, **fields: object) -> str:
     """Return the address of a page with a choice; fields that are None are left out."""
     given = {name: value for name, value in fields.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
@@ -40,11 +40,7 @@ def address(path: str, **fields: object) -> str:
 def in_words(asked: Mapping[str, object]) -> str:
     """Return a choice as a sentence, such as `state manual, task dvcs2016P09t1`."""
     named = (f"{name} {value}" for name, value in asked.items() if value not in (None, ""))
-    none = (
-        "no merges" if name == "product" else "nobody has them"
-        for name in asked
-        if name in EMPTY_MEANS_NONE and asked[name] == ""
-    )
+    none = (f"no {name}" for name in asked if name in EMPTY_MEANS_NONE and asked[name] == "")
     return ", ".join([*named, *none])
 
 

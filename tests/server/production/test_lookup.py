@@ -33,7 +33,8 @@ def move(**chosen: Any) -> object:
 
 
 def errors(**only: str) -> object:
-    return list_errors(by=["code"], since=0.0, until=now(), **{"task": None, "site": None, "code": None, **only})
+    chosen: dict[str, Any] = {"task": None, "site": None, "code": None, **only}
+    return list_errors(by=["code"], since=0.0, until=now(), **chosen)
 
 
 def runs(task: str, **only: Any) -> object:

@@ -27,11 +27,23 @@ MAX_ERRORS = 1000
 
 
 def list_errors(
-    *, by: Iterable[str], since: float, until: float, task: str | None, site: str | None, code: str | None
+    *,
+    by: Iterable[str],
+    since: float,
+    until: float,
+    task: str | None,
+    site: str | None,
+    code: str | None,
+    of_task: int | None = None,
 ) -> ErrorList:
-    """Failed attempts of a period, counted by these fields, the most frequent first."""
+    """Failed attempts of a period, counted by these fields, the most frequent first.
+
+    `task` is the name of tasks, `of_task` the number of one.
+    """
     fields = list(dict.fromkeys(by))
     rows = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since, ended__lt=until)
+    if of_task is not None:
+        rows = rows.filter(task=of_task)
     if task is not None:
         rows = rows.filter(task__in=[row.pk for row in tasks_named(task)])
     if site is not None:

@@ -39,7 +39,11 @@ MAX_CHUNKS = 100
 
 def list_runs(task: str, *, run: int | None, state: str | None, after: int, limit: int) -> RunList:
     """A page of the runs of a task; `state` is that of one of its products. Raises RefusalError for no such task."""
-    row = tasks_named(task)[0]
+    return runs_of(tasks_named(task)[0], run=run, state=state, after=after, limit=limit)
+
+
+def runs_of(row: Task, *, run: int | None, state: str | None, after: int, limit: int) -> RunList:
+    """A page of the runs of this task, as `list_runs`."""
     jobs = Job.objects.filter(task=row, product="", run__gt=after)
     if run is not None:
         jobs = jobs.filter(run=run)

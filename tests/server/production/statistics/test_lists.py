@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -26,7 +28,7 @@ WHY = Reason("maria", "to see", "person")
 
 
 def errors(*by: str, **only: str) -> ErrorList:
-    chosen = {"task": None, "site": None, "code": None, **only}
+    chosen: dict[str, Any] = {"task": None, "site": None, "code": None, **only}
     return list_errors(by=by, since=0.0, until=now() + 1, **chosen)
 
 
