@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -15,12 +14,11 @@ from pilotext.api.schemas.attempts import AttemptRow
 from pilotext.api.schemas.jobs import JobPage, JobQuery
 from pilotext.model.report import PhaseRecord
 from pilotext.model.verdict import Evidence
-from pilotext.server.database import transact
-from pilotext.server.pages.access import may, page, reason_of
+from pilotext.server.pages.access import may, page
+from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.queries import EMPTY_MEANS_NONE, address, choice_of, in_words
 from pilotext.server.production.manual_decisions import jobs as decisions
 from pilotext.server.production.models import Job, Task
-from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.jobs import describe_job, list_jobs
 
 WORDS = ("resend", "accept", "fail", "cancel")
@@ -78,11 +76,7 @@ def show(request: HttpRequest, job: int) -> HttpResponse:
 @page("expert", methods=("POST",))
 def decide(request: HttpRequest, job: int) -> HttpResponse:
     """Carry out a decision on a job, and go back to it."""
-    word, reason = request.POST.get("to", ""), reason_of(request)
-    if not transact(lambda: decisions.move_job(job, word, reason)):
-        raise RefusalError("conflict", f"job {job} is in no state for {word}; nothing was changed.")
-    messages.success(request, f"Done: {word}.")
-    return HttpResponseRedirect(reverse("job", args=[job]))
+    return carry_out(request, "job", job, decisions.move_job)
 
 
 @page("viewer")

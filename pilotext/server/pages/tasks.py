@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
 from pilotext.api.schemas.runs import RunRow
 from pilotext.api.schemas.tasks import TaskFilter, TaskRow
-from pilotext.server.database import transact
-from pilotext.server.pages.access import may, page, reason_of
+from pilotext.server.pages.access import may, page
+from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address, choice_of, in_words
 from pilotext.server.pages.templatetags.pages import Tone, tone
@@ -89,11 +88,7 @@ def show(request: HttpRequest, task: int) -> HttpResponse:
 @page("manager", methods=("POST",))
 def decide(request: HttpRequest, task: int) -> HttpResponse:
     """Carry out a decision on a task, and go back to it."""
-    word, reason = request.POST.get("to", ""), reason_of(request)
-    if not transact(lambda: decisions.move_task(task, word, reason)):
-        raise RefusalError("conflict", f"task {task} is in no state for {word}; nothing was changed.")
-    messages.success(request, f"Done: {word}.")
-    return HttpResponseRedirect(reverse("task", args=[task]))
+    return carry_out(request, "task", task, decisions.move_task)
 
 
 def counted(row: TaskRow) -> Counted:

@@ -122,7 +122,7 @@ def test_the_login_leads_to_no_other_server() -> None:
 def test_a_user_without_a_role_sees_no_page(failed_job: int) -> None:
     found = browser("viewer")
     set_user("a-viewer", None, BY)
-    assert found.get("/tasks").status_code in (302, 403)
+    assert found.get("/tasks").status_code == 302
 
 
 def test_the_page_of_a_job_begins_with_its_verdict_and_offers_what_can_be_decided(failed_job: int) -> None:
@@ -285,9 +285,8 @@ def test_a_page_costs_as_many_queries_for_many_jobs_as_for_few(pattern: str) -> 
 
 def test_a_job_that_runs_has_a_page_before_any_report() -> None:
     submit()
-    given = leased()
+    leased()
     text = text_of(browser("expert").get(f"/jobs/{the_job().pk}"))
-    assert given.attempt
     assert "No report yet" in text
 
 
@@ -301,7 +300,7 @@ def test_a_decision_that_moves_nothing_is_no_success(page: str, word: str) -> No
 
 def test_after_a_login_a_decision_leads_to_its_object(failed_job: int) -> None:
     answer = browser().post(f"/jobs/{failed_job}/decide", {"to": "fail", "why": "x"})
-    assert answer.status_code in (302, 405)
+    assert answer.status_code == 302
     assert answer["Location"] == f"/login?next=/jobs/{failed_job}"
 
 
