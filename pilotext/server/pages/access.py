@@ -26,6 +26,9 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+ROLE = "pilotext.role"
+"""Key of the role of the person who asks, with a request; no header can have this name."""
+
 MAX_REASON = 500
 """Characters of a reason for the audit trail."""
 
@@ -58,12 +61,14 @@ def page(role: Role, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[
 
 def _asked(request: HttpRequest) -> str:
     """Return the page to go on to after a login; that of a decision is its object."""
-    return request.get_full_path() if request.method in ("GET", "HEAD") else request.path.removesuffix("/decide")
+    return request.get_full_path() if request.method in ("GET", "HEAD") else request.path.rpartition("/")[0]
 
 
 def may(request: HttpRequest, role: Role) -> bool:
-    """Whether the person who asks has this role or a mightier one."""
-    own = role_of(request.user)
+    """Whether the person who asks has this role or a mightier one; it is read once for each request."""
+    if ROLE not in request.META:
+        request.META[ROLE] = role_of(request.user)
+    own = request.META[ROLE]
     return own is not None and ROLES.index(own) <= ROLES.index(role)
 
 
@@ -82,9 +87,9 @@ def with_policy(answer: HttpResponse) -> HttpResponse:
     return answer
 
 
-def reason_of(request: HttpRequest) -> Reason:
-    """Return who decides and why, from a form. Raises RefusalError without a reason."""
-    why = request.POST.get("why", "").strip()
+def reason_of(request: HttpRequest, otherwise: str = "") -> Reason:
+    """Return who decides and why, from a form. Raises RefusalError without a reason and without another one."""
+    why = request.POST.get("why", "").strip() or otherwise
     if not why:
         raise RefusalError("invalid", "a decision needs a reason; write one beside the button.")
     if len(why) > MAX_REASON:

@@ -1,45 +1,19 @@
-"""Pages of jobs: a list by choice, one job with its verdict and attempts, and decisions on it."""
+"""Lists of jobs by choice, and the search for whatever a word names."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
-from pilotext.api.schemas.attempts import AttemptRow
-from pilotext.api.schemas.jobs import JobPage, JobQuery
-from pilotext.model.report import PhaseRecord
-from pilotext.model.verdict import Evidence
-from pilotext.server.pages.access import may, page
-from pilotext.server.pages.decisions import carry_out
+from pilotext.api.schemas.jobs import JobQuery
+from pilotext.server.pages.access import page
 from pilotext.server.pages.queries import EMPTY_MEANS_NONE, address, choice_of, in_words
-from pilotext.server.production.manual_decisions import jobs as decisions
 from pilotext.server.production.models import Job, Task
-from pilotext.server.production.statistics.jobs import describe_job, list_jobs
-
-WORDS = ("resend", "accept", "fail", "cancel")
-"""Decisions on a job, the most usual first."""
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """A quoted line of a log; `number` is None where the report does not know it, `decisive` is the matched line."""
-
-    number: int | None
-    text: str
-    decisive: bool
-
-
-@dataclass(frozen=True)
-class Bar:
-    """Phase of an attempt with its share of the time, in steps of five of a hundred."""
-
-    phase: PhaseRecord
-    share: int
+from pilotext.server.production.statistics.jobs import list_jobs
 
 
 @page("viewer")
@@ -55,28 +29,6 @@ def list_some(request: HttpRequest) -> HttpResponse:
         "command": " ".join(["pilotext jobs list", *options_of(given)]),
     }
     return render(request, "pages/jobs.html", words)
-
-
-@page("viewer")
-def show(request: HttpRequest, job: int) -> HttpResponse:
-    """Show everything about a job, its verdict first."""
-    found = describe_job(job)
-    task = Job.objects.values_list("task", flat=True).get(pk=job)
-    words = {
-        "page": found,
-        "task": task,
-        "quotes": [(one, quoted_lines(one)) for one in found.verdict.evidence] if found.verdict else [],
-        "attempts": list(reversed(found.attempts)),
-        "bars": bars_of(found.attempts[-1]) if found.attempts else [],
-        "words": possible_words(found) if may(request, "expert") else [],
-    }
-    return render(request, "pages/job.html", words)
-
-
-@page("expert", methods=("POST",))
-def decide(request: HttpRequest, job: int) -> HttpResponse:
-    """Carry out a decision on a job, and go back to it."""
-    return carry_out(request, "job", job, decisions.move_job)
 
 
 @page("viewer")
@@ -99,27 +51,3 @@ def options_of(given: Mapping[str, object]) -> Iterator[str]:
     for name, value in given.items():
         if value or name in EMPTY_MEANS_NONE:
             yield f"--{name} {shlex.quote(str(value))}"
-
-
-def quoted_lines(quote: Evidence) -> list[LogLine]:
-    """Return the lines of a quotation with their numbers in the log."""
-    texts = [*quote.before, *quote.text.split("\n"), *quote.after]
-    first = quote.line - len(quote.before) if quote.line else None
-    decisive = range(len(quote.before), len(texts) - len(quote.after))
-    return [
-        LogLine(None if first is None else first + place, text, place in decisive) for place, text in enumerate(texts)
-    ]
-
-
-def bars_of(attempt: AttemptRow) -> list[Bar]:
-    """Return the phases of an attempt that took time, with their shares."""
-    if attempt.detail is None:
-        return []
-    timed = [phase for phase in attempt.detail.phases if phase.outcome != "skipped"]
-    total = sum(phase.seconds or 0.0 for phase in timed) or 1.0
-    return [Bar(phase, max(5, round((phase.seconds or 0.0) / total * 20) * 5)) for phase in timed]
-
-
-def possible_words(found: JobPage) -> list[str]:
-    """Return the decisions that the state of the job allows."""
-    return [word for word in WORDS if found.job.state in decisions.may_move(word)]

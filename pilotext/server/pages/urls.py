@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 
 from pilotext.server import converters  # noqa: F401  registers `number`
-from pilotext.server.pages import failures, jobs, login, manual, overview, sites, tasks
+from pilotext.server.pages import failures, job, jobs, login, manual, overview, sites, tasks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.show, name="overview"),
@@ -15,8 +15,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tasks/<number:task>", tasks.show, name="task"),
     path("tasks/<number:task>/decide", tasks.decide, name="task-decide"),
     path("jobs", jobs.list_some, name="jobs"),
-    path("jobs/<number:job>", jobs.show, name="job"),
-    path("jobs/<number:job>/decide", jobs.decide, name="job-decide"),
+    path("jobs/<number:job>", job.show, name="job"),
+    path("jobs/<number:job>/decide", job.decide, name="job-decide"),
+    path("jobs/<number:job>/note", job.note, name="job-note"),
+    path("jobs/<number:job>/assign", job.assign, name="job-assign"),
     path("manual", manual.show, name="manual"),
     path("failures", failures.show, name="failures"),
     path("sites", sites.show, name="sites"),

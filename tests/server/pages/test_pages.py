@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from html.parser import HTMLParser
 
 import pytest
 
@@ -13,45 +11,20 @@ from pilotext.server.boot import boot
 boot()
 
 from django.db import connection  # noqa: E402  needs boot
-from django.http.response import HttpResponse, HttpResponseBase  # noqa: E402
-from django.test import Client, override_settings  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from pilotext.server.pages.urls import urlpatterns  # noqa: E402
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
 from pilotext.server.production.models import Attempt, AuditEntry, Experiment, Job, Task  # noqa: E402
-from pilotext.server.production.transitions import Reason  # noqa: E402
+from tests.server.pages.browsing import BY, HOSTILE, PASSWORD, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import fail, leased, raw, submit, succeed, the_job  # noqa: E402
 
-BY = Reason("boss", "for a test", "person")
-PASSWORD = "correct horse battery"
 ROLES = ("viewer", "expert", "manager")
 READ = ("/", "/tasks", "/tasks/{task}", "/jobs", "/jobs/{job}", "/manual", "/failures", "/sites")
 MAX_QUERIES = 30
 """Queries of a page, those of session, user and role included."""
 
 pytestmark = pytest.mark.usefixtures("database", "quick_hashes")
-
-
-@pytest.fixture
-def quick_hashes() -> Iterator[None]:
-    """Hash passwords in no time."""
-    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
-        yield
-
-
-def browser(role: str | None = None, *, checks: bool = False) -> Client:
-    """A browser of somebody with this role who has logged in; of nobody without one."""
-    found = Client(enforce_csrf_checks=checks, SERVER_NAME="localhost")
-    if role is not None:
-        make_groups()
-        found.force_login(set_user(f"a-{role}", role, BY, PASSWORD))
-    return found
-
-
-def text_of(answer: HttpResponseBase) -> str:
-    assert isinstance(answer, HttpResponse)
-    return answer.content.decode()
 
 
 def address(pattern: str) -> str:
@@ -81,7 +54,12 @@ def test_people_of_every_role_see_a_page_and_others_are_asked_to_log_in(pattern:
 
 @pytest.mark.parametrize(
     ("pattern", "word", "allowed"),
-    [("/jobs/{job}/decide", "fail", {"expert", "manager"}), ("/tasks/{task}/decide", "pause", {"manager"})],
+    [
+        ("/jobs/{job}/decide", "fail", {"expert", "manager"}),
+        ("/jobs/{job}/note", "", {"expert", "manager"}),
+        ("/jobs/{job}/assign", "me", {"expert", "manager"}),
+        ("/tasks/{task}/decide", "pause", {"manager"}),
+    ],
 )
 @pytest.mark.parametrize("role", ROLES)
 def test_a_decision_needs_its_role(pattern: str, word: str, allowed: set[str], role: str, failed_job: int) -> None:
@@ -94,7 +72,15 @@ def test_a_decision_needs_its_role(pattern: str, word: str, allowed: set[str], r
 
 def test_every_address_is_in_the_tables_of_roles() -> None:
     known = {pattern.format(task="<number:task>", job="<number:job>")[1:] for pattern in READ}
-    known |= {"jobs/<number:job>/decide", "tasks/<number:task>/decide", "login", "logout", "search"}
+    known |= {
+        "jobs/<number:job>/note",
+        "jobs/<number:job>/assign",
+        "jobs/<number:job>/decide",
+        "tasks/<number:task>/decide",
+        "login",
+        "logout",
+        "search",
+    }
     assert {str(each.pattern) for each in urlpatterns} == known
 
 
@@ -235,22 +221,6 @@ def test_the_search_leads_to_what_a_word_names(word: str, place: str, failed_job
     assert (answer.status_code, answer["Location"]) == (302, place.format(job=failed_job))
 
 
-HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e\"' onload=x"
-
-
-class Tags(HTMLParser):
-    """The tags and the attributes of a page."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.attributes: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-
-
 @pytest.mark.parametrize("pattern", READ)
 def test_texts_of_logs_nodes_and_tasks_stay_texts(pattern: str) -> None:
     submit()
@@ -260,11 +230,7 @@ def test_texts_of_logs_nodes_and_tasks_stay_texts(pattern: str) -> None:
     answer = browser("manager").get(address(pattern))
     assert answer.status_code == 200
     text = text_of(answer)
-    tags = Tags()
-    tags.feed(text)
-    assert not tags.tags & {"script", "style", "iframe"}
-    assert not {name for name in tags.attributes if name.startswith("on") or name == "style"}
-    assert not re.search("[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", text)
+    assert_harmless(text)
 
 
 @pytest.mark.parametrize("pattern", READ)

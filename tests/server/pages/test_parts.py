@@ -10,47 +10,12 @@ from pilotext.server.boot import boot
 
 boot()
 
-from pilotext.api.schemas.attempts import AttemptDetail, AttemptRow  # noqa: E402  needs boot
-from pilotext.api.schemas.runs import RunRow  # noqa: E402
-from pilotext.model.report import PhaseRecord  # noqa: E402
-from pilotext.model.verdict import Evidence  # noqa: E402
-from pilotext.server.pages.jobs import bars_of, quoted_lines  # noqa: E402
+from pilotext.api.schemas.runs import RunRow  # noqa: E402  needs boot
 from pilotext.server.pages.tasks import parts_of  # noqa: E402
 from pilotext.server.pages.templatetags.pages import chip, moment, rough, thousands, tone  # noqa: E402
 from pilotext.server.production.states import JOB, PRODUCT, TASK  # noqa: E402
 
 pytestmark = pytest.mark.unit
-
-
-def test_quoted_lines_have_the_numbers_of_the_log() -> None:
-    lines = quoted_lines(Evidence("r", "stderr", 812, 100, "FATAL\nfrom: x", ("before",), ("after",)))
-    assert [(line.number, line.text, line.decisive) for line in lines] == [
-        (811, "before", False),
-        (812, "FATAL", True),
-        (813, "from: x", True),
-        (814, "after", False),
-    ]
-
-
-def test_a_finding_of_the_wrapper_has_no_line_numbers() -> None:
-    (line,) = quoted_lines(Evidence("r", "wrapper", 0, 0, "memory: 3000 MB of 2000 MB"))
-    assert (line.number, line.decisive) == (None, True)
-
-
-def attempt(*phases: PhaseRecord) -> AttemptRow:
-    detail = AttemptDetail(phases, 1.0, 1.0, 1.0, "")
-    words = dict.fromkeys(("verdict", "code", "cause", "action", "rule", "diag", "decision"), "")
-    return AttemptRow(1, 1, "failed", "S", "n", "a", 1.0, 2.0, exit_status=1, charged=True, detail=detail, **words)
-
-
-def test_phases_have_their_shares_and_those_that_were_skipped_have_none() -> None:
-    phases = (
-        PhaseRecord("stage-in", 0.0, 25.0, "done"),
-        PhaseRecord("payload", 25.0, 75.0, "failed"),
-        PhaseRecord("stage-out", 100.0, None, "skipped"),
-    )
-    assert [(bar.phase.name, bar.share) for bar in bars_of(attempt(*phases))] == [("stage-in", 25), ("payload", 75)]
-    assert bars_of(attempt()) == []
 
 
 def test_the_bar_of_a_run_begins_with_what_has_finished() -> None:

@@ -20,7 +20,9 @@ TONES: dict[str, Tone] = {
     **dict.fromkeys(
         ("staging", "requested", "sent", "running", "verifying", "merging", "copying", "archiving", "probing"), "moving"
     ),
-    **dict.fromkeys(("finished", "merged", "checked", "kept", "done", "online", "success", "active"), "good"),
+    **dict.fromkeys(
+        ("finished", "merged", "checked", "kept", "done", "online", "success", "active", "valid", "good"), "good"
+    ),
     **dict.fromkeys(("manual", "paused", "draining", "silent"), "needs"),
     **dict.fromkeys(("failed", "lost", "failure", "held", "closed"), "bad"),
 }
@@ -74,14 +76,26 @@ def span(seconds: float | None) -> str:
 
 
 @register.filter
+def until(begin: float, end: float) -> str:
+    """Return the time between two points in time for people."""
+    return duration(max(0.0, end - begin))
+
+
+@register.filter
+def percent_of(part: float, whole: float) -> str:
+    """Return a share in percent; nothing where there is no whole."""
+    return f"{part / whole:.0%}".replace("%", "\u2009%") if whole > 0 else ""
+
+
+@register.filter
 def size(number: int | None) -> str:
     """Return a number of bytes for people."""
     return bytes_of(number)
 
 
 @register.filter
-def thousands(number: int | None) -> str:
-    """Return a whole number with thin spaces; a dash where it is not known."""
+def thousands(number: float | None) -> str:
+    """Return a number with thin spaces; a dash where it is not known."""
     return "\N{EN DASH}" if number is None else f"{number:,}".replace(",", "\u2009")
 
 

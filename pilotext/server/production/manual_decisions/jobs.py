@@ -12,7 +12,7 @@ from pilotext.serialization.json import from_json
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.lookup import no_such_word
 from pilotext.server.production.manual_decisions.resend import ENDED, hindrances, merge_with, resend_jobs
-from pilotext.server.production.models import Job, Output, Product, Task
+from pilotext.server.production.models import Attempt, Job, Output, Product, Task
 from pilotext.server.production.published_names import why_replaced
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.success import NOT_PUBLISHED, outputs_of, why_elsewhere
@@ -21,6 +21,8 @@ from pilotext.server.production.transitions import Reason, advance, cancel_jobs,
 from pilotext.server.rows import insert_rows
 
 ACCEPTED_FROM = (JobState.MANUAL, JobState.FAILED)
+
+NO_OUTPUTS = "no attempt has published its outputs; fail it, and have its run merged without it"
 
 
 def move_job(job: int, word: str, reason: Reason) -> list[int]:
@@ -90,14 +92,17 @@ def _unacceptable(job: Job) -> str:
     if why := why_replaced(job.task):
         return why
     merged = job.run is not None and Product.objects.filter(task=job.task_id, run=job.run).exists()
-    if not (merged or job.product) or _published(job):
-        return ""
-    return "no attempt has published its outputs; fail it, and have its run merged without it"
+    return "" if not (merged or job.product) or _published(job) else NO_OUTPUTS
 
 
 def _published(job: Job) -> list[dict[str, Any]]:
     last = job.tries.filter(number=job.attempts, final_report__late=False).select_related("final_report").first()
-    if last is None or last.rule in NOT_PUBLISHED:
+    return [] if last is None else published_by(job, last)
+
+
+def published_by(job: Job, last: Attempt) -> list[dict[str, Any]]:
+    """Return the outputs of a job as its last attempt published them; empty where not all of them are known."""
+    if last.rule in NOT_PUBLISHED:
         return []
     report = from_json(last.final_report.report, Report)
     expected = {output.name: output for output in build_job(job.task, job, last.number).outputs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from pilotext.server.production.models import Attempt, AvoidedPlace, Job, Output, Product, Task
 from pilotext.server.production.states import (
@@ -23,22 +23,23 @@ ENDED = (JobState.FINISHED, JobState.FAILED, JobState.MANUAL, JobState.CANCELLED
 
 def hindrances(jobs: QuerySet[Job]) -> dict[int, str]:
     """Of these jobs, those that cannot be sent again now, with the reason."""
-    found = {}
-    for pk, state, task in jobs.filter(task__state__in=(TaskState.ARCHIVING, TaskState.ARCHIVED)).values_list(
-        "pk", "task__state", "task__name"
-    ):
-        found[pk] = f"its task {task} is {state}"
-    replaced = jobs.filter(task__successor__isnull=False)
-    for pk, task, other in replaced.values_list("pk", "task__name", "task__successor__name"):
-        found[pk] = f"its task {task} was replaced by {other}, which owns its published names now"
     # The task would run again, and with it whatever the cycle has not cancelled so far.
     left = Job.objects.filter(task=OuterRef("task"), state__in=JOB.sources(JobState.CANCELLED, "cycle"))
-    ending = jobs.filter(Exists(left), task__state=TaskState.CANCELLED)
-    for pk, task in ending.values_list("pk", "task__name"):
-        found[pk] = f"its task {task} is just being cancelled; ask again in a moment"
-    for pk in jobs.filter(group__state=MergeGroupState.DISSOLVED).values_list("pk", flat=True):
-        found[pk] = "it belongs to an earlier merge of its run, which has been merged again"
-    return found | _cleaned(jobs)
+    ending = Q(Exists(left), task__state=TaskState.CANCELLED)
+    over = Q(task__state__in=(TaskState.ARCHIVING, TaskState.ARCHIVED)) | Q(task__successor__isnull=False)
+    held = jobs.filter(over | ending | Q(group__state=MergeGroupState.DISSOLVED))
+    told = held.values_list("pk", "task__state", "task__name", "task__successor__name", "group__state")
+    return {pk: _why(*facts) for pk, *facts in told} | _cleaned(jobs)
+
+
+def _why(state: str, task: str, successor: str | None, group: str | None) -> str:
+    if group == MergeGroupState.DISSOLVED:
+        return "it belongs to an earlier merge of its run, which has been merged again"
+    if successor is not None:
+        return f"its task {task} was replaced by {successor}, which owns its published names now"
+    if state == TaskState.CANCELLED:
+        return f"its task {task} is just being cancelled; ask again in a moment"
+    return f"its task {task} is {state}"
 
 
 def _cleaned(jobs: QuerySet[Job]) -> dict[int, str]:

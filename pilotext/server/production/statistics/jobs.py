@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import msgspec
 from django.db.models import QuerySet
@@ -15,7 +16,7 @@ from pilotext.serialization.json import ready
 from pilotext.server.database import spelled_out
 from pilotext.server.production import waiting
 from pilotext.server.production.lookup import refuse_unknown, tasks_named
-from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job
+from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.audit import event_row
@@ -60,22 +61,48 @@ def choose_jobs(asked: JobFilter) -> QuerySet[Job]:
     return rows
 
 
+@dataclass(frozen=True)
+class JobHistory:
+    """The page of a job with the rows that it was made of: a few queries for all of them.
+
+    `reports` are those of the last attempts by their numbers, the last one first.
+    """
+
+    row: Job
+    page: JobPage
+    tries: tuple[Attempt, ...]
+    reports: dict[int, AttemptReport]
+    outputs: tuple[Output, ...]
+
+
 def describe_job(job_id: int) -> JobPage:
     """One job with its history. Raises RefusalError if there is none."""
+    return history_of(job_id).page
+
+
+def history_of(job_id: int) -> JobHistory:
+    """The page of a job and its rows. Raises RefusalError if there is none."""
     row = Job.objects.select_related("task__experiment", "staged_file").filter(pk=job_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no job {job_id}.")
     events = AuditEntry.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MAX_ENTRIES]
-    last = AttemptReport.objects.filter(attempt__job=row).order_by("-attempt__number").first()
-    return JobPage(
+    rows = row.tries.select_related("site", "agent").order_by("-number")
+    latest = list(rows.select_related("site", "agent", "final_report")[:MAX_DETAILS])
+    earlier = list(rows[MAX_DETAILS:]) if len(latest) == MAX_DETAILS else []
+    tries = tuple(reversed([*latest, *earlier]))
+    reports = {each.number: kept for each in latest if (kept := getattr(each, "final_report", None))}
+    outputs = tuple(row.outputs.select_related("attempt", "group__product").order_by("-pk")[:MAX_OUTPUTS])
+    last = next(iter(reports.values()), None)
+    page = JobPage(
         job_row(row),
-        tuple(_attempts(row)),
+        tuple(_attempts(tries, reports)),
         tuple(event_row(event) for event in events),
         verdict_in(last) if last is not None else None,
         _facts(row),
-        tuple(_outputs(row)),
+        tuple(map(_output_row, outputs)),
         waiting.of_job(row),
     )
+    return JobHistory(row, page, tries, reports, outputs)
 
 
 class _Course(msgspec.Struct):
@@ -86,17 +113,12 @@ class _Course(msgspec.Struct):
     log: Transfer | None = None
 
 
-def _details(row: Job) -> dict[int, AttemptDetail]:
-    """Return phases and usage of the last attempts, from their reports."""
-    last = AttemptReport.objects.filter(attempt__job=row).order_by("-attempt__number").values_list("pk", "report")
-    found = {}
-    for pk, text in last[:MAX_DETAILS]:
-        course = msgspec.json.decode(text, type=ready(_Course))
-        usage, log = course.usage, course.log
-        found[pk] = AttemptDetail(
-            course.phases, usage.wall_s, usage.cpu_s, usage.peak_memory_mb, (log.url or "") if log is not None else ""
-        )
-    return found
+def _detail(kept: AttemptReport) -> AttemptDetail:
+    """Return phases and usage of an attempt, from its report."""
+    course = msgspec.json.decode(kept.report, type=ready(_Course))
+    usage, log = course.usage, course.log
+    address = (log.url or "") if log is not None else ""
+    return AttemptDetail(course.phases, usage.wall_s, usage.cpu_s, usage.peak_memory_mb, address)
 
 
 def _facts(row: Job) -> JobFacts:
@@ -119,10 +141,11 @@ def _memory_of_type(row: Job) -> float | None:
     return job_type.limits.memory_mb if job_type is not None else None
 
 
-def _outputs(row: Job) -> Iterator[OutputRow]:
-    same = [name for name in OutputRow.__struct_fields__ if name != "attempt"]
-    for output in row.outputs.select_related("attempt").order_by("-pk")[:MAX_OUTPUTS]:
-        yield OutputRow(attempt=output.attempt.number, **{name: getattr(output, name) for name in same})
+_SAME_OF_OUTPUT = tuple(name for name in OutputRow.__struct_fields__ if name != "attempt")
+
+
+def _output_row(output: Output) -> OutputRow:
+    return OutputRow(attempt=output.attempt.number, **{name: getattr(output, name) for name in _SAME_OF_OUTPUT})
 
 
 class _Judged(msgspec.Struct):
@@ -145,14 +168,13 @@ def job_row(row: Job) -> JobRow:
     return JobRow(job=row.pk, task=row.task.name, **{name: getattr(row, name) for name in _SAME})
 
 
-def _attempts(row: Job) -> Iterator[AttemptRow]:
+def _attempts(tries: tuple[Attempt, ...], reports: dict[int, AttemptReport]) -> Iterator[AttemptRow]:
     same = [name for name in AttemptRow.__struct_fields__ if name not in ("attempt", "site", "agent", "detail")]
-    details = _details(row)
-    for attempt in row.tries.select_related("site", "agent").order_by("number"):
+    for attempt in tries:
         yield AttemptRow(
             attempt=attempt.pk,
             site=attempt.site.name,
             agent=attempt.agent.name if attempt.agent else attempt.pilot,
-            detail=details.get(attempt.pk),
+            detail=_detail(reports[attempt.number]) if attempt.number in reports else None,
             **{name: getattr(attempt, name) for name in same},
         )
