@@ -1,8 +1,15 @@
-"""Times and sizes as people read them, on the command line and on pages."""
+"""Times and sizes as people read and write them, on the command line and on pages."""
 
 from __future__ import annotations
 
+import re
 import time
+from calendar import timegm
+
+from pilotext.errors import UsageError
+
+_AGO = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 
 
 def clock(at: float | None) -> str:
@@ -31,3 +38,17 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d} h"
+
+
+def point_in_time(text: str) -> float:
+    """Return the seconds since 1970 of a date (UTC) or of a time ago. Raises UsageError for another text."""
+    if ago := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return max(0.0, time.time() - int(ago[1]) * _AGO[ago[2]])
+    for form in _DATES:
+        try:
+            return float(timegm(time.strptime(text, form)))
+        except ValueError:
+            continue
+    raise UsageError(
+        f"{text!r:.60} is not a point in time.", advice="Write 2026-05-31, 2026-05-31T14:30, or 12h, 7d, 2w ago."
+    )

@@ -13,7 +13,7 @@ from pilotext.cli.arguments import add_choice
 from pilotext.cli.decisions import add_reason, add_yes, confirm
 from pilotext.cli.output import say
 from pilotext.cli.parser import Noun, Verb
-from pilotext.cli.tables import print_table, progress, write_json
+from pilotext.cli.tables import print_table, progress, write_csv, write_json
 from pilotext.errors import UsageError
 from pilotext.formatting import clock
 from pilotext.model.codes import Exit
@@ -33,12 +33,16 @@ def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
     _add_choice_arguments(parser)
     add_choice(parser, "--state", ("active", "draining", "gone"), "only agents in this state")
     connection.add_limit(parser, 1000)
+    connection.add_csv(parser)
     connection.add_arguments(parser)
 
 
 def _list(options: argparse.Namespace) -> int:
     client = connection.connect(options)
     found = _found(client, options, options.state, options.limit)
+    if options.csv:
+        write_csv(AgentRow, found)
+        return Exit.SUCCESS
     if options.json:
         write_json(AgentList(tuple(found), None))
         return Exit.SUCCESS

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 from pilotext.profile.records import unknown
 
@@ -43,11 +43,30 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rules", action=FolderPaths, default=[], metavar="DIR", help="a further folder of rules")
 
 
+class _Several(list[str]):
+    """Words of which one or several, separated by commas, are a choice."""
+
+    def __contains__(self, words: object) -> bool:
+        return isinstance(words, str) and all(list.__contains__(self, word) for word in words.split(","))
+
+
 def add_choice(parser: argparse.ArgumentParser, option: str, values: Iterable[str], text: str, **more: Any) -> None:
     """Add an option whose value is one of a closed set; for another one, the error suggests the nearest."""
     known, name = list(values), option.lstrip("-")
     text = f"{text}: {', '.join(filter(None, known))}"
     parser.add_argument(option, type=one_of(name, known), choices=known, metavar=name.upper(), help=text, **more)
+
+
+def add_choices(parser: argparse.ArgumentParser, option: str, values: Iterable[str], text: str) -> None:
+    """Add an option whose value is one or several of a closed set, separated by commas."""
+    known, name = _Several(values), option.lstrip("-")
+    checked = one_of(name, list(known))
+
+    def all_checked(words: str) -> str:
+        return ",".join(checked(word) for word in words.split(","))
+
+    text = f"{text}; several with commas: {', '.join(filter(None, known))}"
+    parser.add_argument(option, type=all_checked, choices=known, metavar=name.upper(), help=text)
 
 
 def one_of(name: str, known: list[str]) -> Callable[[str], str]:
@@ -59,10 +78,3 @@ def one_of(name: str, known: list[str]) -> Callable[[str], str]:
         return word
 
     return checked
-
-
-def words_of(kind: object) -> tuple[str, ...]:
-    """Return the words of a Literal, or of a union of them, each once."""
-    args = get_args(kind)
-    words = [word for arg in args for word in ((arg,) if isinstance(arg, str) else words_of(arg))]
-    return tuple(dict.fromkeys(words))

@@ -20,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
 
+def add_csv(parser: argparse.ArgumentParser) -> None:
+    """Add `--csv`, for lists."""
+    parser.add_argument("--csv", action="store_true", help="print comma-separated values, the same as of the pages")
+
+
 def add_limit(parser: argparse.ArgumentParser, default: int = 100) -> None:
     parser.add_argument("--limit", type=int, default=default, metavar="N", help=f"list at most N (default: {default})")
 

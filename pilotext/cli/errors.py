@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
-import time
-from calendar import timegm
 
-from pilotext.api.schemas.errors import ErrorList
+from pilotext.api.schemas.errors import ErrorList, ErrorRow
 from pilotext.cli import connection
-from pilotext.cli.tables import print_table, write_json
-from pilotext.errors import UsageError
-from pilotext.formatting import clock
+from pilotext.cli.tables import print_table, write_csv, write_json
+from pilotext.formatting import clock, point_in_time
 from pilotext.model.codes import Exit
 
 EXAMPLE = "pilotext errors --by code,site --since 2d"
 FIELDS = ("code", "cause", "site", "task", "day")
-_AGO = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("task", "site", "code"):
         parser.add_argument(f"--{name}", help=f"only attempts of this {name}")
     connection.add_arguments(parser)
+    connection.add_csv(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,6 +39,9 @@ def run(options: argparse.Namespace) -> int:
     query["since"] = point_in_time(options.since)
     query["until"] = point_in_time(options.until) if options.until else None
     found = connection.connect(options).get("/api/v1/errors", ErrorList, query)
+    if options.csv:
+        write_csv(ErrorRow, found.errors)
+        return Exit.SUCCESS
     if options.json:
         write_json(found)
         return Exit.SUCCESS
@@ -50,13 +49,3 @@ def run(options: argparse.Namespace) -> int:
     rows = [(*(getattr(row, name) for name in fields), row.attempts, row.jobs, clock(row.last)) for row in found.errors]
     print_table((*fields, "attempts", "jobs", "last"), rows)
     return Exit.SUCCESS
-
-
-def point_in_time(text: str) -> float:
-    """Return the seconds since 1970 of a date (UTC) or of a time ago. Raises UsageError for another text."""
-    if ago := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return max(0.0, time.time() - int(ago[1]) * _AGO[ago[2]])
-    try:
-        return float(timegm(time.strptime(text, "%Y-%m-%d")))
-    except ValueError:
-        raise UsageError(f"{text!r} is not a point in time.", advice="Write 2026-05-31, or 12h, 7d, 2w ago.") from None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from pilotext.api.schemas.rules import SignatureList
+from pilotext.api.schemas.rules import SignatureList, SignatureRow
 from pilotext.cli import connection
-from pilotext.cli.tables import print_table, write_json
+from pilotext.cli.tables import print_table, write_csv, write_json
 from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 
@@ -17,11 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", help="only of this experiment")
     connection.add_limit(parser)
     connection.add_arguments(parser)
+    connection.add_csv(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     query = {"experiment": options.experiment, "limit": options.limit}
     found = connection.connect(options).get("/api/v1/signatures", SignatureList, query)
+    if options.csv:
+        write_csv(SignatureRow, found.signatures)
+        return Exit.SUCCESS
     if options.json:
         write_json(found)
         return Exit.SUCCESS

@@ -6,12 +6,12 @@ import argparse
 from functools import partial
 
 from pilotext.api.schemas.fields import Move, Moved
-from pilotext.api.schemas.sites import BreakerHold, BreakerRow, SiteLimit, SiteList
+from pilotext.api.schemas.sites import BreakerHold, BreakerRow, SiteLimit, SiteList, SiteRow
 from pilotext.cli import connection
 from pilotext.cli.decisions import add_reason
 from pilotext.cli.output import say
 from pilotext.cli.parser import Noun, Verb
-from pilotext.cli.tables import print_table, write_json
+from pilotext.cli.tables import print_table, write_csv, write_json
 from pilotext.errors import UsageError
 from pilotext.formatting import clock
 from pilotext.model.codes import Exit
@@ -23,10 +23,14 @@ FROM_PROFILE = "profile"
 def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("site", nargs="?", metavar="SITE", help="only this site")
     connection.add_arguments(parser)
+    connection.add_csv(parser)
 
 
 def _list(options: argparse.Namespace) -> int:
     found = _only(connection.connect(options).get("/api/v1/sites", SiteList), options.site)
+    if options.csv:
+        write_csv(SiteRow, found.sites)
+        return Exit.SUCCESS
     if options.json:
         write_json(found)
         return Exit.SUCCESS

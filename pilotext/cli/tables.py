@@ -11,7 +11,9 @@ import msgspec
 
 from pilotext.cli import output
 from pilotext.cli.output import plain, say, write
+from pilotext.model import Record
 from pilotext.sanitize import one_line
+from pilotext.serialization.csv import csv_of
 
 _COLOUR = {"finished": "green", "done": "green", "kept": "green", "failed": "red", "manual": "yellow", "lost": "red"}
 
@@ -46,6 +48,11 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 def write_json(answer: object) -> None:
     """Print a record as the one JSON document on stdout."""
     output.write_json(msgspec.json.encode(answer))
+
+
+def write_csv(kind: type[Record], rows: Iterable[Record]) -> None:
+    """Print records as comma-separated values on stdout."""
+    output.write_text(csv_of(kind, rows))
 
 
 @contextmanager

@@ -8,15 +8,15 @@ from functools import partial
 
 from pilotext.api.client import Client
 from pilotext.api.schemas.audit import AuditTrail
-from pilotext.api.schemas.fields import Move, Moved
+from pilotext.api.schemas.fields import Move, Moved, words_of
 from pilotext.api.schemas.tasks import TaskList, TaskPage, TaskRow, TaskSettings, TaskState
 from pilotext.cli import connection
-from pilotext.cli.arguments import add_choice, words_of
+from pilotext.cli.arguments import add_choice
 from pilotext.cli.decisions import add_reason
 from pilotext.cli.formatting import counts, fields, reasons, sentence
 from pilotext.cli.output import say
 from pilotext.cli.parser import Noun, Verb
-from pilotext.cli.tables import print_table, progress, write_json
+from pilotext.cli.tables import print_table, progress, write_csv, write_json
 from pilotext.errors import UsageError
 from pilotext.formatting import clock
 from pilotext.model.codes import Exit
@@ -52,12 +52,17 @@ def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="TASK", help="only the task of this name")
     add_choice(parser, "--state", words_of(TaskState), "only tasks in this state")
+    connection.add_csv(parser)
     connection.add_arguments(parser)
 
 
 def _list(options: argparse.Namespace) -> int:
     query = {"state": options.state, "name": options.name}
-    _print(connection.connect(options).get("/api/v1/tasks", TaskList, query).tasks, options)
+    found = connection.connect(options).get("/api/v1/tasks", TaskList, query).tasks
+    if options.csv:
+        write_csv(TaskRow, found)
+    else:
+        _print(found, options)
     return Exit.SUCCESS
 
 

@@ -83,6 +83,10 @@ def _field_error(text: str, data: Any, kind: Any, where: str) -> FieldError:
         advice = did_you_mean(str(value), map(str, words))
         known = ", ".join(str(word) for word in words)
         return FieldError(path, f"{_shown(value, path)} is none of: {known}.", where=where, advice=advice)
+    if listed := _words_of_list(kind, path) if isinstance(value, str) else ():
+        wrong = next((word for word in value.split(",") if word not in listed), value)
+        advice = did_you_mean(wrong, listed)
+        return FieldError(path, f"{_shown(wrong, path)} is none of: {', '.join(listed)}.", where=where, advice=advice)
     return FieldError(path, f"{what[:1].lower()}{what[1:]}; found {_shown(value, path)}.", where=where)
 
 
@@ -132,6 +136,14 @@ def _words_at(kind: Any, path: str) -> tuple[Any, ...]:
     here = _type_at(kind, path)
     options = here.types if isinstance(here, msgspec.inspect.UnionType) else (here,)
     return next((option.values for option in options if isinstance(option, msgspec.inspect.LiteralType)), ())
+
+
+def _words_of_list(kind: Any, path: str) -> tuple[str, ...]:
+    """The words that may stand, separated by commas, in the text at `path`; they are in its JSON Schema."""
+    here = _type_at(kind, path)
+    options = here.types if isinstance(here, msgspec.inspect.UnionType) else (here,)
+    schemas = (option.extra_json_schema or {} for option in options if isinstance(option, msgspec.inspect.Metadata))
+    return next((schema["x-words"] for schema in schemas if "x-words" in schema), ())
 
 
 def _record_in(info: Any) -> Any:

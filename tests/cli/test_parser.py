@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from pilotext.api.schemas.fields import words_of
 from pilotext.api.schemas.jobs import JobState
-from pilotext.cli.arguments import words_of
 from pilotext.cli.main import COMMANDS, main
 from pilotext.cli.parser import Command, Noun, Verb, build, parse
 

@@ -4,11 +4,10 @@ import sys
 
 import pytest
 
-from pilotext.cli.errors import point_in_time
 from pilotext.cli.formatting import counts
 from pilotext.cli.tables import print_table, progress
 from pilotext.errors import UsageError
-from pilotext.formatting import clock
+from pilotext.formatting import clock, point_in_time
 
 
 def test_a_table_is_plain_columns_where_there_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:

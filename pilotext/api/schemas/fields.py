@@ -6,11 +6,30 @@ the end.
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Iterator
+from typing import Annotated, get_args
 
 import msgspec
 
 from pilotext.model import Record
+
+
+def words_of(kind: object) -> tuple[str, ...]:
+    """Return the words of a Literal, or of a union of them, each once."""
+
+    def found() -> Iterator[str]:
+        for arg in get_args(kind):
+            yield from (arg,) if isinstance(arg, str) else words_of(arg)
+
+    return tuple(dict.fromkeys(found()))
+
+
+def words_pattern(kind: object) -> str:
+    """Return the pattern of one or several words of a Literal, separated by commas."""
+    word = f"(?:{'|'.join(map(re.escape, words_of(kind)))})"
+    return f"^{word}(?:,{word})*$"
+
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f/]+$")]
 

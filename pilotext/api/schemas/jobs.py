@@ -8,7 +8,7 @@ import msgspec
 
 from pilotext.api.schemas.attempts import AttemptRow, OutputRow
 from pilotext.api.schemas.audit import AuditRow
-from pilotext.api.schemas.fields import Id, Limit, Number, Text, Why
+from pilotext.api.schemas.fields import Id, Limit, Number, Text, Time, Why, words_of, words_pattern
 from pilotext.api.schemas.waits import Wait
 from pilotext.model import Record
 from pilotext.model.verdict import Cause, Evidence, Verdict
@@ -22,24 +22,45 @@ JobCause = Cause | Literal["lost", ""]
 """The cause of a job's last failure; `lost` is an attempt that was heard of no more, empty is none."""
 
 
-class JobFilter(Record, frozen=True):
-    """Choice of jobs. `product` is empty for production jobs, else the merge; `signature` is that of any attempt."""
+JobStates = Annotated[
+    str, msgspec.Meta(pattern=words_pattern(JobState), extra_json_schema={"x-words": words_of(JobState)})
+]
+JobCauses = Annotated[
+    str, msgspec.Meta(pattern=words_pattern(JobCause), extra_json_schema={"x-words": words_of(JobCause)})
+]
+
+
+class JobFilter(Record, frozen=True, omit_defaults=True):
+    """Choice of jobs. State, code, cause, product, site, node, rule and job may be several, separated by commas.
+
+    `product` is empty for production jobs, else the merge; `signature` is that of any attempt; `site`, `node` and
+    `rule` are those of the last one. `message` is the diagnosis with `#` for each number and U+FFFD for each character
+    that does not print; `changed_since` and `changed_until` are about the last change of the job.
+    """
 
     task: str | None = None
-    state: JobState | None = None
+    state: JobStates | None = None
     run: Number | None = None
     code: str | None = None
-    cause: JobCause | None = None
+    cause: JobCauses | None = None
     product: str | None = None
     signature: str | None = None
     assigned: str | None = None
+    site: str | None = None
+    node: str | None = None
+    rule: str | None = None
+    message: str | None = None
+    job: str | None = None
+    changed_since: Time | None = None
+    changed_until: Time | None = None
 
 
 class JobQuery(JobFilter, frozen=True):
-    """A page of them, in the order of their ids."""
+    """A page of them in the order of their ids, from the oldest or from the newest on."""
 
     after: Id = 0
     limit: Limit = 100
+    order: Literal["oldest", "newest"] = "oldest"
 
 
 class JobRow(Record, frozen=True):
@@ -134,12 +155,34 @@ class ChosenCount(Record, frozen=True):
     moves: bool
 
 
+class Hindrance(Record, frozen=True):
+    """Reason why jobs of a choice cannot be moved, in the words for the `first`; the others differ in numbers."""
+
+    why: str
+    jobs: int
+    first: int
+
+
+class MergedAnew(Record, frozen=True):
+    """A run whose merged files a decision makes obsolete: these products are merged anew."""
+
+    task: str
+    run: int
+    products: tuple[str, ...]
+
+
 class MovePreview(Record, frozen=True):
-    """Preview of a decision on many jobs: `jobs` would be moved, `first` are the first of them."""
+    """Preview of a decision on many jobs: `jobs` would be moved, `first` are the first of them.
+
+    `hindrances` and `merged_anew` are about the first `looked_at` jobs.
+    """
 
     jobs: int
     counts: tuple[ChosenCount, ...]
     first: tuple[JobRow, ...]
+    looked_at: int = 0
+    hindrances: tuple[Hindrance, ...] = ()
+    merged_anew: tuple[MergedAnew, ...] = ()
 
 
 class BulkMoved(Record, frozen=True):

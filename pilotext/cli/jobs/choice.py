@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import argparse
 
+from pilotext.api.schemas.fields import words_of
 from pilotext.api.schemas.jobs import JobCause, JobFilter, JobState
-from pilotext.cli.arguments import add_choice, words_of
+from pilotext.cli.arguments import add_choices
 from pilotext.errors import FieldError, UsageError
+from pilotext.formatting import point_in_time
 from pilotext.serialization.json import from_plain
 
-FILTERS = ("task", "state", "run", "code", "cause", "product", "signature", "assigned")
+FILTERS = (
+    *("task", "state", "run", "code", "cause", "product", "signature", "assigned"),
+    *("site", "node", "rule", "message", "changed_since", "changed_until"),
+)
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:
     """Add an option for each field of JobFilter."""
     parser.add_argument("--task", metavar="NAME", help="only jobs of this task")
-    add_choice(parser, "--state", words_of(JobState), "only jobs in this state")
+    add_choices(parser, "--state", words_of(JobState), "only jobs in this state")
     parser.add_argument("--run", type=int, metavar="N", help="only jobs of this run")
     parser.add_argument("--code", help="only jobs whose last verdict has this code, such as COMPASS-1241")
-    add_choice(parser, "--cause", words_of(JobCause), "only jobs whose last verdict has this cause")
+    add_choices(parser, "--cause", words_of(JobCause), "only jobs whose last verdict has this cause")
     parser.add_argument("--product", metavar="MERGE", help="only jobs of this merge; '' for production jobs")
     parser.add_argument("--signature", help="only jobs that failed with this signature, which no rule knew")
     parser.add_argument("--assigned", metavar="PERSON", help="only jobs that this person investigates")
+    parser.add_argument("--site", help="only jobs whose last attempt was at this site")
+    parser.add_argument("--node", help="only jobs whose last attempt was on this node")
+    parser.add_argument("--rule", help="only jobs whose last attempt was judged by this rule")
+    parser.add_argument("--message", metavar="TEXT", help="only jobs with this diagnosis; # stands for any number")
+    parser.add_argument("--changed-since", type=_moment, metavar="TIME", help="only jobs that changed since then: 2d")
+    parser.add_argument("--changed-until", type=_moment, metavar="TIME", help="only jobs that changed before then")
+
+
+def _moment(text: str) -> float:
+    try:
+        return point_in_time(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_numbers(parser: argparse.ArgumentParser, *, required: bool) -> None:

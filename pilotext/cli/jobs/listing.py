@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from pilotext.api.schemas.jobs import JobList, WorkItem, WorkList
+from pilotext.api.schemas.jobs import JobList, JobRow, WorkItem, WorkList
 from pilotext.cli import connection
 from pilotext.cli.jobs.choice import add_filters, filters
 from pilotext.cli.jobs.show import evidence_lines
 from pilotext.cli.output import say
-from pilotext.cli.tables import print_table, write_json
+from pilotext.cli.tables import print_table, write_csv, write_json
 from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
@@ -19,12 +19,17 @@ from pilotext.sanitize import one_line
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filters(parser)
     connection.add_limit(parser)
+    connection.add_csv(parser)
+    parser.add_argument("--newest", action="store_true", help="begin with the newest jobs")
     connection.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     client = connection.connect(options)
-    found = connection.fetch_rows(client, "/api/v1/jobs", JobList, filters(options), name="jobs", limit=options.limit)
+    found = connection.fetch_rows(client, "/api/v1/jobs", JobList, _query(options), name="jobs", limit=options.limit)
+    if options.csv:
+        write_csv(JobRow, found)
+        return Exit.SUCCESS
     if options.json:
         write_json(JobList(tuple(found), None))
         return Exit.SUCCESS
@@ -54,13 +59,19 @@ def run(options: argparse.Namespace) -> int:
 def run_manual(options: argparse.Namespace) -> int:
     client = connection.connect(options)
     found = connection.fetch_rows(
-        client, "/api/v1/manual", WorkList, filters(options), name="items", limit=options.limit
+        client, "/api/v1/manual", WorkList, _query(options), name="items", limit=options.limit
     )
-    if options.json:
+    if options.csv:
+        write_csv(WorkItem, found)
+    elif options.json:
         write_json(WorkList(tuple(found), None))
     else:
         say("\n\n".join("\n".join(_work(item)) for item in found) or "nothing waits for a decision")
     return Exit.SUCCESS
+
+
+def _query(options: argparse.Namespace) -> dict[str, object]:
+    return {**filters(options), **({"order": "newest"} if options.newest else {})}
 
 
 def _work(item: WorkItem) -> Iterator[str]:

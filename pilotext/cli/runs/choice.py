@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from pilotext.api.client import Client
+from pilotext.api.schemas.fields import words_of
 from pilotext.api.schemas.runs import ProductList, ProductRow, ProductState, RunList
-from pilotext.cli.arguments import add_choice, words_of
+from pilotext.cli.arguments import add_choice
 from pilotext.cli.connection import fetch_rows
 
 

@@ -9,7 +9,7 @@ from pilotext.cli import connection
 from pilotext.cli.formatting import counts
 from pilotext.cli.output import say
 from pilotext.cli.runs.choice import add_runs
-from pilotext.cli.tables import print_table, write_json
+from pilotext.cli.tables import print_table, write_csv, write_json
 from pilotext.model.codes import Exit
 
 
@@ -17,12 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_runs(parser)
     connection.add_limit(parser)
     connection.add_arguments(parser)
+    connection.add_csv(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     query = {"task": options.task, "run": options.run, "state": options.state}
     client = connection.connect(options)
     found = connection.fetch_rows(client, "/api/v1/runs", RunList, query, name="runs", limit=options.limit)
+    if options.csv:
+        write_csv(RunRow, found)
+        return Exit.SUCCESS
     if options.json:
         write_json(RunList(tuple(found), None))
         return Exit.SUCCESS

@@ -12,6 +12,7 @@ from pilotext.server.api.base import ApiController, Body, Query, operation
 from pilotext.server.database import transact
 from pilotext.server.production.manual_decisions import jobs as decisions
 from pilotext.server.production.manual_decisions import worklist
+from pilotext.server.production.manual_decisions.bulk_preview import preview_many
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports import reclassify
 from pilotext.server.production.statistics.jobs import describe_job, list_jobs
@@ -74,7 +75,7 @@ class BulkMoveController(ApiController):
         if parsed_body.jobs == JobFilter():
             raise RefusalError("invalid", "all jobs of all tasks are too many; name a run, a state, or a code as well.")
         if parsed_body.dry_run:
-            return worklist.preview_many(parsed_body)
+            return preview_many(parsed_body)
         reason = self.reason(parsed_body.why)
         return transact(lambda: worklist.move_many(parsed_body, reason))
 

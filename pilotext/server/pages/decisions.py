@@ -16,8 +16,8 @@ from pilotext.server.production.transitions import Reason
 Move = Callable[[int, str, Reason], list[int]]
 
 
-def carry_out(request: HttpRequest, page: str, number: int, move: Move) -> HttpResponse:
-    """Carry out the decision of a form on the object of a page, and go back to that page.
+def carry_out(request: HttpRequest, page: str, number: int, move: Move, *, back: str = "") -> HttpResponse:
+    """Carry out the decision of a form on the object of a page, and go back to that page, or to another one.
 
     Raises RefusalError without a reason, and where the object is in no state for the decision.
     """
@@ -25,4 +25,4 @@ def carry_out(request: HttpRequest, page: str, number: int, move: Move) -> HttpR
     if not transact(lambda: move(number, word, reason)):
         raise RefusalError("conflict", f"{page} {number} is in no state for {word}; nothing was changed.")
     messages.success(request, f"Done: {word}.")
-    return HttpResponseRedirect(reverse(page, args=[number]))
+    return HttpResponseRedirect(back or reverse(page, args=[number]))

@@ -1,22 +1,114 @@
-"""The work list: jobs that wait for a decision."""
+"""Work that waits for a decision: jobs grouped by their failure, the same one by one, and runs."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from pilotext.api.schemas.jobs import JobQuery
-from pilotext.server.pages.access import page
-from pilotext.server.pages.queries import address, choice_of, in_words
+from pilotext.api.schemas.jobs import JobFilter, JobQuery
+from pilotext.server.pages.access import may, page
+from pilotext.server.pages.decisions import carry_out
+from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy
+from pilotext.server.production.manual_decisions import merged_runs
+from pilotext.server.production.manual_decisions.groups import (
+    MAX_GROUPED,
+    Group,
+    add_samples,
+    group_waiting,
+    held_runs,
+)
+from pilotext.server.production.manual_decisions.jobs import JOB_WORDS
 from pilotext.server.production.manual_decisions.worklist import worklist
+
+GROUPS = 20
+"""Groups on a page."""
+
+MAX_PAGE = 200
+PAGING = ("page", "limit", "after")
+MOST = 3
+"""Tasks, sites and people that a group names."""
+
+FIELDS = ("task", "run", "code", "cause", "rule", "site", "product", "signature", "assigned")
+"""Fields of the form that chooses jobs."""
+
+WORDS = (*(word for word in JOB_WORDS if word != "cancel"), "cancel", "assign", "note")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A group with the fields that choose its jobs, and the page that lists them one by one."""
+
+    group: Group
+    fields: dict[str, str]
+    link: str
+    tasks: list[tuple[str, int]]
+    sites: list[tuple[str, int]]
+    people: list[tuple[str, int]]
 
 
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
-    """Show a page of the jobs that wait for somebody, with evidence and remedy."""
+    """Show the waiting jobs in groups with samples, and the runs that wait beside them."""
+    if clean := tidy(request):
+        return clean
+    choice = given(request, without=PAGING)
+    groups, complete = group_waiting(choice_of(request, JobFilter, without=PAGING))
+    first = _page_number(request) * GROUPS
+    shown = groups[first : first + GROUPS]
+    add_samples(shown)
+    more = len(groups) > first + GROUPS
+    words = {
+        "groups": [_shown(group, choice) for group in shown],
+        "number": len(groups),
+        "jobs": sum(group.jobs for group in groups),
+        "bound": "" if complete else MAX_GROUPED,
+        "choice": in_words(choice),
+        "fields": [(name, name.replace("_", " "), choice.get(name, "")) for name in FIELDS],
+        "further": address(reverse("manual"), **choice, page=first // GROUPS + 1) if more else "",
+        "one_by_one": address(reverse("manual-jobs"), **choice),
+        "runs": list(held_runs()),
+        "hidden": {**choice, "state": "manual"},
+        **_rights(request),
+    }
+    return render(request, "pages/manual.html", words)
+
+
+@page("viewer")
+def one_by_one(request: HttpRequest) -> HttpResponse:
+    """Show a page of the waiting jobs with evidence and remedy; some can be ticked and decided on."""
     found = worklist(choice_of(request, JobQuery))
-    given = {name: value for name, value in request.GET.items() if name != "after"}
-    choice = in_words(given)
-    further = address(reverse("manual"), **given, after=found.next) if found.next is not None else ""
-    return render(request, "pages/manual.html", {"items": found.items, "further": further, "choice": choice})
+    texts = given(request)
+    choice = {name: text for name, text in texts.items() if name not in ("after", "limit")}
+    words = {
+        "items": found.items,
+        "choice": in_words(choice),
+        "further": address(reverse("manual-jobs"), **{**texts, "after": found.next}) if found.next is not None else "",
+        "grouped": address(reverse("manual"), **choice),
+        **_rights(request),
+    }
+    return render(request, "pages/manual_jobs.html", words)
+
+
+@page("expert", methods=("POST",))
+def decide_on_product(request: HttpRequest, product: int) -> HttpResponse:
+    """Carry out a decision on a merged run that waits, and go back to the work list."""
+    return carry_out(request, "product", product, merged_runs.move_product, back=reverse("manual"))
+
+
+def _rights(request: HttpRequest) -> dict[str, object]:
+    allowed = may(request, "expert")
+    return {"words": WORDS if allowed else (), "run_words": merged_runs.WORDS if allowed else ()}
+
+
+def _page_number(request: HttpRequest) -> int:
+    text = request.GET.get("page", "0")
+    return min(int(text), MAX_PAGE) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+
+
+def _shown(group: Group, choice: dict[str, str]) -> Shown:
+    mine = {**choice, "code": group.code, "rule": group.rule, "message": group.message}
+    most = [counts.most_common(MOST) for counts in (group.tasks, group.sites, group.assigned)]
+    return Shown(group, {**mine, "state": "manual"}, address(reverse("manual-jobs"), **mine), *most)

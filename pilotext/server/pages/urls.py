@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 
 from pilotext.server import converters  # noqa: F401  registers `number`
-from pilotext.server.pages import failures, job, jobs, login, manual, overview, sites, tasks
+from pilotext.server.pages import failures, job, jobs, login, manual, manual_decide, overview, sites, tasks
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.show, name="overview"),
@@ -14,12 +14,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tasks", tasks.list_all, name="tasks"),
     path("tasks/<number:task>", tasks.show, name="task"),
     path("tasks/<number:task>/decide", tasks.decide, name="task-decide"),
-    path("jobs", jobs.list_some, name="jobs"),
+    path("jobs", jobs.show, name="jobs"),
+    path("jobs.json", jobs.as_json, name="jobs-json"),
+    path("jobs.csv", jobs.as_csv, name="jobs-csv"),
     path("jobs/<number:job>", job.show, name="job"),
     path("jobs/<number:job>/decide", job.decide, name="job-decide"),
     path("jobs/<number:job>/note", job.note, name="job-note"),
     path("jobs/<number:job>/assign", job.assign, name="job-assign"),
     path("manual", manual.show, name="manual"),
+    path("manual/jobs", manual.one_by_one, name="manual-jobs"),
+    path("manual/decide", manual_decide.show, name="manual-decide"),
+    path("products/<number:product>/decide", manual.decide_on_product, name="product-decide"),
     path("failures", failures.show, name="failures"),
     path("sites", sites.show, name="sites"),
     path("search", jobs.search, name="search"),

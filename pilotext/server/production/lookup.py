@@ -115,22 +115,31 @@ def refuse_unknown(asked: JobFilter) -> None:
     tasks = None if asked.task is None else tasks_named(asked.task)
     if asked.run is not None:
         refuse_unknown_run(asked.run, tasks[0] if tasks is not None and len(tasks) == 1 else None)
-    checks: dict[str, Callable[[str], None]] = {
+    checks: dict[str, Callable[[str], object]] = {
         "code": refuse_unknown_code,
         "product": refuse_unknown_merge,
         "signature": _refuse_unknown_signature,
         "assigned": _refuse_unknown_person,
+        "site": site_named,
+        "rule": _refuse_unknown_rule,
     }
     for field, check in checks.items():
         value: str | None = getattr(asked, field)
-        if value is not None:
-            check(value)
+        several = field in ("code", "product", "site", "rule")
+        for word in (value.split(",") if several else [value]) if value is not None else ():
+            check(word)
 
 
 def _refuse_unknown_signature(signature: str) -> None:
     if not Signature.objects.filter(signature=signature).exists():
         last = Signature.objects.order_by("-last").values_list("signature", flat=True)[:MAX_COMPARED]
         raise no_such("signature", signature, last)
+
+
+def _refuse_unknown_rule(rule: str) -> None:
+    known = {each.id for name in known_experiments() for each in load_rules(name).rules}
+    if rule and rule not in known and not Attempt.objects.filter(rule=rule).exists():
+        raise no_such("rule", rule, known)
 
 
 def _refuse_unknown_person(name: str) -> None:

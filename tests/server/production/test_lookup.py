@@ -11,8 +11,9 @@ from pilotext.api.schemas.jobs import BulkMove, JobFilter, JobQuery
 from pilotext.api.schemas.rules import Reclassify
 from pilotext.api.schemas.sites import BreakerHold, SiteLimit
 from pilotext.server.database import transact
+from pilotext.server.production.manual_decisions.bulk_preview import preview_many
 from pilotext.server.production.manual_decisions.sites import hold, limit_site, move_site
-from pilotext.server.production.manual_decisions.worklist import move_many, preview_many, worklist
+from pilotext.server.production.manual_decisions.worklist import move_many, worklist
 from pilotext.server.production.models import Agent
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from django.db.models import Count, F
+from django.db.models import Count, F, QuerySet
 
-from pilotext.api.schemas.jobs import (
-    BulkMove,
-    BulkMoved,
-    ChosenCount,
-    JobQuery,
-    MovePreview,
-    NotMoved,
-    WorkItem,
-    WorkList,
-)
+from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter, JobQuery, NotMoved, WorkItem, WorkList
 from pilotext.server.production.lookup import refuse_unknown
 from pilotext.server.production.manual_decisions.jobs import hindered, may_move, move_jobs
 from pilotext.server.production.models import Attempt, AuditEntry, Job
+from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JobState
-from pilotext.server.production.statistics.jobs import choose_jobs, job_row, verdict_in
-from pilotext.server.production.transitions import Reason
+from pilotext.server.production.statistics.job_choice import choose_jobs
+from pilotext.server.production.statistics.jobs import page_of, verdict_in
+from pilotext.server.production.transitions import Reason, record
 
 MAX_EVIDENCE = 3
-MAX_FIRST = 10
-"""Jobs that a preview shows."""
+MAX_AT_ONCE = 2000
+"""Jobs that are assigned, or get a note, together."""
 
 
 def worklist(asked: JobQuery) -> WorkList:
     """A page of the jobs in manual check."""
-    waiting = choose_jobs(asked).filter(state=JobState.MANUAL, pk__gt=asked.after).select_related("task").order_by("pk")
-    found = list(waiting[: asked.limit + 1])
+    waiting = page_of(choose_jobs(asked).filter(state=JobState.MANUAL), asked)
+    found = list(waiting.select_related("task")[: asked.limit + 1])
     if not found and not asked.after:
         refuse_unknown(asked)
     page = found[: asked.limit]
@@ -89,18 +82,27 @@ def move_many(asked: BulkMove, reason: Reason) -> BulkMoved:
     return BulkMoved(tuple(sorted(moved)), told, ids[-1] if left else None, left)
 
 
-def preview_many(asked: BulkMove) -> BulkMoved:
-    """Return the effect of a decision on all jobs of a choice; nothing is moved. Raises RefusalError as `move_many`.
+def assign_many(jobs: JobFilter, to: str, reason: Reason) -> list[int]:
+    """Assign the jobs of a choice that wait for a decision to somebody, or to nobody; in a transaction."""
+    rows = list(_waiting(jobs).exclude(assigned=to).values_list("pk", "assigned", "task_id"))
+    Job.objects.filter(pk__in=[pk for pk, _, _ in rows]).update(assigned=to)
+    record("assigned", to, reason, rows)
+    return [pk for pk, _, _ in rows]
 
-    Whether a job is hindered is looked at for the first ones only.
-    """
-    states = may_move(asked.to)
-    grouped = choose_jobs(asked.jobs).order_by("task", "state").values_list("task__name", "state").annotate(Count("pk"))
-    counts = tuple(ChosenCount(task, state, number, state in states) for task, state, number in grouped)
-    if not counts:
-        refuse_unknown(asked.jobs)
-    rows = choose_jobs(asked.jobs).filter(state__in=states).select_related("task").order_by("pk")
-    first = list(rows[:MAX_FIRST])
-    cannot = hindered(Job.objects.filter(pk__in=[row.pk for row in first]), asked.to)
-    preview = MovePreview(sum(each.jobs for each in counts if each.moves), counts, tuple(map(job_row, first)))
-    return BulkMoved((), tuple(NotMoved(job, why) for job, why in sorted(cannot.items())), None, preview.jobs, preview)
+
+def note_many(jobs: JobFilter, reason: Reason) -> list[int]:
+    """Write a note on the jobs of a choice that wait for a decision; in a transaction."""
+    rows = list(_waiting(jobs).values_list("pk", "state", "task_id"))
+    record("note", JobState.MANUAL, reason, rows)
+    return [pk for pk, _, _ in rows]
+
+
+def _waiting(jobs: JobFilter) -> QuerySet[Job]:
+    """Return the first jobs of a choice that wait for a decision. Raises RefusalError where there are too many."""
+    waiting = choose_jobs(jobs).filter(state=JobState.MANUAL)
+    ids = list(waiting.order_by("pk").values_list("pk", flat=True)[: MAX_AT_ONCE + 1])
+    if not ids:
+        refuse_unknown(jobs)
+    if len(ids) > MAX_AT_ONCE:
+        raise RefusalError("invalid", f"this is about more than {MAX_AT_ONCE} jobs; choose fewer, by task or run.")
+    return Job.objects.filter(pk__in=ids).select_for_update(of=("self",))

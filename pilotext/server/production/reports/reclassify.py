@@ -21,7 +21,8 @@ from pilotext.server.production.models import Attempt, AttemptReport, Job
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.retry import decide_on, follow_failure
 from pilotext.server.production.states import ATTEMPT, AttemptState, JobState
-from pilotext.server.production.statistics.jobs import choose_jobs, verdict_in
+from pilotext.server.production.statistics.job_choice import choose_jobs
+from pilotext.server.production.statistics.jobs import verdict_in
 from pilotext.server.production.transitions import Reason, record
 
 

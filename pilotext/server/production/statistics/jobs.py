@@ -9,19 +9,17 @@ import msgspec
 from django.db.models import QuerySet
 
 from pilotext.api.schemas.attempts import AttemptDetail, AttemptRow, OutputRow
-from pilotext.api.schemas.jobs import JobFacts, JobFilter, JobList, JobPage, JobQuery, JobRow
+from pilotext.api.schemas.jobs import JobFacts, JobList, JobPage, JobQuery, JobRow
 from pilotext.model.report import PhaseRecord, Transfer, Usage
 from pilotext.model.verdict import Verdict
 from pilotext.serialization.json import ready
-from pilotext.server.database import spelled_out
 from pilotext.server.production import waiting
-from pilotext.server.production.lookup import refuse_unknown, tasks_named
+from pilotext.server.production.lookup import refuse_unknown
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.audit import event_row
-
-NOTHING = spelled_out([""])[0]
+from pilotext.server.production.statistics.job_choice import choose_jobs
 
 MAX_ENTRIES = 1000
 
@@ -35,30 +33,18 @@ ABOUT_JOBS = ("job", "note", "assigned")
 
 def list_jobs(asked: JobQuery) -> JobList:
     """A page of jobs in the order of their ids."""
-    rows = choose_jobs(asked).filter(pk__gt=asked.after).select_related("task").order_by("pk")
-    found = list(rows[: asked.limit + 1])
+    found = list(page_of(choose_jobs(asked), asked).select_related("task")[: asked.limit + 1])
     if not found and not asked.after:
         refuse_unknown(asked)
     page = found[: asked.limit]
     return JobList(tuple(job_row(row) for row in page), page[-1].pk if len(found) > asked.limit else None)
 
 
-def choose_jobs(asked: JobFilter) -> QuerySet[Job]:
-    """The jobs of a choice. Raises RefusalError for a task that there is not.
-
-    Whoever finds nothing by it lets `refuse_unknown` look at its other names.
-    """
-    rows = Job.objects.all()
-    for name in ("state", "run", "code", "cause", "product", "assigned"):
-        if (value := getattr(asked, name)) is not None:
-            rows = rows.filter(**{name: value})
-            if value and name in ("code", "cause", "product", "assigned"):
-                rows = rows.filter(**{f"{name}__gt": NOTHING})  # says nothing new, but in the words of the index
-    if asked.task is not None:  # by number, which the indexes begin with
-        rows = rows.filter(task__in=[row.pk for row in tasks_named(asked.task)])
-    if asked.signature is not None:
-        rows = rows.filter(pk__in=Attempt.objects.filter(signature__signature=asked.signature).values("job"))
-    return rows
+def page_of(rows: QuerySet[Job], asked: JobQuery) -> QuerySet[Job]:
+    """Return these jobs in the order of a page, from where it begins."""
+    if asked.order == "newest":
+        return (rows.filter(pk__lt=asked.after) if asked.after else rows).order_by("-pk")
+    return rows.filter(pk__gt=asked.after).order_by("pk")
 
 
 @dataclass(frozen=True)

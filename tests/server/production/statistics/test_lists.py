@@ -16,7 +16,7 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.audit import list_audit_entries
 from pilotext.server.production.statistics.errors import list_errors
-from pilotext.server.production.statistics.jobs import choose_jobs
+from pilotext.server.production.statistics.job_choice import choose_jobs
 from pilotext.server.production.statistics.runs import list_runs
 from pilotext.server.production.statistics.sites import list_agents, list_sites
 from pilotext.server.production.transitions import Reason

@@ -1,0 +1,85 @@
+"""Preview of a decision on many jobs: how many can be moved, which cannot and why, and the runs merged anew."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from django.db.models import Count
+
+from pilotext.api.schemas.jobs import (
+    BulkMove,
+    BulkMoved,
+    ChosenCount,
+    Hindrance,
+    MergedAnew,
+    MovePreview,
+    NotMoved,
+)
+from pilotext.server.production.lookup import refuse_unknown
+from pilotext.server.production.manual_decisions.jobs import hindered, may_move
+from pilotext.server.production.models import Job, Product
+from pilotext.server.production.states import PRODUCT, JobState, ProductState
+from pilotext.server.production.statistics.job_choice import choose_jobs, without_numbers
+from pilotext.server.production.statistics.jobs import job_row
+
+MAX_FIRST = 10
+"""Jobs that a preview shows."""
+
+MAX_LOOKED_AT = 500
+"""Jobs whose hindrances and runs a preview looks up: as many as one step of the decision moves."""
+
+
+def preview_many(asked: BulkMove) -> BulkMoved:
+    """Return the effect of a decision on all jobs of a choice; nothing is moved. Raises RefusalError as `move_many`."""
+    states = may_move(asked.to)
+    grouped = choose_jobs(asked.jobs).order_by("task", "state").values_list("task__name", "state").annotate(Count("pk"))
+    counts = tuple(ChosenCount(task, state, number, state in states) for task, state, number in grouped)
+    if not counts:
+        refuse_unknown(asked.jobs)
+    rows = choose_jobs(asked.jobs).filter(state__in=states).select_related("task").order_by("pk")
+    looked_at = list(rows[:MAX_LOOKED_AT])
+    cannot = hindered(Job.objects.filter(pk__in=[row.pk for row in looked_at]), asked.to)
+    can = [row for row in looked_at if row.pk not in cannot]
+    first = looked_at[:MAX_FIRST]
+    preview = MovePreview(
+        jobs=sum(each.jobs for each in counts if each.moves),
+        counts=counts,
+        first=tuple(map(job_row, first)),
+        looked_at=len(looked_at),
+        hindrances=_grouped(cannot),
+        merged_anew=_merged_anew(can, asked.to),
+    )
+    told = tuple(NotMoved(row.pk, cannot[row.pk]) for row in first if row.pk in cannot)
+    return BulkMoved((), told, None, preview.jobs, preview)
+
+
+def _grouped(cannot: dict[int, str]) -> tuple[Hindrance, ...]:
+    """Return the reasons, the most frequent first."""
+    counts = Counter(map(without_numbers, cannot.values()))
+    first = {without_numbers(cannot[job]): job for job in sorted(cannot, reverse=True)}
+    return tuple(Hindrance(cannot[first[why]], number, first[why]) for why, number in counts.most_common())
+
+
+def _merged_anew(jobs: Sequence[Job], word: str) -> tuple[MergedAnew, ...]:
+    """Return the runs whose products this decision on these jobs makes obsolete."""
+    if word not in ("resend", "accept"):
+        return ()
+    chunks = {job.pk: (job.task_id, job.run) for job in jobs if job.run is not None and not job.product}
+    merges = [job.pk for job in jobs if job.product and job.state == JobState.FINISHED and word == "resend"]
+    reopened = PRODUCT.sources(ProductState.WAITING, "person")
+    tasks, runs = {job.task_id for job in jobs}, {run for _, run in chunks.values()}
+    of_runs = Product.objects.filter(task__in=tasks, run__in=runs, state__in=reopened)
+    products = [
+        product
+        for product in of_runs.order_by("task", "run", "pk")
+        if (product.task_id, product.run) in chunks.values()
+        and (word == "resend" or any(job in chunks for job in product.left_out))
+    ]
+    if merges:
+        products += Product.objects.filter(groups__job__in=merges, state__in=reopened)
+    names = {job.task_id: job.task.name for job in jobs}
+    found: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+    for product in products:
+        found[product.task_id, product.run].append(product.merge)
+    return tuple(MergedAnew(names[task], run, tuple(dict.fromkeys(of))) for (task, run), of in found.items())
