@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from pilotext.api.schemas.jobs import JobFilter
 from pilotext.errors import FieldError, nearest_word
 from pilotext.model.job import Job
-from pilotext.serialization.json import from_json
+from pilotext.serialization.json import from_json, from_plain
 from tests.support.jobs import job_document
 
 
@@ -91,3 +92,10 @@ def test_threads_that_decode_to_the_same_new_type_at_once_do_not_crash() -> None
         [sys.executable, "-c", MANY_THREADS], capture_output=True, text=True, check=False, timeout=120
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_wrong_one_of_several_words_is_named_with_the_nearest() -> None:
+    with pytest.raises(FieldError) as told:
+        from_plain({"state": "failed,manul"}, JobFilter)
+    assert "'manul' is none of: defined," in str(told.value)
+    assert "Did you mean 'manual'?" in str(told.value)
