@@ -157,7 +157,7 @@ def test_jobs_in_other_states_stay_as_they_are() -> None:
 def test_a_decision_on_many_goes_in_steps_and_can_be_left(monkeypatch: pytest.MonkeyPatch) -> None:
     failed(5)
     real = BulkMove
-    monkeypatch.setattr(manual_decide, "BulkMove", lambda *words, **more: real(*words, **more, limit=2))
+    monkeypatch.setattr(manual_decide, "BulkMove", lambda *words, **more: real(*words, **{**more, "limit": 2}))
     expert = browser("expert")
     form: dict[str, object] = {"state": "manual", "to": "resend", "why": "again"}
     text = decide(expert, form, 200)
