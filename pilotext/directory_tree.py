@@ -286,3 +286,11 @@ def _open_to_owner(name: str, above: int | None) -> None:
 
 def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
+
+
+def is_regular(path: Path) -> bool:
+    """Whether it is a file itself: not a link to one, no folder, no FIFO."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 
 from pilotext.agent.folders import held
 from pilotext.agent.runner import Runner
-from pilotext.agent.sealing import Seal
-from pilotext.agent.spool import AgentSpool, put_aside, read_own, write_whole
+from pilotext.agent.sealing import Seal, put_aside, read_own, write_whole
+from pilotext.agent.spool import AgentSpool
 from pilotext.agent.wrapper_process import WrapperProcess
 from pilotext.api.client import Client
 from pilotext.api.schemas.attempts import OUTPUTS_KEPT, LeasedJob

@@ -6,11 +6,18 @@ and write the files, and gains nothing by it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
+import os
 import secrets
+import threading
+from pathlib import Path
 
+from pilotext.directory_tree import remove_tree
 from pilotext.errors import FieldError
+
+MAX_FILE_BYTES = 64_000_000
 
 _NONCE_BYTES = 16
 _MAC_CHARACTERS = 64
@@ -63,3 +70,37 @@ class Seal:
 
 def _xor(data: bytes, pad: bytes) -> bytes:
     return bytes(one ^ other for one, other in zip(data, pad, strict=True))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file for its owner alone, whole or not at all. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def put_aside(path: Path, suffix: str) -> None:
+    """Give a file that is of no use another suffix, whatever it is and has that name; where that fails it stays."""
+    aside = path.with_suffix(suffix)
+    remove_tree(aside)
+    with contextlib.suppress(OSError):
+        path.rename(aside)
+
+
+def read_own(path: Path) -> bytes:
+    """Return the content of an ordinary file of bounded size, whatever was put in its place. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if data is None or len(data) > MAX_FILE_BYTES:
+        raise OSError(f"{path}: it is too large")
+    return data

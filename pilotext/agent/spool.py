@@ -1,121 +1,99 @@
 """Reports on their way: on disk until the server has taken them or said that it never will.
 
 The payload's user owns the disk. So the files are signed with a key that comes from the agent's own token, the tokens
-of attempts are hidden in them by the same key, and a file that was changed is put aside, not sent.
+of attempts are hidden in them by the same key, and a file that was changed is set aside, not sent.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
+import math
+import secrets
 import threading
+import time
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from pilotext.agent.sealing import Seal
 from pilotext.api.client import Client, ServerError
-from pilotext.directory_tree import remove_tree
+from pilotext.api.flush import Answer, flush
+from pilotext.api.spool import Spool, Spooled, SpoolError
 from pilotext.errors import FieldError
-from pilotext.model import Record
+from pilotext.model.job import ReportTarget
 from pilotext.model.report import Report
-from pilotext.serialization.json import from_json
-
-MAX_FILE_BYTES = 64_000_000
+from pilotext.serialization.json import from_json, from_plain
 
 
-class Waiting(Record, frozen=True):
-    """A report with what its delivery needs; the token is hidden."""
+class _AgentSealing:
+    """Files that only an agent with this token can make, without a secret that others could read."""
 
-    attempt: int
-    token: str
-    report: Report
+    def __init__(self, seal: Seal) -> None:
+        self._seal = seal
+
+    def sealed(self, spooled: Spooled) -> bytes:
+        hidden = replace(spooled.target, token=self._seal.hide(spooled.target.token))
+        return self._seal.sign(msgspec.json.encode(replace(spooled, target=hidden)))
+
+    def opened(self, data: bytes) -> Spooled:
+        spooled = from_json(self._seal.verified(data, "this report"), Spooled)
+        return replace(spooled, target=replace(spooled.target, token=self._seal.show(spooled.target.token)))
 
 
 class AgentSpool:
     """A folder of reports, of an agent with this seal; only its owner may read it."""
 
     def __init__(self, folder: Path, seal: Seal) -> None:
-        self._folder = folder
-        self._seal = seal
-        self._lock = threading.Lock()
-        self._in_memory: dict[int, Waiting] = {}
+        self._spool = Spool(folder, _AgentSealing(seal))
+        self._sending = threading.Lock()
+        """Held by the one thread that sends: reports of one attempt arrive in their order."""
+        self._in_memory: list[Spooled] = []
         """Those for which the disk had no room."""
-        self._silent = False
-        """Whether the server did not answer just now: each further report would wait as long for nothing."""
 
     def keep(self, attempt: int, token: str, report: Report) -> None:
         """Put a report on disk, whole or not at all; where that cannot be done it is kept in memory."""
-        waiting = Waiting(attempt, self._seal.hide(token), report)
+        spooled = _spooled(attempt, token, report)
         try:
-            write_whole(self._folder / f"{attempt}.json", self._seal.sign(msgspec.json.encode(waiting)))
-        except OSError:
-            with self._lock:
-                self._in_memory[attempt] = waiting
+            self._spool.keep(spooled).release()
+        except SpoolError:
+            self._in_memory.append(spooled)
 
     def deliver(self, client: Client) -> int:
-        """Send what is there; returns how many reports stay. Those that the server refuses for good are put aside."""
-        with self._lock:
-            self._silent = False
-            left = {attempt: one for attempt, one in self._in_memory.items() if self._sent(client, one) == "later"}
-            self._in_memory = left
-            return len(left) + sum(not self._delivered(client, path) for path in sorted(self._folder.glob("*.json")))
+        """Send what is there; returns how many reports stay. Those that the server refuses for good are set aside.
 
-    def _delivered(self, client: Client, path: Path) -> bool:
-        try:
-            waiting = from_json(self._seal.verified(read_own(path), str(path)), Waiting, where=str(path))
-        except FileNotFoundError:  # another agent in this folder has just sent it
-            return True
-        except (FieldError, OSError):
-            put_aside(path, ".unreadable")
-            return True
-        outcome = self._sent(client, waiting)
-        if outcome == "refused":
-            put_aside(path, ".refused")
-        elif outcome == "taken":
-            remove_tree(path)
-        return outcome != "later"
-
-    def _sent(self, client: Client, waiting: Waiting) -> str:
-        if self._silent:
-            return "later"
-        try:
-            client.report(waiting.attempt, self._seal.show(waiting.token), waiting.report)
-        except ServerError as error:
-            self._silent = error.status == 0
-            return "later" if error.worth_another_try else "refused"
-        return "taken"
+        A server that does not answer is asked once, not for every report.
+        """
+        with self._sending:
+            while self._in_memory and _send(client, self._in_memory[0]).outcome != "later":
+                del self._in_memory[0]
+            try:
+                flushed = flush(self._spool, lambda spooled: _send(client, spooled), within_s=math.inf)
+            except SpoolError:  # something else lies where the folder should be, and all is in memory
+                return len(self._in_memory)
+            return len(self._in_memory) + len(flushed.kept)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file for its owner alone, whole or not at all. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+def _send(client: Client, spooled: Spooled) -> Answer:
+    """Send a report by the agent's own client, which knows the address and the authorities of its server."""
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+        client.report(int(spooled.label.partition("-")[0]), spooled.target.token, from_plain(spooled.report, Report))
+    except ServerError as error:
+        return Answer("later" if error.worth_another_try else "refused", str(error))
+    except (FieldError, ValueError) as error:
+        return Answer("refused", f"it is no report of an attempt: {error}")
+    return Answer("delivered")
 
 
-def put_aside(path: Path, suffix: str) -> None:
-    """Give a file that is of no use another suffix, whatever it is and has that name; where that fails it stays."""
-    aside = path.with_suffix(suffix)
-    remove_tree(aside)
-    with contextlib.suppress(OSError):
-        path.rename(aside)
+def _spooled(attempt: int, token: str, report: Report) -> Spooled:
+    """Return the report as a file of its own, also where an earlier one of the attempt is just being sent.
 
-
-def read_own(path: Path) -> bytes:
-    """Return the content of an ordinary file of bounded size, whatever was put in its place. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if data is None or len(data) > MAX_FILE_BYTES:
-        raise OSError(f"{path}: it is too large")
-    return data
+    The agent's server is the one it works for: the address is only the place there.
+    """
+    target = ReportTarget(f"/api/v1/attempts/{attempt}/report", token)
+    return Spooled(
+        format=1,
+        label=f"{attempt}-{secrets.token_hex(4)}",
+        target=target,
+        report=msgspec.to_builtins(report),
+        since=time.time(),
+    )

@@ -9,14 +9,15 @@ from collections.abc import Iterator
 
 import msgspec
 
+from pilotext.api.flush import Flushed, flush
+from pilotext.api.spool import Spool, default_folder
 from pilotext.cli.arguments import FilePath, FolderPath
 from pilotext.cli.output import say, write_document, write_json
 from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 from pilotext.serialization.schema import SCHEMAS, schema_text
-from pilotext.worker.delivery import OF_A_JOB, Flushed, flush
-from pilotext.worker.spool import Spool, default_folder
+from pilotext.worker.delivery import OF_A_JOB, by_http
 from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 
 EXAMPLE = "pilotext report --flush\npilotext report --schema job --output job.schema.json"
@@ -55,7 +56,7 @@ def _flush(options: argparse.Namespace) -> int:
     switch = StopSwitch()
     with switch.listening():
         try:
-            flushed = flush(Spool(folder), OF_A_JOB, switch.tick, within_s=options.within)
+            flushed = flush(Spool(folder), by_http(OF_A_JOB, switch.tick), within_s=options.within)
         except ToldToStop as order:
             say(f"pilotext: {order}; the reports that were not sent are still in {folder}", stream=2)
             return Exit.STOPPED

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from pilotext.api.flush import flush
+from pilotext.api.spool import Spool, SpoolError, default_folder
 from pilotext.cli.arguments import FilePath, FolderPath, add_rules
 from pilotext.cli.output import say, tell_pilot, write_json
 from pilotext.cli.report_summary import render
@@ -24,13 +26,12 @@ from pilotext.rules.schema import RuleSet
 from pilotext.storage.transfer import ChildMover
 from pilotext.worker import job_source as jobfile
 from pilotext.worker import report_files as reports
-from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, flush
+from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, by_http
 from pilotext.worker.job_checks import check_type
 from pilotext.worker.kept import Keeping
 from pilotext.worker.lifecycle import run_job
 from pilotext.worker.publishing import policy_of
 from pilotext.worker.report_channel import ReportChannel
-from pilotext.worker.spool import Spool, SpoolError, default_folder
 from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 
 EXAMPLE = "pilotext run job.json --workdir work"
@@ -91,7 +92,7 @@ def _send_earlier_reports() -> None:
     switch = StopSwitch()
     with switch.listening(), contextlib.suppress(ToldToStop):
         try:
-            flush(Spool(folder), ON_THE_SIDE, switch.tick, within_s=FLUSH_WITHIN_S)
+            flush(Spool(folder), by_http(ON_THE_SIDE, switch.tick), within_s=FLUSH_WITHIN_S)
         except SpoolError as error:
             say(f"pilotext: {error}", stream=2)
 

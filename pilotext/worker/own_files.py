@@ -45,14 +45,6 @@ def move_away(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def is_regular(path: Path) -> bool:
-    """Whether it is a file itself: not a link to one, no folder, no FIFO."""
-    try:
-        return stat.S_ISREG(path.lstat().st_mode)
-    except OSError:
-        return False
-
-
 def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from pilotext.agent.sealing import Seal
-from pilotext.agent.spool import AgentSpool, read_own
+from pilotext.agent.spool import AgentSpool
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.attempts import ReportAnswer
+from pilotext.api.spool import Spool
 from pilotext.model.report import Report
 from tests.support.reports import make_report
 
@@ -53,13 +54,16 @@ def test_the_next_agent_with_the_same_token_delivers_what_waits(spool: AgentSpoo
 
 @pytest.mark.fault("report", "another payload changes a report of the agent")
 @pytest.mark.parametrize("change", ["content", "token", "link", "size"])
-def test_what_was_changed_is_put_aside_and_not_sent(spool: AgentSpool, tmp_path: Path, change: str) -> None:
+def test_what_was_changed_is_set_aside_and_not_sent(spool: AgentSpool, tmp_path: Path, change: str) -> None:
     spool.keep(7, TOKEN, make_report())
     (path,) = (tmp_path / "spool").iterdir()
     if change == "content":
         path.write_bytes(path.read_bytes().replace(b'"failed"', b'"done"'))
     elif change == "token":
-        AgentSpool(tmp_path / "spool", Seal("of somebody else")).keep(7, TOKEN, make_report())
+        (tmp_path / "other").mkdir(mode=0o700)
+        AgentSpool(tmp_path / "other", Seal("of somebody else")).keep(7, TOKEN, make_report())
+        (other,) = (tmp_path / "other").iterdir()
+        path.write_bytes(other.read_bytes())
     elif change == "link":
         path.unlink()
         path.symlink_to("/dev/zero")
@@ -68,7 +72,9 @@ def test_what_was_changed_is_put_aside_and_not_sent(spool: AgentSpool, tmp_path:
     server = Server()
     assert spool.deliver(server) == 0
     assert server.taken == []
-    assert [left.suffix for left in (tmp_path / "spool").iterdir()] == [".unreadable"]
+    assert not list((tmp_path / "spool").glob("*.json"))
+    aside = [left.name for left in (tmp_path / "spool" / "aside").glob("*")]
+    assert sorted(aside) == ([] if change == "link" else [path.name, f"{path.name}.reason"])
 
 
 @pytest.mark.fault("report", "disk full under the agent")
@@ -86,7 +92,7 @@ def test_a_report_that_cannot_be_written_is_sent_from_memory(spool: AgentSpool, 
 @pytest.mark.fault("report", "a payload puts folders into the spool of its agent")
 def test_nothing_that_lies_in_the_spool_keeps_the_other_reports(spool: AgentSpool, tmp_path: Path) -> None:
     folder = tmp_path / "spool"
-    for name in ("1.json/x", "1.unreadable/x", "7.unreadable/x", "9.refused/x"):
+    for name in ("1.json/x", "aside/7.json/x", "aside.json/x"):
         (folder / name).mkdir(parents=True)
     spool.keep(7, TOKEN, make_report())
     server = Server()
@@ -95,18 +101,17 @@ def test_nothing_that_lies_in_the_spool_keeps_the_other_reports(spool: AgentSpoo
     assert not list(folder.glob("*.json"))
 
 
-def test_a_report_that_another_agent_has_just_sent_is_no_trouble(
-    spool: AgentSpool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_that_another_agent_is_sending_is_left_to_it(spool: AgentSpool, tmp_path: Path) -> None:
     spool.keep(7, TOKEN, make_report())
-
-    def gone(path: Path) -> bytes:
-        path.unlink()
-        return read_own(path)
-
-    monkeypatch.setattr("pilotext.agent.spool.read_own", gone)
-    assert spool.deliver(Server()) == 0
-    assert not list((tmp_path / "spool").iterdir())
+    (path,) = (tmp_path / "spool").iterdir()
+    held = Spool(tmp_path / "spool").take(path)
+    assert held is not None
+    server = Server()
+    assert spool.deliver(server) == 0
+    assert server.asked == 0
+    held.release()
+    assert spool.deliver(server) == 0
+    assert server.asked == 1
 
 
 def test_a_server_that_does_not_answer_is_asked_once_and_not_for_every_report(spool: AgentSpool) -> None:
@@ -119,3 +124,17 @@ def test_a_server_that_does_not_answer_is_asked_once_and_not_for_every_report(sp
     server.away = False
     assert spool.deliver(server) == 0
     assert len(server.taken) == 5
+
+
+def test_a_second_report_that_comes_while_the_first_is_sent_is_sent_too(spool: AgentSpool) -> None:
+    class Slow(Server):
+        def report(self, attempt: int, token: str, report: Report) -> ReportAnswer:
+            if not self.taken:
+                spool.keep(attempt, token, make_report(ended=2.0))
+            return super().report(attempt, token, report)
+
+    server = Slow()
+    spool.keep(7, TOKEN, make_report())
+    spool.deliver(server)
+    assert spool.deliver(server) == 0
+    assert [report.ended for _, _, report in server.taken] == [None, 2.0]

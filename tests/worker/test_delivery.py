@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from pilotext.api import flush as flushes
+from pilotext.api import spool as spools
+from pilotext.api.flush import Flushed, flush
+from pilotext.api.spool import Spool
 from pilotext.model.job import ReportTarget
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
 from pilotext.worker import delivery as deliveries
-from pilotext.worker import spool as spools
-from pilotext.worker.delivery import Delivery, Flushed, Patience, flush
-from pilotext.worker.spool import Spool
+from pilotext.worker.delivery import Delivery, Patience, by_http
 from pilotext.worker.stop_signals import StopSwitch
 from tests.support.report_server import dead_url, mute, raw_server, report_server
 from tests.support.reports import make_report
@@ -42,7 +44,7 @@ def leave(spool: Spool, url: str, token: str = "of-this-attempt") -> None:
 
 
 def flushed(spool: Spool, within_s: float = 30.0) -> Flushed:
-    return flush(spool, QUICK, no_tick, within_s=within_s)
+    return flush(spool, by_http(QUICK, no_tick), within_s=within_s)
 
 
 def test_a_report_that_is_taken_leaves_nothing_behind(spool: Spool) -> None:
@@ -232,7 +234,7 @@ def test_a_server_that_asked_to_wait_is_left_in_peace_until_then(spool: Spool) -
 def test_a_report_that_nobody_has_taken_for_weeks_is_set_aside(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(spool, dead_url())
     assert flushed(spool).aside == ()
-    monkeypatch.setattr(deliveries, "KEEP_FOR_S", 0.0)
+    monkeypatch.setattr(flushes, "KEEP_FOR_S", 0.0)
     (told,) = flushed(spool).aside
     assert told.reason.startswith("not taken for 0 days: no answer")
 

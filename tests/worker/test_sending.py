@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilotext.api.flush import Answer
 from pilotext.api.http import MAX_RETRY_AFTER_S, retry_after_s
 from pilotext.model.job import ReportTarget
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick
-from pilotext.worker.delivery import Answer, Patience, send
+from pilotext.worker.delivery import Patience, send
 from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 from tests.support import report_server as servers
 from tests.support.report_server import authorizations, raw_server, report_server

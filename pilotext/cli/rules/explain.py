@@ -44,8 +44,9 @@ def run(options: argparse.Namespace) -> int:
     else:
         teams = load_experiment(options.experiment, options.rules).teams
         asked = ": ".join(part for part in (rule.text.owner, teams.get(rule.text.owner)) if part)
-        owner = [(f"owner: {asked}", "dim")] if asked else []
-        write(_rendered([*_page(rule, explanation, verdict.rule), *owner]).encode())
+        known = [(f"owner: {asked}", "dim")] if asked else []
+        known += [(f"see: {reference}", "dim") for reference in rule.text.references]
+        write(_rendered([*_page(rule, explanation, verdict.rule), *known]).encode())
     return int(explanation.outcome == "not seen")
 
 

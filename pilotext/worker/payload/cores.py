@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pilotext.directory_tree import is_regular
 from pilotext.formats.core_file import is_core, program_of
 from pilotext.model.verdict import Finding
 from pilotext.process_lifetime import tied
-from pilotext.worker.own_files import is_regular, move_away
+from pilotext.worker.own_files import move_away
 
 STACK_NAME = "payload_stack_trace.txt"
 KEPT_PREFIX = "payload_"

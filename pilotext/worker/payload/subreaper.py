@@ -32,10 +32,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from pilotext.directory_tree import is_regular
 from pilotext.model.verdict import ExitStatus, signal_name
 from pilotext.process_lifetime import adopt_orphans, resumed_without, tied
 from pilotext.worker.monitoring.control_group import NO_GROUP, ControlGroup
-from pilotext.worker.own_files import is_regular, move_away
+from pilotext.worker.own_files import move_away
 from pilotext.worker.payload.watchdog import WATCH_EVERY_S, let_go, resume_stopped, watch
 from pilotext.worker.process_tree import descendants, kill_below, own_children, signal_all
 from pilotext.worker.stop_signals import ignore_all, restore_all

@@ -14,17 +14,16 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.directory_tree import remove_tree
+from pilotext.directory_tree import is_regular, remove_tree
 from pilotext.errors import PilotextError, UsageError
 from pilotext.model import Record
 from pilotext.model.job import ReportTarget
 from pilotext.serialization.json import from_json
-from pilotext.worker.own_files import is_regular
 
 MAX_REPORTS = 1000
 MAX_SPOOL_BYTES = 200_000_000
@@ -55,22 +54,37 @@ class Spooled(Record, frozen=True):
     mac: str = ""
     """Proves, by the token, that report and address are as the job left them."""
 
-    def signed(self) -> Spooled:
-        """Return the same with the proof that belongs to it."""
-        return replace(self, mac=self._proof())
-
-    @property
-    def is_genuine(self) -> bool:
-        """Whether the report, its address and its label are what was signed with this token."""
-        return hmac.compare_digest(self.mac, self._proof())
-
-    def _proof(self) -> str:
-        said = msgspec.json.encode([self.label, self.target.url, self.report])
-        return hmac.digest(self.target.token.encode(), said, "sha256").hex()
-
     @property
     def body(self) -> bytes:
         return msgspec.json.encode(self.report)
+
+
+class Sealing(Protocol):
+    """Makes the content of a file in the spool, and proves where it comes from."""
+
+    def sealed(self, spooled: Spooled) -> bytes: ...
+
+    def opened(self, data: bytes) -> Spooled:
+        """Raises UsageError, whose sentence says what is wrong with the file."""
+        ...
+
+
+class TokenSealing:
+    """Proves, by the token that a report is sent with, that its address, label and text are as its job left them."""
+
+    def sealed(self, spooled: Spooled) -> bytes:
+        return msgspec.json.encode(replace(spooled, mac=_proof(spooled)))
+
+    def opened(self, data: bytes) -> Spooled:
+        spooled = from_json(data, Spooled)
+        if not hmac.compare_digest(spooled.mac, _proof(spooled)):
+            raise UsageError("this report was changed since its job left it.")
+        return spooled
+
+
+def _proof(spooled: Spooled) -> str:
+    said = msgspec.json.encode([spooled.label, spooled.target.url, spooled.report])
+    return hmac.digest(spooled.target.token.encode(), said, "sha256").hex()
 
 
 def default_folder(environment: Mapping[str, str]) -> Path | None:
@@ -88,9 +102,10 @@ def default_folder(environment: Mapping[str, str]) -> Path | None:
 class Held:
     """A report in the spool whose lock is ours."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int, sealing: Sealing) -> None:
         self.path = path
         self._descriptor = descriptor
+        self._sealing = sealing
 
     def read(self) -> Spooled:
         """Raises UsageError, whose sentence says what is wrong with the file."""
@@ -99,14 +114,11 @@ class Held:
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
             data = file.read(MAX_REPORT_BYTES)
-        spooled = from_json(data, Spooled)
-        if not spooled.is_genuine:
-            raise UsageError("this report was changed since its job left it.")
-        return spooled
+        return self._sealing.opened(data)
 
     def replace(self, spooled: Spooled) -> None:
         """Put another text in its place. Raises OSError, and then keeps the old one."""
-        held = _write_locked(self.path, spooled)
+        held = _write_locked(self.path, self._sealing.sealed(spooled))
         self.release()
         self._descriptor = held
 
@@ -123,8 +135,9 @@ class Held:
 class Spool:
     """A folder of reports that wait, and in `aside/` those that nobody will take, each with its reason."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sealing: Sealing | None = None) -> None:
         self.folder = folder
+        self._sealing = TokenSealing() if sealing is None else sealing
         self.aside = folder / "aside"
 
     def keep(self, spooled: Spooled) -> Held:
@@ -134,7 +147,7 @@ class Spool:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._ours()
             self._room_for(path, len(spooled.body))
-            return Held(path, _write_locked(path, spooled))
+            return Held(path, _write_locked(path, self._sealing.sealed(spooled)), self._sealing)
         except OSError as error:
             raise SpoolError(f"{self.folder}: {error.strerror}") from None
 
@@ -160,7 +173,7 @@ class Spool:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             there, held = path.stat(), os.fstat(descriptor)
             if (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino):
-                return Held(path, descriptor)
+                return Held(path, descriptor, self._sealing)
         except (BlockingIOError, FileNotFoundError):
             pass
         except BaseException:
@@ -212,14 +225,13 @@ def name_of(spooled: Spooled) -> str:
     return hashlib.sha256(whose.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def _write_locked(path: Path, spooled: Spooled) -> int:
+def _write_locked(path: Path, data: bytes) -> int:
     """Write the file whole, and return the descriptor that holds its lock."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        data = msgspec.json.encode(spooled.signed())
         while data:
             data = data[os.write(descriptor, data) :]
         os.fsync(descriptor)
