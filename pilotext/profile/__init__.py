@@ -1,6 +1,6 @@
 """Profile of an experiment, from `rules/<experiment>/experiment.yaml`.
 
-`records` says what stands there, `expand` makes jobs of it.
+`records` says what stands there, `job_builder` makes jobs of it.
 
 Rule files and profiles lie in one folder: `rules/` of a checkout, beside the package, or `shipped_rules` inside an
 installed package. Further folders of the same layout are given by the caller or by PILOTEXT_RULES.
@@ -93,7 +93,7 @@ def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
 
 def read_profile(path: Path) -> Experiment:
     """The profile in this file. Raises RuleFilesError with every problem that it has."""
-    from pilotext.profile.check import wrong  # noqa: PLC0415  a YAML reader, for those who read profiles only
+    from pilotext.profile.checks import wrong  # noqa: PLC0415  a YAML reader, for those who read profiles only
     from pilotext.serialization.yaml import read_yaml  # noqa: PLC0415
 
     document = read_yaml(path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilotext.model import Record
-from pilotext.profile.expand import (
+from pilotext.profile.job_builder import (
     AttemptFacts,
     TaskFacts,
     merge_job,

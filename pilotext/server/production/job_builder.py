@@ -12,7 +12,7 @@ from pilotext.model import job as worker_job
 from pilotext.model.job import Input, KnownFile, ReportTarget
 from pilotext.model.report import Transfer
 from pilotext.profile import records as profile
-from pilotext.profile.expand import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
+from pilotext.profile.job_builder import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
 from pilotext.serialization.json import ready
 from pilotext.server.production.models import Attempt, AttemptReport, Job, Output, Task
 from pilotext.server.production.profiles import profile_of

@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef
 from pilotext.errors import ExistsError, NotFoundError, PilotextError, UsageError
 from pilotext.model.report import Report
 from pilotext.profile import Experiment
-from pilotext.profile.expand import printed
+from pilotext.profile.job_builder import printed
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures

@@ -9,7 +9,7 @@ from functools import partial
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
 from pilotext.profile import records as profile
-from pilotext.profile.expand import merged_name
+from pilotext.profile.job_builder import merged_name
 from pilotext.profile.places import merged_places
 from pilotext.profile.records import Merge
 from pilotext.server.database import transact

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pilotext.errors import UsageError
-from pilotext.profile.expand import FileFacts
+from pilotext.profile.job_builder import FileFacts
 from pilotext.server.database import transact
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Product, Task

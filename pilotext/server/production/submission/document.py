@@ -9,7 +9,7 @@ import msgspec
 
 from pilotext.api.schemas.fields import Name
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.profile.expand import FileFacts
+from pilotext.profile.job_builder import FileFacts
 from pilotext.serialization.json import from_plain as record_from_plain
 from pilotext.serialization.json import ready
 from pilotext.serialization.yaml import read_yaml

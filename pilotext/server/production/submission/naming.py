@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pilotext.errors import UsageError
-from pilotext.profile.expand import FileFacts, TaskFacts, parse_input
+from pilotext.profile.job_builder import FileFacts, TaskFacts, parse_input
 from pilotext.profile.places import PublishedPlace, archive_places, merged_places, output_forms
 from pilotext.profile.records import Experiment
 from pilotext.profile.templates import Value

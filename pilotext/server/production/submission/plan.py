@@ -13,7 +13,7 @@ from pilotext.api.schemas.tasks import DryRun, PlannedFile, RefusedInput
 from pilotext.errors import UsageError
 from pilotext.model import Record
 from pilotext.model.job import Job
-from pilotext.profile.expand import (
+from pilotext.profile.job_builder import (
     AttemptFacts,
     FileFacts,
     TaskFacts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from pilotext.errors import ChecksumError, ExistsError, NotFoundError, PilotextError, StorageError
-from pilotext.profile.expand import printed
+from pilotext.profile.job_builder import printed
 from pilotext.server.database import transact
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Output, Product

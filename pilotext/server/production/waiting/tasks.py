@@ -10,7 +10,7 @@ from django.db.models import Count, Min
 
 from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.errors import UsageError
-from pilotext.profile.expand import printed
+from pilotext.profile.job_builder import printed
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile, Task
 from pilotext.server.production.models.common import now

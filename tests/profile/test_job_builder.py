@@ -5,7 +5,7 @@ import pytest
 from pilotext.errors import UsageError
 from pilotext.model.job import Input, Job
 from pilotext.profile import load_experiment
-from pilotext.profile.expand import (
+from pilotext.profile.job_builder import (
     AttemptFacts,
     FileFacts,
     TaskFacts,
