@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from pilotext.api.schemas.fields import Id, Limit
+from pilotext.api.schemas.fields import Id, Limit, Time
 from pilotext.model import Record
 
 
 class AuditQuery(Record, frozen=True):
+    """Choice of lines; `who` may be a name alone, or with its kind, as `person:maria`."""
+
     task: Id | None = None
     who: str | None = None
+    subject: str | None = None
+    since: Time | None = None
+    until: Time | None = None
     before: Id | None = None
     limit: Limit = 100
 

@@ -97,5 +97,4 @@ class AuditController(ApiController):
     @operation("viewer")
     def get(self, parsed_query: Query[AuditQuery]) -> AuditTrail:
         """List a part of the audit trail."""
-        asked = parsed_query
-        return list_audit_entries(task=asked.task, who=asked.who, before=asked.before, limit=asked.limit)
+        return list_audit_entries(parsed_query)

@@ -11,9 +11,11 @@ NAVIGATION = (
     ("manual", "Decide"),
     ("failures", "Failures"),
     ("sites", "Sites"),
+    ("trail", "Trail"),
 )
 
 
-def navigation(_request: HttpRequest) -> dict[str, object]:
-    """Return the names of the pages that each page leads to, with their words."""
-    return {"navigation": NAVIGATION}
+def navigation(request: HttpRequest) -> dict[str, object]:
+    """Return the names of the pages that each page leads to, with their words, and the theme of this browser."""
+    theme = request.COOKIES.get("pilotext_theme", "")
+    return {"navigation": NAVIGATION, "theme": theme if theme in ("light", "dark") else ""}

@@ -1,36 +1,234 @@
-"""Failures: causes by number, and those that no rule knows."""
+"""Failures: a cross table, bars by day, those that no rule knows, breakers, and the attempts behind each number."""
 
 from __future__ import annotations
 
+import time
+from calendar import timegm
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 
 from pilotext.api.schemas.errors import ErrorRow
-from pilotext.server.pages.access import page
+from pilotext.api.schemas.fields import Id, Time
+from pilotext.model import Record
+from pilotext.serialization.csv import csv_of
+from pilotext.server.pages.access import may, page
+from pilotext.server.pages.decisions import carry_out
+from pilotext.server.pages.jobs import csv_answer
+from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, time_locked
+from pilotext.server.production.manual_decisions import sites as decisions
 from pilotext.server.production.models.common import now
-from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.statistics.errors import list_errors, list_signatures
+from pilotext.server.production.statistics.errors import DAY_S, list_errors, list_signatures
+from pilotext.server.production.statistics.failed_attempts import list_failed_attempts
+from pilotext.server.production.statistics.sites import list_breakers
 
-HOURS = (1, 24, 168)
+PERIODS = (("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"))
+DEFAULT_PERIOD = "24h"
+AXES = ("code", "cause", "site", "task", "day")
+FILTERS = ("task", "site", "code", "cause")
+MAX_ROWS = 40
+MAX_COLUMNS = 8
 SIGNATURES = 50
-HOUR_S = 3600.0
+DAYS = 14
+"""Days of the bars."""
+
+Axis = Literal["code", "cause", "site", "task", "day"]
+
+
+class FailureQuery(Record, frozen=True):
+    """Choice of failed attempts, and the fields of the rows and columns of their table."""
+
+    rows: Axis = "code"
+    columns: Axis = "site"
+    since: Time | None = None
+    until: Time | None = None
+    task: str | None = None
+    site: str | None = None
+    code: str | None = None
+    cause: str | None = None
+    after: Id = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number of failed attempts with the page that lists them."""
+
+    attempts: int
+    link: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the cross table; `share` is its part of all failed attempts of the period, in percent."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    attempts: int
+    link: str
+    share: float
+    last: float
+
+
+@dataclass(frozen=True)
+class Table:
+    """Failed attempts by two fields, the most frequent first; the rest is only counted."""
+
+    columns: tuple[str, ...]
+    lines: tuple[Line, ...]
+    more_rows: int
+    more_columns: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class DayBar:
+    """Failed attempts of a day, with the height of their bar in percent."""
+
+    day: str
+    attempts: int
+    x: int
+    y: float
+    height: float
+    link: str
 
 
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
-    """Show failed attempts of the last hours by code, cause and site, and the signatures of unknown failures."""
-    asked = request.GET.get("hours", "24")
-    if asked not in map(str, HOURS):
-        raise RefusalError("invalid", f"failures are counted over {', '.join(map(str, HOURS))} hours.")
+    """Show the failed attempts of a period by two fields, by day, and what holds jobs back because of them."""
+    if clean := tidy(request):
+        return clean
+    asked, texts = choice_of(request, FailureQuery), given(request)
+    filters = {name: texts[name] for name in FILTERS if name in texts}
+    found = _counted(asked, (asked.rows, asked.columns), filters)
     words = {
-        "hours": int(asked),
-        "choices": HOURS,
-        "failures": failures_since(now() - int(asked) * HOUR_S, ("code", "cause", "site")),
+        "asked": asked,
+        "axes": AXES,
+        "table": table_of(found, asked, texts),
+        "days": days_of(_counted(_of_days(asked), ("day",), filters), filters),
+        "choice": in_words(filters),
+        "fields": [(name, name, texts.get(name, "")) for name in (*FILTERS, "since", "until")],
+        "period": _in_words(texts.get("since", DEFAULT_PERIOD)),
+        "periods": [(address(reverse("failures"), **{**texts, "since": since}), name) for since, name in PERIODS],
+        "turns": [(axis, address(reverse("failures"), **{**texts, "columns": axis})) for axis in AXES],
+        "row_turns": [(axis, address(reverse("failures"), **{**texts, "rows": axis})) for axis in AXES],
+        "locked": time_locked(reverse("failures"), {"since": DEFAULT_PERIOD, **texts}, ("since", "until")),
+        "csv": address(reverse("failures-csv"), **texts),
         "signatures": list_signatures(experiment=None, limit=SIGNATURES).signatures,
+        "breakers": list_breakers(),
+        "words": ("close",) if may(request, "manager") else (),
+        "command": f"pilotext errors --by {asked.rows},{asked.columns}",
     }
     return render(request, "pages/failures.html", words)
+
+
+@page("viewer")
+def attempts(request: HttpRequest) -> HttpResponse:
+    """Show a page of the failed attempts of a choice, the newest first."""
+    asked, texts = choice_of(request, FailureQuery), given(request)
+    filters = {name: texts[name] for name in FILTERS if name in texts}
+    since, until = _period(asked)
+    rows, following = list_failed_attempts(
+        since=since, until=until, fields=filters, after=asked.after, limit=asked.limit
+    )
+    further = address(reverse("failed-attempts"), **{**texts, "after": following}) if following else ""
+    shown = {name: text for name, text in texts.items() if name in (*FILTERS, "since", "until")}
+    words = {
+        "rows": rows,
+        "choice": in_words(shown),
+        "further": further,
+        "back": address(reverse("failures"), **{name: text for name, text in texts.items() if name != "after"}),
+    }
+    return render(request, "pages/failed_attempts.html", words)
+
+
+@page("viewer")
+def as_csv(request: HttpRequest) -> HttpResponse:
+    """Return the numbers of the cross table as `pilotext errors --csv`."""
+    asked, texts = choice_of(request, FailureQuery), given(request)
+    filters = {name: texts[name] for name in FILTERS if name in texts}
+    return csv_answer("failures", csv_of(ErrorRow, _counted(asked, (asked.rows, asked.columns), filters)))
+
+
+@page("manager", methods=("POST",))
+def decide_on_breaker(request: HttpRequest, breaker: int) -> HttpResponse:
+    """Close a breaker, and go back to the failures."""
+    return carry_out(request, "breaker", breaker, decisions.move_breaker, back=reverse("failures"))
 
 
 def failures_since(since: float, by: tuple[str, ...], *, of_task: int | None = None) -> tuple[ErrorRow, ...]:
     """Return the failed attempts since then, counted by these fields, the most frequent first."""
     return list_errors(by=by, since=since, until=now() + 1.0, task=None, site=None, code=None, of_task=of_task).errors
+
+
+def table_of(found: Sequence[ErrorRow], asked: FailureQuery, texts: Mapping[str, str]) -> Table:
+    """Return the cross table of counted failures."""
+    cells: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    columns: defaultdict[str, int] = defaultdict(int)
+    last: defaultdict[str, float] = defaultdict(float)
+    for row in found:
+        name, column = str(getattr(row, asked.rows)), str(getattr(row, asked.columns))
+        cells[name][column] += row.attempts
+        columns[column] += row.attempts
+        last[name] = max(last[name], row.last)
+    total = sum(columns.values())
+    heads = tuple(sorted(columns, key=lambda each: (-columns[each], each))[:MAX_COLUMNS])
+    names = sorted(cells, key=lambda each: (-sum(cells[each].values()), each))
+
+    def link(name: str, column: str | None = None) -> str:
+        fields = {**texts, **_field(asked.rows, name), **(_field(asked.columns, column) if column is not None else {})}
+        return address(reverse("failed-attempts"), **fields)
+
+    lines = []
+    for name in names[:MAX_ROWS]:
+        attempts_here = sum(cells[name].values())
+        shown = tuple(Cell(cells[name].get(column, 0), link(name, column)) for column in heads)
+        lines.append(Line(name, shown, attempts_here, link(name), 100 * attempts_here / total, last[name]))
+    return Table(heads, tuple(lines), max(0, len(names) - MAX_ROWS), max(0, len(columns) - MAX_COLUMNS), total)
+
+
+def days_of(found: Sequence[ErrorRow], filters: Mapping[str, str]) -> list[DayBar]:
+    """Return a bar for each of the last days, also for those without a failure."""
+    counts = {row.day: row.attempts for row in found}
+    today = now() // DAY_S
+    names = [time.strftime("%Y-%m-%d", time.gmtime((today - back) * DAY_S)) for back in reversed(range(DAYS))]
+    highest = max(counts.values(), default=0) or 1
+    bars = []
+    for place, day in enumerate(names):
+        height = 100 * counts.get(day, 0) / highest
+        link = address(reverse("failures"), **filters, **_field("day", day))
+        bars.append(DayBar(day, counts.get(day, 0), 40 * place, 100 - height, height, link))
+    return bars
+
+
+def _in_words(since: str) -> str:
+    return f"of the last {since}" if since[-1:].isalpha() else f"since {since}"
+
+
+def _field(axis: str, value: str) -> dict[str, str]:
+    """Return the fields of an address that choose a value of an axis."""
+    if axis != "day":
+        return {axis: value}
+    following = time.gmtime(timegm(time.strptime(value, "%Y-%m-%d")) + DAY_S)
+    return {"since": value, "until": time.strftime("%Y-%m-%d", following)}
+
+
+def _period(asked: FailureQuery) -> tuple[float, float]:
+    since = asked.since if asked.since is not None else now() - DAY_S
+    return since, asked.until if asked.until is not None else now() + 1.0
+
+
+def _of_days(asked: FailureQuery) -> FailureQuery:
+    return msgspec.structs.replace(asked, since=(now() // DAY_S - DAYS + 1) * DAY_S, until=None)
+
+
+def _counted(asked: FailureQuery, by: tuple[str, ...], filters: Mapping[str, str]) -> tuple[ErrorRow, ...]:
+    since, until = _period(asked)
+    task, site, code, cause = (filters.get(name) for name in FILTERS)
+    return list_errors(by=by, since=since, until=until, task=task, site=site, code=code, cause=cause).errors

@@ -5,7 +5,21 @@ from __future__ import annotations
 from django.urls import URLPattern, URLResolver, path
 
 from pilotext.server import converters  # noqa: F401  registers `number`
-from pilotext.server.pages import failures, job, jobs, login, manual, manual_decide, overview, sites, tasks
+from pilotext.server.pages import (
+    account,
+    failures,
+    health,
+    job,
+    jobs,
+    login,
+    manual,
+    manual_decide,
+    overview,
+    sites,
+    submit,
+    tasks,
+    trail,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview.show, name="overview"),
@@ -26,6 +40,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("manual/decide", manual_decide.show, name="manual-decide"),
     path("products/<number:product>/decide", manual.decide_on_product, name="product-decide"),
     path("failures", failures.show, name="failures"),
+    path("failures.csv", failures.as_csv, name="failures-csv"),
+    path("failures/attempts", failures.attempts, name="failed-attempts"),
+    path("breakers/<number:breaker>/decide", failures.decide_on_breaker, name="breaker-decide"),
     path("sites", sites.show, name="sites"),
+    path("trail", trail.show, name="trail"),
+    path("trail.csv", trail.as_csv, name="trail-csv"),
+    path("submit", submit.show, name="submit"),
+    path("account", account.show, name="account"),
+    path("account/theme", account.choose_theme, name="theme"),
+    path("account/tokens/<number:token>/revoke", account.revoke_own, name="token-revoke"),
+    path("people", account.people, name="people"),
+    path("server", health.show, name="server"),
     path("search", jobs.search, name="search"),
 ]

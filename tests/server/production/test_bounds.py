@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat
+from pilotext.api.schemas.audit import AuditQuery
 from pilotext.errors import StorageError, UsageError
 from pilotext.model.report import Report, Transfer
 from pilotext.model.verdict import Evidence, Match
@@ -105,7 +106,7 @@ def test_lines_are_found_by_a_name_with_or_without_its_kind() -> None:
     for who in ("maria", "person:maria", "agent:maria", "person:igor"):
         models.AuditEntry.objects.create(who=who, subject="test", subject_id=1)
     found = {
-        who: list_audit_entries(task=None, who=who, before=None, limit=10).events
+        who: list_audit_entries(AuditQuery(task=None, who=who, before=None, limit=10)).events
         for who in ("maria", "agent:maria", "eva")
     }
     assert [line.who for line in found["maria"]] == ["agent:maria", "person:maria", "maria"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pilotext.api.schemas.audit import AuditQuery
 from pilotext.api.schemas.jobs import BulkMove, JobFilter, JobQuery
 from pilotext.api.schemas.rules import Reclassify
 from pilotext.api.schemas.sites import BreakerHold, SiteLimit
@@ -77,7 +78,11 @@ UNKNOWN: list[tuple[str, Callable[[], object], str]] = [
     ("signatures", lambda: list_signatures(experiment="COMPAS", limit=1), "Did you mean 'COMPASS'?"),
     ("agents of a site", lambda: agents(site=SITE[:-1]), f"Did you mean '{SITE}'?"),
     ("an agent", lambda: agents(name="node8"), "Did you mean 'node7'?"),
-    ("the trail of a task", lambda: list_audit_entries(task=99, who=None, before=None, limit=1), "there is no task 99"),
+    (
+        "the trail of a task",
+        lambda: list_audit_entries(AuditQuery(task=99, who=None, before=None, limit=1)),
+        "there is no task 99",
+    ),
     ("closing a site", lambda: transact(lambda: move_site(SITE[:-1], "close", WHY)), "Did you mean"),
     ("limiting a site", lambda: transact(lambda: limit_site(SiteLimit(SITE[:-1], "x", 1), WHY)), "Did you mean"),
     (

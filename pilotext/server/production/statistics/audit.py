@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilotext.api.schemas.audit import AuditRow, AuditTrail
+from pilotext.api.schemas.audit import AuditQuery, AuditRow, AuditTrail
 from pilotext.server.production.models import (
     AuditEntry,
     Task,
@@ -13,8 +13,9 @@ SIGNED_BY = ("person", "agent", "pilot")
 """Kinds of names in the audit trail, before the colon; parts of the server have none, and lines of old versions."""
 
 
-def list_audit_entries(*, task: int | None, who: str | None, before: int | None, limit: int) -> AuditTrail:
+def list_audit_entries(asked: AuditQuery) -> AuditTrail:
     """A page of the audit trail, the newest first; `before` is the number of the event where it goes on."""
+    task, who = asked.task, asked.who
     rows = AuditEntry.objects.order_by("-pk")
     if task is not None:
         if not Task.objects.filter(pk=task).exists():
@@ -22,11 +23,17 @@ def list_audit_entries(*, task: int | None, who: str | None, before: int | None,
         rows = rows.filter(task=task)
     if who is not None:
         rows = rows.filter(who__in=[who] if ":" in who else [who, *(f"{kind}:{who}" for kind in SIGNED_BY)])
-    if before is not None:
-        rows = rows.filter(pk__lt=before)
-    found = list(rows[: limit + 1])
-    page = found[:limit]
-    return AuditTrail(tuple(event_row(event) for event in page), page[-1].pk if len(found) > limit else None)
+    if asked.subject is not None:
+        rows = rows.filter(subject=asked.subject)
+    if asked.since is not None:
+        rows = rows.filter(at__gte=asked.since)
+    if asked.until is not None:
+        rows = rows.filter(at__lt=asked.until)
+    if asked.before is not None:
+        rows = rows.filter(pk__lt=asked.before)
+    found = list(rows[: asked.limit + 1])
+    page = found[: asked.limit]
+    return AuditTrail(tuple(event_row(event) for event in page), page[-1].pk if len(found) > asked.limit else None)
 
 
 def event_row(event: AuditEntry) -> AuditRow:

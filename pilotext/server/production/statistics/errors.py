@@ -34,6 +34,7 @@ def list_errors(
     task: str | None,
     site: str | None,
     code: str | None,
+    cause: str | None = None,
     of_task: int | None = None,
 ) -> ErrorList:
     """Failed attempts of a period, counted by these fields, the most frequent first.
@@ -41,19 +42,37 @@ def list_errors(
     `task` is the name of tasks, `of_task` the number of one.
     """
     fields = list(dict.fromkeys(by))
-    rows = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since, ended__lt=until)
+    rows = failed_between(since, until, task=task, site=site, code=code, cause=cause)
     if of_task is not None:
         rows = rows.filter(task=of_task)
+    found = tuple(_errors(rows, fields))
+    if not found and code is not None:
+        refuse_unknown_code(code)
+    return ErrorList(found)
+
+
+def failed_between(
+    since: float,
+    until: float,
+    *,
+    task: str | None = None,
+    site: str | None = None,
+    code: str | None = None,
+    cause: str | None = None,
+) -> QuerySet[Attempt]:
+    """Return the attempts that failed or were lost in a period. Raises RefusalError for an unknown site or task."""
+    rows: QuerySet[Attempt] = Attempt.objects.filter(
+        state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since, ended__lt=until
+    )
     if task is not None:
         rows = rows.filter(task__in=[row.pk for row in tasks_named(task)])
     if site is not None:
         rows = rows.filter(site__in=[site_named(site).pk])
     if code is not None:
         rows = rows.filter(code=code)
-    found = tuple(_errors(rows, fields))
-    if not found and code is not None:
-        refuse_unknown_code(code)
-    return ErrorList(found)
+    if cause is not None:
+        rows = rows.filter(cause="" if cause == "lost" else cause)
+    return rows
 
 
 def _errors(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:

@@ -51,6 +51,11 @@ def list_sites() -> SiteList:
     return SiteList(rows, tuple(breakers[None]))
 
 
+def list_breakers() -> list[BreakerRow]:
+    """Return all breakers that are not closed, of sites and of everything else."""
+    return [_breaker(row) for row in Breaker.objects.not_closed().order_by("pk")]
+
+
 def _breaker(row: Breaker) -> BreakerRow:
     same = {name: getattr(row, name) for name in ("rule", "scope", "state", "since", "due", "trips", "why")}
     return BreakerRow(breaker=row.pk, **same)

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from pilotext.api.schemas.audit import AuditQuery
 from pilotext.api.schemas.errors import ErrorList
 from pilotext.api.schemas.jobs import JobQuery
 from pilotext.server.database import transact
@@ -144,14 +145,14 @@ def test_the_audit_trail_comes_in_pages_the_newest_first() -> None:
     seen = []
     before: int | None = None
     while True:
-        page = list_audit_entries(task=None, who=None, before=before, limit=2)
+        page = list_audit_entries(AuditQuery(task=None, who=None, before=before, limit=2))
         seen += [event.after for event in page.events]
         if (before := page.next) is None:
             break
     assert seen[:6] == ["ready", "failed", "sent", "running", "ready", "draft"]
     assert {*seen[6:]} > {"open"}, "before them, the profile told of its sites"
     with pytest.raises(RefusalError, match="there is no task 99"):
-        list_audit_entries(task=99, who=None, before=None, limit=2)
+        list_audit_entries(AuditQuery(task=99, who=None, before=None, limit=2))
 
 
 @pytest.mark.parametrize(

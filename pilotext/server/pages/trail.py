@@ -1,0 +1,71 @@
+"""The audit trail: who did what to which object, when and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from pilotext.api.schemas.audit import AuditQuery, AuditRow
+from pilotext.serialization.csv import csv_of
+from pilotext.server.pages.access import page
+from pilotext.server.pages.jobs import csv_answer
+from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy
+from pilotext.server.production.lookup import tasks_named
+from pilotext.server.production.statistics.audit import list_audit_entries
+
+FIELDS = ("who", "task", "subject", "since", "until")
+LINKED = {"job": "job", "note": "job", "assigned": "job", "task": "task", "task setting": "task"}
+"""Subjects that have a page, with its name."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the trail with the page of its subject; empty where it has none."""
+
+    row: AuditRow
+    link: str
+
+
+@page("viewer")
+def show(request: HttpRequest) -> HttpResponse:
+    """Show a page of the audit trail, the newest first."""
+    if clean := tidy(request):
+        return clean
+    texts = given(request)
+    found = list_audit_entries(_asked(request))
+    choice = {name: text for name, text in texts.items() if name in FIELDS}
+    words = {
+        "lines": [Line(row, link_of(row)) for row in found.events],
+        "choice": in_words(choice),
+        "fields": [(name, name, texts.get(name, "")) for name in FIELDS],
+        "mine": address(reverse("trail"), who=f"person:{request.user.get_username()}"),
+        "further": address(reverse("trail"), **{**texts, "before": found.next}) if found.next is not None else "",
+        "csv": address(reverse("trail-csv"), **texts),
+    }
+    return render(request, "pages/trail.html", words)
+
+
+@page("viewer")
+def as_csv(request: HttpRequest) -> HttpResponse:
+    """Return the same page of the trail as comma-separated values."""
+    return csv_answer("trail", csv_of(AuditRow, list_audit_entries(_asked(request)).events))
+
+
+def _asked(request: HttpRequest) -> AuditQuery:
+    """Return the choice of an address, where a task has a name or a number. Raises RefusalError for no such task."""
+    task = given(request).get("task", "")
+    asked = choice_of(request, AuditQuery, without=("task",))
+    if not task:
+        return asked
+    is_number = task.isascii() and task.isdigit() and len(task) < 19
+    return msgspec.structs.replace(asked, task=int(task) if is_number else tasks_named(task)[0].pk)
+
+
+def link_of(row: AuditRow) -> str:
+    """Return the address of the page of what a line of the trail is about; empty where it has none."""
+    name = LINKED.get(row.subject)
+    return reverse(name, args=[row.subject_id]) if name else ""

@@ -1,0 +1,140 @@
+"""Failures: every number of the cross table leads to as many attempts, bars, breakers, and who may close them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+
+from pilotext.server.boot import boot
+
+boot()
+
+from django.db import connection  # noqa: E402  needs boot
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+
+from pilotext.server.pages.failures import days_of  # noqa: E402
+from pilotext.server.production.models import Attempt, Breaker, Experiment, Signature  # noqa: E402
+from pilotext.server.production.models.common import now  # noqa: E402
+from tests.server.pages.browsing import browser, text_of  # noqa: E402
+from tests.server.support import fail, leased, raw, submit, succeed  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("database", "quick_hashes")
+MAX_QUERIES = 12
+
+
+@pytest.fixture
+def failures() -> None:
+    """Two failures of one code on one node, one of another cause, one success."""
+    submit([raw(7, chunk) for chunk in range(1, 5)])
+    given = [leased(f"wn{number}") for number in range(4)]
+    succeed(given[0])
+    fail(given[1], "calibration", "manual-check")
+    fail(given[2], "calibration", "manual-check")
+    fail(given[3], "crash", "retry")
+    Attempt.objects.filter(cause="crash").update(code="COMPASS-1301")
+
+
+@pytest.mark.parametrize("axes", ["", "rows=cause&columns=task", "rows=day&columns=code", "rows=site&columns=day"])
+def test_each_number_leads_to_as_many_attempts(axes: str, failures: None) -> None:
+    viewer = browser("viewer")
+    text = text_of(viewer.get(f"/failures?{axes}"))
+    links = re.findall(r'href="(/failures/attempts[^"]*)">(\d+)</a>', text)
+    assert len(links) >= 2
+    assert "3 failed attempts" in text
+    for link, number in links:
+        listed = text_of(viewer.get(link.replace("&amp;", "&")))
+        assert listed.count('class="num"><a href="/jobs/') == int(number), link
+
+
+def test_attempts_of_a_choice_go_on_on_the_next_page(failures: None) -> None:
+    viewer = browser("viewer")
+    first = text_of(viewer.get("/failures/attempts?limit=2"))
+    further = re.search(r'href="([^"]+)">Further', first)
+    assert further is not None
+    second = text_of(viewer.get(further[1].replace("&amp;", "&")))
+    numbers = [int(each) for text in (first, second) for each in re.findall(r'num"><a href="/jobs/(\d+)', text)]
+    assert len(numbers) == len(set(numbers)) == 3
+    assert "Further" not in second
+
+
+def test_attempts_that_were_lost_have_their_own_row(failures: None) -> None:
+    Attempt.objects.filter(cause="crash").update(state="lost", cause="", code="")
+    viewer = browser("viewer")
+    link = re.search(
+        r'href="(/failures/attempts\?[^"]*cause=lost[^"]*)">1</a>', text_of(viewer.get("/failures?rows=cause"))
+    )
+    assert link is not None
+    assert "lost" in text_of(viewer.get(link[1].replace("&amp;", "&")))
+
+
+def test_a_period_without_failures_says_so_and_old_ones_do_not_count(failures: None) -> None:
+    Attempt.objects.update(ended=now() - 3 * 86400)
+    viewer = browser("viewer")
+    assert "No attempt has failed in this time" in text_of(viewer.get("/failures"))
+    assert "3 failed attempts" in text_of(viewer.get("/failures?since=7d"))
+    assert "times of now" in text_of(viewer.get("/failures"))
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("rows=colour", 422, "colour"),
+        ("since=yesterday", 422, "not a point in time"),
+        ("site=CERN", 404, "there is no site"),
+        ("task=t9", 404, "there is no task"),
+    ],
+)
+def test_a_choice_that_there_is_not_is_refused(query: str, status: int, said: str, failures: None) -> None:
+    for page in ("/failures", "/failures/attempts", "/failures.csv"):
+        answer = browser("viewer").get(f"{page}?{query}")
+        assert answer.status_code == status
+        assert said in text_of(answer)
+
+
+def test_the_twin_counts_the_same(failures: None) -> None:
+    rows = list(csv.DictReader(io.StringIO(text_of(browser("viewer").get("/failures.csv")))))
+    assert sum(int(row["attempts"]) for row in rows) == 3
+
+
+def test_every_day_has_a_bar_also_one_without_failures(failures: None) -> None:
+    bars = days_of((), {})
+    assert len(bars) == 14
+    assert {bar.height for bar in bars} == {0.0}
+    assert text_of(browser("viewer").get("/failures")).count("<rect") == 14
+
+
+def test_a_breaker_is_closed_by_a_manager_with_a_reason(failures: None) -> None:
+    experiment = Experiment.objects.get(name="COMPASS")
+    held = Breaker.objects.create(
+        experiment=experiment, rule="bad-node", scope="node wn1", node="wn1", state="open", why="5 of 5 failed"
+    )
+    assert "5 of 5 failed" in text_of(browser("viewer").get("/failures"))
+    page = f"/breakers/{held.pk}/decide"
+    assert browser("expert").post(page, {"to": "close", "why": "x"}).status_code == 403
+    assert browser("manager").post(page, {"to": "close"}).status_code == 422
+    assert browser("manager").post(page, {"to": "close", "why": "the disk is new"}).status_code == 302
+    held.refresh_from_db()
+    assert held.state == "closed"
+    assert browser("manager").post(page, {"to": "close", "why": "x"}).status_code == 409
+
+
+def test_an_unknown_failure_leads_to_its_jobs_and_to_the_draft_of_a_rule(failures: None) -> None:
+    experiment = Experiment.objects.get(name="COMPASS")
+    known = Signature.objects.create(experiment=experiment, signature="0123456789abcdef", count=2, diag="odd <b>")
+    Attempt.objects.filter(cause="crash").update(signature=known)
+    text = text_of(browser("viewer").get("/failures"))
+    assert "pilotext rules draft 0123456789abcdef" in text
+    assert 'href="/jobs?signature=0123456789abcdef">1</a>' in text
+    assert "odd &lt;b&gt;" in text
+
+
+@pytest.mark.parametrize("page", ["/failures", "/failures/attempts"])
+def test_pages_of_failures_cost_few_queries(page: str, failures: None) -> None:
+    viewer = browser("viewer")
+    viewer.get(page)
+    with CaptureQueriesContext(connection) as queries:
+        assert viewer.get(page).status_code == 200
+    assert len(queries) <= MAX_QUERIES
