@@ -15,7 +15,7 @@ from pilotext.server.pages.queries import address, choice_of, given, in_words, t
 from pilotext.server.production.manual_decisions import merged_runs
 from pilotext.server.production.manual_decisions.groups import (
     MAX_GROUPED,
-    Group,
+    WaitingGroup,
     add_samples,
     group_waiting,
     held_runs,
@@ -41,7 +41,7 @@ WORDS = (*(word for word in JOB_WORDS if word != "cancel"), "cancel", "assign", 
 class Shown:
     """A group with the fields that choose its jobs, and the page that lists them one by one."""
 
-    group: Group
+    group: WaitingGroup
     fields: dict[str, str]
     link: str
     tasks: list[tuple[str, int]]
@@ -108,7 +108,7 @@ def _page_number(request: HttpRequest) -> int:
     return min(int(text), MAX_PAGE) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
-def _shown(group: Group, choice: dict[str, str]) -> Shown:
+def _shown(group: WaitingGroup, choice: dict[str, str]) -> Shown:
     mine = {**choice, "code": group.code, "rule": group.rule, "message": group.message}
     most = [counts.most_common(MOST) for counts in (group.tasks, group.sites, group.assigned)]
     return Shown(group, {**mine, "state": "manual"}, address(reverse("manual-jobs"), **mine), *most)

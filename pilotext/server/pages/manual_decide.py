@@ -25,7 +25,7 @@ STEP = ("to", "why", "person", "after", "moved", "hindered")
 
 MAX_PERSON = 150
 OTHER_WORDS = ("assign", "note")
-"""What can be done to waiting jobs without moving them."""
+"""Decisions that leave waiting jobs where they are."""
 
 
 @page("expert", methods=("GET", "HEAD", "POST"))

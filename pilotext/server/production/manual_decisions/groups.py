@@ -24,7 +24,7 @@ MAX_RUNS = 100
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleJob:
     """A job of a group with the evidence of its last verdict."""
 
     job: int
@@ -36,7 +36,7 @@ class Sample:
 
 
 @dataclass
-class Group:
+class WaitingGroup:
     """Jobs that failed with the same code, by the same rule, with the same message but for its numbers."""
 
     code: str
@@ -49,7 +49,7 @@ class Group:
     sites: Counter[str] = field(default_factory=Counter)
     assigned: Counter[str] = field(default_factory=Counter)
     first: list[int] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[SampleJob] = field(default_factory=list)
     remedy: str = ""
 
 
@@ -66,7 +66,7 @@ class HeldRun:
     since: float
 
 
-def group_waiting(asked: JobFilter) -> tuple[list[Group], bool]:
+def group_waiting(asked: JobFilter) -> tuple[list[WaitingGroup], bool]:
     """Return the groups of the waiting jobs of a choice, the largest first, and whether they are of all of them."""
     waiting = choose_jobs(asked).filter(state=JobState.MANUAL).order_by("pk")
     columns = ("pk", "task__name", "task_id", "run", "code", "diag", "changed", "assigned")
@@ -74,11 +74,11 @@ def group_waiting(asked: JobFilter) -> tuple[list[Group], bool]:
     if not found:
         refuse_unknown(asked)
     last = last_attempts(row.pk for row in found[:MAX_GROUPED])
-    groups: dict[tuple[str, str, str], Group] = {}
+    groups: dict[tuple[str, str, str], WaitingGroup] = {}
     for row in found[:MAX_GROUPED]:
         attempt = last.get(row.pk)
         key = (row.code, attempt.rule if attempt else "", without_numbers(row.diag))
-        group = groups.setdefault(key, Group(*key, since=row.changed))
+        group = groups.setdefault(key, WaitingGroup(*key, since=row.changed))
         group.jobs += 1
         group.since = min(group.since, row.changed)
         group.tasks[row.task__name] += 1
@@ -92,14 +92,14 @@ def group_waiting(asked: JobFilter) -> tuple[list[Group], bool]:
     return sorted(groups.values(), key=lambda group: -group.jobs), len(found) <= MAX_GROUPED
 
 
-def add_samples(groups: list[Group]) -> None:
+def add_samples(groups: list[WaitingGroup]) -> None:
     """Put samples and the remedy into these groups, all by one query."""
     of_job = {job: group for group in groups for job in group.first}
     tries = Attempt.objects.filter(job__in=of_job, number=F("job__attempts"), final_report__isnull=False)
     for attempt in tries.select_related("job__task", "site", "final_report").order_by("job"):
         group, verdict, job = of_job[attempt.job_id], verdict_in(attempt.final_report), attempt.job
         group.remedy = group.remedy or verdict.remedy
-        sample = Sample(job.pk, job.task.name, job.run, attempt.site.name, attempt.node, verdict.evidence[:1])
+        sample = SampleJob(job.pk, job.task.name, job.run, attempt.site.name, attempt.node, verdict.evidence[:1])
         group.samples.append(sample)
 
 
