@@ -1,15 +1,18 @@
-"""Names that must exist: rules, counters, kinds and types of jobs, fields of a message."""
+"""Names that must exist: rules, counters, kinds and types of jobs, fields of a message, sources of a text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from importlib import resources
+from pathlib import Path
 from typing import get_args
 
 import regex
 
 from pilotext.errors import FileProblem, did_you_mean
 from pilotext.model.job import Kind
+from pilotext.profile import find_rules_root
 from pilotext.rules.conditions import Unless
 from pilotext.rules.explanations import ANY, circles
 from pilotext.rules.lint.conditions import counters_in
@@ -149,6 +152,24 @@ def former_spellings(group: Group) -> Iterator[FileProblem]:
             yield entry.document.problem((*entry.steps, *steps), message, advice, rule=entry.text.id)
 
 
+OWN_MODULE = re.compile(r"\bpilotext/[\w./-]+")
+"""Reference to the module of this package that makes a finding."""
+
+
+def missing_sources(group: Group) -> Iterator[FileProblem]:
+    """Yield our own rules without a reference, and references to modules of this package that do not exist."""
+    for entry in group.rules:
+        if entry.experiment != group.experiment:
+            continue
+        if not entry.text.references and entry.document.path.is_relative_to(find_rules_root()):
+            advice = "Add `references:` with a source file, an issue or a manual page."
+            yield entry.problem("id", "nothing says where its text comes from.", advice)
+        for index, reference in enumerate(entry.text.references):
+            for path in OWN_MODULE.findall(reference):
+                if not (Path(str(resources.files("pilotext"))).parent / path).is_file():
+                    yield entry.problem(f"references[{index}]", f"there is no module {path}.", "Correct the path.")
+
+
 REFERENCE_CHECKS: tuple[Check, ...] = (
     unknown_rules,
     circular_explanations,
@@ -157,4 +178,5 @@ REFERENCE_CHECKS: tuple[Check, ...] = (
     unknown_counters,
     unknown_fields_in_message,
     former_spellings,
+    missing_sources,
 )
