@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 
 import regex
 
@@ -12,7 +11,7 @@ from pilotext.rules.conditions import Condition
 from pilotext.rules.examples import TIMEOUT_S
 from pilotext.rules.explanations import explanations
 from pilotext.rules.lint.group import Group
-from pilotext.rules.literals import literal_length, required_literals
+from pilotext.rules.literals import RequiredLiterals, literal_length, required_literals
 from pilotext.rules.patterns import plain, search
 from pilotext.rules.schema import RuleText, conditions_of
 from pilotext.rules.source import Entry
@@ -22,84 +21,131 @@ Explained = Mapping[str, frozenset[str]]
 ADVICE = "Add `explains: [{0}]` to it, or narrow {0}; if it is a consequence, narrow this rule."
 
 
+class _Rival:
+    """Rule that can be elected, with the places where its conditions match in a text, each looked up once."""
+
+    def __init__(self, entry: Entry[RuleText]) -> None:
+        self.entry = entry
+        self.rule = entry.text
+        self.conditions = conditions_of(entry.text)
+        self._literals = [required_literals(condition) for condition in self.conditions]
+        self._places: dict[str, list[tuple[Condition, int]]] = {}
+
+    @property
+    def examples(self) -> list[str]:
+        """The texts that the rule must match."""
+        return [example.match for example in self.rule.examples if example.match is not None]
+
+    def places(self, text: _Text) -> list[tuple[Condition, int]]:
+        """Return the conditions that match in a text, each with the index of its first line."""
+        found = self._places.get(text.written)
+        if found is None:
+            tried = zip(self.conditions, self._literals, strict=True)
+            lines = ((condition, text.line(condition)) for condition, known in tried if text.may_match(known))
+            found = self._places[text.written] = [(condition, line) for condition, line in lines if line is not None]
+        return found
+
+    def specificity(self, text: _Text) -> tuple[int, int]:
+        """Return what decides between rules in one line: the longest text that a matching form requires; the scope."""
+        lengths = (literal_length(condition) for condition, _ in self.places(text))
+        return max(lengths, default=0), self.rule.narrowness
+
+
+class _Text:
+    """Text of an example as rules read it."""
+
+    def __init__(self, written: str) -> None:
+        self.written = written
+        self._cleaned = plain(written)
+        self._folded = self._cleaned.lower()
+        self._lines = self._cleaned.split("\n")
+
+    def may_match(self, known: RequiredLiterals | None) -> bool:
+        """Whether the text has one of the literals that a condition requires; true where none is known."""
+        if known is None:
+            return True
+        within = self._folded if known.folded else self._cleaned
+        return any(literal in within for literal in known.texts)
+
+    def line(self, condition: Condition) -> int | None:
+        """Return the index of the first line in which a `match` or `contains` is fulfilled."""
+        if condition.absent is not None:
+            return None
+        windows = ("\n".join(self._lines[first : first + condition.lines]) for first in range(len(self._lines)))
+        try:
+            return next((first for first, window in enumerate(windows) if search(condition, window, TIMEOUT_S)), None)
+        except (TimeoutError, regex.error):  # reported by the checks of patterns
+            return None
+
+
 def shadowed_rules(group: Group) -> Iterator[FileProblem]:
     """Yield rules that lose to one other rule on every example of their own, in every stream and job."""
-    rivals = [entry for entry in group.rules if _can_win(entry.text)]
+    rivals = _rivals(group)
     reach = _reach([entry.text for entry in group.rules])
-    for entry in rivals:
+    for rival in rivals:
         # A common rule may lose to one of this experiment; it serves the others too.
-        if (entry.experiment is None) != (group.experiment is None) or not _texts_only(entry.text):
+        if (rival.entry.experiment is None) != (group.experiment is None) or not _texts_only(rival):
             continue
-        shown = [text for example in entry.text.examples if (text := example.match) is not None]
-        better = (other for other in rivals if other is not entry and _always_before(other, entry, reach, shown))
+        shown = [_Text(text) for text in rival.examples]
+        better = (other for other in rivals if other is not rival and _always_before(other, rival, reach, shown))
         if shown and (other := next(better, None)):
-            message = f"the rule can never win: {other.text.id} is elected on each of its examples."
-            yield entry.problem("id", message, ADVICE.format(other.text.id))
+            message = f"the rule can never win: {other.rule.id} is elected on each of its examples."
+            yield rival.entry.problem("id", message, ADVICE.format(other.rule.id))
 
 
-def _can_win(text: RuleText) -> bool:
-    return text.status == "active" and text.action != "note"
+def _rivals(group: Group) -> list[_Rival]:
+    """Return the rules that can be elected."""
+    return [_Rival(entry) for entry in group.rules if entry.text.status == "active" and entry.text.action != "note"]
 
 
-def _texts_only(text: RuleText) -> bool:
-    return all(condition.match or condition.contains for condition in conditions_of(text))
+def _texts_only(rival: _Rival) -> bool:
+    return all(condition.match or condition.contains for condition in rival.conditions)
 
 
-def _always_before(other: Entry[RuleText], entry: Entry[RuleText], reach: Explained, shown: Sequence[str]) -> bool:
-    one, two = other.text, entry.text
-    if one.id == two.id or one.id in reach[two.id] or not _wider(one.jobs, two.jobs):
+def _always_before(one: _Rival, two: _Rival, reach: Explained, shown: Sequence[_Text]) -> bool:
+    if one.rule.id == two.rule.id or one.rule.id in reach[two.rule.id] or not _wider(one.rule.jobs, two.rule.jobs):
         return False
-    explained = two.id in reach[one.id]
+    explained = two.rule.id in reach[one.rule.id]
     if not explained and not all(_more_specific(one, two, text) for text in shown):
         return False
     return all(_matches_with(one, two, text, anywhere=explained) for text in shown)
 
 
-def _more_specific(one: RuleText, two: RuleText, text: str) -> bool:
+def _more_specific(one: _Rival, two: _Rival, text: _Text) -> bool:
     """Whether the election takes `one` where both match a text in one line."""
-    return _specificity(one, text) > _specificity(two, text)
-
-
-def _specificity(rule: RuleText, text: str) -> tuple[int, int]:
-    """Return what decides between rules in one line: the longest text that a matching form requires, and the scope."""
-    forms = [form for form in conditions_of(rule) if _line(form, text) is not None]
-    return max((literal_length(form) for form in forms), default=0), rule.narrowness
+    return one.specificity(text) > two.specificity(text)
 
 
 def tied_rules(group: Group) -> Iterator[FileProblem]:
     """Yield rules that match an example of another one in the same line just as specifically: no reason decides."""
-    rivals = [entry for entry in group.rules if _can_win(entry.text)]
+    rivals = _rivals(group)
     reach = _reach([entry.text for entry in group.rules])
-    for entry in rivals:
-        if (entry.experiment is None) != (group.experiment is None):
+    for rival in rivals:
+        if (rival.entry.experiment is None) != (group.experiment is None):
             continue
-        for text in (example.match for example in entry.text.examples if example.match is not None):
+        for text in map(_Text, rival.examples):
             for other in rivals:
-                if _is_tie(entry, other, text, reach):
-                    message = f"{other.text.id} matches the example {text[:60]!r} just as well."
-                    advice = f"Say which one is the reason by `explains`, or narrow {other.text.id}."
-                    yield entry.problem("examples", message, advice)
+                if _is_tie(rival, other, text, reach):
+                    message = f"{other.rule.id} matches the example {text.written[:60]!r} just as well."
+                    advice = f"Say which one is the reason by `explains`, or narrow {other.rule.id}."
+                    yield rival.entry.problem("examples", message, advice)
 
 
-def _is_tie(entry: Entry[RuleText], other: Entry[RuleText], text: str, reach: Explained) -> bool:
-    one, two = entry.text, other.text
+def _is_tie(rival: _Rival, other: _Rival, text: _Text, reach: Explained) -> bool:
+    one, two = rival.rule, other.rule
     if one.id == two.id or one.id in reach[two.id] or two.id in reach[one.id]:
         return False
-    if (entry.experiment is None) != (other.experiment is None) or not _may_meet(one.jobs, two.jobs):
+    if (rival.entry.experiment is None) != (other.entry.experiment is None) or not _may_meet(one.jobs, two.jobs):
         return False
-    return _same_line(one, two, text) and _specificity(one, text) == _specificity(two, text)
+    return _same_line(rival, other, text) and rival.specificity(text) == other.specificity(text)
 
 
-def _same_line(one: RuleText, two: RuleText, text: str) -> bool:
+def _same_line(one: _Rival, two: _Rival, text: _Text) -> bool:
     """Whether forms of both rules match a text in one line of one stream."""
-    places = [
-        {(form.stream, line) for form in conditions_of(rule) if (line := _line(form, text)) is not None}
-        for rule in (one, two)
-    ]
     return any(
-        line == other_line and (stream == other_stream or "any" in (stream, other_stream))
-        for stream, line in places[0]
-        for other_stream, other_line in places[1]
+        line == other_line and (form.stream == other.stream or "any" in (form.stream, other.stream))
+        for other, other_line in two.places(text)
+        for form, line in one.places(text)
     )
 
 
@@ -108,39 +154,16 @@ def _may_meet(one: Sequence[str], two: Sequence[str]) -> bool:
     return not one or not two or bool({*one} & {*two})
 
 
-def _matches_with(one: RuleText, two: RuleText, text: str, *, anywhere: bool) -> bool:
+def _matches_with(one: _Rival, two: _Rival, text: _Text, *, anywhere: bool) -> bool:
     """Whether `one` matches in `text` wherever `two` does: not in a later line, or just `anywhere`."""
-    places = [(form, place) for form in conditions_of(two) if (place := _line(form, text)) is not None]
+    places = two.places(text)
     return bool(places) and all(_matches(one, form.stream, None if anywhere else place, text) for form, place in places)
 
 
-def _matches(rule: RuleText, stream: str, last: int | None, text: str) -> bool:
+def _matches(rival: _Rival, stream: str, last: int | None, text: _Text) -> bool:
     """Whether a rule matches a text in `stream`, in a line not after `last`."""
-    forms = [form for form in conditions_of(rule) if form.stream in ("any", stream)]
-    lines = [line for form in forms if (line := _line(form, text)) is not None]
+    lines = [line for form, line in rival.places(text) if form.stream in ("any", stream)]
     return bool(lines) and (last is None or min(lines) <= last)
-
-
-@cache
-def _line(condition: Condition, text: str) -> int | None:
-    """Return the index of the first line of the text in which a `match` or `contains` is fulfilled."""
-    if condition.absent is not None or not _may_match(condition, cleaned := plain(text)):
-        return None
-    lines = cleaned.split("\n")
-    windows = ("\n".join(lines[first : first + condition.lines]) for first in range(len(lines)))
-    try:
-        return next((first for first, window in enumerate(windows) if search(condition, window, TIMEOUT_S)), None)
-    except (TimeoutError, regex.error):  # reported by the checks of patterns
-        return None
-
-
-def _may_match(condition: Condition, text: str) -> bool:
-    """Whether a text has a literal that the condition requires; true where none is known."""
-    known = required_literals(condition)
-    if known is None:
-        return True
-    within = text.lower() if known.folded else text
-    return any(literal in within for literal in known.texts)
 
 
 def _wider(one: Sequence[str], two: Sequence[str]) -> bool:
