@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,16 @@ def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
 
 
 def read_profile(path: Path) -> Experiment:
-    """The profile in this file. Raises RuleFilesError with every problem that it has."""
+    """The profile in this file, read once while it does not change. Raises RuleFilesError with all its problems."""
+    try:
+        content = path.read_bytes()
+    except OSError:  # reported below, with its reason
+        content = b""
+    return _read_profile(path, content)
+
+
+@lru_cache(maxsize=16)
+def _read_profile(path: Path, content: bytes) -> Experiment:  # noqa: ARG001  the content tells whether it has changed
     from pilotext.profile.checks import wrong  # noqa: PLC0415  a YAML reader, for those who read profiles only
     from pilotext.serialization.yaml import read_yaml  # noqa: PLC0415
 

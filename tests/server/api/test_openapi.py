@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import pytest
@@ -100,5 +101,7 @@ class Liar(Record, frozen=True):
     parts: dict[str, HealthPart]
 
 
+@cache
 def whole_schema() -> Any:
+    """The document with its strategies, which take longer to make than the requests of a test."""
     return schemathesis.openapi.from_wsgi("/api/v1/openapi.json", Application())
