@@ -40,7 +40,8 @@ def lint(paths: Sequence[Path] = (), folders: Sequence[Path] = ()) -> list[FileP
     source = read_source(_with_neighbours(wanted, folders))
     problems = {*source.problems, *_profile_problems(wanted, source)}
     for group, found in _groups(source):
-        if any(entry.document.path in wanted for entry in (*group.rules, *group.counters)):
+        documents = [*(rule.document for rule in group.rules), *(counter.document for counter in group.counters)]
+        if any(document.path in wanted for document in documents):
             problems.update(found, *(check(group) for check in CHECKS))
     told = [problem for problem in problems if problem.file in wanted]
     return sorted([*told, *lock_problems(source.rules, wanted)])
