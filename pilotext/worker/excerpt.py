@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from pilotext.model import Record
+from pilotext.model.log_index import Part
 
 AROUND = 64 * 1024
 """Bytes kept around a match, where there is room for so much."""
@@ -20,18 +21,6 @@ class ExcerptPlace(Record, frozen=True):
 
     offset: int
     line: int
-
-
-class Part(Record, frozen=True):
-    """A kept part of a log: its bytes there from `start` to before `end`, and where it begins in the archived member.
-
-    `first_line` is the number of the line in the whole log that the part begins in, where that is known.
-    """
-
-    start: int
-    end: int
-    at: int
-    first_line: int | None = None
 
 
 def parts_of(size: int, room: int, places: Sequence[ExcerptPlace]) -> tuple[Part, ...]:

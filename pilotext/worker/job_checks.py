@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 from pilotext.environment import is_credential
 from pilotext.errors import FieldError, UsageError, did_you_mean, known_words
 from pilotext.model.job import Job, Kind
+from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.rules import event_balance
 from pilotext.storage import registry
 from pilotext.storage.leftovers import PARTS
 from pilotext.storage.urls import is_folder, join
 from pilotext.worker.log_archive import archive_name
-from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.report_files import REPORT_NAMES
 
 MAX_NAME_BYTES = 255

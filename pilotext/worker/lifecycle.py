@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from pilotext.errors import StorageError, UsageError
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job
+from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.model.report import Report
 from pilotext.model.verdict import Phase
 from pilotext.rules.schema import RuleSet
@@ -32,7 +33,6 @@ from pilotext.worker.delivery import Delivery
 from pilotext.worker.kept import Keeping
 from pilotext.worker.log_archive import TRACEBACK_NAME
 from pilotext.worker.own_files import replace_file
-from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.payload.cores import discard_cores
 from pilotext.worker.payload.running import run_payload
 from pilotext.worker.publishing import deliver_logs, publish_outputs

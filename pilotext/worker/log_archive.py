@@ -20,50 +20,22 @@ from typing import BinaryIO, cast
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.model import Record
 from pilotext.model.job import Job
+from pilotext.model.log_index import FILES_OF_STREAMS, INDEX_NAME, STDERR_NAME, STDOUT_NAME, Index, Member, Part
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence
 from pilotext.redaction import Redactor
-from pilotext.worker.excerpt import ExcerptPlace, Part, gap_note, lines_in, parts_of, places_in
+from pilotext.worker.excerpt import ExcerptPlace, gap_note, lines_in, parts_of, places_in
 from pilotext.worker.own_files import create_file, move_away
-from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.payload.cores import STACK_NAME
 from pilotext.worker.report_files import REPORT_NAME
 
-INDEX_NAME = "INDEX.json"
 TRACEBACK_NAME = "pilotext_traceback.txt"
 OWN_FILES = (TRACEBACK_NAME, STACK_NAME)
 """Files that the wrapper itself has written: its traceback, stack traces of the payload."""
 
 ROOM_ON_A_FULL_DISK = (1_000_000, 50_000)
 """Bytes of logs to try with when there is no space for the archive that was asked for."""
-
-FILES_OF_STREAMS = {"stdout": STDOUT_NAME, "stderr": STDERR_NAME}
-
-
-class Member(Record, frozen=True):
-    """A file in the archive: its size when it was packed, and what of it is there.
-
-    `bytes`, `lines` and `adler32` are of the member; `missing` counts bytes that were gone when they were read, for
-    which there are newlines.
-    """
-
-    name: str
-    size: int
-    bytes: int
-    lines: int
-    adler32: str
-    parts: tuple[Part, ...]
-    missing: int = 0
-
-
-class Index(Record, frozen=True):
-    """The contents of an archive; `left_out` names files that could not be read, and why."""
-
-    format: int
-    members: tuple[Member, ...]
-    left_out: dict[str, str]
 
 
 def archive_name(job: Job) -> str:

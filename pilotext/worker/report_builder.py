@@ -15,12 +15,12 @@ import pilotext
 from pilotext.classify import Case, Matches, decide_verdict, provisional_verdict
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job, JobIdentity
+from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.model.report import Kept, PhaseRecord, Report, StepRecord, Transfer, Try, Usage
 from pilotext.model.verdict import ExitStatus, Finding, Phase, Verdict
 from pilotext.redaction import redactor_for
 from pilotext.rules.schema import RuleSet
 from pilotext.worker import report_files as report
-from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 
 EXIT_OF_PHASE: dict[Phase, Exit] = {
     "prepare": Exit.STAGE_IN_FAILED,

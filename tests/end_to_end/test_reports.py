@@ -16,10 +16,10 @@ from typing import Any
 import jsonschema
 import pytest
 
+from pilotext.model.log_index import Index
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.serialization.schema import schema_text
-from pilotext.worker.log_archive import Index
 from tests.support.jobs import job_document
 from tests.support.report_server import dead_url, report_server
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from pilotext.model.log_index import Index
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence, Match, Verdict
 from pilotext.redaction import Redactor
 from pilotext.serialization.json import from_json
-from pilotext.worker.log_archive import Index, archive_name, make_archive
+from pilotext.worker.log_archive import archive_name, make_archive
 from tests.support.jobs import CHECKOUT, make_job
 from tests.support.reports import make_report
 

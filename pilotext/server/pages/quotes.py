@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pilotext.model.log_index import FILES_OF_STREAMS
 from pilotext.model.verdict import Evidence
 from pilotext.rules.patterns import compile_pattern, plain
 from pilotext.rules.schema import Rule
@@ -41,6 +42,9 @@ class Quote:
     stream: str
     line: int
     lines: tuple[LogLine, ...]
+    file: str
+    """The file of the archive that holds it; empty where there is none."""
+    rule: str
 
 
 def quote_of(evidence: Evidence, rule: Rule | None) -> Quote:
@@ -56,7 +60,13 @@ def quote_of(evidence: Evidence, rule: Rule | None) -> Quote:
     lines = (
         LogLine(None if first is None else first + place, segments, hit) for place, (segments, hit) in enumerate(whole)
     )
-    return Quote(evidence.stream, evidence.line, tuple(lines))
+    return Quote(evidence.stream, evidence.line, tuple(lines), file_of(evidence), evidence.rule)
+
+
+def file_of(evidence: Evidence) -> str:
+    """Return the file of the archive of logs that holds a quoted line; empty for what is no line of a log."""
+    name = FILES_OF_STREAMS.get(evidence.stream, evidence.stream)
+    return name if evidence.line and name and "/" not in name else ""
 
 
 def _spans(text: str, rule: Rule | None) -> list[tuple[int, int]]:

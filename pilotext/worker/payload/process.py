@@ -18,13 +18,14 @@ from msgspec.structs import replace
 
 from pilotext.errors import PilotextError
 from pilotext.model.job import Job, SoftStop, Step
+from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.model.report import StepRecord
 from pilotext.model.verdict import ExitStatus
 from pilotext.process_lifetime import adopt_orphans
 from pilotext.serialization.json import from_plain
 from pilotext.worker.monitoring.control_group import NO_GROUP, make_group
 from pilotext.worker.own_files import create_file
-from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME, subreaper
+from pilotext.worker.payload import subreaper
 from pilotext.worker.payload.watchdog import resume_stopped
 from pilotext.worker.process_tree import descendants, kill_below, own_children, signal_all
 

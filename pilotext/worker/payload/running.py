@@ -7,11 +7,11 @@ import os
 import time
 
 from pilotext.environment import for_payload
+from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.model.verdict import Finding
 from pilotext.worker.context import JobContext
 from pilotext.worker.monitoring.disk_usage import why_full
 from pilotext.worker.monitoring.monitor import Monitor
-from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.payload.cores import take_cores
 from pilotext.worker.payload.log_scan import GuardedScan
 from pilotext.worker.payload.process import Payload, PayloadRefusedError

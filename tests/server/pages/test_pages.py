@@ -23,6 +23,7 @@ ROLES = ("viewer", "expert", "manager")
 READ = (
     *("/", "/tasks", "/tasks/{task}", "/jobs", "/jobs/{job}", "/manual", "/manual/jobs", "/failures", "/sites"),
     *("/jobs.json", "/jobs.csv", "/failures.csv", "/failures/attempts", "/trail", "/trail.csv", "/account", "/server"),
+    "/jobs/{job}/attempts/1/log",
 )
 TWINS = (".json", ".csv", ".atom")
 """Ends of addresses whose answers are no HTML."""
@@ -67,7 +68,11 @@ def test_a_decision_needs_its_role(pattern: str, word: str, allowed: set[str], r
 
 
 def test_every_address_is_in_the_tables_of_roles() -> None:
-    known = {pattern.format(task="<number:task>", job="<number:job>")[1:] for pattern in READ}
+    known = {
+        pattern.format(task="<number:task>", job="<number:job>")[1:].replace("/1/", "/<number:attempt>/")
+        for pattern in READ
+    }
+    known |= {f"jobs/<number:job>/attempts/<number:attempt>/log/<str:name>{form}" for form in ("", "/raw")}
     known |= {
         "jobs/<number:job>/note",
         "jobs/<number:job>/assign",
@@ -240,7 +245,8 @@ def test_a_page_costs_as_many_queries_for_many_jobs_as_for_few(pattern: str) -> 
     for name, chunks in (("t1", 2), ("t2", 40)):
         submit([raw(9 + chunks, chunk) for chunk in range(1, chunks + 1)], name=name)
         fail(leased(), "calibration", "manual-check")
-        page = pattern.format(task=Task.objects.order_by("-pk")[0].pk, job=Job.objects.order_by("-pk")[0].pk)
+        tried = Attempt.objects.order_by("-pk")[0]
+        page = pattern.format(task=tried.task_id, job=tried.job_id)
         viewer.get(page)
         with CaptureQueriesContext(connection) as queries:
             assert viewer.get(page).status_code == 200

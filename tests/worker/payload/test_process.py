@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 from pilotext.model.job import SoftStop
+from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.model.verdict import ExitStatus
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.monitoring.control_group import ControlGroup
-from pilotext.worker.payload import STDERR_NAME, STDOUT_NAME
 from pilotext.worker.payload.process import Payload, PayloadRefusedError, command_line
 from pilotext.worker.process_tree import descendants
 from tests.support.jobs import make_job

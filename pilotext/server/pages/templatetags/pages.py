@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from pilotext.formatting import bytes_of, clock, duration
-from pilotext.sanitize import one_line
+from pilotext.sanitize import one_line, printable
 
 register = template.Library()
 
@@ -48,6 +48,12 @@ def chip(state: str, words: str = "") -> SafeString:
 def plain(text: object) -> str:
     """Return a text of others in one line; what does not print is shown as its escape."""
     return one_line(str(text))
+
+
+@register.filter
+def logged(text: str) -> str:
+    """Return a line of a log with its blanks; what does not print is shown as its escape."""
+    return printable(text)
 
 
 @register.simple_tag
