@@ -64,7 +64,7 @@ def quote_of(evidence: Evidence, rule: Rule | None) -> Quote:
 
 
 def file_of(evidence: Evidence) -> str:
-    """Return the file of the archive of logs that holds a quoted line; empty for what is no line of a log."""
+    """Return the file of the archive of logs that holds a quoted line; empty for a quotation of the wrapper itself."""
     name = FILES_OF_STREAMS.get(evidence.stream, evidence.stream)
     return name if evidence.line and name and "/" not in name else ""
 
