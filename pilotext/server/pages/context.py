@@ -11,6 +11,7 @@ NAVIGATION = (
     ("manual", "Decide"),
     ("failures", "Failures"),
     ("sites", "Sites"),
+    ("rules", "Rules"),
     ("trail", "Trail"),
 )
 

@@ -45,7 +45,7 @@ def list_errors(
     rows = failed_between(since, until, task=task, site=site, code=code, cause=cause)
     if of_task is not None:
         rows = rows.filter(task=of_task)
-    found = tuple(_errors(rows, fields))
+    found = tuple(count_by(rows, fields))
     if not found and code is not None:
         refuse_unknown_code(code)
     return ErrorList(found)
@@ -75,7 +75,8 @@ def failed_between(
     return rows
 
 
-def _errors(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
+def count_by(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
+    """Yield the numbers of these attempts by these fields, the most frequent first, MAX_ERRORS at most."""
     if "day" in fields:
         rows = rows.annotate(day=Floor(F("ended") / DAY_S))
     # By the numbers of site and task, whose names are put in behind: the index alone is read.
