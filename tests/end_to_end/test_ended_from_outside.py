@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.end_to_end.conftest import DUMP, HISTOGRAMS, MDST, Grid, read_report
-from tests.support.processes import command_of, processes_below
+from tests.support.processes import children_of, command_of, is_alive, processes_below
 
 PHASES = ["prepare", "stage-in", "payload", "classify", "validate", "stage-out"]
 
@@ -133,8 +133,10 @@ def test_sigterm_during_stage_out_takes_back_what_was_uploaded(grid: Grid) -> No
     grid.eos.kill(signal.SIGSTOP)
     wrapper = subprocess.Popen(grid.command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     until(lambda: phase_on_disk(grid) == "stage-out")
+    until(uploading := lambda: children_of(psutil.Process(wrapper.pid), recursive=True))
+    uploads = uploading()
     wrapper.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
+    until(lambda: not any(map(is_alive, uploads)))
     grid.eos.kill(signal.SIGCONT)
     stdout, stderr = wrapper.communicate(timeout=60)
     ended = grid.ended(wrapper.returncode, stdout, stderr)

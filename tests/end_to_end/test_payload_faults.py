@@ -64,7 +64,6 @@ def test_a_decoder_that_was_told_to_end_and_exits_0_is_no_success(local: Local) 
     wrapper = local.start()
     until((local.workdir / "out.raw").exists)
     (decoder,) = (process for process in processes_below(local.workdir) if "--filter-CAL" in command_of(process))
-    time.sleep(0.3)
     decoder.terminate()
     ended = local.end(wrapper)
     assert ended.report.payload is not None

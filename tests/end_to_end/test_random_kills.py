@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -71,10 +73,10 @@ def test_sigkill_at_a_random_moment_leaves_a_report_and_no_process(local: Local,
     assert not list(local.workdir.glob(".stage-in-*"))
 
 
-def launched(local: Local) -> subprocess.Popen[bytes]:
+def launched(local: Local, command: Path = CHECKOUT / "bin/pilotext") -> subprocess.Popen[bytes]:
     """The job by bin/pilotext, as a pilot starts it."""
-    command = [str(CHECKOUT / "bin/pilotext"), *local.command()[4:]]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    words = [str(command), *local.command()[4:]]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def runs_python(pid: int) -> bool:
@@ -83,12 +85,28 @@ def runs_python(pid: int) -> bool:
     )
 
 
+def with_slow_python(folder: Path) -> Path:
+    """Return bin/pilotext of a checkout whose Python makes the file `begun` and starts when there is a file `go`."""
+    command, python = folder / "bin/pilotext", folder / ".venv/bin/python"
+    for path in (command, python):
+        path.parent.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "bin/pilotext", command)
+    wait = f"touch {folder}/begun; while [ ! -e {folder}/go ]; do sleep 0.01; done"
+    python.write_text(f'#!/bin/bash\n{wait}\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return command
+
+
 @pytest.mark.fault("prepare", "SIGTERM while Python starts")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_an_order_to_stop_that_comes_while_python_starts_ends_in_a_report(local: Local, number: signal.Signals) -> None:
-    wrapper = launched(local)
-    until(lambda: runs_python(wrapper.pid))
+def test_an_order_to_stop_that_comes_while_python_starts_ends_in_a_report(
+    local: Local, tmp_path: Path, number: signal.Signals
+) -> None:
+    checkout = tmp_path / "slow"
+    wrapper = launched(local, with_slow_python(checkout))
+    until((checkout / "begun").exists)
     wrapper.send_signal(number)
+    (checkout / "go").touch()
     ended = local.end(wrapper)
     rule = "evicted" if number == signal.SIGTERM else "told-to-stop"
     assert (ended.status, ended.report.verdict.rule) == (69, rule)
