@@ -4,39 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from pilotext.api.schemas.runs import RunRow
+from pilotext.api.schemas.audit import AuditQuery
 from pilotext.api.schemas.tasks import TaskFilter, TaskRow
+from pilotext.sanitize import printable_json
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address, choice_of, in_words
-from pilotext.server.pages.templatetags.pages import Tone, tone
+from pilotext.server.pages.run import held_by, parts_of
 from pilotext.server.production.manual_decisions import tasks as decisions
 from pilotext.server.production.models import Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB, TASK
+from pilotext.server.production.statistics.audit import list_audit_entries
 from pilotext.server.production.statistics.runs import runs_of
-from pilotext.server.production.statistics.tasks import describe_task, list_tasks
+from pilotext.server.production.statistics.tasks import describe_task, list_tasks, pace_of
 
 RUNS = 100
 MAX_RUN = 2**31
 TOP_FAILURES = 5
+HISTORY = 15
 ENDED = ("archived", "cancelled")
 """States of tasks that the list shows only when it is asked for them."""
-
-
-@dataclass(frozen=True)
-class RunPart:
-    """A part of a bar: jobs in one state, and their share in steps of five of a hundred."""
-
-    state: str
-    tone: Tone
-    jobs: int
-    share: int
 
 
 @dataclass(frozen=True)
@@ -71,15 +65,19 @@ def show(request: HttpRequest, task: int) -> HttpResponse:
     after = request.GET.get("after") or "0"
     if not (after.isascii() and after.isdigit() and int(after) < MAX_RUN):
         raise RefusalError("invalid", f"there is no run {after!r}.")
-    runs = runs_of(Task.objects.get(pk=task), run=None, state=None, after=int(after), limit=RUNS)
+    row = Task.objects.get(pk=task)
+    runs = runs_of(row, run=None, state=None, after=int(after), limit=RUNS)
     failures = failures_since(0.0, ("code", "cause"), of_task=task)
     words = {
         "page": found,
         "counted": counted(found.task),
-        "runs": [(row, parts_of(row)) for row in runs.runs],
+        "runs": [(row, parts_of(row), held_by(row)) for row in runs.runs],
         "products": sorted({name for row in runs.runs for name in row.products}),
         "further": address(reverse("task", args=[task]), after=runs.next) if runs.next is not None else "",
         "failures": failures[:TOP_FAILURES],
+        "pace": pace_of(found.task),
+        "document": printable_json(msgspec.json.format(msgspec.json.encode(row.document), indent=2)).decode(),
+        "history": list_audit_entries(AuditQuery(task=task, limit=HISTORY)).events,
         "words": decisions.possible_words(found.task.state) if may(request, "manager") else [],
     }
     return render(request, "pages/task.html", words)
@@ -96,14 +94,3 @@ def counted(row: TaskRow) -> Counted:
     columns = tuple((state, row.jobs.get(state, 0)) for state in JOB.states)
     merges = tuple((state, row.merges[state]) for state in JOB.states if row.merges.get(state))
     return Counted(row, columns, sum(row.jobs.values()), merges)
-
-
-def parts_of(row: RunRow) -> list[RunPart]:
-    """Return the bar of a run: its jobs by state, those that have finished first."""
-    total = sum(row.jobs.values()) or 1
-    order = ["finished", *(state for state in JOB.states if state != "finished")]
-    return [
-        RunPart(state, tone(state), number, max(5, round(number / total * 20) * 5))
-        for state in order
-        if (number := row.jobs.get(state, 0))
-    ]

@@ -73,6 +73,7 @@ def test_every_address_is_in_the_tables_of_roles() -> None:
         pattern.format(task="<number:task>", job="<number:job>")[1:].replace("/1/", "/<number:attempt>/")
         for pattern in READ
     }
+    known |= {f"tasks/<number:task>/runs/<number:run>{form}" for form in ("", "/decide", "/urls.txt")}
     known |= {f"jobs/<number:job>/attempts/<number:attempt>/log/<str:name>{form}" for form in ("", "/raw")}
     known |= {
         "jobs/<number:job>/note",
@@ -169,7 +170,7 @@ def test_a_task_shows_counters_that_lead_to_its_jobs_and_its_runs() -> None:
     assert finished is not None
     jobs = text_of(viewer.get(finished[1].replace("&amp;", "&")))
     assert jobs.count("<tr>") == 1 + 1
-    assert re.findall(r"run=(\d)", text) == ["7", "8"]
+    assert re.findall(r"/runs/(\d)", text) == ["7", "8"]
 
 
 def test_the_counters_of_a_task_lead_to_as_many_jobs_as_they_say() -> None:
@@ -306,4 +307,4 @@ def test_the_page_of_a_task_is_not_about_another_of_its_name() -> None:
     submit([raw(8, 1)], name="t2")
     Task.objects.filter(name="t2").update(name="t1", experiment=Experiment.objects.exclude(name="COMPASS")[0])
     text = text_of(browser("viewer").get(f"/tasks/{Task.objects.order_by('-pk')[0].pk}"))
-    assert re.findall(r"run=(\d)", text) == ["8"]
+    assert re.findall(r"/runs/(\d)", text) == ["8"]

@@ -11,7 +11,7 @@ from pilotext.server.boot import boot
 boot()
 
 from pilotext.api.schemas.runs import RunRow  # noqa: E402  needs boot
-from pilotext.server.pages.tasks import parts_of  # noqa: E402
+from pilotext.server.pages.run import parts_of  # noqa: E402
 from pilotext.server.pages.templatetags.pages import chip, moment, rough, thousands, tone  # noqa: E402
 from pilotext.server.production.states import JOB, PRODUCT, TASK  # noqa: E402
 

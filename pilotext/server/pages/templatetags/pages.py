@@ -76,6 +76,12 @@ def rough(seconds: float) -> str:
 
 
 @register.filter
+def roughly(seconds: float) -> str:
+    """Return a time span in its largest unit."""
+    return rough(seconds)
+
+
+@register.filter
 def span(seconds: float | None) -> str:
     """Return a time span for people."""
     return duration(seconds)

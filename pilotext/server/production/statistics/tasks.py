@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from django.db.models import F, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from pilotext.api.schemas.tasks import TaskPage, TaskRow
 from pilotext.server.production import waiting
 from pilotext.server.production.lookup import tasks_named
-from pilotext.server.production.models import Task
+from pilotext.server.production.models import Attempt, Task
+from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.states import OPEN_JOB, AttemptState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of
 
 MAX_TASKS = 1000
+
+DAY_S = 86400.0
+RECENT_S = 6 * 3600.0
+"""Time in seconds over which the pace of a task is taken."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Attempts of a task that succeeded lately, its open jobs, and the time until they have ended at this pace.
+
+    `left_s` is None where nothing succeeded lately, so that nobody can tell.
+    """
+
+    day: int
+    per_hour: float
+    open_jobs: int
+    left_s: float | None
 
 
 def list_tasks(*, state: str | None = None, name: str | None = None) -> Iterator[TaskRow]:
@@ -45,6 +65,16 @@ def describe_task(task_id: int) -> TaskPage:
         staging=row.staging,
         waits=waiting.of_task(row),
     )
+
+
+def pace_of(task: TaskRow) -> Pace:
+    """Return how fast a task gets on, and how long it will still need, merges included."""
+    at = now()
+    ended = Attempt.objects.filter(task=task.task, state=AttemptState.FINISHED, ended__gte=at - DAY_S)
+    found = ended.aggregate(day=Count("pk"), recent=Count("pk", filter=Q(ended__gte=at - RECENT_S)))
+    per_hour = found["recent"] / (RECENT_S / 3600.0)
+    jobs = sum(number for counted in (task.jobs, task.merges) for state, number in counted.items() if state in OPEN_JOB)
+    return Pace(found["day"], per_hour, jobs, jobs / per_hour * 3600.0 if per_hour else None)
 
 
 def _tasks() -> QuerySet[Task]:

@@ -32,6 +32,8 @@ def of_run(task: Task, run: int, at: float | None = None) -> dict[str, tuple[Wai
     """
     at = now() if at is None else at
     products = list(Product.objects.filter(task=task, run=run).order_by("pk"))
+    for product in products:
+        product.task = task  # which is there already
     chunks = _Chunks(task, run)
     state = tuple(of_tasks_state(task)) if task.state != TaskState.ARCHIVING else ()
     if not products:
