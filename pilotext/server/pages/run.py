@@ -43,7 +43,7 @@ class RunPart:
 
 @dataclass(frozen=True)
 class HeldBy:
-    """What keeps a run from being kept, and the page that lists it; `link` is empty where there is none."""
+    """Reason that a run is not kept yet, and the page that lists it; `link` is empty where there is none."""
 
     words: str
     link: str = ""
