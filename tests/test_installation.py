@@ -69,3 +69,14 @@ def test_pages_are_inside(installed: Path) -> None:
 def test_a_checkout_uses_its_own_rules() -> None:
     shown = subprocess.run([sys.executable, "-P", "-c", _SHOW], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == [str(CHECKOUT / "rules"), "COMPASS", "NA62", "58"]
+
+
+@pytest.mark.long(15)
+def test_templates_and_style_sheets_are_inside(installed: Path) -> None:
+    """A page whose template stayed in the checkout fails only where pilotext is installed."""
+    left_out = {"__pycache__", "compiled", "shipped_rules"}
+    package = CHECKOUT / "pilotext"
+    files = {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
+    parts = sorted(str(path) for path in files if path.suffix != ".py" and not left_out & {*path.parts})
+    assert "server/pages/templates/pages/base.html" in parts
+    assert [part for part in parts if not (installed / "pilotext" / part).is_file()] == []
