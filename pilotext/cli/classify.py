@@ -14,7 +14,7 @@ from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError
 from pilotext.model.job import Kind
 from pilotext.model.verdict import ExitStatus, Verdict
-from pilotext.profile import load_experiment
+from pilotext.profile import known_experiments, load_experiment
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
 
@@ -98,7 +98,15 @@ def _kind(options: argparse.Namespace, ruleset: RuleSet) -> Kind:
         return "tool"
     if options.job_type in ruleset.kinds:
         return ruleset.kinds[options.job_type]
-    return load_experiment(options.experiment, options.rules).kind_of(options.job_type)
+    try:
+        return load_experiment(options.experiment, options.rules).kind_of(options.job_type)
+    except UsageError as error:
+        others = [name for name in known_experiments(options.rules) if name != options.experiment.upper()]
+        having = [name for name in others if options.job_type in load_experiment(name, options.rules).job_types]
+        if not having:
+            raise
+        advice = f"It is a job type of {', '.join(having)}: add --experiment {having[0]}."
+        raise UsageError(error.message, advice=advice) from None
 
 
 def _exit_status(options: argparse.Namespace) -> ExitStatus | None:

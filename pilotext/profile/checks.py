@@ -22,6 +22,7 @@ def wrong(experiment: Experiment) -> Found:
     yield from _retry(experiment)
     yield from _breakers(experiment)
     yield from _parameter_forms(experiment)
+    yield from _setups(experiment)
     yield from _published(experiment)
     known = _known_names(experiment)
     for steps, template in _templates(experiment):
@@ -48,32 +49,44 @@ def _parameter_forms(experiment: Experiment) -> Found:
             yield ("parameter_forms", name, "matches"), f"{form.matches!r} cannot be read: {broken}.", ""
 
 
+def _setups(experiment: Experiment) -> Found:
+    """The set-up is a script that the shell sources, not a command."""
+    for name, job_type in experiment.job_types.items():
+        if job_type.setup is not None and not job_type.setup.startswith(("/", "{")):
+            advice = "Put the commands into a script that the worker node can read, and write its path, from / on."
+            yield ("job_types", name, "setup"), f"{job_type.setup!r} is not the absolute path of a script.", advice
+
+
 def _published(experiment: Experiment) -> Found:
     """A published name has one owner: it is known before the job runs, and no other job's log can have it."""
     rotating = {"job", "attempt", *experiment.rotate}
     for name, job_type in experiment.job_types.items():
         for index, output in enumerate(job_type.outputs):
             for text in (output.publish_as or output.name, *output.to):
-                used = {part for _, part in _parts(experiment, job_type, text) if part is not None}
+                used = {part for _, part in _parts(experiment, job_type, text) or () if part is not None}
                 for part in sorted(used & rotating):
                     advice = f"Leave {{{part}}} out: every attempt must publish under the same name."
                     yield ("job_types", name, "outputs", index), f"the published name depends on {{{part}}}.", advice
-        if job_type.log is not None and not _is_of_one_attempt(_parts(experiment, job_type, job_type.log.name)):
+        parts = None if job_type.log is None else _parts(experiment, job_type, job_type.log.name)
+        if parts is not None and not _is_of_one_attempt(parts):
             advice = (
                 "End it with {job}, a text without digits, {attempt} and a text without digits; no digit before {job}."
             )
             yield ("job_types", name, "log", "name"), "the logs of two attempts could have the same name.", advice
 
 
-def _parts(experiment: Experiment, job_type: JobType, template: str) -> list[tuple[str, str | None]]:
-    """The template as (text before, name), resolved down to names that only a task or a job has a value for."""
+def _parts(experiment: Experiment, job_type: JobType, template: str) -> list[tuple[str, str | None]] | None:
+    """Return a template as (text before, name), resolved down to names that only a task or a job has a value for.
+
+    None for one that cannot be resolved, which is reported where the templates are gone through.
+    """
     known = {**experiment.names, **experiment.values, **job_type.values}
     left = _known_names(experiment) - known.keys()
     try:
         whole = OpenScope(left, known).print(template)
         return [(text, name) for text, name, _ in parts_of(whole)]
-    except UsageError:  # told where the templates are gone through
-        return [("-", "job"), ("-", "attempt")]
+    except UsageError:
+        return None
 
 
 def _is_of_one_attempt(parts: list[tuple[str, str | None]]) -> bool:

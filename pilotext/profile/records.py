@@ -239,6 +239,9 @@ class BreakerRule(_Strict, frozen=True):
     """Kinds of jobs that wait, and that count; empty: all."""
 
 
+COMMON_TEAM = "maintainers of pilotext, by an issue of its repository"
+
+
 class Experiment(_Strict, frozen=True):
     """An experiment: `number` is its CERN number (58 for NA58), which leads its error codes."""
 
@@ -263,11 +266,19 @@ class Experiment(_Strict, frozen=True):
     retry: Retry = Retry()
     breakers: dict[str, BreakerRule] = {}
     teams: dict[str, str] = {}
-    """Owners of rules, and how each is reached; without any, the owners of rules are not checked."""
+    """Owners of rules, and how each is reached; without any, the owners of rules are not checked.
+
+    The team `common`, which owns the rules of every experiment, is always there.
+    """
 
     @property
     def name(self) -> str:
         return self.experiment
+
+    @property
+    def known_teams(self) -> dict[str, str]:
+        """The teams of the profile, and that of the common rules."""
+        return {"common": COMMON_TEAM, **self.teams}
 
     def kind_of(self, job_type: str) -> Kind:
         """The kind of a job type. Raises UsageError, with the nearest type, if there is no such type."""

@@ -45,10 +45,15 @@ _FOR_PEOPLE = {
     "name": "X",
     "number": "N",
 }
+SCHEMA = "../../docs/rules.schema.json"
+"""Path of the JSON Schema from the folder of a shipped pack."""
+
 _SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
-def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = "", common: bool = False) -> str:
+def draft(
+    evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = "", common: bool = False, schema: str = SCHEMA
+) -> str:
     """Return the text of a rule file with one rule for the quoted line, for every experiment if it is `common`.
 
     Its `no-match` example is a line from the same log. What its author must write begins with PLACEHOLDER: lint refuses
@@ -62,7 +67,7 @@ def draft(evidence: Evidence, ruleset: RuleSet, *, since: str, signature: str = 
     title = _VARIABLE.sub(lambda found: _FOR_PEOPLE[found.lastgroup or "number"], line)[:80].strip()
     code = _free_code(ruleset, "common" if common else "experiment")
     rows = [
-        "# yaml-language-server: $schema=../../docs/rules.schema.json",
+        f"# yaml-language-server: $schema={schema}",
         f"format: {FORMAT}",
         *([] if common else [f"experiment: {ruleset.experiment}"]),
         "",

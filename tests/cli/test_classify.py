@@ -92,6 +92,7 @@ def test_without_log_and_exit_status_nothing_is_claimed() -> None:
         (("--exit", "1", "--core"), "--core needs a signal"),
         (("--exit", "1", "--signal", "KILL"), "not allowed with"),
         (("--exit", "0", "--job-type", "mass produktion"), "Did you mean 'mass production'?"),
+        (("--exit", "0", "--job-type", "reconstruction"), "It is a job type of NA62: add --experiment NA62."),
         (("--exit", "0", "--experiment", "COMPAS"), "Did you mean 'COMPASS'?"),
     ],
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import pilotext
 from pilotext.classify.explain import lines_of
 from pilotext.cli import classify
 from pilotext.cli.arguments import FilePath, FolderPaths
@@ -15,7 +17,7 @@ from pilotext.cli.output import say, write_text
 from pilotext.errors import FieldError, UsageError
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence, Verdict
-from pilotext.rules.draft import draft
+from pilotext.rules.draft import SCHEMA, draft
 from pilotext.rules.lint.identity import PLACEHOLDER
 from pilotext.rules.loader import load_rules
 from pilotext.serialization.json import from_json
@@ -52,13 +54,28 @@ def run(options: argparse.Namespace) -> int:
         verdict = classify.verdict_of(options, ruleset)
     evidence = _unknown(verdict) if options.line is None else _chosen(options)
     since = time.strftime("%Y-%m-%d", time.gmtime())
-    text = draft(evidence, ruleset, since=since, signature=verdict.signature or "", common=options.common)
+    text = draft(
+        evidence,
+        ruleset,
+        since=since,
+        signature=verdict.signature or "",
+        common=options.common,
+        schema=_schema_from(options.output),
+    )
     if options.output is None:
         write_text(text)
         return 0
     _write_new(options.output, text)
     say(f"{options.output}: replace every text that begins with {PLACEHOLDER}, then run: pilotext rules lint")
     return 0
+
+
+def _schema_from(output: Path | None) -> str:
+    """Return the path of this installation's schema of rules from the folder of a new file."""
+    schema = Path(pilotext.__file__).resolve().parents[1] / "docs/rules.schema.json"
+    if output is None or not schema.is_file():
+        return SCHEMA
+    return os.path.relpath(schema, output.resolve().parent)
 
 
 def _write_new(path: Path, text: str) -> None:

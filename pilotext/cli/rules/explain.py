@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -12,7 +13,7 @@ from pilotext.cli import classify
 from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError, did_you_mean
-from pilotext.profile import load_experiment
+from pilotext.profile import known_experiments, load_experiment
 from pilotext.rules.conditions import Condition
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Rule, RuleSet
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the explanation; 0 if the rule was elected or seen, 1 if not."""
     ruleset = load_rules(options.experiment, options.rules)
-    rule = _named(ruleset, options.rule)
+    rule = _named(ruleset, options.rule, options.rules)
     case = classify.case_of(options, ruleset)
     rule = next((one for one in ruleset.for_job(case.kind, case.job_type) if one.id == rule.id), rule)
     if options.log is not None:
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(msgspec.json.encode(explanation))
     else:
-        teams = load_experiment(options.experiment, options.rules).teams
+        teams = load_experiment(options.experiment, options.rules).known_teams
         asked = ": ".join(part for part in (rule.text.owner, teams.get(rule.text.owner)) if part)
         known = [(f"owner: {asked}", "dim")] if asked else []
         known += [(f"see: {reference}", "dim") for reference in rule.text.references]
@@ -50,11 +51,21 @@ def run(options: argparse.Namespace) -> int:
     return int(explanation.outcome == "not seen")
 
 
-def _named(ruleset: RuleSet, name: str) -> Rule:
-    for rule in ruleset.rules:
-        if name in (rule.id, rule.code.label, str(rule.code.number), str(rule.code.digits)):
-            return rule
-    raise UsageError(f"there is no rule {name!r}.", advice=did_you_mean(name, (rule.id for rule in ruleset.rules)))
+def _named(ruleset: RuleSet, name: str, folders: Sequence[Path]) -> Rule:
+    """Return the rule of this id or code. Raises UsageError, which names the experiments that have such a rule."""
+    if rule := _find(ruleset, name):
+        return rule
+    others = [one for one in known_experiments(folders) if one != ruleset.experiment]
+    having = [one for one in others if _find(load_rules(one, folders), name)]
+    advice = did_you_mean(name, (rule.id for rule in ruleset.rules))
+    if having:
+        advice = f"It is a rule of {', '.join(having)}: add --experiment {having[0]}."
+    raise UsageError(f"{ruleset.experiment} has no rule {name!r}.", advice=advice)
+
+
+def _find(ruleset: RuleSet, name: str) -> Rule | None:
+    names = ((rule, (rule.id, rule.code.label, str(rule.code.number), str(rule.code.digits))) for rule in ruleset.rules)
+    return next((rule for rule, known in names if name in known), None)
 
 
 def _forms(rule: Rule, ruleset: RuleSet) -> Iterable[Condition]:

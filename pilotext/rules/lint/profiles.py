@@ -42,8 +42,8 @@ def _unknown_owners(experiment: Experiment, source: Source) -> Iterator[FileProb
         owner = entry.text.owner
         if not experiment.teams or not owner or entry.experiment not in (None, experiment.name):
             continue
-        if owner not in experiment.teams and "@" not in owner and "://" not in owner:
-            advice = did_you_mean(owner, experiment.teams, otherwise="Add it to `teams`, or write an address.")
+        if owner not in experiment.known_teams and "@" not in owner and "://" not in owner:
+            advice = did_you_mean(owner, experiment.known_teams, otherwise="Add it to `teams`, or write an address.")
             yield entry.problem("owner", f"{owner!r} is no team of the profile of {experiment.name}.", advice)
 
 

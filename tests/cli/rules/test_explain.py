@@ -20,7 +20,7 @@ def test_why_a_rule_was_elected(log: Path, capfd: pytest.CaptureFixture[str]) ->
     out = capfd.readouterr().out
     assert out.startswith("COMPASS-1246 killed: elected\n")
     assert "stderr:2\n  > Killed\n" in out
-    assert out.endswith("\nowner: coral: CORAL developers, by the software coordinator of COMPASS\n")
+    assert "\nowner: coral: CORAL developers, by the software coordinator of COMPASS\nsee: " in out
 
 
 @pytest.mark.parametrize("name", ["cannot-allocate", "COMPASS-1241", "581241", "1241"])
@@ -41,7 +41,7 @@ def test_the_explanation_as_one_document(log: Path, capfd: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["kiled", "LOG"], "there is no rule 'kiled'. Did you mean 'killed'?"),
+        (["kiled", "LOG"], "COMPASS has no rule 'kiled'. Did you mean 'killed'?"),
         (["killed", "nowhere"], "nowhere: there is no such file."),
         (["killed", "LOG", "--stderr", "LOG"], "LOG and --stderr are both given."),
     ],
@@ -49,3 +49,15 @@ def test_the_explanation_as_one_document(log: Path, capfd: pytest.CaptureFixture
 def test_a_wrong_use_is_refused(log: Path, capfd: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
     assert main(["rules", "explain", *(str(log) if word == "LOG" else word for word in words)]) == 64
     assert said in capfd.readouterr().err
+
+
+def test_a_rule_of_another_experiment_is_found_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "rules" / "shine"
+    folder.mkdir(parents=True)
+    (folder / "experiment.yaml").write_text("format: 1\nexperiment: SHINE\nnumber: 61\njob_types: {}\n")
+    rule = "{id: tag-lost, code: 1200, title: t, cause: crash, action: retry, exit: {codes: [3]}}"
+    (folder / "reco.yaml").write_text(f"format: 1\nexperiment: SHINE\nrules:\n- {rule}\n")
+    assert main(["rules", "explain", "tag-lost", "--rules", str(folder.parent)]) == 64
+    assert "It is a rule of SHINE: add --experiment SHINE." in capfd.readouterr().err
+    assert main(["rules", "explain", "tag-lost", "--rules", str(folder.parent), "--experiment", "SHINE"]) == 1
+    assert capfd.readouterr().out.startswith("SHINE-1200 tag-lost: not seen\n")

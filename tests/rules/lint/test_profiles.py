@@ -98,3 +98,30 @@ def test_an_owner_is_a_team_of_the_profile_or_an_address(pack: Pack) -> None:
     [problem] = [one for one in lint([pack.root]) if "team" in one.message]
     assert (problem.line, problem.message) == (6, "'spectrometr' is no team of the profile of NA62.")
     assert problem.advice == "Did you mean 'spectrometer'?"
+
+
+def test_the_team_of_the_common_rules_is_always_there(pack: Pack) -> None:
+    pack.add(f"{NA62}teams: {{spectrometer: the office}}\n", "na62/experiment.yaml", header="")
+    rule = "{id: boom, code: 2001, title: t, cause: crash, action: retry, exit: {codes: [1]}, owner: common}"
+    pack.add(f"rules:\n- {rule}\n", "common/a.yaml")
+    assert [one for one in lint([pack.root]) if "team" in one.message] == []
+
+
+@pytest.mark.parametrize(
+    ("setup", "wrong"), [("export A=1", True), ("/cvmfs/setup.sh", False), ("'{cvmfs}/s.sh'", False)]
+)
+def test_a_setup_is_the_path_of_a_script_and_no_command(tmp_path: Path, setup: str, wrong: bool) -> None:
+    types = f"  reco: {{kind: reconstruction, setup: {setup}}}\n"
+    path = profile(
+        tmp_path, f"{NA62.split('job_types', maxsplit=1)[0]}values: {{cvmfs: /cvmfs/na62}}\njob_types:\n{types}"
+    )
+    said = [problem.message for problem in lint([path])]
+    assert said == (["'export A=1' is not the absolute path of a script."] if wrong else [])
+
+
+def test_a_name_that_is_not_known_is_the_only_problem_of_its_template(tmp_path: Path) -> None:
+    output = "{name: '{reko}.root', to: ['file:///eos/'], kind: mdst}"
+    log = "{name: '{reko}-{job}-a{attempt}.tgz', to: ['file:///eos/']}"
+    types = f"  reco: {{kind: reconstruction, outputs: [{output}], log: {log}}}\n"
+    path = profile(tmp_path, f"{NA62.split('job_types', maxsplit=1)[0]}job_types:\n{types}")
+    assert {problem.message for problem in lint([path])} == {"nothing is called 'reko'."}
