@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pilotext.api.client import Client
+from pilotext.cli.output import say
 from pilotext.errors import UsageError
 
 T = TypeVar("T")
@@ -27,6 +29,22 @@ def add_csv(parser: argparse.ArgumentParser) -> None:
 
 def add_limit(parser: argparse.ArgumentParser, default: int = 100) -> None:
     parser.add_argument("--limit", type=int, default=default, metavar="N", help=f"list at most N (default: {default})")
+
+
+def add_url(parser: argparse.ArgumentParser) -> None:
+    """Add `--url`, for verbs about one object that has a page."""
+    parser.add_argument("--url", action="store_true", help="print only the address of its page")
+
+
+def page_of(options: argparse.Namespace, path: str) -> str:
+    """Return the address of a page, with the server that the options or the environment name."""
+    return f"{(options.server or os.environ.get('PILOTEXT_SERVER') or '').rstrip('/')}{path}"
+
+
+def tell_page(url: str) -> None:
+    """Print the address of a page on a terminal; programs that read our output ask for it by `--url`."""
+    if sys.stdout.isatty():
+        say(f"page: {url}")
 
 
 def address(options: argparse.Namespace) -> tuple[str, str]:

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="submit nothing; print the jobs, one of them complete, and the inputs that would be refused",
     )
     parser.add_argument("--leave-out", action="store_true", help="submit without the inputs that are refused")
+    connection.add_url(parser)
     connection.add_arguments(parser)
 
 
@@ -46,13 +47,17 @@ def run(options: argparse.Namespace) -> int:
         return _dry_run(options)
     document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
     done = connection.connect(options).post("/api/v1/tasks", document, Submitted)
-    if options.json:
+    url = connection.page_of(options, f"/tasks/{done.task}")
+    if options.url:
+        say(url)
+    elif options.json:
         write_json(msgspec.json.encode(done))
     else:
         known = "" if done.created else " (it was there already)"
         say(one_line(f"task {done.task} {done.name}: {done.jobs} jobs{known}"))
         for warning in done.warnings:
             say(one_line(f"warning: {warning}"))
+        connection.tell_page(url)
     return Exit.SUCCESS
 
 

@@ -46,6 +46,7 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
+    connection.add_url(parser)
     connection.add_arguments(parser)
 
 
@@ -83,7 +84,14 @@ def _print(rows: tuple[TaskRow, ...], options: argparse.Namespace) -> None:
 def _show(options: argparse.Namespace) -> int:
     client = connection.connect(options)
     page = client.get(f"/api/v1/tasks/{_find(client, options.name).task}", TaskPage)
-    write_json(page) if options.json else say(task_page(page))
+    url = connection.page_of(options, f"/tasks/{page.task.task}")
+    if options.url:
+        say(url)
+    elif options.json:
+        write_json(page)
+    else:
+        say(task_page(page))
+        connection.tell_page(url)
     return Exit.SUCCESS
 
 

@@ -5,6 +5,9 @@ PILOTEXT_SECRET_KEY    signs sessions of the pages; without it, everybody is log
 PILOTEXT_PUBLIC_URL    where agents and workers reach this server   (default: http://127.0.0.1:8080)
 PILOTEXT_HOSTS         host names that the pages answer to, separated by commas (default: localhost)
 PILOTEXT_TRUSTED_PROXIES  addresses and networks of proxies whose X-Forwarded-For is believed (default: none)
+PILOTEXT_REMOTE_USER_HEADER  header by which a single sign-on proxy names who has logged in, such as X-Remote-User
+                       (default: none, and nobody is logged in like this)
+PILOTEXT_REMOTE_USER_PROXIES  addresses and networks of the proxies whose header is believed (default: none)
 PILOTEXT_LISTABLE_FOLDERS  folders of the server's own disk, separated by colons, that tasks may list (default: none)
 PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 3600)
 PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
@@ -23,6 +26,7 @@ import secrets
 from urllib.parse import urlsplit
 
 from pilotext.server.database import database_settings, url_from_environment
+from pilotext.server.front.address import trusted_networks
 
 PUBLIC_URL = os.environ.get("PILOTEXT_PUBLIC_URL", "http://127.0.0.1:8080").rstrip("/")
 LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "3600"))
@@ -30,6 +34,10 @@ PILOT_LEASE_S = float(os.environ.get("PILOTEXT_PILOT_LEASE_S", "7200"))  # a pil
 REPORT_GRACE_S = float(os.environ.get("PILOTEXT_REPORT_GRACE_S", "60"))
 VERIFY_OUTPUTS = os.environ.get("PILOTEXT_VERIFY_OUTPUTS", "yes") != "no"
 TRF_URL = os.environ.get("PILOTEXT_TRF_URL") or f"{PUBLIC_URL}/trf/pilotext-trf"
+REMOTE_USER_HEADER = os.environ.get("PILOTEXT_REMOTE_USER_HEADER", "")
+REMOTE_USER_PROXIES = trusted_networks(
+    os.environ.get("PILOTEXT_REMOTE_USER_PROXIES", ""), "PILOTEXT_REMOTE_USER_PROXIES"
+)
 _SECURE = PUBLIC_URL.startswith("https:")
 
 SECRET_KEY = os.environ.get("PILOTEXT_SECRET_KEY") or secrets.token_urlsafe(48)
@@ -58,6 +66,7 @@ PAGE_MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "pilotext.server.single_sign_on.remote_user",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]

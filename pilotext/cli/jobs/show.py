@@ -21,13 +21,20 @@ from pilotext.sanitize import one_line
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_numbers(parser, required=True)
+    connection.add_url(parser)
     connection.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    pages = [connection.page_of(options, f"/jobs/{job}") for job in options.job]
     client = connection.connect(options)
     found = [client.get(f"/api/v1/jobs/{job}", JobPage) for job in options.job]
+    if options.url:
+        say("\n".join(pages))
+        return Exit.SUCCESS
     write_json(found) if options.json else say("\n\n".join(map(job_page, found)))
+    for page in pages if not options.json else ():
+        connection.tell_page(page)
     return Exit.SUCCESS
 
 

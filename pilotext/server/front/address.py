@@ -13,6 +13,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_HOPS = 20
 """Entries of X-Forwarded-For that are looked at, from the nearest."""
 
+PEER = "pilotext.peer"
+"""Key of the WSGI environment with the other end of the connection, proxy or not; no header can have this name."""
+
 _IPV6_SITE_BITS = 64
 """One client usually has a whole network of this size: its addresses share their limits."""
 
@@ -27,14 +30,12 @@ def trusted_of(environment: Mapping[str, str]) -> tuple[Network, ...]:
     return trusted_networks(environment.get("PILOTEXT_TRUSTED_PROXIES", ""))
 
 
-def trusted_networks(text: str) -> tuple[Network, ...]:
+def trusted_networks(text: str, setting: str = "PILOTEXT_TRUSTED_PROXIES") -> tuple[Network, ...]:
     """Return the networks of a setting such as `127.0.0.1, 10.0.0.0/8, fd00::/8`. Raises UsageError."""
     try:
         return tuple(ipaddress.ip_network(word.strip()) for word in text.split(",") if word.strip())
     except ValueError as error:
-        raise UsageError(
-            f"PILOTEXT_TRUSTED_PROXIES: {error}.", advice="Write addresses or networks: 10.0.0.1, 10.1.0.0/16."
-        ) from None
+        raise UsageError(f"{setting}: {error}.", advice="Write addresses or networks: 10.0.0.1, 10.1.0.0/16.") from None
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Network]) -> str:
@@ -46,13 +47,13 @@ def client_address(peer: str, forwarded: Sequence[str], trusted: Sequence[Networ
     found = parsed(peer)
     if found is None:
         return peer
-    if trusted and forwarded and _is_trusted(found, trusted):
+    if trusted and forwarded and is_trusted(found, trusted):
         for hop in reversed(",".join(forwarded).split(",")[-MAX_HOPS:]):
             told = parsed(hop)
             if told is None:
                 break
             found = told
-            if not _is_trusted(found, trusted):
+            if not is_trusted(found, trusted):
                 break
     return _counted_as(found)
 
@@ -73,7 +74,7 @@ def parsed(text: str) -> Address | None:
     return address
 
 
-def _is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
-from pilotext.server.front.address import Network, client_address
+from pilotext.server.front.address import PEER, Network, client_address
 from pilotext.server.front.guard import BodyPolicy, Guard, Response
 from pilotext.server.front.health import HealthProbe
 from pilotext.server.production.refusal import RefusalError
@@ -141,7 +141,7 @@ class RequestGate:
         length = _length_of(headers)
         if length is not None and length > policy.max_body_bytes:
             raise RefusalError("too-large", f"the body has more than {policy.max_body_bytes} bytes.")
-        peer = scope.client.rpartition(":")[0].strip("[]")
+        peer = peer_of(scope)
         forwarded = headers.get_all("x-forwarded-for") if self._trusted else []
         address = client_address(peer, forwarded, self._trusted)
         return RsgiRequest(scope, address, _token_of(scope, policy), policy, length)
@@ -207,6 +207,11 @@ async def _collected(exchange: Exchange, most: int) -> bytes:
     return b"".join(parts)
 
 
+def peer_of(scope: RsgiScope) -> str:
+    """Return the address at the other end of the connection: that of the client, or of the last proxy."""
+    return scope.client.rpartition(":")[0].strip("[]")
+
+
 def environ_of(request: RsgiRequest, body: bytes) -> dict[str, Any]:
     """Return the WSGI environment of a whole request."""
     scope = request.scope
@@ -214,6 +219,7 @@ def environ_of(request: RsgiRequest, body: bytes) -> dict[str, Any]:
         **_environ(scope.method, scope.path, scope.query_string, scope.scheme, body),
         "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
         "REMOTE_ADDR": request.address,
+        PEER: peer_of(scope),
     }
     server, _, port = scope.server.rpartition(":")
     environ["SERVER_NAME"], environ["SERVER_PORT"] = server, port
