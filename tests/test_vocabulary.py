@@ -41,6 +41,7 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/server/api/rules.py": _RESOURCE,
     "pilotext/server/api/sites.py": _RESOURCE,
     "pilotext/server/front/health.py": "the bound of `/health`, apart from all other requests",
+    "pilotext/server/pages/health.py": _PAGE,
     "pilotext/server/pages/login.py": _PAGE,
     "pilotext/server/pages/overview.py": _PAGE,
     "pilotext/server/pages/sites.py": _PAGE,

@@ -24,8 +24,7 @@ from pilotext.server.pages.jobs import csv_answer
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, time_locked
 from pilotext.server.production.manual_decisions import sites as decisions
 from pilotext.server.production.models.common import now
-from pilotext.server.production.statistics.errors import DAY_S, list_errors, list_signatures
-from pilotext.server.production.statistics.failed_attempts import list_failed_attempts
+from pilotext.server.production.statistics.errors import DAY_S, list_errors, list_failed_attempts, list_signatures
 from pilotext.server.production.statistics.sites import list_breakers
 
 PERIODS = (("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"))
@@ -57,7 +56,7 @@ class FailureQuery(Record, frozen=True):
 
 
 @dataclass(frozen=True)
-class Cell:
+class FailureCell:
     """A number of failed attempts with the page that lists them."""
 
     attempts: int
@@ -65,11 +64,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class FailureLine:
     """A row of the cross table; `share` is its part of all failed attempts of the period, in percent."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[FailureCell, ...]
     attempts: int
     link: str
     share: float
@@ -77,11 +76,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Table:
+class FailureTable:
     """Failed attempts by two fields, the most frequent first; the rest is only counted."""
 
     columns: tuple[str, ...]
-    lines: tuple[Line, ...]
+    lines: tuple[FailureLine, ...]
     more_rows: int
     more_columns: int
     attempts: int
@@ -167,7 +166,7 @@ def failures_since(since: float, by: tuple[str, ...], *, of_task: int | None = N
     return list_errors(by=by, since=since, until=now() + 1.0, task=None, site=None, code=None, of_task=of_task).errors
 
 
-def table_of(found: Sequence[ErrorRow], asked: FailureQuery, texts: Mapping[str, str]) -> Table:
+def table_of(found: Sequence[ErrorRow], asked: FailureQuery, texts: Mapping[str, str]) -> FailureTable:
     """Return the cross table of counted failures."""
     cells: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     columns: defaultdict[str, int] = defaultdict(int)
@@ -188,9 +187,9 @@ def table_of(found: Sequence[ErrorRow], asked: FailureQuery, texts: Mapping[str,
     lines = []
     for name in names[:MAX_ROWS]:
         attempts_here = sum(cells[name].values())
-        shown = tuple(Cell(cells[name].get(column, 0), link(name, column)) for column in heads)
-        lines.append(Line(name, shown, attempts_here, link(name), 100 * attempts_here / total, last[name]))
-    return Table(heads, tuple(lines), max(0, len(names) - MAX_ROWS), max(0, len(columns) - MAX_COLUMNS), total)
+        shown = tuple(FailureCell(cells[name].get(column, 0), link(name, column)) for column in heads)
+        lines.append(FailureLine(name, shown, attempts_here, link(name), 100 * attempts_here / total, last[name]))
+    return FailureTable(heads, tuple(lines), max(0, len(names) - MAX_ROWS), max(0, len(columns) - MAX_COLUMNS), total)
 
 
 def days_of(found: Sequence[ErrorRow], filters: Mapping[str, str]) -> list[DayBar]:

@@ -23,7 +23,7 @@ LINKED = {"job": "job", "note": "job", "assigned": "job", "task": "task", "task 
 
 
 @dataclass(frozen=True)
-class Line:
+class TrailLine:
     """A line of the trail with the page of its subject; empty where it has none."""
 
     row: AuditRow
@@ -39,7 +39,7 @@ def show(request: HttpRequest) -> HttpResponse:
     found = list_audit_entries(_asked(request))
     choice = {name: text for name, text in texts.items() if name in FIELDS}
     words = {
-        "lines": [Line(row, link_of(row)) for row in found.events],
+        "lines": [TrailLine(row, link_of(row)) for row in found.events],
         "choice": in_words(choice),
         "fields": [(name, name, texts.get(name, "")) for name in FIELDS],
         "mine": address(reverse("trail"), who=f"person:{request.user.get_username()}"),
