@@ -45,7 +45,6 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/server/pages/login.py": _PAGE,
     "pilotext/server/pages/overview.py": _PAGE,
     "pilotext/server/pages/sites.py": _PAGE,
-    "pilotext/server/pages/urls.py": "the addresses of the pages",
     "pilotext/server/production/merging/packing.py": "a domain rule: which files are merged into one",
     "pilotext/server/production/models/audit.py": "a file of tables",
     "pilotext/server/production/models/breaker.py": "a file of tables",
