@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, path
 from pilotext.server import converters  # noqa: F401  registers `number`
 from pilotext.server.pages import (
     account,
+    compare,
     failures,
     health,
     job,
@@ -39,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("jobs.csv", jobs.as_csv, name="jobs-csv"),
     path("jobs/<number:job>", job.show, name="job"),
     path("jobs/<number:job>/decide", job.decide, name="job-decide"),
+    path("jobs/<number:job>/compare", compare.show, name="compare"),
     path("jobs/<number:job>/note", job.note, name="job-note"),
     path("jobs/<number:job>/assign", job.assign, name="job-assign"),
     path("jobs/<number:job>/attempts/<number:attempt>/log", log.show, name="log"),

@@ -76,6 +76,7 @@ def test_every_address_is_in_the_tables_of_roles() -> None:
     known |= {f"tasks/<number:task>/runs/<number:run>{form}" for form in ("", "/decide", "/urls.txt")}
     known |= {f"jobs/<number:job>/attempts/<number:attempt>/log/<str:name>{form}" for form in ("", "/raw")}
     known |= {
+        "jobs/<number:job>/compare",
         "jobs/<number:job>/note",
         "jobs/<number:job>/assign",
         "jobs/<number:job>/decide",
