@@ -38,7 +38,7 @@ pytest_plugins = ["tests.support.fault_matrix"]
 USES_SERVERS = ("XrdServer", "serving")
 """Names that a test module has when some of its tests start an XRootD server."""
 
-WHOLE_PROGRAMS = ("end_to_end", "fixtures", "fuzz")
+WHOLE_PROGRAMS = ("browser", "end_to_end", "fixtures", "fuzz")
 """Folders of tests that run whole programs, or long."""
 
 

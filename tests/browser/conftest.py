@@ -1,0 +1,166 @@
+"""A server with a small made production and a browser, one of each for the tests of a process."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from fixtures.demo.database import ACCOUNTS, web_environment, web_words
+from tests.support.jobs import CHECKOUT
+from tests.support.pilotext_server import free_port
+
+JOBS = 120
+PASSWORD = "to look at a made production"
+READY_WITHIN_S = 60.0
+PATIENCE_MS = 20_000.0
+"""For the browser to do something; the machine may be busy."""
+
+_MAKE = """
+import sys
+from fixtures.demo.database import ACCOUNTS, make_database
+make_database(sys.argv[1], int(sys.argv[2]), dict.fromkeys(ACCOUNTS, sys.argv[3]))
+"""
+_WATCH = """
+document.addEventListener("securitypolicyviolation", event =>
+    console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+"""
+
+Opener = Callable[..., Page]
+"""Opens a tab for somebody with a role: `opener("viewer")`; further words are options of the browser's context."""
+
+
+@pytest.fixture(scope="session")
+def made_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with a made production, which is made once for all processes of a test run."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with (folder / "made-database.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        path = folder / "made.sqlite3"
+        if not path.exists():
+            making = folder / "making.sqlite3"
+            words = [sys.executable, "-c", _MAKE, f"sqlite:///{making}", str(JOBS), PASSWORD]
+            subprocess.run(words, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, check=True)
+            making.rename(path)
+    return path
+
+
+@pytest.fixture(scope="package")
+def server(made_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a web server on a copy of the made production."""
+    folder, port = tmp_path_factory.mktemp("web"), free_port()
+    shutil.copyfile(made_database, folder / "copy.sqlite3")
+    env = {**os.environ, **web_environment(f"sqlite:///{folder / 'copy.sqlite3'}", port)}
+    url = f"http://127.0.0.1:{port}"
+    with (folder / "web.log").open("wb") as log:
+        process = subprocess.Popen(web_words(port), env=env, stdout=log, stderr=log)
+        try:
+            _wait_for(url, folder / "web.log")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(40)
+
+
+def _wait_for(url: str, log: Path) -> None:
+    end = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            if requests.get(f"{url}/login", timeout=5).status_code == 200:
+                return
+        except (requests.ConnectionError, requests.Timeout):
+            pass  # nobody listens yet
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium. Not for the whole session: while it is open, Django refuses to be used in this thread."""
+    path = shutil.which("chromium")
+    assert path is not None, "the tests of the pages need the Debian package chromium; bin/prepare test installs it"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def sessions(chromium: Browser, server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Files with the session of somebody of each role, who has logged in by the form."""
+    files = {}
+    for name, role in ACCOUNTS.items():
+        context = chromium.new_context(base_url=server)
+        page = context.new_page()
+        page.goto("/tasks")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url("**/tasks")
+        files[role] = str(tmp_path_factory.mktemp("sessions") / f"{role}.json")
+        context.storage_state(path=files[role])
+        context.close()
+    return files
+
+
+@pytest.fixture
+def opener(chromium: Browser, server: str, sessions: dict[str, str]) -> Iterator[Opener]:
+    """Open tabs; at the end of a test, a violation of the policy or an error on the console of any of them fails it."""
+    contexts: list[BrowserContext] = []
+    errors: list[str] = []
+
+    def open_tab(role: str, **options: object) -> Page:
+        context = chromium.new_context(base_url=server, storage_state=sessions[role], **options)  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE_MS)
+        context.add_init_script(_WATCH)
+        contexts.append(context)
+        page = context.new_page()
+        page.on(
+            "console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield open_tab
+    for context in contexts:
+        context.close()
+    assert not errors
+
+
+@pytest.fixture(scope="package")
+def numbers(made_database: Path) -> dict[str, int]:
+    """Numbers of objects that the open parts of addresses stand for."""
+    look = "select id from production_{} where state = ? order by id limit 1"
+    query = {"job": (look.format("job"), "manual"), "task": (look.format("task"), "running")}
+    with sqlite3.connect(made_database) as connection:
+        found = {name: connection.execute(text, [state]).fetchone()[0] for name, (text, state) in query.items()}
+    connection.close()
+    return found
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script that checks accessibility; bin/prepare test installs it."""
+    return Path(sys.prefix, "share/browser/node_modules/axe-core/axe.min.js").read_text()
+
+
+def check_axe(page: Page, axe: str, *rules: str) -> list[str]:
+    """Return what axe finds wrong on a page, by all rules or by these."""
+    options: dict[str, object] = {"resultTypes": ["violations"]}
+    if rules:
+        options["runOnly"] = {"type": "rule", "values": rules}
+    page.evaluate(axe)
+    found = page.evaluate("options => axe.run(document, options).then(result => result.violations)", options)
+    return [f"{one['id']}: {json.dumps([node['html'] for node in one['nodes']][:3])}" for one in found]

@@ -1,0 +1,58 @@
+"""One table of all addresses of the pages: what each answers, and to whom. A page without a row fails the tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ROLES = ("viewer", "expert", "manager")
+"""From the least to the mightiest: each may what the one before may."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address by its path, in which numbers of a task or a job are left open.
+
+    `get` is what it answers to GET: a page, data such as JSON, another address, or nothing. `sees` is the least role
+    that may ask so, and `changes` the least role that may send a form; None: nobody.
+    """
+
+    path: str
+    get: Literal["page", "data", "elsewhere", "nothing"] = "page"
+    sees: str = "viewer"
+    changes: str | None = None
+    form: tuple[tuple[str, str], ...] = ()
+    """Fields of a form that would change something."""
+
+
+def _decision(path: str, word: str, role: str) -> Address:
+    return Address(path, "nothing", changes=role, form=(("to", word), ("why", "seen in the log")))
+
+
+ADDRESSES = {
+    "overview": Address("/"),
+    "tasks": Address("/tasks"),
+    "task": Address("/tasks/{task}"),
+    "task-decide": _decision("/tasks/{task}/decide", "pause", "manager"),
+    "jobs": Address("/jobs"),
+    "job": Address("/jobs/{job}"),
+    "job-decide": _decision("/jobs/{job}/decide", "resend", "expert"),
+    "manual": Address("/manual"),
+    "failures": Address("/failures"),
+    "sites": Address("/sites"),
+    "search": Address("/search?q={job}", "elsewhere"),
+}
+"""Addresses by the name that `urls.py` gives them."""
+
+PUBLIC = ("login", "logout")
+"""Addresses for people who have not logged in."""
+
+
+def pages() -> list[str]:
+    """Return the paths of all that is a page."""
+    return [each.path for each in ADDRESSES.values() if each.get == "page"]
+
+
+def may(role: str, least: str | None) -> bool:
+    """Whether this role is the least one or a mightier one."""
+    return least is not None and ROLES.index(role) >= ROLES.index(least)

@@ -1,0 +1,122 @@
+"""Every address of the pages for every role: what it answers, and that nothing is changed without the right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pilotext.server.boot import boot
+
+boot()
+
+from django.apps import apps  # noqa: E402  needs boot
+from django.db import connection  # noqa: E402
+from django.http.response import HttpResponseBase  # noqa: E402
+from django.test import Client  # noqa: E402
+
+from fixtures.demo.production import fill  # noqa: E402
+from pilotext.server.pages.urls import urlpatterns  # noqa: E402
+from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
+from pilotext.server.production.models import Job, Task  # noqa: E402
+from pilotext.server.production.transitions import Reason  # noqa: E402
+from tests.server.conftest import Maker, use  # noqa: E402
+from tests.server.pages.addresses import ADDRESSES, PUBLIC, ROLES, Address, may  # noqa: E402
+
+JOBS = 150
+AT = 1_800_000_000.0
+
+
+@pytest.fixture(scope="module")
+def filled(sqlite_databases: Maker) -> str:
+    """URL of a database with a small made production and somebody of each role."""
+    url = sqlite_databases()
+    use(url)
+    fill(JOBS, seed=58, at=AT)
+    make_groups()
+    for role in ROLES:
+        set_user(f"a-{role}", role, Reason("boss", "for a test", "person"))
+    connection.close()
+    return url
+
+
+@pytest.fixture(autouse=True)
+def _on_filled(filled: str) -> None:
+    use(filled)
+
+
+def client_of(role: str | None) -> Client:
+    found = Client(SERVER_NAME="localhost")
+    if role is not None:
+        found.force_login(set_user(f"a-{role}", role, Reason("boss", "for a test", "person")))
+    return found
+
+
+def path_of(address: Address) -> str:
+    job = Job.objects.filter(state="manual").order_by("pk").values_list("pk", flat=True)[0]
+    task = Task.objects.filter(state="running").order_by("pk").values_list("pk", flat=True)[0]
+    return address.path.format(job=job, task=task)
+
+
+def rows() -> dict[str, list[tuple[object, ...]]]:
+    """All rows of the production, and people with their roles; not sessions, logins and lines of the audit trail."""
+    models = [*apps.get_app_config("production").get_models(), *apps.get_app_config("auth").get_models()]
+    chosen = [model for model in models if model.__name__ not in ("AuditEntry", "User")]
+    return {model.__name__: list(model._default_manager.order_by("pk").values_list()) for model in chosen}
+
+
+def test_every_address_has_its_row() -> None:
+    assert {each.name for each in urlpatterns if hasattr(each, "name")} == {*ADDRESSES, *PUBLIC}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_people_see_what_their_role_may_see(name: str, role: str) -> None:
+    address = ADDRESSES[name]
+    expected = {"page": 200, "data": 200, "elsewhere": 302, "nothing": 405}[address.get]
+    if address.get != "nothing" and not may(role, address.sees):
+        expected = 403
+    answer = client_of(role).get(path_of(address))
+    assert answer.status_code == expected
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_nobody_sees_or_changes_anything_without_a_login(name: str) -> None:
+    path, before = path_of(ADDRESSES[name]), rows()
+    for answer in (client_of(None).get(path), client_of(None).post(path, dict(ADDRESSES[name].form))):
+        assert is_sent_to_login(answer) or answer.status_code == 405
+    assert rows() == before
+
+
+@pytest.mark.parametrize("role", ROLES[:-1])
+def test_without_the_right_no_form_changes_anything(role: str) -> None:
+    before, client = rows(), client_of(role)
+    for address in ADDRESSES.values():
+        if not may(role, address.changes):
+            answer = client.post(path_of(address), dict(address.form))
+            assert answer.status_code == (405 if address.changes is None else 403), address.path
+    assert rows() == before
+
+
+@pytest.mark.parametrize("name", [name for name, address in ADDRESSES.items() if address.changes])
+def test_with_the_right_the_same_form_changes_something(name: str) -> None:
+    """The proof that the forms of the test above would have changed something."""
+    address, before = ADDRESSES[name], rows()
+    assert address.changes is not None
+    answer = client_of(address.changes).post(path_of(address), dict(address.form))
+    assert answer.status_code == 302, answer.content[-2000:]
+    assert rows() != before
+
+
+def is_sent_to_login(answer: HttpResponseBase) -> bool:
+    return answer.status_code == 302 and answer["Location"].startswith("/login?next=/")
+
+
+def test_every_template_of_a_page_has_no_script_or_style_of_its_own() -> None:
+    folder = Path(apps.get_app_config("pages").path, "templates")
+    for path in folder.rglob("*.html"):
+        text = path.read_text()
+        assert " style=" not in text, path
+        assert "<style" not in text, path
+        assert "javascript:" not in text, path
