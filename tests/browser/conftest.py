@@ -143,7 +143,12 @@ def opener(chromium: Browser, server: str, sessions: dict[str, str]) -> Iterator
 def numbers(made_database: Path) -> dict[str, int]:
     """Numbers of objects that the open parts of addresses stand for."""
     look = "select id from production_{} where state = ? order by id limit 1"
-    query = {"job": (look.format("job"), "manual"), "task": (look.format("task"), "running")}
+    breaker = "select id from production_breaker where state = ?"
+    query = {
+        "breaker": (breaker, "open"),
+        "job": (look.format("job"), "manual"),
+        "task": (look.format("task"), "running"),
+    }
     with sqlite3.connect(made_database) as connection:
         found = {name: connection.execute(text, [state]).fetchone()[0] for name, (text, state) in query.items()}
     connection.close()

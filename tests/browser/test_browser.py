@@ -41,6 +41,16 @@ def test_without_script_every_page_is_there_and_a_decision_is_possible(opener: O
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Job {job}")
 
 
+def test_three_clicks_from_the_overview_to_the_line_of_a_log(opener: Opener) -> None:
+    page = opener("viewer")
+    page.goto("/")
+    failures = page.get_by_role("table", name="Failed attempts by code")
+    failures.get_by_role("link", name="COMPASS-").first.click()
+    page.get_by_role("table", name="Failed attempts").get_by_role("link").first.click()
+    page.wait_for_url("**/jobs/**")
+    expect(page.locator("figure.log mark").first).to_be_visible()
+
+
 @pytest.mark.parametrize(("word", "state"), [("fail", "failed"), ("resend", "defined"), ("cancel", "cancelled")])
 def test_an_expert_decides_on_a_job(word: str, state: str, opener: Opener) -> None:
     page = opener("expert")

@@ -22,7 +22,7 @@ class Address:
     sees: str = "viewer"
     changes: str | None = None
     form: tuple[tuple[str, str], ...] = ()
-    """Fields of a form that would change something."""
+    """Fields of a form that would change something; none where that needs more, or changes one's own browser only."""
 
 
 def _decision(path: str, word: str, role: str) -> Address:
@@ -51,7 +51,23 @@ ADDRESSES = {
     ),
     "product-decide": _decision("/products/{product}/decide", "accept", "expert"),
     "failures": Address("/failures"),
+    "failures-csv": Address("/failures.csv", "data"),
+    "failed-attempts": Address("/failures/attempts?since=520w"),
+    "breaker-decide": _decision("/breakers/{breaker}/decide", "close", "manager"),
     "sites": Address("/sites"),
+    "trail": Address("/trail"),
+    "trail-csv": Address("/trail.csv", "data"),
+    "submit": Address("/submit", sees="manager", changes="manager"),
+    "account": Address("/account", changes="viewer", form=(("role", "viewer"), ("days", "1"))),
+    "theme": Address("/account/theme", "nothing", changes="viewer"),
+    "token-revoke": Address("/account/tokens/{token}/revoke", "nothing", changes="viewer"),
+    "people": Address(
+        "/people",
+        sees="manager",
+        changes="manager",
+        form=(("name", "a-viewer"), ("role", "expert"), ("why", "she has learned the rules")),
+    ),
+    "server": Address("/server"),
     "search": Address("/search?q={job}", "elsewhere"),
 }
 """Addresses by the name that `urls.py` gives them."""

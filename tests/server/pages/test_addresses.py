@@ -18,7 +18,8 @@ from django.test import Client  # noqa: E402
 from fixtures.demo.production import fill  # noqa: E402
 from pilotext.server.pages.urls import urlpatterns  # noqa: E402
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
-from pilotext.server.production.models import AuditEntry, Job, Product, Task  # noqa: E402
+from pilotext.server.production.access.tokens import issue  # noqa: E402
+from pilotext.server.production.models import AuditEntry, Breaker, Job, Product, Task, Token  # noqa: E402
 from pilotext.server.production.transitions import Reason  # noqa: E402
 from tests.server.conftest import Maker, use  # noqa: E402
 from tests.server.pages.addresses import ADDRESSES, PUBLIC, ROLES, Address, may  # noqa: E402
@@ -36,6 +37,7 @@ def filled(sqlite_databases: Maker) -> str:
     make_groups()
     for role in ROLES:
         set_user(f"a-{role}", role, Reason("boss", "for a test", "person"))
+    issue("boss", "viewer", user="a-manager", good_for_s=3600.0, by=Reason("boss", "for a test", "person"))
     connection.close()
     return url
 
@@ -53,15 +55,24 @@ def client_of(role: str | None) -> Client:
 
 
 def path_of(address: Address) -> str:
-    job = Job.objects.filter(state="manual").order_by("pk").values_list("pk", flat=True)[0]
-    task = Task.objects.filter(state="running").order_by("pk").values_list("pk", flat=True)[0]
-    product = Product.objects.filter(state="manual").order_by("pk").values_list("pk", flat=True)[0]
-    return address.path.format(job=job, task=task, product=product)
+    chosen = {
+        "job": Job.objects.filter(state="manual"),
+        "task": Task.objects.filter(state="running"),
+        "product": Product.objects.filter(state="manual"),
+        "breaker": Breaker.objects.filter(state="open"),
+        "token": Token.objects.all(),
+    }
+    return address.path.format(
+        **{name: query.order_by("pk").values_list("pk", flat=True)[0] for name, query in chosen.items()}
+    )
 
 
 def rows() -> dict[str, list[tuple[object, ...]]]:
     """All rows of the production, and people with their roles; not sessions and logins."""
-    models = [*apps.get_app_config("production").get_models(), *apps.get_app_config("auth").get_models()]
+    models = [
+        *apps.get_app_config("production").get_models(),
+        *apps.get_app_config("auth").get_models(include_auto_created=True),
+    ]
     chosen = [model for model in models if model.__name__ not in ("AuditEntry", "User")]
     found = {model.__name__: list(model._default_manager.order_by("pk").values_list()) for model in chosen}
     return {**found, "AuditEntry": list(AuditEntry.objects.exclude(subject="user").order_by("pk").values_list())}
@@ -101,21 +112,21 @@ def test_without_the_right_no_form_changes_anything(role: str) -> None:
     assert rows() == before
 
 
-@pytest.mark.parametrize("name", [name for name, address in ADDRESSES.items() if address.changes])
+@pytest.mark.parametrize("name", [name for name, address in ADDRESSES.items() if address.form])
 def test_with_the_right_the_same_form_changes_something(name: str) -> None:
     """The proof that the forms of the test above would have changed something."""
     address, before = ADDRESSES[name], rows()
     assert address.changes is not None
     with transaction.atomic():
         answer = client_of(address.changes).post(path_of(address), dict(address.form))
-        assert answer.status_code == 302, answer.content[-2000:]
+        assert answer.status_code in (200, 302), answer.content[-2000:]
         assert rows() != before
         transaction.set_rollback(True)
     assert rows() == before
 
 
 def is_sent_to_login(answer: HttpResponseBase) -> bool:
-    return answer.status_code == 302 and answer["Location"].startswith("/login?next=/")
+    return answer.status_code == 302 and answer["Location"].startswith("/login?next=")
 
 
 def test_every_template_of_a_page_has_no_script_or_style_of_its_own() -> None:
