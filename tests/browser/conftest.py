@@ -142,15 +142,15 @@ def opener(chromium: Browser, server: str, sessions: dict[str, str]) -> Iterator
 @pytest.fixture(scope="package")
 def numbers(made_database: Path) -> dict[str, int]:
     """Numbers of objects that the open parts of addresses stand for."""
-    look = "select id from production_{} where state = ? order by id limit 1"
-    breaker = "select id from production_breaker where state = ?"
     query = {
-        "breaker": (breaker, "open"),
-        "job": (look.format("job"), "manual"),
-        "task": (look.format("task"), "running"),
+        "breaker": "production_breaker where state = 'open'",
+        "job": "production_job where state = 'manual'",
+        "running": "production_job where state = 'running' and attempts = 1",
+        "task": "production_task where state = 'running'",
     }
     with sqlite3.connect(made_database) as connection:
-        found = {name: connection.execute(text, [state]).fetchone()[0] for name, (text, state) in query.items()}
+        rows = {name: f"select id from {text} order by id limit 1" for name, text in query.items()}
+        found = {name: connection.execute(text).fetchone()[0] for name, text in rows.items()}
     connection.close()
     return found
 

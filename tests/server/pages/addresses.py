@@ -13,12 +13,13 @@ ROLES = ("viewer", "expert", "manager")
 class Address:
     """An address by its path, in which numbers of a task or a job are left open.
 
-    `get` is what it answers to GET: a page, data such as JSON, another address, or nothing. `sees` is the least role
+    `get` is what it answers to GET: a page, data such as JSON, another address, that a file is not there
+    yet, or nothing. `sees` is the least role
     that may ask so, and `changes` the least role that may send a form; None: nobody.
     """
 
     path: str
-    get: Literal["page", "data", "elsewhere", "nothing"] = "page"
+    get: Literal["page", "data", "elsewhere", "unavailable", "nothing"] = "page"
     sees: str = "viewer"
     changes: str | None = None
     form: tuple[tuple[str, str], ...] = ()
@@ -41,6 +42,9 @@ ADDRESSES = {
     "job-decide": _decision("/jobs/{job}/decide", "resend", "expert"),
     "job-note": Address("/jobs/{job}/note", "nothing", changes="expert", form=(("why", "seen in the log"),)),
     "job-assign": Address("/jobs/{job}/assign", "nothing", changes="expert", form=(("whom", "me"),)),
+    "log": Address("/jobs/{job}/attempts/1/log"),
+    "log-text": Address("/jobs/{running}/attempts/1/log/stdout"),
+    "log-raw": Address("/jobs/{running}/attempts/1/log/stdout/raw", "unavailable"),
     "manual": Address("/manual"),
     "manual-jobs": Address("/manual/jobs"),
     "manual-decide": Address(

@@ -57,6 +57,7 @@ def client_of(role: str | None) -> Client:
 def path_of(address: Address) -> str:
     chosen = {
         "job": Job.objects.filter(state="manual"),
+        "running": Job.objects.filter(state="running", attempts=1),
         "task": Task.objects.filter(state="running"),
         "product": Product.objects.filter(state="manual"),
         "breaker": Breaker.objects.filter(state="open"),
@@ -86,7 +87,7 @@ def test_every_address_has_its_row() -> None:
 @pytest.mark.parametrize("name", ADDRESSES)
 def test_people_see_what_their_role_may_see(name: str, role: str) -> None:
     address = ADDRESSES[name]
-    expected = {"page": 200, "data": 200, "elsewhere": 302, "nothing": 405}[address.get]
+    expected = {"page": 200, "data": 200, "elsewhere": 302, "unavailable": 503, "nothing": 405}[address.get]
     if address.get != "nothing" and not may(role, address.sees):
         expected = 403
     answer = client_of(role).get(path_of(address))
