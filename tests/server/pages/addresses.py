@@ -72,6 +72,9 @@ ADDRESSES = {
         form=(("name", "a-viewer"), ("role", "expert"), ("why", "she has learned the rules")),
     ),
     "server": Address("/server"),
+    "rules": Address("/rules"),
+    "rules-try": Address("/rules/try", sees="expert", changes="expert"),
+    "rule": Address("/rules/COMPASS/calibration-failed"),
     "search": Address("/search?q={job}", "elsewhere"),
 }
 """Addresses by the name that `urls.py` gives them."""
