@@ -147,7 +147,7 @@ _TOO_WIDE = """() => {
     const root = document.scrollingElement;
     if (root.scrollWidth <= root.clientWidth) return [];
     return [...document.querySelectorAll("main *, header *")]
-        .filter(element => element.getBoundingClientRect().right > root.clientWidth + 1 && !element.closest(".scroll"))
+        .filter(element => element.getBoundingClientRect().right > root.clientWidth + 1 && !element.closest(".scroll, .log"))
         .map(element => `<${element.tagName} class="${element.className}"> ${element.textContent.slice(0, 40)}`)
         .slice(0, 3).concat([`${root.scrollWidth} px`]);
 }"""
