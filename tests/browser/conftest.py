@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from playwright._impl._api_structures import SetCookieParam
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from fixtures.demo.database import ACCOUNTS, web_environment, web_words
@@ -98,9 +99,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def sessions(chromium: Browser, server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Files with the session of somebody of each role, who has logged in by the form."""
-    files = {}
+def sessions(chromium: Browser, server: str) -> dict[str, list[SetCookieParam]]:
+    """Cookies of somebody of each role, who has logged in by the form."""
+    found: dict[str, list[SetCookieParam]] = {}
     for name, role in ACCOUNTS.items():
         context = chromium.new_context(base_url=server)
         page = context.new_page()
@@ -109,20 +110,20 @@ def sessions(chromium: Browser, server: str, tmp_path_factory: pytest.TempPathFa
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url("**/tasks")
-        files[role] = str(tmp_path_factory.mktemp("sessions") / f"{role}.json")
-        context.storage_state(path=files[role])
+        found[role] = [{"name": one["name"], "value": one["value"], "url": server} for one in context.cookies()]
         context.close()
-    return files
+    return found
 
 
 @pytest.fixture
-def opener(chromium: Browser, server: str, sessions: dict[str, str]) -> Iterator[Opener]:
+def opener(chromium: Browser, server: str, sessions: dict[str, list[SetCookieParam]]) -> Iterator[Opener]:
     """Open tabs; at the end of a test, a violation of the policy or an error on the console of any of them fails it."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
     def open_tab(role: str, **options: object) -> Page:
-        context = chromium.new_context(base_url=server, storage_state=sessions[role], **options)  # type: ignore[arg-type]
+        context = chromium.new_context(base_url=server, **options)  # type: ignore[arg-type]
+        context.add_cookies(sessions[role])
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(_WATCH)
         contexts.append(context)
