@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright._impl._api_structures import SetCookieParam
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from fixtures.demo.database import ACCOUNTS, web_environment, web_words
@@ -99,9 +98,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def sessions(chromium: Browser, server: str) -> dict[str, list[SetCookieParam]]:
+def sessions(chromium: Browser, server: str) -> dict[str, list[dict[str, str]]]:
     """Cookies of somebody of each role, who has logged in by the form."""
-    found: dict[str, list[SetCookieParam]] = {}
+    found: dict[str, list[dict[str, str]]] = {}
     for name, role in ACCOUNTS.items():
         context = chromium.new_context(base_url=server)
         page = context.new_page()
@@ -116,14 +115,14 @@ def sessions(chromium: Browser, server: str) -> dict[str, list[SetCookieParam]]:
 
 
 @pytest.fixture
-def opener(chromium: Browser, server: str, sessions: dict[str, list[SetCookieParam]]) -> Iterator[Opener]:
+def opener(chromium: Browser, server: str, sessions: dict[str, list[dict[str, str]]]) -> Iterator[Opener]:
     """Open tabs; at the end of a test, a violation of the policy or an error on the console of any of them fails it."""
     contexts: list[BrowserContext] = []
     errors: list[str] = []
 
     def open_tab(role: str, **options: object) -> Page:
         context = chromium.new_context(base_url=server, **options)  # type: ignore[arg-type]
-        context.add_cookies(sessions[role])
+        context.add_cookies(sessions[role])  # type: ignore[arg-type]  # a TypedDict that is not public
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(_WATCH)
         contexts.append(context)
