@@ -143,13 +143,15 @@ def opener(chromium: Browser, server: str, sessions: dict[str, list[dict[str, st
 def numbers(made_database: Path) -> dict[str, int]:
     """Numbers of objects that the open parts of addresses stand for."""
     query = {
-        "breaker": "production_breaker where state = 'open'",
-        "job": "production_job where state = 'manual'",
-        "running": "production_job where state = 'running' and attempts = 1",
-        "task": "production_task where state = 'running'",
+        "breaker": "id from production_breaker where state = 'open'",
+        "job": "id from production_job where state = 'manual'",
+        "run": "run from production_product where state = 'manual'",
+        "run_task": "task_id from production_product where state = 'manual'",
+        "running": "id from production_job where state = 'running' and attempts = 1",
+        "task": "id from production_task where state = 'running'",
     }
     with sqlite3.connect(made_database) as connection:
-        rows = {name: f"select id from {text} order by id limit 1" for name, text in query.items()}
+        rows = {name: f"select {text} order by id limit 1" for name, text in query.items()}
         found = {name: connection.execute(text).fetchone()[0] for name, text in rows.items()}
     connection.close()
     return found

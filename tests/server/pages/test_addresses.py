@@ -63,9 +63,9 @@ def path_of(address: Address) -> str:
         "breaker": Breaker.objects.filter(state="open"),
         "token": Token.objects.all(),
     }
-    return address.path.format(
-        **{name: query.order_by("pk").values_list("pk", flat=True)[0] for name, query in chosen.items()}
-    )
+    numbers = {name: query.order_by("pk").values_list("pk", flat=True)[0] for name, query in chosen.items()}
+    run, run_task = Product.objects.order_by("pk").values_list("run", "task")[0]
+    return address.path.format(**numbers, run=run, run_task=run_task)
 
 
 def rows() -> dict[str, list[tuple[object, ...]]]:
