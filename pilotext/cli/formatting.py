@@ -20,6 +20,11 @@ def counts(numbers: Mapping[str, int]) -> str:
     return " ".join(f"{name}:{number}" for name, number in sorted(numbers.items())) or "-"
 
 
+def run_chunk(run: int | None, chunk: int | None) -> str:
+    """Return run and chunk such as `275772-12`; `275772` for a merge of the run, `-` for a job without a run."""
+    return "-".join(str(number) for number in (run, chunk) if number is not None) or "-"
+
+
 def fields(rows: Iterable[tuple[str, object]]) -> str:
     """Return fields under each other, without those that are empty."""
     return "\n".join(

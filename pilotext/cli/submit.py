@@ -86,7 +86,14 @@ def _as_json(experiment: Experiment, plan: Plan, told: DryRun) -> dict[str, obje
 
 
 def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
-    rows = [(job.file.file, str(job.run), str(job.chunk), str(job.file.events or "-")) for job in plan.jobs]
+    rows = [
+        (
+            job.file.file,
+            *("-" if each is None else str(each) for each in (job.run, job.chunk)),
+            str(job.file.events or "-"),
+        )
+        for job in plan.jobs
+    ]
     say(table(("file", "run", "chunk", "events"), rows[:MAX_SHOWN]))
     if len(rows) > MAX_SHOWN:
         say(f"... and {len(rows) - MAX_SHOWN} more")
@@ -96,7 +103,9 @@ def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
     staging = "brought from tape" if told.staging else "on disk"
     merges = one_line(", ".join(told.merges) or "none")
     say(f"\n{told.jobs} jobs, {told.runs} runs, merges: {merges}; inputs are {staging}")
-    say(f"{told.names} names to publish under" + ("" if asked else "; their owners were not checked: no --server"))
+    logs = ", and the log archive of each attempt" if told.example is not None and told.example.log is not None else ""
+    unchecked = "" if asked else "; their owners were not checked: no --server"
+    say(f"{told.names} names to publish under{logs}{unchecked}")
     say(
         "\n".join(
             [f"{told.refused_count} inputs refused", *(one_line(f"  {each.file}: {each.why}") for each in plan.refused)]

@@ -10,6 +10,7 @@ from pilotext.api.client import Client
 from pilotext.api.schemas.audit import AuditTrail
 from pilotext.api.schemas.fields import Move, Moved, words_of
 from pilotext.api.schemas.tasks import TaskList, TaskPage, TaskRow, TaskSettings, TaskState
+from pilotext.api.schemas.waits import Wait
 from pilotext.cli import connection
 from pilotext.cli.arguments import add_choice
 from pilotext.cli.decisions import add_reason
@@ -38,6 +39,10 @@ DECISIONS = {
     "archive": ("archive the logs and the kept outputs of a done task, and remove its chunk files", "published"),
 }
 POLL_S = 2.0
+NEEDS_PERSON = 75
+"""Exit status of `tasks wait` when nothing moves until a person decides, starts or resumes the task."""
+FOR_A_PERSON = ("person", "task-not-started", "task-paused")
+"""Reasons for waiting that `tasks wait` prints."""
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -71,8 +76,11 @@ def _print(rows: tuple[TaskRow, ...], options: argparse.Namespace) -> None:
     if options.json:
         write_json(TaskList(rows))
         return
-    head = ("task", "name", "type", "state", "jobs", "merges")
-    cells = [(row.task, row.name, row.type, row.state, counts(row.jobs), counts(row.merges)) for row in rows]
+    head = ("task", "name", "type", "state", "to decide", "jobs", "merges")
+    cells = [
+        (row.task, row.name, row.type, row.state, row.to_decide or "-", counts(row.jobs), counts(row.merges))
+        for row in rows
+    ]
     print_table(head, cells)
     for row in rows:
         if row.replaced_by:
@@ -144,13 +152,19 @@ def _add_wait_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _wait(options: argparse.Namespace) -> int:
-    """Wait until a task has ended; 0 means that all its jobs have finished."""
+    """Wait until a task has ended, or cannot go on without a person; 0 means that all its jobs have finished."""
     client = connection.connect(options)
     began = time.monotonic()
+    told: list[Wait] = []
     with progress(options.name) as tell:
         while (row := _find(client, options.name)).state not in ENDED:
             every = sum(row.jobs.values()) + sum(row.merges.values())
             tell(sum(numbers.get("finished", 0) for numbers in (row.jobs, row.merges)), every)
+            page = client.get(f"/api/v1/tasks/{row.task}", TaskPage)
+            told = _tell_decisions(page, told)
+            if page.needs_person:
+                _print((row,), options)
+                return NEEDS_PERSON
             if options.within is not None and time.monotonic() - began > options.within:
                 _print((row,), options)
                 return Exit.STOPPED
@@ -158,6 +172,16 @@ def _wait(options: argparse.Namespace) -> int:
     _print((row,), options)
     good = row.state != "cancelled" and not any(row.jobs.get(state, 0) + row.merges.get(state, 0) for state in BAD)
     return Exit.SUCCESS if good else Exit.PAYLOAD_FAILED
+
+
+def _tell_decisions(page: TaskPage, told: list[Wait]) -> list[Wait]:
+    """Print on stderr what waits for a person when it is another than before, and return it."""
+    waits = [wait for wait in page.waits if wait.kind in FOR_A_PERSON]
+    if waits != told and waits:
+        say("\n".join([f"{page.task.name}:", *reasons(waits)]), stream=2)
+    elif told and not waits:
+        say(one_line(f"{page.task.name}: nothing waits for a decision any more"), stream=2)
+    return waits
 
 
 def _add_set_arguments(parser: argparse.ArgumentParser) -> None:
@@ -220,7 +244,8 @@ NOUN = Noun(
             _history,
         ),
         "wait": Verb(
-            "wait until a task has ended; 0: all jobs have finished, 66: some failed, 69: the time is over",
+            "wait until a task has ended; 0: all jobs have finished, 66: some failed, 69: the time is over, 75: nothing"
+            " moves until a person decides",
             "pilotext tasks wait slot1 --within 3600",
             _add_wait_arguments,
             _wait,

@@ -15,6 +15,9 @@ Found = Iterator[tuple[tuple[str | int, ...], str, str]]
 GIVEN = frozenset({"task", "job", "attempt", "file", "experiment", "merged", "inputs", "number", "run", "chunk"})
 """Names that every job brings along, whatever the profile says."""
 
+COUNTED_BY = {"events": ("root", "raw"), "entries": ("root",), "size": ("raw",)}
+"""Values of an output's `check` that count what a cross-check by this compares; `bytes` needs none."""
+
 
 def wrong(experiment: Experiment) -> Found:
     """Everything that is wrong between the entries of a profile."""
@@ -24,6 +27,7 @@ def wrong(experiment: Experiment) -> Found:
     yield from _parameter_forms(experiment)
     yield from _setups(experiment)
     yield from _published(experiment)
+    yield from _cross_checks(experiment)
     known = _known_names(experiment)
     for steps, template in _templates(experiment):
         try:
@@ -73,6 +77,29 @@ def _published(experiment: Experiment) -> Found:
                 "End it with {job}, a text without digits, {attempt} and a text without digits; no digit before {job}."
             )
             yield ("job_types", name, "log", "name"), "the logs of two attempts could have the same name.", advice
+
+
+def _cross_checks(experiment: Experiment) -> Found:
+    """Outputs that a merge compares and that nobody counts: every run of it would end in manual check."""
+    for name, merge in experiment.merges.items():
+        needed = () if merge.check is None else COUNTED_BY.get(merge.check.by, ())
+        if merge.check is None or not needed:
+            continue
+        sources = [word for word, job_type in experiment.job_types.items() if name in job_type.merges]
+        for word in dict.fromkeys([*sources, merge.type]):
+            outputs = experiment.job_types[word].outputs if word in experiment.job_types else ()
+            for index, output in enumerate(outputs):
+                if output.kind != merge.of or output.check in needed:
+                    continue
+                text = (
+                    f"the merge {name!r} compares this output by `{merge.check.by}`, and with `check: {output.check}`"
+                    " its content is not counted."
+                )
+                advice = (
+                    f"Give the output `check: {' or '.join(needed)}`, take `check` out of the merge, or compare sizes"
+                    " alone by `check: {by: bytes}` in the merge."
+                )
+                yield ("job_types", word, "outputs", index), text, advice
 
 
 def _parts(experiment: Experiment, job_type: JobType, template: str) -> list[tuple[str, str | None]] | None:

@@ -91,11 +91,12 @@ class JobType(_Strict, frozen=True):
 class CrossCheck(_Strict, frozen=True):
     """Comparison of merged files with all files of a run.
 
-    `events`: events merged == sum over the chunks == processed, none of them 0. `entries`: the same for histograms.
-    `size`: bytes, and events by walking the file.
+    `events`: events merged == sum over the chunks == processed, none of them 0 (outputs with `check: root` or `raw`).
+    `entries`: the same for histograms (`check: root`). `size`: bytes, and events by walking the file (`check: raw`).
+    `bytes`: the sizes alone, for files of any kind that the merge joins as they are, such as text by `cat`.
     """
 
-    by: Literal["events", "entries", "size"]
+    by: Literal["events", "entries", "size", "bytes"]
     catalogue: bool = False
     """Also the events that the catalogue promises."""
     selected: bool = False

@@ -11,7 +11,7 @@ from pilotext.api.schemas.jobs import JobFacts, JobPage, JobRow
 from pilotext.api.schemas.runs import ChunkEvents, MergedFile, ProductRow, RunEvents, RunPage, RunRow
 from pilotext.api.schemas.tasks import TaskPage, TaskRow
 from pilotext.api.schemas.waits import Wait
-from pilotext.cli.formatting import fields, reasons
+from pilotext.cli.formatting import fields, reasons, run_chunk
 from pilotext.cli.jobs.show import job_page
 from pilotext.cli.runs.show import run_page
 from pilotext.cli.tasks import task_page
@@ -108,3 +108,12 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_sizes_and_durations_are_for_people() -> None:
     assert [bytes_of(size) for size in (None, 0, 999, 1_100_000_000)] == ["", "0 B", "999 B", "1.1 GB"]
     assert [duration(seconds) for seconds in (None, 0.5, 3600.0)] == ["", "0.5 s", "1:00:00 h"]
+
+
+def test_a_job_without_chunk_or_run_shows_none() -> None:
+    assert run_chunk(275772, 12) == "275772-12"
+    assert run_chunk(275772, None) == "275772"
+    assert run_chunk(None, None) == "-"
+    merge = msgspec.structs.replace(JOB, job=msgspec.structs.replace(JOB.job, product="mdst", chunk=None))
+    assert "mdst, run 1\n" in job_page(merge)
+    assert "None" not in job_page(merge)

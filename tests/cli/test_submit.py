@@ -38,6 +38,7 @@ def test_a_dry_run_shows_the_jobs_to_people(capfd: pytest.CaptureFixture[str]) -
     told = capfd.readouterr().out
     assert "cdr13040-275772.raw" in told
     assert "3 jobs, 2 runs, merges: mdst, hist, dump" in told
+    assert "names to publish under, and the log archive of each attempt; their owners were not checked" in told
 
 
 def test_what_is_refused_is_told_and_is_no_success(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

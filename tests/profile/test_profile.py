@@ -166,3 +166,54 @@ def test_a_log_name_that_ends_with_job_and_attempt_is_good(logs: str, tmp_path: 
 def test_a_form_of_a_parameter_that_means_nothing_is_refused(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(RuleFilesError, match=words):
         load_experiment("na64", [profile(tmp_path, f"{NA64}{text}\n")])
+
+
+TEXT_MERGE = """format: 1
+experiment: NA64
+number: 64
+names: {raw: 'a-{run:d}-{chunk:d}.raw', out: 'b-{run:d}-{chunk:d}.txt', merged out: 'b-{run:d}.txt'}
+job_types:
+  reco:
+    kind: reconstruction
+    input: {form: raw}
+    outputs: [{name: '{out}', kind: mdst, to: ['file:///s/'], check: CHUNKS}]
+    merges: [out]
+  merging: {kind: merging, outputs: [{name: '{merged}', kind: mdst, to: ['file:///m/'], check: MERGED}]}
+merges: {out: {type: merging, of: mdst, name: merged out, limit: 1.0e9, check: {by: HOW}}}
+"""
+
+
+def text_merge(root: Path, by: str, chunks: str, merged: str) -> Path:
+    words = {"CHUNKS": chunks, "MERGED": merged, "HOW": by}
+    text = TEXT_MERGE
+    for old, new in words.items():
+        text = text.replace(old, new)
+    return profile(root, text)
+
+
+@pytest.mark.parametrize(
+    ("by", "chunks", "merged", "line"),
+    [
+        ("events", "none", "root", 9),
+        ("events", "root", "none", 11),
+        ("entries", "raw", "root", 9),
+        ("size", "none", "raw", 9),
+        ("size", "raw", "root", 11),
+    ],
+)
+def test_a_merge_that_compares_what_nobody_counts_is_refused(
+    by: str, chunks: str, merged: str, line: int, tmp_path: Path
+) -> None:
+    with pytest.raises(RuleFilesError) as caught:
+        load_experiment("NA64", [text_merge(tmp_path, by, chunks, merged)])
+    (problem,) = caught.value.problems
+    assert problem.line == line
+    assert f"compares this output by `{by}`" in problem.message
+    assert "take `check` out of the merge" in problem.advice
+
+
+@pytest.mark.parametrize(
+    ("by", "check"), [("events", "root"), ("events", "raw"), ("entries", "root"), ("size", "raw"), ("bytes", "none")]
+)
+def test_a_merge_of_outputs_that_are_counted_is_good(by: str, check: str, tmp_path: Path) -> None:
+    assert load_experiment("NA64", [text_merge(tmp_path, by, check, check)]).merges["out"].check is not None

@@ -36,6 +36,8 @@ class TaskRow(Record, frozen=True):
     """The task whose published names it took over."""
     replaced_by: str = ""
     """The task that took over its names: it publishes and removes nothing any more."""
+    to_decide: int = 0
+    """Jobs, merges, products of runs and log archives that wait for a person's decision."""
 
 
 class TaskList(Record, frozen=True):
@@ -54,6 +56,8 @@ class TaskPage(Record, frozen=True):
     max_attempts: int
     staging: bool
     waits: tuple[Wait, ...]
+    needs_person: bool = False
+    """Nothing of it moves until a person decides, starts or resumes it."""
 
 
 class TaskSettings(Record, frozen=True):

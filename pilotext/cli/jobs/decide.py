@@ -9,6 +9,7 @@ from pilotext.api.schemas.fields import Move, Moved
 from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter, JobRow
 from pilotext.cli import connection
 from pilotext.cli.decisions import CONFLICT, add_reason, add_yes, confirm
+from pilotext.cli.formatting import run_chunk
 from pilotext.cli.jobs.choice import add_selection, check_selection, check_tasks, job_filter
 from pilotext.cli.output import say
 from pilotext.cli.tables import progress, write_json
@@ -108,6 +109,5 @@ def _preview(decision: str, would: BulkMoved) -> str:
 
 
 def _short(row: JobRow) -> str:
-    return (
-        f"job {row.job} of {row.task}: {row.product or row.type} {row.run}-{row.chunk}, {row.state} {row.code}".rstrip()
-    )
+    what = f"{row.product or row.type} {run_chunk(row.run, row.chunk)}"
+    return f"job {row.job} of {row.task}: {what}, {row.state} {row.code}".rstrip()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pilotext.api.schemas.jobs import JobList, JobRow, WorkItem, WorkList
 from pilotext.cli import connection
+from pilotext.cli.formatting import run_chunk
 from pilotext.cli.jobs.choice import add_filters, filters
 from pilotext.cli.jobs.show import evidence_lines
 from pilotext.cli.output import say
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
                 row.job,
                 row.task,
                 row.product or row.type,
-                f"{row.run}-{row.chunk}",
+                run_chunk(row.run, row.chunk),
                 row.state,
                 row.attempts,
                 row.code,
@@ -76,7 +77,7 @@ def _query(options: argparse.Namespace) -> dict[str, object]:
 
 def _work(item: WorkItem) -> Iterator[str]:
     tries = f"{item.attempts} attempts, the last at {item.site} on {item.node or 'an unknown node'}"
-    yield one_line(f"job {item.job} of {item.task}: {item.what} {item.run}-{item.chunk}, {item.file}")
+    yield one_line(f"job {item.job} of {item.task}: {item.what} {run_chunk(item.run, item.chunk)}, {item.file}")
     yield one_line(f"  since {clock(item.since)}, {tries}")
     yield one_line(f"  {item.code or '-'} {item.cause or '-'}: {item.diag}")
     yield from (f"  {line}" for line in evidence_lines(item.evidence, item.remedy))

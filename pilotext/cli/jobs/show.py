@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from pilotext.api.schemas.attempts import AttemptRow, OutputRow
 from pilotext.api.schemas.audit import AuditRow
-from pilotext.api.schemas.jobs import JobFacts, JobPage
+from pilotext.api.schemas.jobs import JobFacts, JobPage, JobRow
 from pilotext.cli import connection
 from pilotext.cli.formatting import fields, reasons, sentence
 from pilotext.cli.jobs.choice import add_numbers
@@ -54,10 +54,15 @@ def _head(page: JobPage) -> str:
     head = sentence(f"job {job.job} of {job.task}: {job.file}, {job.state}")
     rows: list[tuple[str, object]] = [
         ("assigned", job.assigned),
-        ("what", f"{job.product or job.type}, run {job.run}, chunk {job.chunk}"),
+        ("what", ", ".join([job.product or job.type, *_place(job)])),
         ("tries", f"{job.attempts}, {job.charged} of them charged"),
     ]
     return "\n".join([head, fields([*rows, *(_facts(facts) if facts is not None else ())])])
+
+
+def _place(job: JobRow) -> Iterator[str]:
+    numbers = (("run", job.run), ("chunk", job.chunk))
+    yield from (f"{name} {number}" for name, number in numbers if number is not None)
 
 
 def _facts(facts: JobFacts) -> Iterator[tuple[str, object]]:

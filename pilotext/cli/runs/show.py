@@ -82,7 +82,8 @@ def _chunks(page: RunPage) -> Iterator[str]:
     for chunk in page.chunks:
         counted = (("catalogue", chunk.catalogue), ("processed", chunk.processed), ("skipped", chunk.skipped))
         words = ", ".join(f"{name} {number}" for name, number in counted if number is not None)
-        yield sentence(f"chunk {chunk.chunk} (job {chunk.job}): {words}")
+        which = "a file without chunk number" if chunk.chunk is None else f"chunk {chunk.chunk}"
+        yield sentence(f"{which} (job {chunk.job}): {words}")
 
 
 def _product(row: ProductRow, page: RunPage) -> str:

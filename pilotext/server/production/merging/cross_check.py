@@ -18,6 +18,9 @@ from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import PRODUCT, MergeGroupState, OutputState, ProductState
 from pilotext.server.production.transitions import Reason, advance
 
+MAX_NAMED = 20
+"""Files that a difference names."""
+
 
 class Chunk(Record, frozen=True):
     """A chunk that was merged: what its output holds, what its payload went through, what the catalogue promised.
@@ -45,11 +48,13 @@ def differences(rule: CrossCheck, chunks: Sequence[Chunk], merged: Sequence[Merg
     """Return the differences between all chunks and all merged files of a run; empty when they agree."""
     if not chunks or not merged:
         return ["nothing was merged: without events nothing is proven."]
-    found = list(_uncounted([*chunks, *merged]))
-    if rule.by == "size":
+    found = [] if rule.by == "bytes" else _uncounted([*chunks, *merged])
+    if rule.by in ("size", "bytes"):
         found += _unequal("bytes", "the merged files", _sum(merged, "size"), "the chunks", _sum(chunks, "size"))
     if found:
         return found
+    if rule.by == "bytes":
+        return list(_against_catalogue(chunks)) if rule.catalogue else []
     total = _sum(merged, "events")
     found += _unequal("events", "the merged files", total, "the chunks", _sum(chunks, "events"))
     if total == 0:
@@ -62,8 +67,18 @@ def differences(rule: CrossCheck, chunks: Sequence[Chunk], merged: Sequence[Merg
     return found
 
 
-def _uncounted(files: Iterable[Chunk | Merged]) -> Iterator[str]:
-    yield from (f"the content of {file.name} was not counted." for file in files if file.events is None)
+_NOT_COUNTED = (
+    "If the profile has no `check` for these outputs that counts them, take `check` out of the merge in the profile, or"
+    " give the outputs a `check`."
+)
+
+
+def _uncounted(files: Iterable[Chunk | Merged]) -> list[str]:
+    names = [file.name for file in files if file.events is None]
+    found = [f"the content of {name} was not counted." for name in names[:MAX_NAMED]]
+    if len(names) > MAX_NAMED:
+        found.append(f"the content of {len(names) - MAX_NAMED} more files was not counted.")
+    return [*found, _NOT_COUNTED] if found else []
 
 
 def _processed(rule: CrossCheck, chunks: Sequence[Chunk], total: int) -> list[str]:
@@ -119,7 +134,8 @@ def _check(product: Product) -> int:
                 )
             )
         )
-    events = sum(output.events or 0 for output in merged)
+    counted = [output.events for output in merged if output.events is not None]
+    events = sum(counted) if counted else None
     return len(
         transact(
             lambda: advance(
@@ -159,7 +175,9 @@ def _judge(
     found = differences(rule, counted, [Merged(each.name, each.size, each.events) for each in merged])
     total = sum(each.events or 0 for each in merged)
     size = sum(each.size for each in merged)
-    return found, f"{len(merged)} merged files hold the {total} events of {len(counted)} chunks, {size} bytes"
+    hold = f"{size} bytes" if rule.by == "bytes" else f"{total} events"
+    more = "" if rule.by == "bytes" else f", {size} bytes"
+    return found, f"{len(merged)} merged files hold the {hold} of {len(counted)} chunks{more}"
 
 
 def _chunks(rule: CrossCheck, outputs: Sequence[Output]) -> list[Chunk]:

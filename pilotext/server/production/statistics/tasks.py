@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from django.db.models import Count, F, Q, QuerySet
@@ -10,10 +11,10 @@ from django.db.models import Count, F, Q, QuerySet
 from pilotext.api.schemas.tasks import TaskPage, TaskRow
 from pilotext.server.production import waiting
 from pilotext.server.production.lookup import tasks_named
-from pilotext.server.production.models import Attempt, Task
+from pilotext.server.production.models import Attempt, LogArchive, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import OPEN_JOB, AttemptState
+from pilotext.server.production.states import OPEN_JOB, AttemptState, JobState, LogArchiveState, ProductState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of
 
 MAX_TASKS = 1000
@@ -44,9 +45,10 @@ def list_tasks(*, state: str | None = None, name: str | None = None) -> Iterator
     if name is not None:
         rows = rows.filter(pk__in=[row.pk for row in tasks_named(name)])
     found = list(rows[:MAX_TASKS])
-    counts = counts_of(row.pk for row in found)
+    numbers = [row.pk for row in found]
+    counts, decisions = counts_of(numbers), _decisions(numbers)
     for row in found:
-        yield _task_row(row, counts[row.pk])
+        yield _task_row(row, counts[row.pk], decisions[row.pk])
 
 
 def describe_task(task_id: int) -> TaskPage:
@@ -55,7 +57,7 @@ def describe_task(task_id: int) -> TaskPage:
     if row is None:
         raise RefusalError("not-found", f"there is no task {task_id}.")
     return TaskPage(
-        task=_task_row(row, counts_of([row.pk])[row.pk]),
+        task=_task_row(row, counts_of([row.pk])[row.pk], _decisions([row.pk])[row.pk]),
         parameters={name: str(value) for name, value in row.parameters.items()},
         environment={name: str(value) for name, value in row.environment.items()},
         sites=tuple(row.sites),
@@ -64,6 +66,7 @@ def describe_task(task_id: int) -> TaskPage:
         max_attempts=row.max_attempts,
         staging=row.staging,
         waits=waiting.of_task(row),
+        needs_person=waiting.needs_person(row),
     )
 
 
@@ -82,7 +85,18 @@ def _tasks() -> QuerySet[Task]:
     return rows.annotate(earlier=F("replaces__name"), later=F("successor__name"))
 
 
-def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
+def _decisions(tasks: Collection[int]) -> Counter[int]:
+    """Products of runs and log archives that wait for a decision, by task."""
+    found: Counter[int] = Counter()
+    for rows in (
+        Product.objects.filter(state=ProductState.MANUAL, task__in=tasks),
+        LogArchive.objects.filter(state=LogArchiveState.MANUAL, task__in=tasks),
+    ):
+        found.update(dict(rows.order_by().values_list("task").annotate(Count("pk"))))
+    return found
+
+
+def _task_row(row: Task, counts: TaskCounts, decisions: int) -> TaskRow:
     return TaskRow(
         task=row.pk,
         name=row.name,
@@ -96,4 +110,5 @@ def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
         note=row.note,
         replaces=getattr(row, "earlier", None) or "",
         replaced_by=getattr(row, "later", None) or "",
+        to_decide=decisions + counts.own.get(JobState.MANUAL, 0) + counts.merges.get(JobState.MANUAL, 0),
     )

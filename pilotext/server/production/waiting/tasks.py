@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 
-from django.db.models import Count, Min
+from django.db.models import Count, F, Min
 
 from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.errors import UsageError
@@ -30,6 +30,52 @@ def of_task(task: Task, at: float | None = None) -> tuple[Wait, ...]:
     at = now() if at is None else at
     waits = with_servers(_of_task(task, at), task.experiment_id)
     return (*waits, *of_cycle(at)) if waits else ()
+
+
+_UNDER_WAY = {JobState.SENT, JobState.RUNNING, JobState.VERIFYING}
+_TO_BE_GIVEN_OUT = {JobState.DEFINED, JobState.STAGING, JobState.READY}
+_WITH_THE_CYCLE = {ProductState.MERGED, ProductState.CHECKED, ProductState.COPYING}
+
+
+def needs_person(task: Task) -> bool:
+    """Whether nothing of a task moves until a person decides, starts or resumes it."""
+    stopped = task.state in (TaskState.READY, TaskState.PAUSED)
+    if not stopped and task.state != TaskState.RUNNING:
+        return False
+    counts = counts_of([task.pk])[task.pk]
+    states = {*counts.own, *counts.merges}
+    if states & (_UNDER_WAY if stopped else _UNDER_WAY | _TO_BE_GIVEN_OUT):
+        return False
+    unfinished = Product.objects.filter(task=task).exclude(state__in=(ProductState.KEPT, ProductState.CLEANED))
+    products = list(unfinished.values_list("pk", "run", "merge", "state"))
+    if any(state in _WITH_THE_CYCLE for *_, state in products):
+        return False
+    if stopped:
+        return True
+    held = _held(task, products)
+    waits = JobState.MANUAL in states or any(state == ProductState.MANUAL for *_, state in products)
+    return waits and all(pk in held for pk, *_ in products)
+
+
+def _held(task: Task, products: Sequence[tuple[int, int, str, str]]) -> set[int]:
+    """Return the products that wait for a person, or for jobs and other products of their run that do."""
+    manual = Job.objects.filter(task=task, state=JobState.MANUAL)
+    chunks = set(manual.filter(product="").values_list("run", flat=True))
+    merging = set(manual.filter(group__round=F("group__product__round")).values_list("group__product", flat=True))
+    merges = profile_of(task.experiment.name).merges
+    held = {pk for pk, _, _, state in products if state == ProductState.MANUAL or pk in merging}
+    held |= {pk for pk, run, _, state in products if state == ProductState.WAITING and run in chunks}
+    while True:
+        names = {(run, merge) for pk, run, merge, _ in products if pk in held}
+        more = {
+            pk
+            for pk, run, merge, state in products
+            if state == ProductState.WAITING and merge in merges
+            if any((run, other) in names for other in merges[merge].after)
+        }
+        if more <= held:
+            return held
+        held |= more
 
 
 def _of_task(task: Task, at: float) -> tuple[Wait, ...]:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from msgspec.structs import replace
 
 from pilotext.profile.records import CrossCheck
-from pilotext.server.production.merging.cross_check import Chunk, Merged, differences
+from pilotext.server.production.merging.cross_check import MAX_NAMED, Chunk, Merged, differences
 
 BY_EVENTS = CrossCheck(by="events", catalogue=True)
 CHUNKS = [Chunk(f"c{n}", 1000, events=90, processed=90, seen=100, promised=100) for n in range(3)]
@@ -23,7 +23,6 @@ def test_a_run_that_is_one_whole_has_no_differences() -> None:
         ({"events": 89}, "the merged files hold 270 events, the chunks 269."),
         ({"processed": 91}, "the merged files hold 270 events, the payloads, as processed, 271."),
         ({"processed": None}, "how many events were processed for c0 is not known."),
-        ({"events": None}, "the content of c0 was not counted."),
         ({"seen": 99}, "for c0 99 events were seen, the catalogue promises 100."),
         ({"seen": None}, "how many events were seen for c0 is not known; the catalogue promises 100."),
     ],
@@ -31,6 +30,39 @@ def test_a_run_that_is_one_whole_has_no_differences() -> None:
 def test_a_wrong_or_unknown_number_of_one_chunk_is_told(change: dict[str, Any], said: str) -> None:
     chunks = [replace(CHUNKS[0], **change), *CHUNKS[1:]]
     assert differences(BY_EVENTS, chunks, MERGED) == [said]
+
+
+@pytest.mark.parametrize("by", ["events", "entries", "size"])
+def test_a_file_that_nobody_counted_is_told_with_the_cause_in_the_profile(
+    by: Literal["events", "entries", "size"],
+) -> None:
+    chunks = [replace(CHUNKS[0], events=None), *CHUNKS[1:]]
+    merged = [Merged("m", 3000, 270)]
+    uncounted, remedy = differences(CrossCheck(by=by), chunks, merged)
+    assert uncounted == "the content of c0 was not counted."
+    assert "take `check` out of the merge in the profile, or give the outputs a `check`" in remedy
+
+
+def test_of_many_files_that_nobody_counted_some_are_named() -> None:
+    chunks = [Chunk(f"c{n}", 10, events=None) for n in range(MAX_NAMED + 5)]
+    found = differences(CrossCheck(by="events"), chunks, MERGED)
+    assert len(found) == MAX_NAMED + 2
+    assert "the content of 5 more files was not counted." in found
+
+
+def test_files_of_any_kind_are_compared_by_their_bytes_alone() -> None:
+    rule = CrossCheck(by="bytes")
+    chunks = [Chunk(f"c{n}", 1000, events=None) for n in range(3)]
+    assert differences(rule, chunks, [Merged("m", 3000, None)]) == []
+    assert differences(rule, chunks, [Merged("m", 2900, None)]) == [
+        "the merged files hold 2900 bytes, the chunks 3000."
+    ]
+
+
+def test_a_comparison_of_bytes_still_believes_the_catalogue() -> None:
+    chunk = Chunk("c", 1000, events=None, seen=99, promised=100)
+    (found,) = differences(CrossCheck(by="bytes", catalogue=True), [chunk], [Merged("m", 1000, None)])
+    assert "99 events were seen, the catalogue promises 100" in found
 
 
 def test_a_catalogue_that_does_not_know_a_file_promises_nothing() -> None:

@@ -9,7 +9,9 @@ from pilotext.server.database import transact
 from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.manual_decisions.merged_runs import move_product
+from pilotext.server.production.merging import cross_check
 from pilotext.server.production.models import AuditEntry, Job, MergeGroup, Output, Product, Task
+from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
 from pilotext.server.production.transitions import advance, reopen
@@ -28,6 +30,21 @@ def task() -> Task:
 
 def decide(word: str) -> list[int]:
     return transact(lambda: move_product(product().pk, word, WHY))
+
+
+def test_a_run_whose_merged_files_nobody_counted_has_no_number_of_events(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = profile_of("COMPASS")
+    unchecked = {**experiment.merges, "mdst": replace(experiment.merges["mdst"], check=None)}
+    submit_runs({1: 2})
+    do_all(storage)
+    cycle(2)
+    do_all(storage)
+    monkeypatch.setattr(cross_check, "profile_of", lambda _name: replace(experiment, merges=unchecked))
+    Output.objects.update(events=None)
+    cycle(3)
+    assert (product().state, product().events) == ("kept", None)
 
 
 def test_a_run_is_merged_checked_and_kept_and_its_task_done_by_itself(storage: MemoryStorage) -> None:

@@ -33,6 +33,7 @@ from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.statistics.runs import describe_run, list_runs
 from pilotext.server.production.statistics.sites import list_agents
+from pilotext.server.production.statistics.tasks import describe_task, list_tasks
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do_all, storage, submit_runs
 from tests.server.support import SITE, WHY, avoid, fail, leased, raw, submit, succeed
@@ -418,3 +419,85 @@ def test_a_run_shows_its_events_and_the_chunk_that_skipped_some(storage: MemoryS
     (chunk,) = page.chunks
     assert (chunk.job, chunk.processed, chunk.skipped) == (first.pk, 94, 6)
     assert [product.merge for product in page.products] == ["mdst"]
+
+
+# ------------------------------------------------------------------------------------------------------ needs a person
+
+
+def needs_person() -> bool:
+    row = Task.objects.select_related("experiment").get()
+    assert queried(lambda: waiting.needs_person(row)) <= MAX_QUERIES
+    return waiting.needs_person(row)
+
+
+def to_decide() -> int:
+    (row,) = list_tasks()
+    assert describe_task(row.task).task == row
+    return row.to_decide
+
+
+def test_a_task_needs_nobody_while_a_job_of_it_can_move() -> None:
+    submit(files=[raw(1, 1), raw(1, 2)])
+    assert not needs_person()
+    fail(leased(), "input-corrupt", "manual-check")
+    assert (needs_person(), to_decide()) == (False, 1)
+    leased()
+    assert not needs_person()
+
+
+def test_a_task_whose_open_jobs_are_all_in_manual_check_needs_a_person() -> None:
+    submit(files=[raw(1, 1), raw(1, 2)])
+    succeed(leased())
+    fail(leased(), "input-corrupt", "manual-check")
+    Job.objects.filter(state="verifying").update(state="finished")
+    assert (needs_person(), to_decide()) == (True, 1)
+
+
+def test_a_paused_task_needs_a_person_when_its_attempts_have_ended() -> None:
+    submit(files=[raw(1, 1), raw(1, 2)])
+    given = leased()
+    transact(lambda: move_task(Task.objects.get().pk, "pause", WHY))
+    assert not needs_person()
+    fail(given, "crash", "retry")
+    assert (needs_person(), to_decide()) == (True, 0)
+
+
+def test_a_task_that_nobody_started_needs_a_person_and_one_that_ended_nobody() -> None:
+    submit(start=False)
+    assert needs_person()
+    transact(lambda: move_task(Task.objects.get().pk, "cancel", WHY))
+    assert not needs_person()
+
+
+def test_a_run_that_waits_for_a_decision_needs_a_person(storage: MemoryStorage) -> None:
+    submit_runs({1: 2}, merges=("mdst", "hist"))
+    do_all(storage)
+    assert not needs_person(), "the published files are still compared"
+    cycle()
+    Job.objects.exclude(product="").update(state="finished")
+    Product.objects.filter(merge="mdst").update(state="manual")
+    assert (needs_person(), to_decide()) == (True, 1), "the histograms come after the mDST"
+    Product.objects.filter(merge="mdst").update(state="merged")
+    assert (needs_person(), to_decide()) == (False, 0)
+
+
+def test_a_run_whose_merge_is_in_manual_check_needs_a_person(storage: MemoryStorage) -> None:
+    submit_runs({1: 2, 2: 1}, merges=("mdst",))
+    do_all(storage)
+    cycle(2)
+    Job.objects.filter(product="mdst", run=1).update(state="manual")
+    assert not needs_person(), "the merge of the other run can be done"
+    do_all(storage)
+    cycle(3)
+    assert set(Product.objects.values_list("run", "state")) == {(1, "merging"), (2, "kept")}
+    assert (needs_person(), to_decide()) == (True, 1)
+
+
+def test_a_run_with_a_chunk_in_manual_check_is_held_and_another_one_is_not(storage: MemoryStorage) -> None:
+    submit_runs({1: 2, 2: 1}, merges=("mdst",))
+    fail(leased(), "input-corrupt", "manual-check")
+    do_all(storage)
+    Job.objects.filter(state="verifying").update(state="finished")
+    assert not needs_person(), "run 2 is merged by the cycle"
+    Product.objects.filter(run=2).update(state="kept")
+    assert needs_person()
