@@ -1,4 +1,4 @@
-"""Health of the server, part by part: the database, its disk, the cycle, the agents."""
+"""Health of the server, part by part: the database, its disk, the cycle, the agents, the files of rules."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from django.db.models import Q
 
 from pilotext import __version__
 from pilotext.api.schemas.health import Health, HealthPart, PartStatus
+from pilotext.errors import UsageError
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.status import SILENT_AFTER_S
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.models import Agent, CycleStep, Token
 from pilotext.server.production.models.common import now
+from pilotext.server.production.rule_files import changed_rule_files
 from pilotext.server.production.states import AgentState
 
 LOW_BYTES = 5_000_000_000
@@ -25,6 +27,9 @@ FULL_BYTES = 200_000_000
 
 LOCAL = ("", "localhost", "127.0.0.1", "::1")
 
+MAX_CHANGED = 3
+"""Changed files of rules that are named."""
+
 _ORDER: tuple[PartStatus, ...] = ("ok", "warning", "failed")
 
 
@@ -32,7 +37,12 @@ def health() -> Health:
     """Look at every part. Raises nothing for a database that does not answer: then only that is reported."""
     parts = {"database": _database()}
     if parts["database"].status == "ok":
-        looks: dict[str, Callable[[], HealthPart]] = {"disk": _disk, "cycle": _cycle, "agents": _agents}
+        looks: dict[str, Callable[[], HealthPart]] = {
+            "disk": _disk,
+            "cycle": _cycle,
+            "agents": _agents,
+            "rules": _rules,
+        }
         parts |= {name: _looked_at(look) for name, look in looks.items()}
     worst = max((part.status for part in parts.values()), key=_ORDER.index)
     return Health(worst, __version__, parts)
@@ -104,6 +114,20 @@ def _cycle() -> HealthPart:
     if failing:
         return HealthPart("warning", f"steps that fail: {', '.join(failing)}; the log of the server says why")
     return HealthPart("ok", f"{len(rows)} steps are done")
+
+
+def _rules() -> HealthPart:
+    try:
+        changed = changed_rule_files()
+    except (UsageError, OSError) as error:
+        return HealthPart("warning", f"the files of rules and profiles cannot be checked: {error}")
+    if not changed:
+        return HealthPart("ok", "rules and profiles are those on disk")
+    more = f" and {len(changed) - MAX_CHANGED} more" if len(changed) > MAX_CHANGED else ""
+    what = (
+        f"files of rules and profiles differ from those that this server has loaded: {', '.join(changed[:MAX_CHANGED])}"
+    )
+    return HealthPart("warning", f"{what}{more}; restart the server to use them")
 
 
 def _agents() -> HealthPart:

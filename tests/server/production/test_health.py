@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,9 +42,58 @@ def look() -> Health:
 def test_a_server_that_is_well_says_so_of_every_part() -> None:
     run_once((PeriodicStep("ready", lambda: 0),))
     found = look()
-    assert (found.status, {*found.parts}) == ("ok", {"database", "disk", "cycle", "agents"}), found
+    assert (found.status, {*found.parts}) == ("ok", {"database", "disk", "cycle", "agents", "rules"}), found
     answer = request(Application(), "GET", "/health")
     assert (answer.status, answer.json["status"], answer.json["parts"]["database"]["status"]) == (200, "ok", "ok")
+
+
+@pytest.fixture
+def rule_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A profile in a further folder of rules that the server has loaded."""
+    path = tmp_path / "na64" / "experiment.yaml"
+    path.parent.mkdir()
+    path.write_text("format: 1\nexperiment: NA64\nnumber: 64\njob_types: {}\n")
+    monkeypatch.setenv("PILOTEXT_RULES", str(tmp_path))
+    assert look().parts["rules"].status == "ok"
+    return path
+
+
+def test_a_changed_profile_is_told_with_the_remedy(rule_file: Path) -> None:
+    rule_file.write_text(rule_file.read_text().replace("64", "65"))
+    part = look().parts["rules"]
+    assert part.status == "warning"
+    assert str(rule_file) in part.what
+    assert "restart the server" in part.what
+
+
+def test_a_new_and_a_removed_rule_file_are_told(rule_file: Path) -> None:
+    new = rule_file.with_name("reco.yaml")
+    new.write_text("format: 1\n")
+    assert str(new) in look().parts["rules"].what
+    new.unlink()
+    assert look().parts["rules"].status == "ok"
+    rule_file.unlink()
+    assert str(rule_file) in look().parts["rules"].what
+
+
+def test_a_rule_file_that_was_only_written_again_is_the_same(rule_file: Path) -> None:
+    os.utime(rule_file, (1, 1))
+    assert look().parts["rules"].status == "ok"
+
+
+def test_a_folder_of_rules_that_is_gone_is_told(rule_file: Path) -> None:
+    shutil.rmtree(rule_file.parents[1])
+    part = look().parts["rules"]
+    assert (part.status, "does not exist" in part.what) == ("warning", True)
+
+
+def test_all_views_are_imported_before_the_first_request() -> None:
+    """The first `/health` after a start had to wait for them, and reported a busy database."""
+    code = "import sys, pilotext.server.wsgi; print('pilotext.server.pages.urls' in sys.modules)"
+    environment = {**os.environ, "DATABASE_URL": "sqlite:////nowhere/none.sqlite3"}
+    words = [sys.executable, "-P", "-c", code]
+    told = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize(
