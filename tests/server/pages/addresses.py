@@ -45,6 +45,7 @@ ADDRESSES = {
     "job-decide": _decision("/jobs/{job}/decide", "resend", "expert"),
     "job-note": Address("/jobs/{job}/note", "nothing", changes="expert", form=(("why", "seen in the log"),)),
     "job-assign": Address("/jobs/{job}/assign", "nothing", changes="expert", form=(("whom", "me"),)),
+    "compare": Address("/jobs/{job}/compare?a=1&b=1"),
     "log": Address("/jobs/{job}/attempts/1/log"),
     "log-text": Address("/jobs/{running}/attempts/1/log/stdout"),
     "log-raw": Address("/jobs/{running}/attempts/1/log/stdout/raw", "unavailable"),
