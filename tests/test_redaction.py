@@ -172,7 +172,9 @@ def test_a_file_that_ends_early_is_read_as_far_as_it_goes() -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+        st.none() | st.booleans() | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=20,
     )
 )
 def test_any_plain_data_can_be_written_as_json(plain: object) -> None:
