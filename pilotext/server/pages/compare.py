@@ -95,7 +95,7 @@ def _facts(left: Compared, right: Compared) -> Iterator[ComparedRow]:
         yield _numbered(words, first, second, unit)
 
 
-_WORDS = ("State", "Verdict", "Cause", "Rule", "Site", "Node", "Agent's wrapper", "Rules", "End of the payload")
+_WORDS = ("State", "Verdict", "Cause", "Rule", "Site", "Node", "Wrapper", "Rules", "End of the payload")
 
 
 def _texts(one: Compared) -> tuple[str, ...]:
@@ -157,4 +157,4 @@ def _said(number: float | None, unit: str) -> str:
         return "\N{EN DASH}"
     if unit == "s":
         return duration(number)
-    return bytes_of(round(number * MB)) if unit == "MB" else f"{number:,}".replace(",", "\u2009")
+    return bytes_of(round(number * MB)) if unit == "MB" else f"{number:,}".replace(",", " ")
