@@ -25,10 +25,13 @@ from pilotext.agent.runner import Runner
 from pilotext.agent.sealing import Seal
 from pilotext.agent.spool import AgentSpool
 from pilotext.api.client import Client, ServerError
-from pilotext.api.schemas.agents import AgentRegistration
+from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration
 from pilotext.api.schemas.attempts import LeasedJob
 from pilotext.directory_tree import remove_tree
+from pilotext.errors import UsageError
 from pilotext.model.report import Report
+from pilotext.profile import find_profile
+from pilotext.sanitize import one_line
 
 MAX_WAIT_S = 60.0
 _TICK_S = 0.1
@@ -54,11 +57,16 @@ class Settings:
     """A wrapper whose storage is away leaves its outputs to the agent, and its slot to the next job, after this."""
     keep: bool = False
     """Leave the work directories where they are."""
+    verbose: bool = False
+    """Print a line for each job that has ended."""
 
 
 @dataclass
 class Agent:
-    """`run` returns when it was drained, idle, or had its number of jobs."""
+    """`run` returns when it was drained, idle, or had its number of jobs.
+
+    It raises UsageError when this node has no profile of the experiment whose jobs it would get.
+    """
 
     settings: Settings
     draining: threading.Event = field(default_factory=threading.Event)
@@ -76,6 +84,7 @@ class Agent:
         self._ending = threading.Event()
         self._kept = KeptJobs(self.settings.folder / "kept", self._seal, self._spool, self._ending)
         self._name = self.settings.name
+        self._experiment = ""
 
     def run(self) -> int:
         """Work until the end; returns the number of jobs done."""
@@ -92,9 +101,20 @@ class Agent:
         if not self.settings.keep:
             remove_abandoned(self.settings.folder)
         client = self._client()
-        agent = self._register(client)
-        if agent is None:
+        registered = self._register(client)
+        if registered is None:
             return 0
+        agent, self._experiment = registered.agent, registered.experiment
+        try:
+            self._check_profile()
+        except UsageError:
+            self._say(client, "gone")
+            raise
+        settings = self.settings
+        self._print(
+            f"agent {self._name} is connected to {settings.url}: site {settings.site} of"
+            f" {self._experiment or 'an unknown experiment'}, {settings.slots} slots"
+        )
         self._spool.deliver(client)
         names = [f"slot-{number}" for number in range(self.settings.slots)]
         slots = [threading.Thread(target=self._slot, args=(agent,), name=name) for name in names]
@@ -128,12 +148,24 @@ class Agent:
     def _client(self) -> Client:
         return Client(self.settings.url, self.settings.token)
 
-    def _register(self, client: Client) -> int | None:
-        """The agent's number; a server that is away is waited for. Raises ServerError when it refuses."""
+    def _check_profile(self) -> None:
+        """Raise UsageError when this node cannot run the jobs of its site: each would use up its attempts here."""
+        if self._experiment:
+            try:
+                find_profile(self._experiment)
+            except UsageError as error:
+                where = f"the jobs of site {self.settings.site} cannot be run on this node"
+                raise UsageError(f"{where}: {error.message}", advice=error.advice) from None
+
+    def _print(self, text: str) -> None:
+        print(f"pilotext: {one_line(text)}", file=sys.stderr, flush=True)
+
+    def _register(self, client: Client) -> AgentRegistered | None:
+        """The answer to our registration; a server that is away is waited for. Raises ServerError when it refuses."""
         wait = 1.0
         while not self.draining.is_set():
             try:
-                return client.hello(self._hello("active")).agent
+                return client.hello(self._hello("active"))
             except ServerError as error:
                 if not error.worth_another_try:
                     raise
@@ -173,7 +205,7 @@ class Agent:
         client = self._client()
         wait = 1.0
         key, again = secrets.token_hex(8), False
-        while not self.draining.is_set() and self._may_take():
+        while not self.draining.is_set() and self._can_run() and self._may_take():
             asked = time.monotonic()
             try:
                 answer = client.job(agent, socket.gethostname(), key, again=again)
@@ -193,6 +225,17 @@ class Agent:
             self._give_back()
             self._spool.deliver(client)
             self.draining.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311  only spreads the questions
+
+    def _can_run(self) -> bool:
+        """Whether the profile of the site is still here; without it, the agent ends after the jobs that it has."""
+        try:
+            self._check_profile()
+        except UsageError as error:
+            if not self.draining.is_set():
+                self._print(f"no more jobs are taken: {error}")
+            self.drain()
+            return False
+        return True
 
     def _may_take(self) -> bool:
         """Reserve one of the jobs that are left."""
@@ -216,6 +259,8 @@ class Agent:
             self._runners.add(runner)
         try:
             report = self._run(runner, client)
+            if self.settings.verbose:
+                self._print(_job_line(lease, report))
             kept = not runner.disowned and self._kept.take(lease, report, self._client)
             if not kept and report.kept is not None:  # nobody wants them, or nobody can look after them
                 remove_tree(Path(report.kept.folder))
@@ -239,3 +284,9 @@ class Agent:
             print(f"pilotext: attempt {runner.lease.attempt}: {type(error).__name__}: {error}", file=sys.stderr)
             self.draining.wait(_REST_S)
             return runner.failed(f"the agent could not run it: {type(error).__name__}: {error}")
+
+
+def _job_line(lease: LeasedJob, report: Report) -> str:
+    job, verdict = lease.job, report.verdict
+    why = " ".join(filter(None, [verdict.code, verdict.diag])) if verdict.verdict != "success" else ""
+    return f"job {job.job} of {job.task}, attempt {job.attempt}: {verdict.verdict}{f': {why}' if why else ''}"

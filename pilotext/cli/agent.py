@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from pathlib import Path
 
 from pilotext.agent.agent import Agent, Settings
@@ -45,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a job whose storage does not answer leaves its outputs to the agent after S seconds "
         f"(default: {IN_SLOT_S:.0f})",
     )
+    parser.add_argument(
+        "--verbose", action="store_true", help="print a line for each job that has ended (default on a terminal)"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the work directories of jobs that have ended")
 
 
@@ -63,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         stop_within_s=options.stop_within,
         keep_after_s=options.keep_after,
         keep=options.keep,
+        verbose=options.verbose or sys.stderr.isatty(),
     )
     agent = Agent(settings)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -88,7 +88,8 @@ def find_profile(name: str, folders: Sequence[Path] = ()) -> Path:
         if path.is_file():
             return path
     known = known_experiments(folders)
-    advice = did_you_mean(name.upper(), known, otherwise=known_words(known))
+    hint = did_you_mean(name.upper(), known, otherwise=known_words(known))
+    advice = f"{hint} Name the folder with its rules in PILOTEXT_RULES, or by --rules where there is this option."
     raise UsageError(f"there is no experiment {name!r}.", advice=advice)
 
 

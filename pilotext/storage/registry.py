@@ -64,6 +64,8 @@ def unregister(scheme: str) -> None:
 def why_unusable(url: str) -> str:
     """Return the problem of a URL, as a sentence with its remedy; empty when it can be used."""
     scheme = scheme_of(url)
+    if not scheme and url.startswith("file:"):
+        return "its path is relative; write three slashes and an absolute path: file:///path."
     if not scheme:
         return "it has no scheme; write file:///path or root://HOST//path."
     if scheme not in schemes():

@@ -8,6 +8,8 @@ import pytest
 
 from pilotext.cli.main import main
 from pilotext.model.job import Job
+from pilotext.server.production.submission.document import read_task
+from pilotext.storage.registry import why_unusable
 from pilotext.worker.job_checks import check
 
 TASKS = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"
@@ -89,3 +91,55 @@ def test_a_warning_is_told_and_refuses_nothing(tmp_path: Path, capfd: pytest.Cap
     (tmp_path / "task.yaml").write_text(text)
     assert main(["submit", str(tmp_path / "task.yaml"), "--dry-run"]) == 0
     assert "warning: 1 files lie in a folder of year '2016', and the task says year '2017'." in capfd.readouterr().out
+
+
+RECO = """experiment: NA62
+name: reco
+type: reconstruction
+parameters: {revision: v1}
+"""
+
+
+def offline(folder: Path, more: str) -> int:
+    path = folder / "task.yaml"
+    path.write_text(RECO + more)
+    return main(["submit", str(path), "--dry-run"])
+
+
+@pytest.mark.parametrize("more", ["", "files: {}\n"])
+def test_a_task_without_files_is_refused(more: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert offline(tmp_path, more) == 64
+    assert "Give `files` with `these`, `list`, `folder` or `runs`" in capfd.readouterr().err
+
+
+def test_a_parent_alone_brings_no_inputs_and_the_remedy_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert offline(tmp_path, "parent: earlier\n") == 64
+    said = capfd.readouterr().err
+    assert "`parent` does not bring the inputs" in said
+    assert "pilotext runs show earlier" in said
+
+
+def test_a_dry_run_of_a_task_without_jobs_is_no_success(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list").write_text("# nothing yet\n")
+    assert offline(tmp_path, "files: {list: list}\n") == 64
+    assert "refused: the task has no jobs" in capfd.readouterr().out
+
+
+def test_a_relative_file_is_beside_the_task_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "list").write_text("file:raw/b.raw\nfile:///abs/c.raw\n")
+    path = tmp_path / "task.yaml"
+    path.write_text(
+        RECO + "files: {these: [file:../a.raw, raw/plain.raw, 'root://h//d.raw'], list: list, folder: [file:raw/]}\n"
+    )
+    monkeypatch.chdir("/")
+    whole = read_task(path)
+    assert whole.task.files.these == (f"file://{tmp_path.parent}/a.raw", "raw/plain.raw", "root://h//d.raw")
+    assert whole.listed == (f"file://{tmp_path}/raw/b.raw", "file:///abs/c.raw")
+    assert whole.task.files.folder == (f"file://{tmp_path}/raw/",)
+
+
+def test_a_relative_file_elsewhere_is_refused_for_what_it_is() -> None:
+    assert "its path is relative" in why_unusable("file:raw/a.raw")
+    assert "has no scheme" in why_unusable("raw/a.raw")

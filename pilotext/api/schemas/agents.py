@@ -23,10 +23,14 @@ class AgentRegistration(Record, frozen=True):
 
 
 class AgentRegistered(Record, frozen=True):
-    """The agent's number, and how often it should let its attempts be heard of."""
+    """The agent's number, how often it should let its attempts be heard of, and the experiment of its site.
+
+    An agent that has no profile of this experiment takes no jobs. Empty: the server is of a version that does not say.
+    """
 
     agent: int
     heartbeat_s: float
+    experiment: str = ""
 
 
 class JobRequest(Record, frozen=True):

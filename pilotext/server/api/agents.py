@@ -60,7 +60,8 @@ class AgentsController(ApiController):
         known = Agent.objects.filter(name=said.name).first()
         if known is not None and self.caller.site not in (None, known.site_id):
             raise RefusalError("forbidden", f"an agent of another site has the name {said.name!r}.")
-        return AgentRegistered(transact(lambda: register(said, site, self.caller.label)), HEARTBEAT_S)
+        number = transact(lambda: register(said, site, self.caller.label))
+        return AgentRegistered(number, HEARTBEAT_S, site.experiment.name)
 
 
 class AgentJobController(ApiController):

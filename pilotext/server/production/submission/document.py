@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from pilotext.api.schemas.fields import Name
 from pilotext.errors import FieldError, RuleFilesError, UsageError
@@ -23,7 +27,7 @@ class Files(_Strict, frozen=True):
     """Sources of the inputs; at least one of these, and all of them together."""
 
     these: tuple[str, ...] = ()
-    """Paths or URLs of files."""
+    """Paths or URLs of files; `file:raw/a.raw` is relative to the task file."""
     list: str | None = None
     """File with one path or URL a line; its name is relative to the task file."""
     folder: tuple[str, ...] = ()
@@ -41,8 +45,8 @@ class TaskFile(_Strict, frozen=True):
     """Name of the task; no other task has it."""
     type: str
     """Job type of the experiment's profile."""
-    files: Files
-    """Inputs, from any of these sources together."""
+    files: Files = Files()
+    """Inputs, from any of these sources together; a task needs at least one of them."""
     parameters: dict[str, str | int | float] = {}
     """Values of the profile's parameters."""
     environment: dict[str, str] = {}
@@ -62,7 +66,7 @@ class TaskFile(_Strict, frozen=True):
     staging: bool | None = None
     """False: the inputs are on disk, although the job type's usually are on tape."""
     parent: str | None = None
-    """Task whose products are the inputs of this one."""
+    """Task from whose products the inputs were made, for the record; `files` names the inputs themselves."""
     replaces: Name | None = None
     """The task whose names this one takes over: that one has ended, and publishes and removes nothing any more."""
     start: bool = True
@@ -86,11 +90,42 @@ def read_task(path: Path) -> WholeTask:
         task = record_from_plain(document.data, TaskFile)
     except FieldError as error:
         raise RuleFilesError([document.field_problem((), error)]) from None
+    check_has_files(task)
+    listed = _lines(path.parent / task.files.list) if task.files.list else ()
+    catalogue = read_catalogue(path.parent / task.catalogue) if task.catalogue else ()
+    folder = path.parent.absolute()
+    files = replace(task.files, these=_resolved(task.files.these, folder), folder=_resolved(task.files.folder, folder))
     return WholeTask(
-        task,
-        read_catalogue(path.parent / task.catalogue) if task.catalogue else (),
-        _lines(path.parent / task.files.list) if task.files.list else (),
+        replace(task, files=files),
+        tuple(replace(entry, file=_resolved([entry.file], folder)[0]) for entry in catalogue),
+        _resolved(listed, folder),
     )
+
+
+def check_has_files(task: TaskFile) -> None:
+    """Raise UsageError for a task that names no inputs."""
+    files = task.files
+    if files.these or files.list or files.folder or files.runs:
+        return
+    advice = "Give `files` with `these`, `list`, `folder` or `runs`."
+    if task.parent is not None:
+        advice = (
+            f"`parent` does not bring the inputs: name the files of {task.parent} in `files`, for example"
+            f" `these: [URL, ...]` with the addresses that `pilotext runs show {task.parent}` prints, or `folder:`."
+        )
+    raise UsageError(f"the task {task.name} names no files.", advice=advice)
+
+
+def _resolved(files: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """The same files, a relative `file:` one as the URL of its absolute path."""
+    return tuple(map(partial(_absolute, folder), files))
+
+
+def _absolute(folder: Path, file: str) -> str:
+    path = file.removeprefix("file:")
+    if path == file or not path or path.startswith("/"):
+        return file
+    return f"file://{os.path.normpath(folder / path)}{'/' if path.endswith('/') else ''}"
 
 
 def from_plain(data: Any) -> WholeTask:

@@ -25,15 +25,13 @@ def dry_run(experiment: Experiment, task: TaskFile, plan: Plan) -> DryRun:
     return msgspec.structs.replace(
         told,
         warnings=(*told.warnings, *site_warnings(experiment, task)),
-        problems=tuple(_problems(experiment, task, plan)),
+        problems=(*told.problems, *_problems(experiment, task, plan)),
         taken=() if taken is None else tuple(TakenName(url, each.task, each.job) for url, each in taken.taken),
         taken_count=0 if taken is None else taken.count,
     )
 
 
 def _problems(experiment: Experiment, task: TaskFile, plan: Plan) -> Iterator[str]:
-    if not plan.jobs:
-        yield "the task has no jobs: no input was found, or every one was refused."
     tasks = Task.objects.filter(experiment__name=experiment.name)
     same = tasks.filter(name=task.name).first()
     if same is not None and same.digest != plan.digest:

@@ -26,7 +26,7 @@ from pilotext.profile.job_builder import (
 from pilotext.profile.places import PublishedPlace, source_forms
 from pilotext.profile.records import Experiment, unknown
 from pilotext.profile.templates import Value
-from pilotext.server.production.submission.document import WholeTask
+from pilotext.server.production.submission.document import WholeTask, check_has_files
 from pilotext.server.production.submission.naming import (
     JobNames,
     NameForms,
@@ -83,6 +83,7 @@ class Plan(Record, frozen=True):
 def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
     """Plan a task. Raises UsageError for what is wrong with the task as a whole, StorageError from `lister`."""
     task = whole.task
+    check_has_files(task)
     facts = TaskFacts(task.name, task.type, task.parameters, task.environment)
     check_task(experiment, facts)
     _check_parameters(facts)
@@ -264,6 +265,7 @@ def describe(experiment: Experiment, plan: Plan) -> DryRun:
         refused_count=len(plan.refused),
         warnings=plan.warnings,
         example=example,
+        problems=() if plan.jobs else ("the task has no jobs: no input was found, or every one was refused.",),
         files=() if example is None else tuple(_planned_files(experiment, plan, example)),
     )
 

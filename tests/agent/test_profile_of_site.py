@@ -1,0 +1,85 @@
+"""An agent whose node lacks the profile of its site's experiment takes no job, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pilotext.agent.agent import Agent, Settings
+from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer
+from pilotext.errors import UsageError
+
+NA64 = "format: 1\nexperiment: NA64\nnumber: 64\njob_types: {}\n"
+
+
+class Server:
+    """Registers an agent for the jobs of NA64, has no job, and remembers what it was asked."""
+
+    def __init__(self, experiment: str = "NA64") -> None:
+        self.experiment = experiment
+        self.states: list[str] = []
+        self.asked = 0
+        self.at_question: Callable[[], object] = lambda: None
+
+    def hello(self, said: AgentRegistration) -> AgentRegistered:
+        self.states.append(said.state)
+        return AgentRegistered(1, 60.0, self.experiment)
+
+    def job(self, _agent: int, _node: str, _key: str, *, again: bool) -> JobAnswer:
+        assert not again
+        self.asked += 1
+        self.at_question()
+        return JobAnswer(ask_again_s=0.01)
+
+
+def agent(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: float) -> Agent:
+    made = Agent(Settings("http://server", "token", "CERN_NA64", folder / "agent", name="a1", **settings))  # type: ignore[arg-type]
+    monkeypatch.setattr(made, "_client", lambda: server)
+    return made
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "rules/na64/experiment.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(NA64)
+    monkeypatch.setenv("PILOTEXT_RULES", str(tmp_path / "rules"))
+    return path
+
+
+def test_without_the_profile_no_job_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    with pytest.raises(UsageError, match="PILOTEXT_RULES") as caught:
+        agent(server, tmp_path, monkeypatch).run()
+    assert "the jobs of site CERN_NA64 cannot be run on this node: there is no experiment 'NA64'" in str(caught.value)
+    assert (server.asked, server.states) == (0, ["active", "gone"])
+
+
+def test_an_agent_says_where_it_is_connected(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = Server()
+    assert agent(server, tmp_path, monkeypatch, idle_s=0.05).run() == 0
+    assert server.asked > 0
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == "pilotext: agent a1 is connected to http://server: site CERN_NA64 of NA64, 1 slots"
+
+
+def test_an_agent_whose_profile_vanishes_takes_no_more_jobs(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = Server()
+    server.at_question = lambda: profile.unlink(missing_ok=True)
+    assert agent(server, tmp_path, monkeypatch).run() == 0
+    assert (server.asked, server.states) == (1, ["active", "gone"])
+    assert "no more jobs are taken: the jobs of site CERN_NA64 cannot be run" in capfd.readouterr().err
+
+
+def test_a_server_that_does_not_name_the_experiment_is_asked_for_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server(experiment="")
+    agent(server, tmp_path, monkeypatch, idle_s=0.05).run()
+    assert server.asked > 0
