@@ -90,9 +90,9 @@ def read_task(path: Path) -> WholeTask:
         task = record_from_plain(document.data, TaskFile)
     except FieldError as error:
         raise RuleFilesError([document.field_problem((), error)]) from None
-    check_has_files(task)
     listed = _lines(path.parent / task.files.list) if task.files.list else ()
     catalogue = read_catalogue(path.parent / task.catalogue) if task.catalogue else ()
+    check_has_files(task)
     folder = path.parent.absolute()
     files = replace(task.files, these=_resolved(task.files.these, folder), folder=_resolved(task.files.folder, folder))
     return WholeTask(

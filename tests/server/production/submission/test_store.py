@@ -14,6 +14,7 @@ from pilotext.server.production.submission.document import WholeTask, from_plain
 from pilotext.server.production.submission.listing import list_folder
 from pilotext.server.production.submission.naming import key_of, values_of
 from pilotext.server.production.submission.plan import Plan, make_plan, preview
+from pilotext.server.production.submission.store import store
 from pilotext.worker.job_checks import check
 from tests.server.support import PARAMETERS, raw, submit, task_document
 
@@ -149,8 +150,11 @@ def test_another_task_of_the_same_name_is_refused() -> None:
 
 @pytest.mark.usefixtures("database")
 def test_a_task_without_jobs_is_refused_and_leaves_nothing() -> None:
+    whole = from_plain({"task": {**task_document(), "files": {"runs": [5]}}})
+    experiment = load_experiment("COMPASS")
+    plan = make_plan(experiment, whole, lambda _: ())
     with pytest.raises(RefusalError, match="no jobs"):
-        submit([])
+        store(experiment, whole.task, plan, "tester")
     assert Task.objects.count() == 0
 
 
