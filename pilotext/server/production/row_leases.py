@@ -28,7 +28,8 @@ class RowLease(Generic[M]):
 
     def __init__(self, rows: QuerySet[M], most: int) -> None:
         self._model = rows.model
-        self.ids: list[int] = transact(lambda: self._take(rows, most))
+        # Most often nothing is free: that is seen by one query, without a transaction that writes.
+        self.ids: list[int] = transact(lambda: self._take(rows, most)) if _free(rows).exists() else []
         self._renewed = time.monotonic()
 
     def __bool__(self) -> bool:
@@ -45,18 +46,24 @@ class RowLease(Generic[M]):
         transact(lambda: rows.update(busy_until=now() + wait_s if wait_s else 0.0))
 
     def _take(self, rows: QuerySet[M], most: int) -> list[int]:
-        free = rows.filter(busy_until__lt=now()).select_for_update(of=("self",), skip_locked=True)
+        free = _free(rows).select_for_update(of=("self",), skip_locked=True)
         ids = list(free.values_list("pk", flat=True)[:most])
         self._model._default_manager.filter(pk__in=ids).update(busy_until=now() + ROW_LEASE_S)
         return ids
+
+
+def _free(rows: QuerySet[M]) -> QuerySet[M]:
+    return rows.filter(busy_until__lt=now())
 
 
 def lease_rows(rows: QuerySet[M], most: int) -> Iterator[RowLease[M]]:
     """Claims of all rows that are free, up to `most` at a time, each row once."""
     last = 0
     while lease := RowLease(rows.filter(pk__gt=last).order_by("pk"), most):
-        last = lease.ids[-1]
+        last, taken = lease.ids[-1], len(lease.ids)
         yield lease
+        if taken < most:
+            return
 
 
 def wait_after(tries: int, first_s: float) -> float:

@@ -40,7 +40,7 @@ def place_of_log(attempt: Attempt, report: Report | None) -> LogPlace:
     if log is not None and log.url:
         if log.url in expected:
             return LogPlace(log.url, log.adler32, tuple(notes))
-        notes.append(f"The report calls {log.url} its log, where that of this job does not belong. It is not read.")
+        notes.append(f"The report names {log.url} as its log. Logs of this job belong elsewhere, so it is not read.")
         return LogPlace("", "", tuple(notes))
     looked_for = report is None and attempt.state not in ACTIVE_ATTEMPT
     return LogPlace(expected[0] if looked_for and expected else "", "", tuple(notes))
