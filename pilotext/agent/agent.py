@@ -30,7 +30,7 @@ from pilotext.api.schemas.attempts import LeasedJob
 from pilotext.directory_tree import remove_tree
 from pilotext.errors import UsageError
 from pilotext.model.report import Report
-from pilotext.profile import find_profile
+from pilotext.profile import find_profile, known_experiments
 from pilotext.sanitize import one_line
 
 MAX_WAIT_S = 60.0
@@ -181,6 +181,7 @@ class Agent:
             slots=self.settings.slots,
             version=__version__,
             state=state,  # type: ignore[arg-type]  # one of its words
+            experiments=known_experiments(),
         )
 
     def _say(self, client: Client, state: str) -> None:

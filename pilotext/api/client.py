@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import requests
 
+import pilotext
 from pilotext.api.http import RETRYABLE_STATUSES
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer, JobRequest
 from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer, ReportAnswer
@@ -49,6 +50,7 @@ class Client:
         self.url = url.rstrip("/")
         self._token = token
         self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"pilotext/{pilotext.__version__}"
         self._session.trust_env = False  # a .netrc or a proxy for other servers is none of ours
         # Laboratories have authorities of their own, named by the variables that other programs heed, too.
         self._session.verify = os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE") or True

@@ -58,7 +58,11 @@ INSTALLED_APPS = [
     "pilotext.server.production",
     "pilotext.server.pages",
 ]
-MIDDLEWARE = ["pilotext.server.api.metrics.counting", "pilotext.server.middleware.PagesMiddleware"]
+MIDDLEWARE = [
+    "pilotext.server.api.metrics.counting",
+    "pilotext.server.api.former_clients.answer_as_before",
+    "pilotext.server.middleware.PagesMiddleware",
+]
 PAGE_MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -12,7 +12,10 @@ from pilotext.model import Record
 
 
 class AgentRegistration(Record, frozen=True):
-    """An agent says who it is: `name` is its own for good, `site` the queue whose jobs it runs."""
+    """An agent says who it is: `name` is its own for good, `site` the queue whose jobs it runs.
+
+    `experiments` are those whose profiles its node has; agents before 0.2 do not say it.
+    """
 
     name: Name
     site: Name
@@ -20,12 +23,14 @@ class AgentRegistration(Record, frozen=True):
     slots: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
     version: Annotated[str, msgspec.Meta(max_length=50)] = ""
     state: Literal["active", "draining", "gone"] = "active"
+    experiments: Annotated[tuple[Name, ...], msgspec.Meta(max_length=1000)] = ()
 
 
-class AgentRegistered(Record, frozen=True):
+class AgentRegistered(Record, frozen=True, omit_defaults=True):
     """The agent's number, how often it should let its attempts be heard of, and the experiment of its site.
 
-    An agent that has no profile of this experiment takes no jobs. Empty: the server is of a version that does not say.
+    An agent that has no profile of this experiment takes no jobs. The experiment is left out for an agent that did not
+    say its own ones: such a version knows no such field.
     """
 
     agent: int

@@ -61,7 +61,7 @@ class AgentsController(ApiController):
         if known is not None and self.caller.site not in (None, known.site_id):
             raise RefusalError("forbidden", f"an agent of another site has the name {said.name!r}.")
         number = transact(lambda: register(said, site, self.caller.label))
-        return AgentRegistered(number, HEARTBEAT_S, site.experiment.name)
+        return AgentRegistered(number, HEARTBEAT_S, site.experiment.name if said.experiments else "")
 
 
 class AgentJobController(ApiController):

@@ -128,3 +128,26 @@ def test_what_curl_says_of_its_body_does_not_matter(more: dict[str, str]) -> Non
     remember_all()
     answer = ask("POST", "/api/v1/agents", HELLO, issue("node", "agent", SITE), HTTP_HOST="some.other.name", **more)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+
+
+def test_tasks_are_listed_without_the_fields_that_came_later() -> None:
+    remember_all()
+    submit()
+    token = issue("maria", "manager")
+    for path in ("/api/v1/tasks", "/api/v1/tasks/1"):
+        told = ask("GET", path, token=token)
+        now = ask("GET", path, token=token, HTTP_USER_AGENT="pilotext/0.1.0")
+        assert (told.status, now.status) == (200, 200)
+        assert "to_decide" not in told.body.decode()
+        assert "needs_person" not in told.body.decode()
+        assert "to_decide" in now.body.decode()
+
+
+def test_a_preview_has_the_fields_that_it_had() -> None:
+    remember_all()
+    submit()
+    token = issue("maria", "manager")
+    body = b'{"jobs":{"state":"ready"},"all_tasks":true,"to":"cancel","why":"a trial","dry_run":true}'
+    told = ask("POST", "/api/v1/jobs/move", body, token=token)
+    assert told.status == 200, told.body
+    assert set(told.json["preview"]) == {"jobs", "counts", "first"}

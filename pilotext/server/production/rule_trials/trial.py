@@ -23,6 +23,7 @@ MAX_MEMORY_BYTES = 2_000_000_000
 MAX_REPORTS = 200
 MAX_REPORTS_BYTES = 8_000_000
 AT_ONCE = 1
+INHERITED = ("PATH", "PILOTEXT_RULES", "TMPDIR")
 _trying = threading.BoundedSemaphore(AT_ONCE)
 
 
@@ -57,7 +58,7 @@ def run_trial(asked: TrialRequest) -> TrialResult:
 
 
 def _run(asked: TrialRequest) -> TrialResult:
-    known = {name: os.environ[name] for name in ("PATH", "PILOTEXT_RULES", "TMPDIR") if name in os.environ}
+    known = {name: value for name, value in os.environ.items() if name in INHERITED}
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "pilotext.server.production.rule_trials.child"],
