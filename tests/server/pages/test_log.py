@@ -127,7 +127,7 @@ def test_a_file_that_is_not_in_the_archive_is_not_found(storage: MemoryStorage, 
 def test_a_report_cannot_have_the_server_read_another_place(storage: MemoryStorage, url: str) -> None:  # noqa: F811
     storage.files[url] = archive_of({"payload_stderr.txt": b"secret"})
     path = failed(url=url)
-    assert "does not belong. It is not read." in get(path)
+    assert "belong elsewhere, so it is not read." in get(path)
     text = get(f"{path}/payload_stderr.txt")
     assert "There is no archive to read" in text
     assert "secret" not in text
