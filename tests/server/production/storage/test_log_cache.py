@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.db import connections
 
 from pilotext.server.boot import boot
 
@@ -181,6 +182,8 @@ def test_a_dead_server_holds_few_threads_and_none_for_long(experiment: int, monk
             open_archive(f"{URL}{number}", experiment)
         except LogUnavailableError as error:
             told.append(str(error))
+        finally:
+            connections.close_all()  # those of this thread
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
     for thread in threads:
