@@ -9,21 +9,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import requests
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from fixtures.demo.database import ACCOUNTS, web_environment, web_words
+from fixtures.demo.database import ACCOUNTS, served
 from tests.support.jobs import CHECKOUT
 from tests.support.pilotext_server import free_port
 
 JOBS = 120
 PASSWORD = "to look at a made production"
-READY_WITHIN_S = 60.0
 PATIENCE_MS = 20_000.0
 """For the browser to do something; the machine may be busy."""
 
@@ -60,30 +57,10 @@ def made_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="package")
 def server(made_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a web server on a copy of the made production."""
-    folder, port = tmp_path_factory.mktemp("web"), free_port()
+    folder = tmp_path_factory.mktemp("web")
     shutil.copyfile(made_database, folder / "copy.sqlite3")
-    env = {**os.environ, **web_environment(f"sqlite:///{folder / 'copy.sqlite3'}", port)}
-    url = f"http://127.0.0.1:{port}"
-    with (folder / "web.log").open("wb") as log:
-        process = subprocess.Popen(web_words(port), env=env, stdout=log, stderr=log)
-        try:
-            _wait_for(url, folder / "web.log")
-            yield url
-        finally:
-            process.terminate()
-            process.wait(40)
-
-
-def _wait_for(url: str, log: Path) -> None:
-    end = time.monotonic() + READY_WITHIN_S
-    while True:
-        try:
-            if requests.get(f"{url}/login", timeout=5).status_code == 200:
-                return
-        except (requests.ConnectionError, requests.Timeout):
-            pass  # nobody listens yet
-        assert time.monotonic() < end, log.read_text()
-        time.sleep(0.05)
+    with served(f"sqlite:///{folder / 'copy.sqlite3'}", free_port(), folder / "web.log") as url:
+        yield url
 
 
 @pytest.fixture(scope="package")

@@ -12,6 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from pilotext.errors import UsageError
 from pilotext.server.pages.access import page, reason_of
+from pilotext.server.pages.queries import whole_number
 from pilotext.server.production.access.people import ROLES, role_of, set_user
 from pilotext.server.production.access.tokens import issue, revoke
 from pilotext.server.production.models import Token
@@ -82,11 +83,12 @@ def _issue(request: HttpRequest) -> str:
     own = role_of(request.user)
     if own is None or role not in ROLES[ROLES.index(own) :]:
         raise RefusalError("forbidden", f"a token of yours can have no role {role!r:.40}.")
-    if not (days.isascii() and days.isdigit() and 0 < int(days[:6]) <= MAX_DAYS):
+    good_for = whole_number(days, MAX_DAYS)
+    if not good_for:
         raise RefusalError("invalid", f"a token is good for 1 to {MAX_DAYS} days.")
     name = request.user.get_username()
     try:
-        return issue(name, role, user=name, good_for_s=int(days) * DAY_S, by=reason_of(request, "for own use"))
+        return issue(name, role, user=name, good_for_s=good_for * DAY_S, by=reason_of(request, "for own use"))
     except UsageError as error:
         raise RefusalError("invalid", str(error)) from None
 

@@ -11,12 +11,11 @@ from django.shortcuts import render
 from pilotext.formatting import bytes_of, duration
 from pilotext.model.report import Report
 from pilotext.model.verdict import Verdict
-from pilotext.serialization.json import from_json
 from pilotext.server.pages.access import page
+from pilotext.server.pages.attempts import find_attempt, report_of
+from pilotext.server.pages.queries import whole_number
 from pilotext.server.production.models import Attempt
-from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import AttemptState
-from pilotext.server.production.statistics.jobs import verdict_in
 
 GOOD = "good"
 """Word in the address for the last good attempt of the same kind in the same task."""
@@ -49,9 +48,9 @@ class ComparedRow:
 @page("viewer")
 def show(request: HttpRequest, job: int) -> HttpResponse:
     """Show two attempts side by side: `a` is the number of one, `b` that of the other or the word `good`."""
-    left = _compared(_attempt(job, request.GET.get("a", "")))
+    left = _compared(find_attempt(job, whole_number(request.GET.get("a", ""))))
     asked = request.GET.get("b", GOOD)
-    other = _last_good(left.attempt) if asked == GOOD else _attempt(job, asked)
+    other = _last_good(left.attempt) if asked == GOOD else find_attempt(job, whole_number(asked))
     words: dict[str, object] = {"left": left.attempt, "right": other}
     if other is not None:
         right = _compared(other)
@@ -63,16 +62,6 @@ def show(request: HttpRequest, job: int) -> HttpResponse:
     return render(request, "pages/compare.html", words)
 
 
-def _attempt(job: int, number: str) -> Attempt:
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise RefusalError("not-found", f"job {job} has no attempt {number!r:.20}.")
-    rows = Attempt.objects.select_related("job__task", "site", "final_report")
-    found = rows.filter(job=job, number=int(number)).first()
-    if found is None:
-        raise RefusalError("not-found", f"job {job} has no attempt {number}.")
-    return found
-
-
 def _last_good(attempt: Attempt) -> Attempt | None:
     """Return the last attempt of another job of this kind, in the same task, that succeeded."""
     job = attempt.job
@@ -82,10 +71,8 @@ def _last_good(attempt: Attempt) -> Attempt | None:
 
 
 def _compared(attempt: Attempt) -> Compared:
-    kept = getattr(attempt, "final_report", None)
-    if kept is None:
-        return Compared(attempt, None, None)
-    return Compared(attempt, from_json(kept.report, Report), verdict_in(kept))
+    read = report_of(attempt)
+    return Compared(attempt, read.report, read.verdict)
 
 
 def _facts(left: Compared, right: Compared) -> Iterator[ComparedRow]:

@@ -104,7 +104,7 @@ def show(request: HttpRequest) -> HttpResponse:
     if clean := tidy(request):
         return clean
     asked, texts = choice_of(request, FailureQuery), given(request)
-    filters = {name: texts[name] for name in FILTERS if name in texts}
+    filters = _filters(texts)
     found = _counted(asked, (asked.rows, asked.columns), filters)
     words = {
         "asked": asked,
@@ -131,7 +131,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def attempts(request: HttpRequest) -> HttpResponse:
     """Show a page of the failed attempts of a choice, the newest first."""
     asked, texts = choice_of(request, FailureQuery), given(request)
-    filters = {name: texts[name] for name in FILTERS if name in texts}
+    filters = _filters(texts)
     since, until = _period(asked)
     rows, following = list_failed_attempts(
         since=since, until=until, fields=filters, after=asked.after, limit=asked.limit
@@ -151,7 +151,7 @@ def attempts(request: HttpRequest) -> HttpResponse:
 def as_csv(request: HttpRequest) -> HttpResponse:
     """Return the numbers of the cross table as `pilotext errors --csv`."""
     asked, texts = choice_of(request, FailureQuery), given(request)
-    filters = {name: texts[name] for name in FILTERS if name in texts}
+    filters = _filters(texts)
     return csv_answer("failures", csv_of(ErrorRow, _counted(asked, (asked.rows, asked.columns), filters)))
 
 
@@ -204,6 +204,10 @@ def days_of(found: Sequence[ErrorRow], filters: Mapping[str, str]) -> list[DayBa
         link = address(reverse("failures"), **filters, **_field("day", day))
         bars.append(DayBar(day, counts.get(day, 0), 40 * place, 100 - height, height, link))
     return bars
+
+
+def _filters(texts: Mapping[str, str]) -> dict[str, str]:
+    return {name: texts[name] for name in FILTERS if name in texts}
 
 
 def _in_words(since: str) -> str:

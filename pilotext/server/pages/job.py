@@ -19,6 +19,7 @@ from pilotext.rules.schema import Rule
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.pages.access import may, page, reason_of
+from pilotext.server.pages.attempts import read_report
 from pilotext.server.pages.charts import resource_curves, sample_rows, time_line
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.quotes import Quote, quote_of
@@ -28,9 +29,8 @@ from pilotext.server.production.manual_decisions.preview import preview_decision
 from pilotext.server.production.models import Attempt, AttemptReport, Job, Output
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import rules_of
-from pilotext.server.production.statistics.jobs import JobHistory, history_of, verdict_in
+from pilotext.server.production.statistics.jobs import JobHistory, history_of
 
-MAX_ATTEMPT = 2**31 - 1
 EVENT_COUNTERS = {
     "raw_events": "Raw file, physics",
     "raw_calibration_events": "Raw file, calibration",
@@ -175,13 +175,13 @@ def shown_attempt(history: JobHistory, asked: str) -> ShownAttempt:
 
 
 def _reported(attempt: Attempt, kept: AttemptReport, experiment: str) -> ShownAttempt:
-    verdict = verdict_in(kept)
+    report, verdict = read_report(kept)
     rules = {rule.id: rule for rule in rules_of(experiment).rules}
     elected = rules.get(verdict.rule or "")
     return ShownAttempt(
         attempt,
         verdict,
-        from_json(kept.report, Report),
+        report,
         judged_again=bool(kept.reclassified),
         late=kept.late,
         quotes=tuple(quote_of(one, rules.get(one.rule)) for one in verdict.evidence),

@@ -15,7 +15,16 @@ from pilotext.api.schemas.jobs import JobQuery, JobRow
 from pilotext.sanitize import printable_json
 from pilotext.serialization.csv import csv_of
 from pilotext.server.pages.access import may, page
-from pilotext.server.pages.queries import EMPTY_MEANS_NONE, address, choice_of, given, in_words, tidy, time_locked
+from pilotext.server.pages.queries import (
+    EMPTY_MEANS_NONE,
+    address,
+    choice_of,
+    given,
+    in_words,
+    tidy,
+    time_locked,
+    whole_number,
+)
 from pilotext.server.production.manual_decisions.jobs import JOB_WORDS
 from pilotext.server.production.models import Job, Task
 from pilotext.server.production.statistics.job_choice import (
@@ -103,9 +112,9 @@ def as_csv(request: HttpRequest) -> HttpResponse:
 def search(request: HttpRequest) -> HttpResponse:
     """Go to the job, the run, the code or the task that a word names."""
     word = request.GET.get("q", "").strip()
-    if word.isascii() and word.isdigit() and len(word) < 19:
-        if Job.objects.filter(pk=int(word)).exists():
-            return HttpResponseRedirect(reverse("job", args=[int(word)]))
+    if (number := whole_number(word)) is not None:
+        if Job.objects.filter(pk=number).exists():
+            return HttpResponseRedirect(reverse("job", args=[number]))
         return HttpResponseRedirect(address(reverse("jobs"), run=word))
     if task := Task.objects.filter(name=word).order_by("-pk").first():
         return HttpResponseRedirect(reverse("task", args=[task.pk]))
@@ -163,9 +172,7 @@ def _turned(texts: Mapping[str, str]) -> str:
 def options_of(texts: Mapping[str, str], *, newest: bool) -> Iterator[str]:
     """Yield the options of the command line that make the same choice, quoted for a shell."""
     for name, text in texts.items():
-        if name == "job":
-            continue
-        if name not in ("after", "order"):
+        if name not in ("job", "after", "order"):
             yield f"--{name.replace('_', '-')} {shlex.quote(text)}"
     if newest:
         yield "--newest"

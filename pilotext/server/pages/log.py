@@ -12,14 +12,13 @@ from django.shortcuts import render
 from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.model.report import Report
 from pilotext.model.verdict import Evidence, Verdict
-from pilotext.serialization.json import from_json
 from pilotext.server.pages.access import page
-from pilotext.server.pages.queries import address
+from pilotext.server.pages.attempts import find_attempt, report_of
+from pilotext.server.pages.queries import address, whole_number
 from pilotext.server.pages.quotes import Quote, file_of, quote_of
 from pilotext.server.production.models import Attempt
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import rules_of
-from pilotext.server.production.statistics.jobs import verdict_in
 from pilotext.server.production.storage.log_cache import CachedLog, LogUnavailableError, open_archive
 from pilotext.server.production.storage.log_place import LogPlace, notes_on_verdict, place_of_log
 from pilotext.server.production.storage.log_text import MAX_HITS, MAX_LINES, LogText, NumberedLine, SearchError
@@ -120,16 +119,9 @@ def download(request: HttpRequest, job: int, attempt: int, name: str) -> HttpRes
 
 def logged_attempt(job: int, number: int) -> LoggedAttempt:
     """Return an attempt of a job with its log's place. Raises RefusalError where there is none of this number."""
-    if number >= 2**31:
-        raise RefusalError("not-found", f"job {job} has no attempt {number}.")
-    rows = Attempt.objects.select_related("job__task__experiment", "task__experiment", "site", "final_report")
-    row = rows.filter(job=job, number=number).first()
-    if row is None:
-        raise RefusalError("not-found", f"job {job} has no attempt {number}.")
-    kept = getattr(row, "final_report", None)
-    report = from_json(kept.report, Report) if kept is not None else None
-    verdict = verdict_in(kept) if kept is not None else None
-    return LoggedAttempt(row, report, verdict, place_of_log(row, report))
+    row = find_attempt(job, number)
+    read = report_of(row)
+    return LoggedAttempt(row, read.report, read.verdict, place_of_log(row, read.report))
 
 
 def archive_of(found: LoggedAttempt) -> dict[str, CachedLog]:
@@ -186,9 +178,10 @@ def _first_place(
     asked = chosen.start if chosen else None
     at = request.GET.get("at", "")
     if asked is None and at:
-        if not (at.isascii() and at.isdigit() and len(at) < 16):
+        byte = whole_number(at)
+        if byte is None:
             raise RefusalError("invalid", f"a log has no byte {at!r:.20}.")
-        place = text.place_of(int(at))
+        place = text.place_of(byte)
         return (place if place < text.lines else max(0, text.lines - MAX_LINES)), None
     if asked is None and evidence:
         asked = evidence[0].line

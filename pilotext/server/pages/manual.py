@@ -11,7 +11,8 @@ from django.urls import reverse
 from pilotext.api.schemas.jobs import JobFilter, JobQuery
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
-from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy
+from pilotext.server.pages.manual_decide import OTHER_WORDS
+from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, whole_number
 from pilotext.server.production.manual_decisions import merged_runs
 from pilotext.server.production.manual_decisions.groups import (
     MAX_GROUPED,
@@ -28,13 +29,13 @@ GROUPS = 20
 
 MAX_PAGE = 200
 PAGING = ("page", "limit", "after")
-MOST = 3
+MAX_NAMED = 3
 """Tasks, sites and people that a group names."""
 
 FIELDS = ("task", "run", "code", "cause", "rule", "site", "product", "signature", "assigned")
 """Fields of the form that chooses jobs."""
 
-WORDS = (*(word for word in JOB_WORDS if word != "cancel"), "cancel", "assign", "note")
+WORDS = (*JOB_WORDS, *OTHER_WORDS)
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,10 @@ def _rights(request: HttpRequest) -> dict[str, object]:
 
 
 def _page_number(request: HttpRequest) -> int:
-    text = request.GET.get("page", "0")
-    return min(int(text), MAX_PAGE) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    return min(whole_number(request.GET.get("page", "0")) or 0, MAX_PAGE)
 
 
 def _shown(group: WaitingGroup, choice: dict[str, str]) -> Shown:
     mine = {**choice, "code": group.code, "rule": group.rule, "message": group.message}
-    most = [counts.most_common(MOST) for counts in (group.tasks, group.sites, group.assigned)]
+    most = [counts.most_common(MAX_NAMED) for counts in (group.tasks, group.sites, group.assigned)]
     return Shown(group, {**mine, "state": "manual"}, address(reverse("manual-jobs"), **mine), *most)

@@ -12,7 +12,7 @@ from django.urls import reverse
 from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter
 from pilotext.server.database import transact
 from pilotext.server.pages.access import page, reason_of
-from pilotext.server.pages.queries import address, choice_of, given, in_words
+from pilotext.server.pages.queries import address, choice_of, given, in_words, whole_number
 from pilotext.server.production.lookup import no_such_word
 from pilotext.server.production.manual_decisions.bulk_preview import preview_many
 from pilotext.server.production.manual_decisions.jobs import JOB_WORDS
@@ -109,5 +109,4 @@ def _back(request: HttpRequest) -> str:
 
 
 def _number(request: HttpRequest, field: str) -> int:
-    text = request.POST.get(field, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    return whole_number(request.POST.get(field, "")) or 0

@@ -26,6 +26,10 @@ NUMBERS = frozenset({"run", "after", "before", "limit", "since_s"})
 TIMES = frozenset({"changed_since", "changed_until", "since", "until"})
 """Fields of choices that are points in time: dates, times ago, or seconds since 1970."""
 
+MAX_DIGITS = 18
+MAX_NUMBER = 10**MAX_DIGITS - 1
+"""A number of an object or a byte; the database has no larger ones."""
+
 FORM = "form"
 """Field of addresses that a form has made: its empty fields are no choice."""
 
@@ -80,6 +84,14 @@ def time_locked(path: str, asked: Mapping[str, str], fields: tuple[str, str]) ->
     return address(path, **{**asked, **times})
 
 
+def whole_number(text: str, most: int = MAX_NUMBER) -> int | None:
+    """Return the whole number that a text of an address or a form is; None for any other text, and above `most`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
+        return None
+    number = int(text)
+    return number if number <= most else None
+
+
 def _fixed(text: str) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(_seconds(text)))
 
@@ -90,7 +102,8 @@ def _word(name: str) -> str:
 
 def _value(name: str, text: str) -> object:
     if name in NUMBERS:
-        return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else text
+        number = whole_number(text)
+        return text if number is None else number
     if name in TIMES:
         return _seconds(text)
     return text

@@ -12,6 +12,7 @@ from django.shortcuts import render
 from pilotext.profile import known_experiments
 from pilotext.rules.schema import Rule, RuleSet
 from pilotext.server.pages.access import may, page
+from pilotext.server.pages.queries import whole_number
 from pilotext.server.production.lookup import no_such
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import rules_of
@@ -32,6 +33,7 @@ DEFAULT_EXPERIMENT = "COMPASS"
 MAX_TEXT_BYTES = 60_000
 """Of a rule file and a log together; a form of the pages has at most 64 KiB."""
 
+MAX_EXIT_CODE = 255
 SHOW = {"all": "all rules", "hit": "hit in 30 days", "never": "never hit", "dropped": "matched, never elected"}
 
 
@@ -147,16 +149,17 @@ def _asked(request: HttpRequest, experiment: str) -> tuple[TrialRequest, int]:
     rules, log = _text(request, "rules"), _text(request, "log")
     if len(rules.encode()) + len(log.encode()) > MAX_TEXT_BYTES:
         raise RefusalError("too-large", f"rules and log together have more than {MAX_TEXT_BYTES} bytes.")
-    number, code = request.POST.get("reports", "0"), request.POST.get("exit_code", "0") or "0"
-    if not (number.isascii() and number.isdigit() and int(number[:6]) <= MAX_REPORTS):
+    number = whole_number(request.POST.get("reports", "0"), MAX_REPORTS)
+    code = whole_number(request.POST.get("exit_code", "0") or "0", MAX_EXIT_CODE)
+    if number is None:
         raise RefusalError("invalid", f"at most {MAX_REPORTS} kept reports can be tried.")
-    if not (code.isascii() and code.isdigit() and int(code[:6]) < 256):
-        raise RefusalError("invalid", "an exit code is a number from 0 to 255.")
+    if code is None:
+        raise RefusalError("invalid", f"an exit code is a number from 0 to {MAX_EXIT_CODE}.")
     stream = request.POST.get("stream", "stdout")
     if stream not in ("stdout", "stderr"):
         raise no_such("stream", stream, ("stdout", "stderr"))
     job_type = request.POST.get("job_type", "")
-    return TrialRequest(experiment, rules, log, stream, job_type, int(code)), int(number)
+    return TrialRequest(experiment, rules, log, stream, job_type, code), number
 
 
 def _text(request: HttpRequest, field: str) -> str:

@@ -14,7 +14,7 @@ from pilotext.api.schemas.runs import ProductRow, RunPage, RunRow
 from pilotext.api.schemas.waits import Wait
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
-from pilotext.server.pages.queries import address
+from pilotext.server.pages.queries import address, whole_number
 from pilotext.server.pages.templatetags.pages import Tone, tone
 from pilotext.server.production.manual_decisions import merged_runs
 from pilotext.server.production.models import Job, LogArchive, Product, StagedFile, Task
@@ -121,12 +121,12 @@ def urls(request: HttpRequest, task: int, run: int) -> HttpResponse:  # noqa: AR
 @page("expert", methods=("POST",))
 def decide(request: HttpRequest, task: int, run: int) -> HttpResponse:
     """Carry out a decision on a product of a run, and go back to the run."""
-    number = request.POST.get("product", "")
-    known = number.isascii() and number.isdigit() and len(number) < 19
-    if not known or not Product.objects.filter(pk=int(number), task=task, run=run).exists():
-        raise RefusalError("not-found", f"run {run} of task {task} has no product {number!r:.20}.")
+    text = request.POST.get("product", "")
+    number = whole_number(text)
+    if number is None or not Product.objects.filter(pk=number, task=task, run=run).exists():
+        raise RefusalError("not-found", f"run {run} of task {task} has no product {text!r:.20}.")
     back = reverse("run", args=[task, run])
-    return carry_out(request, "product", int(number), merged_runs.move_product, back=back)
+    return carry_out(request, "product", number, merged_runs.move_product, back=back)
 
 
 def parts_of(row: RunRow) -> list[RunPart]:

@@ -15,7 +15,7 @@ from pilotext.sanitize import printable_json
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.failures import failures_since
-from pilotext.server.pages.queries import address, choice_of, in_words
+from pilotext.server.pages.queries import address, choice_of, in_words, whole_number
 from pilotext.server.pages.run import held_by, parts_of
 from pilotext.server.production.manual_decisions import tasks as decisions
 from pilotext.server.production.models import Task
@@ -26,7 +26,7 @@ from pilotext.server.production.statistics.runs import runs_of
 from pilotext.server.production.statistics.tasks import describe_task, list_tasks, pace_of
 
 RUNS = 100
-MAX_RUN = 2**31
+MAX_RUN = 2**31 - 1
 TOP_FAILURES = 5
 HISTORY = 15
 ENDED = ("archived", "cancelled")
@@ -62,11 +62,12 @@ def list_all(request: HttpRequest) -> HttpResponse:
 def show(request: HttpRequest, task: int) -> HttpResponse:
     """Show a task: counters, why it waits, the most frequent failures, its runs and its parameters."""
     found = describe_task(task)
-    after = request.GET.get("after") or "0"
-    if not (after.isascii() and after.isdigit() and int(after) < MAX_RUN):
-        raise RefusalError("invalid", f"there is no run {after!r}.")
+    text = request.GET.get("after") or "0"
+    after = whole_number(text, MAX_RUN)
+    if after is None:
+        raise RefusalError("invalid", f"there is no run {text!r:.20}.")
     row = Task.objects.get(pk=task)
-    runs = runs_of(row, run=None, state=None, after=int(after), limit=RUNS)
+    runs = runs_of(row, run=None, state=None, after=after, limit=RUNS)
     failures = failures_since(0.0, ("code", "cause"), of_task=task)
     words = {
         "page": found,

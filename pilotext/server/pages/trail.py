@@ -13,7 +13,7 @@ from pilotext.api.schemas.audit import AuditQuery, AuditRow
 from pilotext.serialization.csv import csv_of
 from pilotext.server.pages.access import page
 from pilotext.server.pages.jobs import csv_answer
-from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy
+from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, whole_number
 from pilotext.server.production.lookup import tasks_named
 from pilotext.server.production.statistics.audit import list_audit_entries
 
@@ -61,8 +61,8 @@ def _asked(request: HttpRequest) -> AuditQuery:
     asked = choice_of(request, AuditQuery, without=("task",))
     if not task:
         return asked
-    is_number = task.isascii() and task.isdigit() and len(task) < 19
-    return msgspec.structs.replace(asked, task=int(task) if is_number else tasks_named(task)[0].pk)
+    number = whole_number(task)
+    return msgspec.structs.replace(asked, task=tasks_named(task)[0].pk if number is None else number)
 
 
 def link_of(row: AuditRow) -> str:

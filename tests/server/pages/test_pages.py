@@ -13,7 +13,6 @@ boot()
 from django.db import connection  # noqa: E402  needs boot
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
-from pilotext.server.pages.urls import urlpatterns  # noqa: E402
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
 from pilotext.server.production.models import Attempt, AuditEntry, Experiment, Job, Task  # noqa: E402
 from tests.server.pages.browsing import BY, HOSTILE, PASSWORD, assert_harmless, browser, text_of  # noqa: E402
@@ -66,30 +65,6 @@ def test_a_decision_needs_its_role(pattern: str, word: str, allowed: set[str], r
     assert answer.status_code == (302 if role in allowed else 403)
     assert (AuditEntry.objects.filter(who=f"person:a-{role}").count() > 0) == (role in allowed)
     assert (AuditEntry.objects.count() > before + 1) == (role in allowed)  # one line is the new user
-
-
-def test_every_address_is_in_the_tables_of_roles() -> None:
-    known = {
-        pattern.format(task="<number:task>", job="<number:job>")[1:].replace("/1/", "/<number:attempt>/")
-        for pattern in READ
-    }
-    known |= {f"tasks/<number:task>/runs/<number:run>{form}" for form in ("", "/decide", "/urls.txt")}
-    known |= {f"jobs/<number:job>/attempts/<number:attempt>/log/<str:name>{form}" for form in ("", "/raw")}
-    known |= {
-        "jobs/<number:job>/compare",
-        "jobs/<number:job>/note",
-        "jobs/<number:job>/assign",
-        "jobs/<number:job>/decide",
-        "tasks/<number:task>/decide",
-        "login",
-        "logout",
-        "search",
-        "manual/decide",
-        *("breakers/<number:breaker>/decide", "account/tokens/<number:token>/revoke", "account/theme"),
-        *("submit", "people", "rules/try", "rules/<str:experiment>/<str:rule>"),
-        "products/<number:product>/decide",
-    }
-    assert {str(each.pattern) for each in urlpatterns} == known - {"rules/COMPASS/fatal-error"}
 
 
 def test_somebody_logs_in_and_out_and_comes_to_the_page_that_was_asked_for() -> None:

@@ -11,6 +11,7 @@ from pilotext.server.boot import boot
 boot()
 
 from pilotext.api.schemas.runs import RunRow  # noqa: E402  needs boot
+from pilotext.server.pages.queries import whole_number  # noqa: E402
 from pilotext.server.pages.run import parts_of  # noqa: E402
 from pilotext.server.pages.templatetags.pages import chip, moment, rough, thousands, tone  # noqa: E402
 from pilotext.server.production.states import JOB, PRODUCT, TASK  # noqa: E402
@@ -50,3 +51,23 @@ def test_ages_are_in_their_largest_unit(seconds: float, words: str) -> None:
 def test_numbers_have_thin_spaces_and_what_is_not_known_a_dash() -> None:
     assert thousands(1234567) == "1\u2009234\u2009567"
     assert thousands(None) == "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "number"),
+    [
+        ("17", 100, 17),
+        ("0", 100, 0),
+        ("0000000365", 365, 365),
+        ("0000003660", 365, None),
+        ("101", 100, None),
+        ("9" * 5000, 2**31, None),
+        ("", 100, None),
+        ("-1", 100, None),
+        ("1.5", 100, None),
+        ("\u0661", 100, None),
+        ("\u00b2", 100, None),
+    ],
+)
+def test_a_number_of_an_address_is_whole_and_bounded(text: str, most: int, number: int | None) -> None:
+    assert whole_number(text, most) == number

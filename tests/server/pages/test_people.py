@@ -89,6 +89,7 @@ def test_a_token_of_ones_own_is_shown_once_and_is_good() -> None:
         ({"role": "expert", "days": "366"}, 422),
         ({"role": "expert", "days": "0"}, 422),
         ({"role": "expert", "days": "x"}, 422),
+        ({"role": "expert", "days": "0000003660"}, 422),
     ],
 )
 def test_nobody_makes_a_token_that_may_more_or_lives_too_long(form: dict[str, str], status: int) -> None:

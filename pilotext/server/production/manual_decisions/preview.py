@@ -6,14 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pilotext.errors import UsageError
-from pilotext.server.production.manual_decisions.jobs import NO_OUTPUTS, hindered, may_move, published_by
+from pilotext.server.production.manual_decisions.jobs import JOB_WORDS, NO_OUTPUTS, hindered, may_move, published_by
 from pilotext.server.production.models import Job, Product
 from pilotext.server.production.published_names import why_replaced
 from pilotext.server.production.states import JobState, ProductState, TaskState
 from pilotext.server.production.statistics.jobs import JobHistory
-
-WORDS = ("resend", "accept", "fail", "cancel")
-"""Decisions on a job, the most usual first."""
 
 MAX_PRODUCTS = 20
 
@@ -30,7 +27,7 @@ class DecisionPreview:
 def preview_decisions(history: JobHistory) -> list[DecisionPreview]:
     """Return what each decision that the state of this job allows would do; nothing is changed."""
     job = history.row
-    words = [word for word in WORDS if job.state in may_move(word)]
+    words = [word for word in JOB_WORDS if job.state in may_move(word)]
     if not words:
         return []
     products: Sequence[Product] = ()

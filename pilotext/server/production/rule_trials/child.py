@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from pilotext.profile import find_profile
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import Rule, RuleSet
 from pilotext.serialization.json import from_json
-from pilotext.server.production.rule_trials.patch import patch_of
+from pilotext.server.production.rule_trials.patch import NEW_FILE, patch_of
 from pilotext.server.production.rule_trials.records import (
     ChangedReport,
     KeptReport,
@@ -30,7 +31,10 @@ from pilotext.server.production.rule_trials.records import (
 )
 
 MAX_PROBLEMS = 50
-FILE = "tried.yaml"
+MAX_CPU_S = 31
+"""The server waits for 30 s; a child that it could not end ends by itself."""
+
+MAX_MEMORY_BYTES = 2_000_000_000
 
 
 def try_rules(asked: TrialRequest) -> TrialResult:
@@ -39,7 +43,7 @@ def try_rules(asked: TrialRequest) -> TrialResult:
         folder = Path(name).resolve()
         room = folder / find_profile(asked.experiment).parent.name
         room.mkdir()
-        file = room / FILE
+        file = room / NEW_FILE
         file.write_text(asked.rules, encoding="utf-8")
         try:
             today = load_rules(asked.experiment)
@@ -98,7 +102,9 @@ def _changed(tried: RuleSet, reports: tuple[KeptReport, ...]) -> Iterator[Change
 
 
 def main() -> int:
-    """Read a request and print the result."""
+    """Read a request and print the result, within limits: patterns and logs are those of whoever asks."""
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_S, MAX_CPU_S))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     result = try_rules(from_json(sys.stdin.buffer.read(), TrialRequest))
     sys.stdout.buffer.write(msgspec.json.encode(result))
     return 0

@@ -73,7 +73,7 @@ def history_of(job_id: int) -> JobHistory:
         raise RefusalError("not-found", f"there is no job {job_id}.")
     events = AuditEntry.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MAX_ENTRIES]
     rows = row.tries.select_related("site", "agent").order_by("-number")
-    latest = list(rows.select_related("site", "agent", "final_report")[:MAX_DETAILS])
+    latest = list(rows.select_related("final_report")[:MAX_DETAILS])
     earlier = list(rows[MAX_DETAILS:]) if len(latest) == MAX_DETAILS else []
     tries = tuple(reversed([*latest, *earlier]))
     reports = {each.number: kept for each in latest if (kept := getattr(each, "final_report", None))}
