@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from pilotext.api.schemas.fields import Name
+from pilotext.api.schemas.fields import Name, Why
 from pilotext.model import Record
 
 
@@ -42,7 +42,7 @@ class IssuedToken(Record, frozen=True):
 
 
 class Revocation(Record, frozen=True):
-    why: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    why: Why
 
 
 class Revoked(Record, frozen=True):

@@ -59,7 +59,7 @@ class Move(Record, frozen=True):
     """A decision of a manager, with its reason, which the audit trail keeps."""
 
     to: str
-    why: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    why: Why
 
 
 class Moved(Record, frozen=True):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-import msgspec
-
-from pilotext.api.schemas.fields import Limit, Number
+from pilotext.api.schemas.fields import Id, Limit, Number
 from pilotext.api.schemas.waits import Wait
 from pilotext.model import Record
 
@@ -17,11 +15,11 @@ class ProductFilter(Record, frozen=True):
     """Choice of products; the page begins after the id `after`."""
 
     task: str | None = None
-    run: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] | None = None
+    run: Number | None = None
     merge: str | None = None
     state: ProductState | None = None
-    after: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    after: Id = 0
+    limit: Limit = 100
 
 
 class MergedFile(Record, frozen=True):

@@ -7,7 +7,7 @@ from calendar import timegm
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +15,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from pilotext.api.schemas.errors import ErrorRow
-from pilotext.api.schemas.fields import Id, Time
+from pilotext.api.schemas.fields import Id, Limit, Time
 from pilotext.model import Record
 from pilotext.serialization.csv import csv_of
 from pilotext.server.pages.access import may, page
@@ -52,7 +52,7 @@ class FailureQuery(Record, frozen=True):
     code: str | None = None
     cause: str | None = None
     after: Id = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    limit: Limit = 100
 
 
 @dataclass(frozen=True)
