@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Model
+from django.db.models import F, Func, IntegerField, Model, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 
 from pilotext.errors import UsageError
@@ -196,6 +196,12 @@ def spelled_out(words: Iterable[str]) -> list[RawSQL]:
     constants = list(words)
     assert all(word.isalpha() or not word for word in constants)
     return [RawSQL(f"'{word}'", ()) for word in constants]  # noqa: S611  letters only
+
+
+def number_of(rows: QuerySet[Any], column: str = "pk") -> Subquery:
+    """Return the number of these rows, whose `column` is not NULL, as a value of the rows of another query."""
+    number = Func(F(column), function="COUNT", output_field=IntegerField())
+    return Subquery(rows.order_by().annotate(counted_rows=number).values("counted_rows"))
 
 
 _writer: Writer | None = None

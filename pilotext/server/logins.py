@@ -15,6 +15,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 
 from pilotext.server.api.auth import WRONG, address_of
+from pilotext.server.production.access.people import users_with_roles
 
 log = logging.getLogger("pilotext.logins")
 
@@ -41,3 +42,8 @@ class LimitedBackend(ModelBackend):
         if user is None and WRONG.spend(address) and not WRONG.has_left(address):
             log.warning("too many wrong passwords or tokens from %s; further ones are refused for a while", address)
         return user
+
+    def get_user(self, user_id: int) -> User | None:
+        """Return the user of a session with the role, by one query; None for one who may nothing (any more)."""
+        user = users_with_roles().filter(pk=user_id).first()
+        return user if self.user_can_authenticate(user) else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
-from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,7 +13,6 @@ from pilotext.server.pages.access import page
 from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address
 from pilotext.server.pages.tasks import ENDED, counted
-from pilotext.server.production.models import Job
 from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.sites import list_sites
 from pilotext.server.production.statistics.tasks import list_tasks
@@ -34,17 +33,20 @@ class Tile:
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
     """Show what runs, what needs somebody, what is held, and the most frequent failures of a day."""
-    tasks = [counted(row) for row in list_tasks() if row.state not in ENDED]
-    jobs = dict(Job.objects.values_list("state").annotate(Count("pk")))
+    tasks = [counted(row) for row in list_tasks(without=ENDED)]
+    jobs: Counter[str] = Counter()
+    for each in tasks:
+        jobs.update(each.row.jobs)
+        jobs.update(each.row.merges)
     sites = list_sites()
     held = [row for site in sites.sites for row in site.breakers] + list(sites.breakers)
     failures = failures_since(now() - DAY_S, ("code", "cause", "site"))
     words = {
         "tiles": [
-            Tile(jobs.get("running", 0), "jobs running", address(reverse("jobs"), state="running")),
-            Tile(jobs.get("ready", 0), "jobs ready", address(reverse("jobs"), state="ready")),
-            Tile(jobs.get("manual", 0), "jobs wait for a decision", reverse("manual")),
-            Tile(jobs.get("failed", 0), "jobs failed", address(reverse("jobs"), state="failed")),
+            Tile(jobs["running"], "jobs running", address(reverse("jobs"), state="running")),
+            Tile(jobs["ready"], "jobs ready", address(reverse("jobs"), state="ready")),
+            Tile(jobs["manual"], "jobs wait for a decision", reverse("manual")),
+            Tile(sum(row.attempts for row in failures), "attempts failed in 24 hours", reverse("failures")),
             Tile(sum(bool(site.closed) for site in sites.sites), "sites closed", reverse("sites")),
             Tile(len(held), "breakers open", reverse("sites")),
         ],

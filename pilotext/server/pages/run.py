@@ -17,10 +17,10 @@ from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.queries import address, whole_number
 from pilotext.server.pages.templatetags.pages import Tone, tone
 from pilotext.server.production.manual_decisions import merged_runs
-from pilotext.server.production.models import Job, LogArchive, Product, StagedFile, Task
+from pilotext.server.production.models import LogArchive, Product, StagedFile, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB, PRODUCT, JobState, ProductState
-from pilotext.server.production.statistics.runs import describe_run
+from pilotext.server.production.statistics.runs import describe_run, run_description
 
 MAX_CELLS = 500
 """Chunks that are drawn; the rest is in the list of jobs."""
@@ -86,9 +86,8 @@ class ShownProduct:
 @page("viewer")
 def show(request: HttpRequest, task: int, run: int) -> HttpResponse:
     """Show a run of a task."""
-    found = describe_run(task, run)
-    jobs = Job.objects.filter(task=task, run=run, product="").order_by("chunk", "pk")
-    cells = list(jobs.values_list("pk", "chunk", "state")[: MAX_CELLS + 1])
+    described = run_description(task, run)
+    found, chunks = described.page, described.chunks
     allowed = may(request, "expert")
     words = {
         "page": found,
@@ -97,14 +96,14 @@ def show(request: HttpRequest, task: int, run: int) -> HttpResponse:
         "parts": parts_of(found.run),
         "total": sum(found.run.jobs.values()),
         "held": held_by(found.run),
-        "lines": list(chunk_lines(cells[:MAX_CELLS])),
-        "more": len(cells) > MAX_CELLS,
+        "lines": list(chunk_lines([(each.job, each.chunk, each.state) for each in chunks[:MAX_CELLS]])),
+        "more": len(chunks) > MAX_CELLS,
         "products": [
             ShownProduct(row, found.waits.get(row.merge, ()), tuple(decisions_on(row, found.run)) if allowed else ())
             for row in found.products
         ],
         "chunk_waits": found.waits.get("", ()),
-        "staged": list(staged_of(task, run)),
+        "staged": list(staged_of(described.row, run)),
         "archive": LogArchive.objects.filter(task=task, run=run).first(),
     }
     return render(request, "pages/run.html", words)
@@ -180,8 +179,8 @@ def decisions_on(row: ProductRow, run: RunRow) -> Iterator[RunDecision]:
         )
 
 
-def staged_of(task: int, run: int) -> Iterator[StagedFile]:
+def staged_of(task: Task, run: int) -> Iterator[StagedFile]:
     """Yield the raw files of a run that are not on disk yet, the first ones; nothing for a task without staging."""
-    if Task.objects.filter(pk=task, staging=True).exists():
+    if task.staging:
         rows = StagedFile.objects.filter(jobs__task=task, run=run).exclude(state__in=("online", "released"))
         yield from rows.order_by("pk").distinct()[:MAX_CELLS]

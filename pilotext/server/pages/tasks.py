@@ -23,12 +23,12 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB, TASK
 from pilotext.server.production.statistics.audit import list_audit_entries
 from pilotext.server.production.statistics.runs import runs_of
-from pilotext.server.production.statistics.tasks import describe_task, list_tasks, pace_of
+from pilotext.server.production.statistics.tasks import description_of, list_tasks
 
-RUNS = 100
+RUNS = 50
 MAX_RUN = 2**31 - 1
 TOP_FAILURES = 5
-HISTORY = 15
+HISTORY = 50
 ENDED = ("archived", "cancelled")
 """States of tasks that the list shows only when it is asked for them."""
 
@@ -61,27 +61,39 @@ def list_all(request: HttpRequest) -> HttpResponse:
 @page("viewer")
 def show(request: HttpRequest, task: int) -> HttpResponse:
     """Show a task: counters, why it waits, the most frequent failures, its runs and its parameters."""
-    found = describe_task(task)
+    described = description_of(task)
+    found, row = described.page, described.row
     text = request.GET.get("after") or "0"
     after = whole_number(text, MAX_RUN)
     if after is None:
         raise RefusalError("invalid", f"there is no run {text!r:.20}.")
-    row = Task.objects.get(pk=task)
     runs = runs_of(row, run=None, state=None, after=after, limit=RUNS)
     failures = failures_since(0.0, ("code", "cause"), of_task=task)
     words = {
         "page": found,
         "counted": counted(found.task),
-        "runs": [(row, parts_of(row), held_by(row)) for row in runs.runs],
-        "products": sorted({name for row in runs.runs for name in row.products}),
+        "runs": [(each, parts_of(each), held_by(each)) for each in runs.runs],
+        "products": sorted({name for each in runs.runs for name in each.products}),
         "further": address(reverse("task", args=[task]), after=runs.next) if runs.next is not None else "",
         "failures": failures[:TOP_FAILURES],
-        "pace": pace_of(found.task),
-        "document": printable_json(msgspec.json.format(msgspec.json.encode(row.document), indent=2)).decode(),
-        "history": list_audit_entries(AuditQuery(task=task, limit=HISTORY)).events,
+        "pace": described.pace,
         "words": decisions.possible_words(found.task.state) if may(request, "manager") else [],
     }
     return render(request, "pages/task.html", words)
+
+
+@page("viewer")
+def file(request: HttpRequest, task: int) -> HttpResponse:
+    """Show a task as it was submitted: its parameters and its file; and the last moves of it and its jobs."""
+    row = Task.objects.filter(pk=task).first()
+    if row is None:
+        raise RefusalError("not-found", f"there is no task {task}.")
+    words = {
+        "task": row,
+        "document": printable_json(msgspec.json.format(msgspec.json.encode(row.document), indent=2)).decode(),
+        "history": list_audit_entries(AuditQuery(task=task, limit=HISTORY)).events,
+    }
+    return render(request, "pages/task_file.html", words)
 
 
 @page("manager", methods=("POST",))

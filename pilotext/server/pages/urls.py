@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("logout", login.log_out, name="logout"),
     path("tasks", tasks.list_all, name="tasks"),
     path("tasks/<number:task>", tasks.show, name="task"),
+    path("tasks/<number:task>/file", tasks.file, name="task-file"),
     path("tasks/<number:task>/decide", tasks.decide, name="task-decide"),
     path("tasks/<number:task>/runs/<number:run>", run.show, name="run"),
     path("tasks/<number:task>/runs/<number:run>/decide", run.decide, name="run-decide"),

@@ -34,6 +34,7 @@ ADDRESSES = {
     "overview": Address("/"),
     "tasks": Address("/tasks"),
     "task": Address("/tasks/{task}"),
+    "task-file": Address("/tasks/{task}/file"),
     "task-decide": _decision("/tasks/{task}/decide", "pause", "manager"),
     "run": Address("/tasks/{run_task}/runs/{run}"),
     "run-decide": Address("/tasks/{run_task}/runs/{run}/decide", "nothing", changes="expert"),

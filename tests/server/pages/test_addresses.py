@@ -14,17 +14,22 @@ from django.apps import apps  # noqa: E402  needs boot
 from django.db import connection, transaction  # noqa: E402
 from django.http.response import HttpResponseBase  # noqa: E402
 from django.test import Client  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from fixtures.demo.production import fill  # noqa: E402
 from pilotext.server.pages.urls import urlpatterns  # noqa: E402
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.models import AuditEntry, Breaker, Job, Product, Task, Token  # noqa: E402
+from pilotext.server.production.states import JOB, PRODUCT  # noqa: E402
 from pilotext.server.production.transitions import Reason  # noqa: E402
 from tests.server.conftest import Maker, use  # noqa: E402
 from tests.server.pages.addresses import ADDRESSES, PUBLIC, ROLES, Address, may  # noqa: E402
 
 JOBS = 150
+MAX_QUERIES = 12
+"""Queries of a page, those of session and user included."""
+
 AT = 1_800_000_000.0
 
 
@@ -93,6 +98,23 @@ def test_people_see_what_their_role_may_see(name: str, role: str) -> None:
     answer = client_of(role).get(path_of(address))
     assert answer.status_code == expected
     assert "default-src 'none'" in answer["Content-Security-Policy"]
+
+
+def test_pages_of_tasks_runs_and_jobs_in_every_state_cost_few_queries() -> None:
+    """Also the first time, when no count is known yet."""
+    client = client_of("manager")
+    jobs = [Job.objects.filter(state=state).order_by("pk").first() for state in JOB.states]
+    products = [Product.objects.filter(state=state).order_by("pk").first() for state in PRODUCT.states]
+    paths = [f"/tasks/{task}" for task in Task.objects.values_list("pk", flat=True)]
+    paths += [f"/tasks/{row.task_id}/runs/{row.run}" for row in products if row is not None]
+    paths += [f"/jobs/{row.pk}" for row in jobs if row is not None]
+    assert len(paths) > 25
+    costs = {}
+    for path in paths:
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(path).status_code == 200
+        costs[path] = len(queries)
+    assert {path: number for path, number in costs.items() if number > MAX_QUERIES} == {}
 
 
 @pytest.mark.parametrize("name", ADDRESSES)

@@ -24,10 +24,7 @@ from tests.server.support import fail, leased, raw, report_of, send, submit, suc
 pytestmark = pytest.mark.usefixtures("database", "quick_hashes")
 
 MAX_QUERIES = 12
-"""Queries of the page of a job that is not waiting for its turn, those of session, user and role included."""
-
-MAX_QUERIES_READY = 20
-"""A job that could be given out: every site is looked at for why it was not."""
+"""Queries of the page of a job, those of session and user included."""
 
 
 def whole_report(given: Lease, text: str = "A FATAL ERROR APPEARED: no table for run 275772") -> Report:
@@ -295,4 +292,4 @@ def test_the_page_of_a_job_that_is_ready_costs_few_queries_too() -> None:
     expert = browser("expert")
     with CaptureQueriesContext(connection) as queries:
         assert expert.get(f"/jobs/{the_job().pk}").status_code == 200
-    assert len(queries) <= MAX_QUERIES_READY
+    assert len(queries) <= MAX_QUERIES

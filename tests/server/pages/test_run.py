@@ -22,7 +22,7 @@ from tests.server.merged import cycle, do_all, storage, submit_runs  # noqa: E40
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import fail, leased, raw, submit  # noqa: E402
 
-MAX_QUERIES = 20
+MAX_QUERIES = 12
 """Queries of the page of a run, those of session, user and role included, and those that say what holds it."""
 
 DATABASE = pytest.mark.usefixtures("database", "quick_hashes")
@@ -181,10 +181,13 @@ def test_a_task_shows_its_pace_its_file_its_history_and_leads_to_its_runs() -> N
     page = text_of(browser("viewer").get(f"/tasks/{task}"))
     assert f'href="/tasks/{task}/runs/7"' in page
     assert "cannot tell how long" in page
-    assert "&quot;experiment&quot;: &quot;COMPASS&quot;" in page
     assert "3 chunks in work" in page
+    assert f'href="/tasks/{task}/file"' in page
     leased()
     Attempt.objects.update(state="finished", ended=time.time() - 60)
     page = text_of(browser("viewer").get(f"/tasks/{task}"))
     assert "about 18 h left at 0.2 an hour" in page
+    page = text_of(browser("viewer").get(f"/tasks/{task}/file"))
+    assert "&quot;experiment&quot;: &quot;COMPASS&quot;" in page
     assert "attempt 1 for" in page
+    assert browser("viewer").get(f"/tasks/{task + 1}/file").status_code == 404

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.db.models import Case, OuterRef, QuerySet, Subquery, Value, When
 
 from pilotext.errors import UsageError
 from pilotext.server.database import transact
@@ -13,13 +16,24 @@ from pilotext.server.production.transitions import Reason, record
 ROLES = ("manager", "expert", "viewer")
 """Names of the groups, the mightiest first: each may what the next one may."""
 
+_MIGHTIEST = "mightiest_role"
+
 
 def role_of(user: AbstractBaseUser | AnonymousUser) -> str | None:
     """The mightiest of a user's groups; None for one who may nothing (any more)."""
     if not isinstance(user, User) or not user.is_active:
         return None
+    if hasattr(user, _MIGHTIEST):
+        return cast("str | None", getattr(user, _MIGHTIEST))
     groups = set(user.groups.values_list("name", flat=True))
     return next((role for role in ROLES if role in groups), None)
+
+
+def users_with_roles() -> QuerySet[User]:
+    """Return the users, each with the role that it has now: `role_of` needs no query for them."""
+    strength = Case(*(When(group__name=role, then=Value(place)) for place, role in enumerate(ROLES)))
+    groups = User.groups.through._default_manager.filter(user=OuterRef("pk"), group__name__in=ROLES)
+    return User.objects.annotate(**{_MIGHTIEST: Subquery(groups.order_by(strength).values("group__name")[:1])})
 
 
 def make_groups() -> None:

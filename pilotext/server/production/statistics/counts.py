@@ -39,9 +39,22 @@ _lock = threading.Lock()
 
 def counts_of(tasks: Iterable[int]) -> dict[int, TaskCounts]:
     """The counts of these tasks. The last line of the audit trail shows whether a job has moved."""
+    return counts_of_rows(with_last(Task.objects.filter(pk__in=list(tasks)).only("pk")))
+
+
+def with_last(tasks: QuerySet[Task]) -> QuerySet[Task]:
+    """Return these tasks, each with its last line of the audit trail and its last job, for `counts_of_rows`."""
+    mine = OuterRef("pk")
+    entry = AuditEntry.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
+    job = Job.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
+    return tasks.annotate(last_entry=Subquery(entry), last_job=Subquery(job))
+
+
+def counts_of_rows(tasks: Iterable[Task]) -> dict[int, TaskCounts]:
+    """The counts of these tasks, which come with what `with_last` adds."""
     at = now()
     base = str(connection.settings_dict["NAME"])
-    last = {pk: (event, job) for pk, event, job in _last_of(tasks)}
+    last = {row.pk: (getattr(row, "last_entry"), getattr(row, "last_job")) for row in tasks}  # noqa: B009  annotations
     with _lock:
         known = {pk: _known.get((base, pk)) for pk in last}
     good = {pk: each.counts for pk, each in known.items() if each and each.last == last[pk] and each.until > at}
@@ -49,14 +62,6 @@ def counts_of(tasks: Iterable[int]) -> dict[int, TaskCounts]:
     with _lock:
         _known.update({(base, pk): _Known(last[pk], at + TRUSTED_S, counts) for pk, counts in fresh.items()})
     return {**good, **fresh}
-
-
-def _last_of(tasks: Iterable[int]) -> QuerySet[Task, tuple[int, int | None, int | None]]:
-    """For each task its last line of the audit trail and its last job."""
-    mine = OuterRef("pk")
-    event = AuditEntry.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
-    job = Job.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
-    return Task.objects.filter(pk__in=list(tasks)).values_list("pk", Subquery(event), Subquery(job))
 
 
 def _counted(tasks: list[int]) -> dict[int, TaskCounts]:

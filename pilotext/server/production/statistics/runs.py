@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
 
-from django.db.models import Count, F, Q, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from pilotext.api.schemas.runs import (
     ChunkEvents,
@@ -50,70 +53,136 @@ def runs_of(row: Task, *, run: int | None, state: str | None, after: int, limit:
     if state is not None:
         jobs = jobs.filter(run__in=Product.objects.filter(task=row, state=state).values("run"))
     numbers = jobs.values_list("run", flat=True).distinct().order_by("run")
-    found = [number for number in numbers[: limit + 1] if number is not None]
+    counted = _count_chunks(row, numbers[: limit + 1])
+    found = sorted(counted)
     if not found and not after and run is not None:
         refuse_unknown_run(run, row)
     page = found[:limit]
-    return RunList(tuple(_runs(row, page)), page[-1] if len(found) > limit else None)
+    products = Product.objects.filter(task=row, run__in=page).order_by("pk") if page else ()
+    rows = _run_rows(row, {number: counted[number] for number in page}, products)
+    return RunList(tuple(rows), page[-1] if len(found) > limit else None)
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """The page of a run with the rows that it was made of: a few queries for all of them."""
+
+    row: Task
+    page: RunPage
+    chunks: tuple[Chunk, ...]
+
+
+class Chunk(NamedTuple):
+    """A production job of a run with its events."""
+
+    job: int
+    chunk: int | None
+    state: str
+    promised: int | None
+    done: int | None
+    skipped: int | None
 
 
 def describe_run(task: int, number: int) -> RunPage:
     """A run of a task with why it is not further. Raises RefusalError when there is none."""
+    return run_description(task, number).page
+
+
+def run_description(task: int, number: int) -> RunDescription:
+    """A run of a task with why it is not further, and all its chunks. Raises RefusalError when there is none."""
     row = Task.objects.select_related("experiment").filter(pk=task).first()
     if row is None:
         raise RefusalError("not-found", f"there is no task {task}.")
     if number >= 2**31:
         raise RefusalError("not-found", f"there is no run {number}.")
-    refuse_unknown_run(number, row)
-    (found,) = _runs(row, [number])
-    products = list_products(task=None, of_tasks=[row], run=number, limit=MAX_PRODUCTS).products
-    return RunPage(found, products, waiting.of_run(row, number), tuple(_odd_chunks(row, number)))
+    jobs = Job.objects.chunks(row, number).order_by("chunk", "pk")
+    columns = ("pk", "chunk", "state", "events", "events_done", "events_skipped")
+    chunks = tuple(Chunk(*values) for values in jobs.values_list(*columns))
+    if not chunks:
+        refuse_unknown_run(number, row)
+    products = list(Product.objects.filter(task=row, run=number).order_by("pk"))
+    for product in products:
+        product.task = row  # which is there already
+    (found,) = _run_rows(row, {number: _count(chunks)}, products)
+    waits = waiting.of_run(row, number, products=products, chunks=[(each.state, each.job) for each in chunks])
+    page = RunPage(found, _rows(products[:MAX_PRODUCTS]), waits, tuple(_odd_chunks(chunks)))
+    return RunDescription(row, page, chunks)
 
 
-def _odd_chunks(task: Task, number: int) -> Iterator[ChunkEvents]:
-    """Chunks that skipped events, or whose events are not as many as the catalogue promises."""
-    jobs = Job.objects.filter(task=task, run=number, product="", events_done__isnull=False)
-    odd = jobs.filter(Q(events_skipped__gt=0) | ~Q(events_done=F("events")) & Q(events__isnull=False))
-    for job in odd.order_by("chunk", "pk")[:MAX_CHUNKS]:
-        skipped = job.events_skipped
-        processed = None if job.events_done is None or skipped is None else job.events_done - skipped
-        yield ChunkEvents(job.pk, job.chunk, job.events, processed, skipped)
+def _odd_chunks(chunks: Iterable[Chunk]) -> Iterator[ChunkEvents]:
+    """The first chunks that skipped events, or whose events are not as many as the catalogue promises."""
+    odd = (
+        each
+        for each in chunks
+        if each.done is not None and (each.skipped or (each.promised is not None and each.done != each.promised))
+    )
+    for each in islice(odd, MAX_CHUNKS):
+        processed = None if each.done is None or each.skipped is None else each.done - each.skipped
+        yield ChunkEvents(each.job, each.chunk, each.promised, processed, each.skipped)
 
 
-def _runs(task: Task, numbers: list[int]) -> Iterator[RunRow]:
-    jobs: defaultdict[int | None, dict[str, int]] = defaultdict(dict)
-    counted = Job.objects.filter(task=task, run__in=numbers, product="").values_list("run", "state")
-    for run, state, number in counted.annotate(Count("pk")):
-        jobs[run][state] = number
-    products: defaultdict[int, dict[str, str]] = defaultdict(dict)
-    findings: defaultdict[int, dict[str, str]] = defaultdict(dict)
-    merged: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    for product in Product.objects.filter(task=task, run__in=numbers).order_by("pk"):
-        products[product.run][product.merge] = product.state
-        if product.events is not None:
-            merged[product.run][product.merge] = product.events
-        if product.finding:
-            findings[product.run][product.merge] = product.finding
-    events = _events(task, numbers, merged)
-    for run in numbers:
-        yield RunRow(task.name, run, jobs[run], products[run], findings[run], events[run])
+@dataclass
+class _Counted:
+    """The chunks of a run by state, and their events; None where they are known of no chunk."""
+
+    jobs: dict[str, int] = field(default_factory=dict)
+    promised: int | None = None
+    processed: int | None = None
+    skipped: int | None = None
+    unknown: int = 0
+
+    def add(self, state: str, number: int, *events: int | None, unknown: int) -> None:
+        """Add chunks in one state with the sums of their events: promised, processed, skipped."""
+        self.jobs[state] = self.jobs.get(state, 0) + number
+        before = (self.promised, self.processed, self.skipped)
+        self.promised, self.processed, self.skipped = (
+            old if new is None else new + (old or 0) for old, new in zip(before, events, strict=True)
+        )
+        self.unknown += unknown
 
 
-def _events(task: Task, numbers: list[int], merged: Mapping[int, dict[str, int]]) -> dict[int, RunEvents]:
-    """The events of these runs, summed up over their chunks."""
-    jobs = Job.objects.filter(task=task, run__in=numbers, product="").order_by().values_list("run")
+def _count_chunks(task: Task, runs: QuerySet[Job, int | None]) -> dict[int, _Counted]:
+    """Return the chunks and events of these runs of a task, by one query."""
     known = Q(events_done__isnull=False, events_skipped__isnull=False)
-    summed = jobs.annotate(
+    rows = Job.objects.filter(task=task, run__in=runs, product="").order_by().values_list("run", "state")
+    summed = rows.annotate(
+        number=Count("pk"),
         promised=Sum("events"),
         processed=Sum(F("events_done") - F("events_skipped"), filter=known),
         skipped=Sum("events_skipped"),
         unknown=Count("pk", filter=Q(state=JobState.FINISHED) & ~known),
     )
-    return {
-        run: RunEvents(catalogue, processed, skipped, merged.get(run, {}), unknown)
-        for run, catalogue, processed, skipped, unknown in summed
-        if run is not None
-    }
+    found: defaultdict[int, _Counted] = defaultdict(_Counted)
+    for run, state, number, promised, processed, skipped, unknown in summed:
+        if run is not None:
+            found[run].add(state, number, promised, processed, skipped, unknown=unknown)
+    return found
+
+
+def _count(chunks: Iterable[Chunk]) -> _Counted:
+    """Return the same of one run from its chunks."""
+    found = _Counted()
+    for each in chunks:
+        known = each.done is not None and each.skipped is not None
+        processed = each.done - each.skipped if each.done is not None and each.skipped is not None else None
+        unknown = each.state == JobState.FINISHED and not known
+        found.add(each.state, 1, each.promised, processed, each.skipped, unknown=unknown)
+    return found
+
+
+def _run_rows(task: Task, counted: Mapping[int, _Counted], found: Iterable[Product]) -> Iterator[RunRow]:
+    products: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    findings: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    merged: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for product in found:
+        products[product.run][product.merge] = product.state
+        if product.events is not None:
+            merged[product.run][product.merge] = product.events
+        if product.finding:
+            findings[product.run][product.merge] = product.finding
+    for run, each in counted.items():
+        events = RunEvents(each.promised, each.processed, each.skipped, merged[run], each.unknown)
+        yield RunRow(task.name, run, each.jobs, products[run], findings[run], events)
 
 
 def list_products(

@@ -6,11 +6,11 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection
 
-from django.db.models import Count, F, Max
+from django.db.models import Count, Max, OuterRef
 
 from pilotext.api.schemas.agents import AgentList, AgentRow
 from pilotext.api.schemas.sites import BreakerRow, SiteList, SiteRow
-from pilotext.server.database import spelled_out
+from pilotext.server.database import number_of, spelled_out
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S
 from pilotext.server.production.lookup import (
     agent_named,
@@ -25,11 +25,11 @@ HOUR_S = 3600.0
 
 def list_sites() -> SiteList:
     """All sites with what happens there, and all breakers that are not closed."""
-    # By an expression, and counted here: by columns, SQLite would go through all attempts in the order of those.
-    running = Attempt.objects.filter(state__in=ACTIVE_ATTEMPT).annotate(at=F("site_id") + 0)
-    active = dict(running.values_list("at").annotate(Count("pk")))
     recent = Counter(Attempt.objects.filter(ended__gte=now() - HOUR_S).values_list("site", "state"))
-    agents = dict(Agent.objects.filter(state=AgentState.ACTIVE).values_list("site").annotate(Count("pk")))
+    there = Site.objects.select_related("experiment").annotate(
+        active=number_of(Attempt.objects.active().filter(site=OuterRef("pk"))),
+        heard=number_of(Agent.objects.filter(site=OuterRef("pk"), state=AgentState.ACTIVE)),
+    )
     breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
     for row in Breaker.objects.not_closed().order_by("pk"):
         breakers[row.site_id].append(_breaker(row))
@@ -38,14 +38,14 @@ def list_sites() -> SiteList:
             site=site.name,
             experiment=site.experiment.name,
             max_active=site.max_active,
-            active=active.get(site.pk, 0),
+            active=site.active,
             finished=recent[site.pk, AttemptState.FINISHED],
             failed=sum(recent[site.pk, state] for state in FAILED_ATTEMPT),
-            agents=agents.get(site.pk, 0),
+            agents=site.heard,
             closed=site.closed,
             breakers=tuple(breakers[site.pk]),
         )
-        for site in Site.objects.select_related("experiment").order_by("experiment", "name")
+        for site in there.order_by("experiment", "name")
     )
     return SiteList(rows, tuple(breakers[None]))
 

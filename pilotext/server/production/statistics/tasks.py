@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import F, OuterRef, QuerySet
 
 from pilotext.api.schemas.tasks import TaskPage, TaskRow
+from pilotext.server.database import number_of
 from pilotext.server.production import waiting
 from pilotext.server.production.lookup import tasks_named
 from pilotext.server.production.models import Attempt, LogArchive, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import OPEN_JOB, AttemptState, JobState, LogArchiveState, ProductState
-from pilotext.server.production.statistics.counts import TaskCounts, counts_of
+from pilotext.server.production.statistics.counts import TaskCounts, counts_of_rows, with_last
 
 MAX_TASKS = 1000
 
@@ -37,27 +37,58 @@ class Pace:
     left_s: float | None
 
 
-def list_tasks(*, state: str | None = None, name: str | None = None) -> Iterator[TaskRow]:
-    """Tasks with their counts, the newest first."""
-    rows = _tasks().order_by("-pk")
+@dataclass(frozen=True)
+class TaskDescription:
+    """The page of a task with the row that it was made of, and its pace: a few queries for all of them."""
+
+    row: Task
+    page: TaskPage
+    pace: Pace
+
+
+def list_tasks(
+    *,
+    state: str | None = None,
+    name: str | None = None,
+    without: Collection[str] = (),
+    before: int | None = None,
+    limit: int = MAX_TASKS,
+) -> Iterator[TaskRow]:
+    """Tasks with their counts, the newest first; `without` are states of tasks that are left out.
+
+    `before` is the number of the task that the last page ended with.
+    """
+    rows = _tasks().defer("document").exclude(state__in=without).order_by("-pk")
     if state is not None:
         rows = rows.filter(state=state)
     if name is not None:
         rows = rows.filter(pk__in=[row.pk for row in tasks_named(name)])
-    found = list(rows[:MAX_TASKS])
-    numbers = [row.pk for row in found]
-    counts, decisions = counts_of(numbers), _decisions(numbers)
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows[:limit])
+    counts = counts_of_rows(found)
     for row in found:
-        yield _task_row(row, counts[row.pk], decisions[row.pk])
+        yield _task_row(row, counts[row.pk])
 
 
 def describe_task(task_id: int) -> TaskPage:
     """One task with why it is not further. Raises RefusalError if there is none."""
-    row = _tasks().filter(pk=task_id).first()
+    return description_of(task_id).page
+
+
+def description_of(task_id: int) -> TaskDescription:
+    """One task with why it is not further and how fast it gets on. Raises RefusalError if there is none."""
+    at = now()
+    ended = Attempt.objects.filter(task=OuterRef("pk"), state=AttemptState.FINISHED)
+    day, recent = (number_of(ended.filter(ended__gte=at - time)) for time in (DAY_S, RECENT_S))
+    rows = waiting.with_put_off(_tasks(), at).annotate(ended_day=day, ended_recently=recent)
+    row = rows.filter(pk=task_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no task {task_id}.")
-    return TaskPage(
-        task=_task_row(row, counts_of([row.pk])[row.pk], _decisions([row.pk])[row.pk]),
+    counts = counts_of_rows([row])[row.pk]
+    found = _task_row(row, counts)
+    page = TaskPage(
+        task=found,
         parameters={name: str(value) for name, value in row.parameters.items()},
         environment={name: str(value) for name, value in row.environment.items()},
         sites=tuple(row.sites),
@@ -65,38 +96,34 @@ def describe_task(task_id: int) -> TaskPage:
         share=row.share,
         max_attempts=row.max_attempts,
         staging=row.staging,
-        waits=waiting.of_task(row),
-        needs_person=waiting.needs_person(row),
+        waits=waiting.of_task(row, at, counts),
+        needs_person=waiting.needs_person(row, counts),
     )
+    return TaskDescription(row, page, pace_of(found, row.ended_day, row.ended_recently))
 
 
-def pace_of(task: TaskRow) -> Pace:
-    """Return how fast a task gets on, and how long it will still need, merges included."""
-    at = now()
-    ended = Attempt.objects.filter(task=task.task, state=AttemptState.FINISHED, ended__gte=at - DAY_S)
-    found = ended.aggregate(day=Count("pk"), recent=Count("pk", filter=Q(ended__gte=at - RECENT_S)))
-    per_hour = found["recent"] / (RECENT_S / 3600.0)
+def pace_of(task: TaskRow, day: int, recent: int) -> Pace:
+    """Return how fast a task gets on, and how long it will still need, merges included.
+
+    `day` and `recent` are its attempts that succeeded within a day and within RECENT_S.
+    """
+    per_hour = recent / (RECENT_S / 3600.0)
     jobs = sum(number for counted in (task.jobs, task.merges) for state, number in counted.items() if state in OPEN_JOB)
-    return Pace(found["day"], per_hour, jobs, jobs / per_hour * 3600.0 if per_hour else None)
+    return Pace(day, per_hour, jobs, jobs / per_hour * 3600.0 if per_hour else None)
 
 
 def _tasks() -> QuerySet[Task]:
-    rows = Task.objects.select_related("experiment").defer("document")
-    return rows.annotate(earlier=F("replaces__name"), later=F("successor__name"))
+    mine = OuterRef("pk")
+    return with_last(Task.objects.select_related("experiment")).annotate(
+        earlier=F("replaces__name"),
+        later=F("successor__name"),
+        manual_products=number_of(Product.objects.filter(state=ProductState.MANUAL, task=mine)),
+        manual_archives=number_of(LogArchive.objects.filter(state=LogArchiveState.MANUAL, task=mine)),
+    )
 
 
-def _decisions(tasks: Collection[int]) -> Counter[int]:
-    """Products of runs and log archives that wait for a decision, by task."""
-    found: Counter[int] = Counter()
-    for rows in (
-        Product.objects.filter(state=ProductState.MANUAL, task__in=tasks),
-        LogArchive.objects.filter(state=LogArchiveState.MANUAL, task__in=tasks),
-    ):
-        found.update(dict(rows.order_by().values_list("task").annotate(Count("pk"))))
-    return found
-
-
-def _task_row(row: Task, counts: TaskCounts, decisions: int) -> TaskRow:
+def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
+    decisions = getattr(row, "manual_products", 0) + getattr(row, "manual_archives", 0)
     return TaskRow(
         task=row.pk,
         name=row.name,

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from shlex import quote
 
-from django.db.models import Count, Sum
+from django.db.models import F, Func, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from pilotext.api.schemas.waits import Changer, Wait, WaitKind
 from pilotext.profile.records import Staging
+from pilotext.server.database import number_of
 from pilotext.server.production.dispatch.placement import avoided_by
-from pilotext.server.production.models import Attempt, AuditEntry, Job, StagedFile, Task, Verification
+from pilotext.server.production.models import AuditEntry, Breaker, Job, StagedFile, Task, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import JobState, StagedFileState, TaskState
-from pilotext.server.production.waiting.places import obstacles, of_cycle, places_of, with_servers
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, StagedFileState, TaskState
+from pilotext.server.production.waiting.places import breakers_of, obstacles, of_cycle, places_of, with_servers
 
-MAX_AHEAD = 10_000
-"""Jobs that are counted before this one; of more it is only said that there are more."""
+MAX_AHEAD = 1000
+"""Jobs of a task that are counted before this one; of more it is only said that there are more."""
 
 SILENT_AFTER_S = 900.0
 """Three heartbeats: an attempt that has not been heard of for so long is reported as silent."""
@@ -29,11 +30,12 @@ _NEXT_STEP = "the next step of the cycle moves it"
 def of_job(job: Job, at: float | None = None) -> tuple[Wait, ...]:
     """Return why a job waits; empty for one that has ended. It comes with its task, experiment and staged file."""
     at = now() if at is None else at
-    waits = with_servers(_of_job(job, at), job.task.experiment_id)
+    breakers = breakers_of(job.task.experiment_id)
+    waits = with_servers(_of_job(job, at, breakers), breakers)
     return (*waits, *of_cycle(at)) if waits else ()
 
 
-def _of_job(job: Job, at: float) -> tuple[Wait, ...]:
+def _of_job(job: Job, at: float, breakers: Iterable[Breaker]) -> tuple[Wait, ...]:
     if job.state == JobState.MANUAL:
         return (_person(job),)
     if job.state in (JobState.SENT, JobState.RUNNING):
@@ -44,7 +46,7 @@ def _of_job(job: Job, at: float) -> tuple[Wait, ...]:
         return ()
     waits = list(of_tasks_state(job.task))
     if job.state == JobState.READY:
-        waits += _ready(job, at)
+        waits += _ready(job, at, breakers)
     elif job.task.staging and not job.product:
         waits += _staging(job, at)
     return tuple(waits) or (Wait("cycle", "its input needs no staging", job.changed, None, "server", _NEXT_STEP),)
@@ -151,14 +153,24 @@ def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
     )
 
 
-def of_room(task: Task, limits: Staging) -> Wait | None:
-    """Return the wait for room for files from tape; None while there is some."""
-    there = StagedFile.objects.needed().filter(experiment=task.experiment_id)
-    used = there.aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
-    if used["files"] < limits.files and used["size"] < limits.bytes:
+def with_room(files: QuerySet[StagedFile]) -> QuerySet[StagedFile]:
+    """Return these files, each with the number and the bytes of all that its experiment has on disk or asked for."""
+    there = StagedFile.objects.needed().filter(experiment=OuterRef("experiment"))
+    size = there.order_by().annotate(sum=Func(F("size"), function="SUM")).values("sum")
+    return files.annotate(files_used=number_of(there), bytes_used=Coalesce(Subquery(size), 0))
+
+
+def of_room(task: Task, limits: Staging, file: StagedFile | None = None) -> Wait | None:
+    """Return the wait for room for files from tape; None while there is some.
+
+    `file` is any one of the experiment, from `with_room`.
+    """
+    file = file or with_room(StagedFile.objects.filter(experiment=task.experiment_id)).first()
+    files, used = getattr(file, "files_used", 0), getattr(file, "bytes_used", 0)
+    if files < limits.files and used < limits.bytes:
         return None
     what = (
-        f"{used['files']} of at most {limits.files} files, {used['size'] / 1e12:.1f} of {limits.bytes / 1e12:.1f} TB, "
+        f"{files} of at most {limits.files} files, {used / 1e12:.1f} of {limits.bytes / 1e12:.1f} TB, "
         "are on their way from tape or on disk for other jobs"
     )
     return Wait("staging-room", what, None, None, "server", "there is room when other jobs have ended")
@@ -167,13 +179,13 @@ def of_room(task: Task, limits: Staging) -> Wait | None:
 # --------------------------------------------------------------------------------------------------------------- ready
 
 
-def _ready(job: Job, at: float) -> Iterator[Wait]:
+def _ready(job: Job, at: float, breakers: Iterable[Breaker]) -> Iterator[Wait]:
     if job.not_before > at:
         yield _back_off(job)
     if job.task.state != TaskState.RUNNING:
         return
     avoided = avoided_by([job.pk]).get(job.pk, {})
-    places = places_of(job.task, job, at, avoided)
+    places = places_of(job.task, job, at, avoided, breakers)
     found = {place.site.name: list(obstacles(place, avoided, at)) for place in places}
     if not places:
         how = "the task names sites that do not exist: submit it again with other sites"
@@ -191,23 +203,24 @@ def _once(waits: Iterator[Wait]) -> Iterator[Wait]:
 
 
 def _back_off(job: Job) -> Wait:
-    attempt = Attempt.objects.active().filter(job=job).first()
-    if attempt is not None:
-        why = f"attempt {attempt.number}, which was asked to stop, is not known to have ended"
-        return Wait("earlier-attempt", why, attempt.seen, job.not_before, "server", "its end, or the end of its lease")
     last = job.tries.order_by("-number").first()
+    if last is not None and last.state in ACTIVE_ATTEMPT:
+        why = f"attempt {last.number}, which was asked to stop, is not known to have ended"
+        return Wait("earlier-attempt", why, last.seen, job.not_before, "server", "its end, or the end of its lease")
     decided = f": {last.decision}" if last is not None and last.decision else ""
     how = "it is given out again by itself then"
     return Wait("back-off", f"it waits before its next attempt{decided}", job.changed, job.not_before, "server", how)
 
 
 def _its_turn(job: Job, free: list[str], at: float) -> Wait:
-    running = Task.objects.running_of(job.task.experiment_id)
-    ready = Job.objects.due(at).filter(task__in=running)
-    higher = ready.filter(priority__gt=job.priority)[: MAX_AHEAD + 1].count()
-    mine = Job.objects.due(at).filter(task=job.task, priority=job.priority, pk__lt=job.pk)
-    own = mine[: MAX_AHEAD + 1].count()
-    shares = list(running.values_list("share", flat=True))
+    due = Job.objects.due(at).filter(task=OuterRef(OuterRef("pk")))
+    some = due.filter(priority__gt=job.priority).order_by().values("pk")[: MAX_AHEAD + 1]
+    mine = due.filter(priority=job.priority, pk__lt=job.pk).order_by().values("pk")[: MAX_AHEAD + 1]
+    before = number_of(Job.objects.filter(pk__in=some)), number_of(Job.objects.filter(pk__in=mine))
+    running = list(Task.objects.running_of(job.task.experiment_id).values_list("pk", "share", *before))
+    higher = sum(number for _, _, number, _ in running)
+    own = sum(number for task, _, _, number in running if task == job.task_id)
+    shares = [share for _, share, _, _ in running]
     share = job.task.share / sum(shares)
     what = (
         f"others come first: {_number(higher)} jobs of higher priority than {job.priority}, "

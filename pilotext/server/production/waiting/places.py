@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-from django.db.models import Count, F, Max, Q, Sum
+from django.db.models import Exists, F, Func, OuterRef, QuerySet, Subquery
 
 from pilotext.api.schemas.waits import Wait
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.profile.records import Experiment as Profile
+from pilotext.server.database import number_of
 from pilotext.server.production.cycle.status import SILENT_AFTER_S
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.dispatch.breakers import types_held
 from pilotext.server.production.dispatch.placement import Avoid, nodes_of, of_site
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, CycleStep, Job, Site, Task
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT, AgentState, BreakerState
+from pilotext.server.production.states import AgentState, BreakerState
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,32 @@ class JobPlace:
     """An agent is heard of on a node that the job does not avoid and that no breaker holds."""
 
 
-def places_of(task: Task, job: Job | None, at: float, avoided: Avoid) -> list[JobPlace]:
-    """The sites that may have a job: those of its task, or the only one of its own; eight queries at the most."""
+def places_of(task: Task, job: Job | None, at: float, avoided: Avoid, known: Iterable[Breaker]) -> list[JobPlace]:
+    """The sites that may have a job: those of its task, or the only one of its own; by one query.
+
+    `known` are the breakers of the experiment.
+    """
     profile = profile_of(task.experiment.name)
-    sites = _sites(task, job)
-    since = at - GONE_AFTER_S
-    rows = Breaker.objects.not_closed().filter(experiment=task.experiment_id).order_by("pk")
-    breakers = [row for row in rows if job is None or _holds(profile, row, job.type)]
+    breakers = [row for row in known if job is None or _holds(profile, row, job.type)]
     held = {row.node for row in breakers if row.node}
     kept_off = {node for node, until in nodes_of(avoided).items() if until > at}
-    agents, elsewhere = _agents(sites, since), _other_nodes(sites, since, held | kept_off)
-    attempts, pilots = _attempts(sites), _pilots(sites, at - profile.retry.heard_s)
-    closed = _closed_since(sites)
+    same = ("active", "busy", "pilots", "last_seen", "other_nodes")
     return [
         JobPlace(
             site=site,
-            active=attempts.get(site.pk, (0, 0))[0],
-            busy=attempts.get(site.pk, (0, 0))[1],
-            agents=agents.get(site.pk, (0, 0, None))[0],
-            slots=agents.get(site.pk, (0, 0, None))[1],
-            pilots=site.pk in pilots,
-            last_seen=agents.get(site.pk, (0, 0, None))[2],
-            closed_since=closed.get(site.pk),
+            agents=getattr(site, "heard_agents", 0),
+            slots=getattr(site, "slots", None) or 0,
+            closed_since=getattr(site, "closed_since", None) if site.closed else None,
             breakers=tuple(row for row in breakers if not row.node and row.site_id in (None, site.pk)),
-            other_nodes=site.pk in elsewhere,
+            **{name: getattr(site, name) for name in same},
         )
-        for site in sites
+        for site in _with_what_is_there(_sites(task, job), at, profile.retry.heard_s, held | kept_off)
     ]
+
+
+def breakers_of(experiment: int) -> QuerySet[Breaker]:
+    """Return the breakers of an experiment that are not closed; they are read when somebody needs them, and once."""
+    return Breaker.objects.not_closed().filter(experiment=experiment).order_by("pk")
 
 
 def obstacles(place: JobPlace, avoid: Mapping[str, float], at: float) -> Iterator[Wait]:
@@ -113,13 +113,13 @@ def _breaker(row: Breaker) -> Wait:
     return Wait("breaker", what, row.changed, row.due if math.isfinite(row.due) else None, "manager", how)
 
 
-def _sites(task: Task, job: Job | None) -> list[Site]:
+def _sites(task: Task, job: Job | None) -> QuerySet[Site]:
     sites = Site.objects.filter(experiment=task.experiment_id).order_by("name")
     if job is not None and job.site_id is not None:
         sites = sites.filter(pk=job.site_id)
     elif task.sites:
         sites = sites.filter(name__in=task.sites)
-    return list(sites)
+    return sites
 
 
 def _holds(profile: Profile, row: Breaker, job_type: str) -> bool:
@@ -127,45 +127,31 @@ def _holds(profile: Profile, row: Breaker, job_type: str) -> bool:
     return types is None or job_type in types
 
 
-def _agents(sites: Collection[Site], since: float) -> dict[int, tuple[int, int, float | None]]:
-    """Of each site the agents that are heard of, their slots, and when any was heard of last."""
-    rows = Agent.objects.filter(site__in=sites).order_by()
-    heard = (
-        rows.filter(heard_since(since), state=AgentState.ACTIVE).values_list("site").annotate(Count("pk"), Sum("slots"))
+def _with_what_is_there(
+    sites: QuerySet[Site], at: float, pilots_heard_s: float, nodes: Collection[str]
+) -> QuerySet[Site]:
+    """Return these sites with the numbers of a JobPlace; agents on other nodes than these are on `other_nodes`."""
+    here = OuterRef("pk")
+    mine, active = Agent.objects.filter(site=here), Attempt.objects.active().filter(site=here)
+    heard = mine.filter(heard_since(at - GONE_AFTER_S), state=AgentState.ACTIVE)
+    # By an expression, not the column: SQLite would go through all attempts at the site.
+    ended = Attempt.objects.filter(ended__gte=at - pilots_heard_s, pilot__gt="").annotate(there=F("site_id") + 0)
+    closed = AuditEntry.objects.filter(subject="site", subject_id=here, after="closed").order_by("-pk")
+    return sites.annotate(
+        active=number_of(active),
+        busy=number_of(active, "agent"),
+        heard_agents=number_of(heard),
+        slots=Subquery(heard.order_by().annotate(sum=_of_all("SUM", "slots")).values("sum")),
+        last_seen=Subquery(mine.order_by().annotate(last=_of_all("MAX", "seen")).values("last")),
+        other_nodes=Exists(heard.exclude(host__in=nodes)),
+        pilots=Exists(active.filter(pilot__gt="")) | Exists(ended.filter(there=here)),
+        closed_since=Subquery(closed.values("at")[:1]),
     )
-    there = {site: (agents, slots) for site, agents, slots in heard}
-    return {site: (*there.get(site, (0, 0)), seen) for site, seen in rows.values_list("site").annotate(Max("seen"))}
 
 
-def _other_nodes(sites: Collection[Site], since: float, nodes: Collection[str]) -> set[int]:
-    rows = Agent.objects.filter(heard_since(since), site__in=sites, state=AgentState.ACTIVE).exclude(host__in=nodes)
-    return set(rows.values_list("site", flat=True).distinct())
-
-
-def _attempts(sites: Collection[Site]) -> dict[int, tuple[int, int]]:
-    """Of each site the attempts at work, and those of them that agents have."""
-    found: dict[int, tuple[int, int]] = {}
-    rows = Attempt.objects.active().filter(site__in=sites).values_list("state", "site")
-    for _, site, every, agents in rows.annotate(Count("pk"), Count("agent")):
-        before = found.get(site, (0, 0))
-        found[site] = before[0] + every, before[1] + agents
-    return found
-
-
-def _pilots(sites: Collection[Site], since: float) -> set[int]:
-    """Sites where a PanDA pilot had an attempt lately."""
-    lately = Q(state__in=ACTIVE_ATTEMPT) | Q(ended__gte=since)
-    # By an expression, not the column: SQLite would go through all attempts at these sites.
-    rows = Attempt.objects.filter(lately, pilot__gt="").annotate(at=F("site_id") + 0)
-    return set(rows.filter(at__in=[site.pk for site in sites]).values_list("at", flat=True).distinct())
-
-
-def _closed_since(sites: Collection[Site]) -> dict[int, float]:
-    closed = [site.pk for site in sites if site.closed]
-    if not closed:
-        return {}
-    told = AuditEntry.objects.filter(subject="site", subject_id__in=closed, after="closed")
-    return dict(told.values_list("subject_id").annotate(Max("at")))
+def _of_all(function: str, column: str) -> Func:
+    """Return a function of all rows of a subquery, as one value."""
+    return Func(F(column), function=function)
 
 
 def of_cycle(at: float) -> Iterator[Wait]:
@@ -184,11 +170,14 @@ def of_cycle(at: float) -> Iterator[Wait]:
 _FOR_STORAGE = {"staging", "verifying", "copying", "cleaning", "archive"}
 
 
-def with_servers(waits: Sequence[Wait], experiment: int) -> tuple[Wait, ...]:
-    """These reasons, and where one of them is work on storage, every server of the experiment that is away."""
+def with_servers(waits: Sequence[Wait], known: Iterable[Breaker]) -> tuple[Wait, ...]:
+    """These reasons, and where one of them is work on storage, every server of the experiment that is away.
+
+    `known` are the breakers of the experiment, which are read only then.
+    """
     if not any(wait.kind in _FOR_STORAGE for wait in waits):
         return tuple(waits)
-    away = Breaker.objects.not_closed().filter(experiment=experiment, rule=STORAGE_BREAKER).order_by("scope")
+    away = sorted((row for row in known if row.rule == STORAGE_BREAKER), key=lambda row: row.scope)
     return (*waits, *map(_of_server, away))
 
 

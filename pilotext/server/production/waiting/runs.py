@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from shlex import quote
 
-from django.db.models import Count, F
+from django.db.models import Exists, OuterRef
 
 from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.profile.records import Merge
@@ -14,10 +14,10 @@ from pilotext.server.production.merging.groups import ENDED, PAST_THE_CHECK
 from pilotext.server.production.models import Attempt, Job, Product, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, ProductState, TaskState
+from pilotext.server.production.states import JobState, ProductState, TaskState
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_tasks_state
-from pilotext.server.production.waiting.places import of_cycle, with_servers
+from pilotext.server.production.waiting.places import breakers_of, of_cycle, with_servers
 
 MAX_NAMED = 5
 """Jobs that a reason names."""
@@ -25,53 +25,50 @@ MAX_NAMED = 5
 _NEXT_STEP = "the next step of the cycle moves it"
 
 
-def of_run(task: Task, run: int, at: float | None = None) -> dict[str, tuple[Wait, ...]]:
+def of_run(
+    task: Task, run: int, products: Sequence[Product], chunks: Iterable[tuple[str, int]]
+) -> dict[str, tuple[Wait, ...]]:
     """Return why each product of a run waits, by the name of its merge; empty for one that is kept.
 
-    The key '' has what holds the run's chunks where nothing is merged of them. The task comes with its experiment.
+    The key '' has what holds the run's chunks where nothing is merged of them. The task comes with its experiment,
+    `products` are all those of the run, each with its task, `chunks` states and numbers of its production jobs.
     """
-    at = now() if at is None else at
-    products = list(Product.objects.filter(task=task, run=run).order_by("pk"))
-    for product in products:
-        product.task = task  # which is there already
-    chunks = _Chunks(task, run)
+    at = now()
+    held = _Chunks(task, run, chunks)
     state = tuple(of_tasks_state(task)) if task.state != TaskState.ARCHIVING else ()
     if not products:
-        return {"": (*state, *chunks.waits())}
+        return {"": (*state, *held.waits())}
     stalled = tuple(of_cycle(at))
-    merges = profile_of(task.experiment.name).merges
-    jobs = _merge_jobs(products)
-    old = _old_attempts(products)
+    merges, breakers = profile_of(task.experiment.name).merges, breakers_of(task.experiment_id)
+    jobs, old = _merge_jobs(products)
     found = {}
     for product in products:
         mine = [*_of_product(product, products, merges.get(product.merge), jobs[product.pk], at)]
         if product.state == ProductState.WAITING:
-            mine = [*state, *chunks.waits(), *mine]
+            mine = [*state, *held.waits(), *mine]
             if product.pk in old:
                 why = "merge jobs of an earlier round are still running; they were asked to stop"
                 mine.append(
                     Wait("merge-jobs", why, product.changed, None, "server", "their end, or that of their leases")
                 )
             mine = mine or [_cycle(product, "all its chunks have ended")]
-        found[product.merge] = (*with_servers(mine, task.experiment_id), *stalled) if mine else ()
+        found[product.merge] = (*with_servers(mine, breakers), *stalled) if mine else ()
     return found
 
 
 class _Chunks:
     """The production jobs of a run that have not ended."""
 
-    def __init__(self, task: Task, run: int) -> None:
-        jobs = Job.objects.chunks(task, run)
-        self._open = dict(jobs.exclude(state__in=ENDED).order_by().values_list("state").annotate(Count("pk")))
+    def __init__(self, task: Task, run: int, chunks: Iterable[tuple[str, int]]) -> None:
         self._task, self._run = task, run
-        self._named: dict[str, list[int]] = defaultdict(list)
-        if self._open:
-            for state, pk in jobs.exclude(state__in=ENDED).order_by("pk").values_list("state", "pk")[:1000]:
-                self._named[state].append(pk)
+        self._open: dict[str, list[int]] = defaultdict(list)
+        for state, job in sorted(chunks):
+            if state not in ENDED:
+                self._open[state].append(job)
 
     def waits(self) -> Iterator[Wait]:
-        for state, count in sorted(self._open.items()):
-            named = ", ".join(map(str, self._named[state][:MAX_NAMED]))
+        for state, jobs in self._open.items():
+            count, named = len(jobs), ", ".join(map(str, jobs[:MAX_NAMED]))
             what = f"{count} chunks are {state}: job {named}{', ...' if count > MAX_NAMED else ''}"
             if state == JobState.MANUAL:
                 how = (
@@ -80,7 +77,7 @@ class _Chunks:
                 )
                 yield Wait("chunks", what, None, None, "expert", how)
             else:
-                yield Wait("chunks", what, None, None, "server", f"pilotext jobs show {self._named[state][0]} says why")
+                yield Wait("chunks", what, None, None, "server", f"pilotext jobs show {jobs[0]} says why")
 
 
 def _of_product(
@@ -144,19 +141,20 @@ def _cycle(product: Product, what: str) -> Wait:
     return Wait("cycle", what, product.changed, None, "server", _NEXT_STEP)
 
 
-def _merge_jobs(products: Sequence[Product]) -> defaultdict[int, defaultdict[str, list[int]]]:
-    """The merge jobs of the round that counts, by product and state."""
-    found: defaultdict[int, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    rows = Job.objects.filter(group__product__in=products, group__round=F("group__product__round")).order_by("pk")
-    for product, state, pk in rows.values_list("group__product", "state", "pk"):
-        found[product][state].append(pk)
-    return found
+def _merge_jobs(products: Sequence[Product]) -> tuple[Mapping[int, dict[str, list[int]]], set[int]]:
+    """Return the merge jobs of the round that counts, by product and state, and waiting products with older ones.
 
-
-def _old_attempts(products: Sequence[Product]) -> set[int]:
-    """Products of which merge jobs of an earlier round are still at work."""
-    rows = Attempt.objects.filter(
-        job__group__product__in=[each.pk for each in products if each.state == ProductState.WAITING and each.round > 1],
-        state__in=ACTIVE_ATTEMPT,
-    )
-    return set(rows.values_list("job__group__product", flat=True))
+    Those are products of which merge jobs of an earlier round are still at work.
+    """
+    found: defaultdict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    old: set[int] = set()
+    of_product = {each.pk: each for each in products}
+    busy = Exists(Attempt.objects.active().filter(job=OuterRef("pk")))
+    rows = Job.objects.filter(group__product__in=of_product).order_by("pk")
+    for number, round_, state, pk, at_work in rows.values_list("group__product", "group__round", "state", "pk", busy):
+        product = of_product[number]
+        if round_ == product.round:
+            found[number][state].append(pk)
+        if at_work and product.state == ProductState.WAITING and product.round > 1:
+            old.add(number)
+    return found, old

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from shlex import quote
 
-from django.db.models import Count, F, Min
+from django.db.models import Count, F, Func, Max, OuterRef, QuerySet, Subquery
 
 from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.errors import UsageError
 from pilotext.profile.job_builder import printed
+from pilotext.server.database import number_of
 from pilotext.server.production.job_builder import task_facts
-from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile, Task
+from pilotext.server.production.models import Attempt, Breaker, Job, LogArchive, Product, StagedFile, Task
 from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import JobState, LogArchiveState, ProductState, TaskState
-from pilotext.server.production.statistics.counts import counts_of
+from pilotext.server.production.statistics.counts import TaskCounts, counts_of
 from pilotext.server.production.storage.operations import MAX_TRIES
-from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state
-from pilotext.server.production.waiting.places import obstacles, of_cycle, places_of, with_servers
+from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state, with_room
+from pilotext.server.production.waiting.places import breakers_of, obstacles, of_cycle, places_of, with_servers
 
 MAX_ARCHIVES = 20
 """Log archives that are named."""
 
 
-def of_task(task: Task, at: float | None = None) -> tuple[Wait, ...]:
-    """Return the reasons why a task waits; empty for one that has ended. It comes with its experiment."""
+def with_put_off(tasks: QuerySet[Task], at: float) -> QuerySet[Task]:
+    """Return these tasks, each with the number of its jobs that wait before their next attempt, and the first time."""
+    later = Job.objects.filter(task=OuterRef("pk"), state=JobState.READY, not_before__gt=at).order_by()
+    first = later.annotate(first=Func(F("not_before"), function="MIN")).values("first")
+    return tasks.annotate(put_off=number_of(later), put_off_until=Subquery(first))
+
+
+def of_task(task: Task, at: float | None = None, counts: TaskCounts | None = None) -> tuple[Wait, ...]:
+    """Return the reasons why a task waits; empty for one that has ended. It comes with its experiment.
+
+    What `with_put_off` adds is read where the task does not have it. `counts` are those of its jobs, where somebody has
+    them already.
+    """
     at = now() if at is None else at
-    waits = with_servers(_of_task(task, at), task.experiment_id)
+    breakers = breakers_of(task.experiment_id)
+    waits = with_servers(_of_task(task, at, counts, breakers), breakers)
     return (*waits, *of_cycle(at)) if waits else ()
 
 
@@ -37,12 +50,12 @@ _TO_BE_GIVEN_OUT = {JobState.DEFINED, JobState.STAGING, JobState.READY}
 _WITH_THE_CYCLE = {ProductState.MERGED, ProductState.CHECKED, ProductState.COPYING}
 
 
-def needs_person(task: Task) -> bool:
-    """Whether nothing of a task moves until a person decides, starts or resumes it."""
+def needs_person(task: Task, counts: TaskCounts | None = None) -> bool:
+    """Whether nothing of a task moves until a person decides, starts or resumes it; `counts` as in `of_task`."""
     stopped = task.state in (TaskState.READY, TaskState.PAUSED)
     if not stopped and task.state != TaskState.RUNNING:
         return False
-    counts = counts_of([task.pk])[task.pk]
+    counts = counts or counts_of([task.pk])[task.pk]
     states = {*counts.own, *counts.merges}
     if states & (_UNDER_WAY if stopped else _UNDER_WAY | _TO_BE_GIVEN_OUT):
         return False
@@ -78,18 +91,21 @@ def _held(task: Task, products: Sequence[tuple[int, int, str, str]]) -> set[int]
         held |= more
 
 
-def _of_task(task: Task, at: float) -> tuple[Wait, ...]:
+def _of_task(task: Task, at: float, counts: TaskCounts | None, breakers: Iterable[Breaker]) -> tuple[Wait, ...]:
     if task.state == TaskState.ARCHIVING:
         return tuple(_archiving(task, at))
     if task.state == TaskState.CANCELLED:
         return tuple(_ending(task))
     if task.state in (TaskState.DONE, TaskState.ARCHIVED):
         return ()
-    return (*of_tasks_state(task), *_jobs(task, at), *_products(task))
+    return (
+        *of_tasks_state(task),
+        *_jobs(task, at, counts or counts_of([task.pk])[task.pk], breakers),
+        *_products(task),
+    )
 
 
-def _jobs(task: Task, at: float) -> Iterator[Wait]:
-    counts = counts_of([task.pk])[task.pk]
+def _jobs(task: Task, at: float, counts: TaskCounts, breakers: Iterable[Breaker]) -> Iterator[Wait]:
     number = Counter(counts.own) + Counter(counts.merges)
     name = quote(task.name)
     if number[JobState.MANUAL]:
@@ -103,21 +119,28 @@ def _jobs(task: Task, at: float) -> Iterator[Wait]:
         what = f"the published files of {number[JobState.VERIFYING]} jobs are compared with their reports"
         how = f"the cycle looks by itself; pilotext jobs --task {name} --state verifying"
         yield Wait("verifying", what, None, None, "server", how)
+    worst = None
     if number[JobState.STAGING]:
-        yield _staging(task, number[JobState.STAGING], at)
+        worst = _longest_staged(task)
+        yield _staging(task, worst, number[JobState.STAGING], at)
     if number[JobState.DEFINED] and task.staging and task.state == TaskState.RUNNING:
-        room = of_room(task, profile_of(task.experiment.name).staging)
+        room = of_room(task, profile_of(task.experiment.name).staging, worst)
         what = f"{number[JobState.DEFINED]} jobs wait for their files to be asked for from tape"
         yield room or Wait("cycle", what, None, None, "server", "the next step of the cycle asks for them")
     if number[JobState.READY] and task.state == TaskState.RUNNING:
-        yield from _ready(task, number[JobState.READY], at)
+        yield from _ready(task, number[JobState.READY], at, breakers)
 
 
-def _staging(task: Task, number: int, at: float) -> Wait:
+def _longest_staged(task: Task) -> StagedFile | None:
+    """Return the file of a task that the tape system owes longest, with what `with_room` adds."""
+    files = StagedFile.objects.filter(jobs__task=task, jobs__state=JobState.STAGING)
+    worst = files.order_by("-tries", "changed", "pk").values("pk")[:1]
+    return with_room(StagedFile.objects.filter(pk__in=worst)).first()
+
+
+def _staging(task: Task, worst: StagedFile | None, number: int, at: float) -> Wait:
     """The file that the tape system owes longest says why; the others wait as it does."""
     limits = profile_of(task.experiment.name).staging
-    files = StagedFile.objects.filter(jobs__task=task, jobs__state=JobState.STAGING).order_by("-tries", "changed", "pk")
-    worst = files.first()
     if worst is None:
         return Wait(
             "staging", f"{number} jobs wait for files from tape", None, None, "server", "the cycle asks for them"
@@ -133,18 +156,18 @@ def _staging(task: Task, number: int, at: float) -> Wait:
     )
 
 
-def _ready(task: Task, number: int, at: float) -> Iterator[Wait]:
-    later = Job.objects.filter(task=task, state=JobState.READY, not_before__gt=at)
-    put_off = later.aggregate(number=Count("pk"), first=Min("not_before"))
-    if put_off["number"]:
-        what = f"{put_off['number']} jobs wait before their next attempt, the first until then"
-        yield Wait("back-off", what, None, put_off["first"], "server", "they are given out again by themselves")
-    if number <= put_off["number"]:
+def _ready(task: Task, number: int, at: float, breakers: Iterable[Breaker]) -> Iterator[Wait]:
+    row = task if hasattr(task, "put_off") else with_put_off(Task.objects.filter(pk=task.pk), at).get()
+    put_off, until = getattr(row, "put_off", 0), getattr(row, "put_off_until", None)
+    if put_off:
+        what = f"{put_off} jobs wait before their next attempt, the first until then"
+        yield Wait("back-off", what, None, until, "server", "they are given out again by themselves")
+    if number <= put_off:
         return
-    found = {place.site.name: list(obstacles(place, {}, at)) for place in places_of(task, None, at, {})}
+    found = {place.site.name: list(obstacles(place, {}, at)) for place in places_of(task, None, at, {}, breakers)}
     free = [name for name, waits in found.items() if not waits]
     if free:
-        what = f"{number - put_off['number']} jobs are ready for {', '.join(free)}, each when its turn comes"
+        what = f"{number - put_off} jobs are ready for {', '.join(free)}, each when its turn comes"
         how = f"pilotext tasks set {quote(task.name)} --priority N --share X --why ..."
         yield Wait("others-first", what, None, None, "manager", how)
     else:
@@ -180,34 +203,39 @@ def _archiving(task: Task, at: float) -> Iterator[Wait]:
         how = "correct the profile or the database: the parameters of the task cannot be changed"
         yield Wait("archive", f"its log archives cannot be named: {why}", task.changed, None, "manager", how)
         return
-    rows = LogArchive.objects.filter(task=task)
-    counted = dict(rows.order_by().values_list("state").annotate(Count("pk")))
-    if not counted and profile_of(task.experiment.name).logs is not None:
+    rows = list(LogArchive.objects.filter(task=task).defer("members").order_by("pk"))
+    if not rows and profile_of(task.experiment.name).logs is not None:
         yield Wait("cycle", "its log archives are to be planned", task.changed, None, "server", "by the cycle")
-    for archive in rows.filter(state=LogArchiveState.MANUAL).order_by("pk")[:MAX_ARCHIVES]:
+    manual = [archive for archive in rows if archive.state == LogArchiveState.MANUAL]
+    for archive in manual[:MAX_ARCHIVES]:
         what = f"archive {archive.name} could not be made: {archive.finding}"
         yield Wait("person", what, archive.changed, None, "manager", "repair its storage; see docs/administrator.md")
-    yield from _wanted(task, counted.get(LogArchiveState.WANTED, 0), at)
-    products = Product.objects.filter(task=task, state=ProductState.KEPT)
-    if number := products.count():
-        failed = products.filter(tries__gt=0).order_by("-tries").first()
+    yield from _wanted(task, [archive for archive in rows if archive.state == LogArchiveState.WANTED], at)
+    products = Product.objects.filter(task=task).exclude(state=ProductState.CLEANED).order_by()
+    counted = {
+        state: (number, tries)
+        for state, number, tries in products.values_list("state").annotate(Count("pk"), Max("tries"))
+    }
+    number, tries = counted.pop(ProductState.KEPT, (0, 0))
+    if number:
+        kept = products.filter(state=ProductState.KEPT)
+        failed = kept.order_by("-tries").first() if tries else None
         what = f"the chunk files of {number} products are to be removed"
         if failed is not None:
             what += f"; run {failed.run} {failed.merge} failed {failed.tries} times: {failed.finding}"
         until = failed.busy_until if failed is not None and failed.busy_until > at else None
         yield Wait("cleaning", what, task.changed, until, "server", "the cycle tries it again then")
-    yield from _logs(task, at)
-    if odd := Product.objects.filter(task=task).exclude(state__in=(ProductState.KEPT, ProductState.CLEANED)).count():
+    yield from _logs([row for row in rows if row.state == LogArchiveState.KEPT and row.run is not None], at)
+    if odd := sum(number for number, _ in counted.values()):
         what = f"{odd} products are not kept"
         yield Wait("person", what, task.changed, None, "expert", f"pilotext runs show {quote(task.name)}")
 
 
-def _logs(task: Task, at: float) -> Iterator[Wait]:
-    archives = LogArchive.objects.filter(task=task, state=LogArchiveState.KEPT, run__isnull=False)
-    number, worst = archives.count(), archives.order_by("-tries", "pk").first()
-    if worst is None:
+def _logs(archives: Sequence[LogArchive], at: float) -> Iterator[Wait]:
+    if not archives:
         return
-    what = f"the log files in {number} archives are to be removed"
+    worst = max(archives, key=lambda archive: archive.tries)
+    what = f"the log files in {len(archives)} archives are to be removed"
     if worst.tries:
         what += f"; those of run {worst.run} failed {worst.tries} times: {worst.finding}"
     until = worst.busy_until if worst.busy_until > at else None
@@ -228,12 +256,12 @@ def _unprintable(task: Task) -> str:
     return ""
 
 
-def _wanted(task: Task, number: int, at: float) -> Iterator[Wait]:
-    if not number:
+def _wanted(task: Task, archives: Sequence[LogArchive], at: float) -> Iterator[Wait]:
+    if not archives:
         return
-    worst = LogArchive.objects.filter(task=task, state=LogArchiveState.WANTED).order_by("-tries", "pk").first()
-    what = f"{number} log archives are to be made"
-    if worst is None or not worst.tries:
+    worst = max(archives, key=lambda archive: archive.tries)
+    what = f"{len(archives)} log archives are to be made"
+    if not worst.tries:
         yield Wait("archive", what, task.changed, None, "server", "the cycle makes one at a time")
         return
     what += f"; {worst.name} failed {worst.tries} of {MAX_TRIES} times: {worst.finding}"

@@ -66,9 +66,9 @@ def of_task() -> tuple[Wait, ...]:
 
 
 def of_run(run: int = 1) -> dict[str, tuple[Wait, ...]]:
-    row = Task.objects.select_related("experiment").get()
-    assert queried(lambda: waiting.of_run(row, run)) <= MAX_QUERIES
-    return waiting.of_run(row, run)
+    number = Task.objects.get().pk
+    assert queried(lambda: describe_run(number, run)) <= MAX_QUERIES
+    return describe_run(number, run).waits
 
 
 def kinds(waits: tuple[Wait, ...]) -> list[str]:
