@@ -86,7 +86,7 @@ def description_of(task_id: int) -> TaskDescription:
     if row is None:
         raise RefusalError("not-found", f"there is no task {task_id}.")
     counts = counts_of_rows([row])[row.pk]
-    found = _task_row(row, counts)
+    found, parts = _task_row(row, counts), waiting.parts_of(row, counts)
     page = TaskPage(
         task=found,
         parameters={name: str(value) for name, value in row.parameters.items()},
@@ -96,8 +96,8 @@ def description_of(task_id: int) -> TaskDescription:
         share=row.share,
         max_attempts=row.max_attempts,
         staging=row.staging,
-        waits=waiting.of_task(row, at, counts),
-        needs_person=waiting.needs_person(row, counts),
+        waits=waiting.of_task(row, at, parts),
+        needs_person=waiting.needs_person(row, parts),
     )
     return TaskDescription(row, page, pace_of(found, row.ended_day, row.ended_recently))
 

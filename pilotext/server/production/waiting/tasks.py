@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from shlex import quote
 
 from django.db.models import Count, F, Func, Max, OuterRef, QuerySet, Subquery
@@ -33,15 +34,29 @@ def with_put_off(tasks: QuerySet[Task], at: float) -> QuerySet[Task]:
     return tasks.annotate(put_off=number_of(later), put_off_until=Subquery(first))
 
 
-def of_task(task: Task, at: float | None = None, counts: TaskCounts | None = None) -> tuple[Wait, ...]:
+@dataclass(frozen=True)
+class TaskParts:
+    """The jobs of a task by state, and its products that are not kept yet: number, run, merge and state of each."""
+
+    counts: TaskCounts
+    products: Sequence[tuple[int, int, str, str]]
+
+
+def parts_of(task: Task, counts: TaskCounts | None = None) -> TaskParts:
+    """Return what the reasons of a task are made of; `counts` are those of its jobs, read where the caller has none."""
+    unfinished = Product.objects.filter(task=task).exclude(state__in=(ProductState.KEPT, ProductState.CLEANED))
+    products = tuple(unfinished.values_list("pk", "run", "merge", "state"))
+    return TaskParts(counts or counts_of([task.pk])[task.pk], products)
+
+
+def of_task(task: Task, at: float | None = None, parts: TaskParts | None = None) -> tuple[Wait, ...]:
     """Return the reasons why a task waits; empty for one that has ended. It comes with its experiment.
 
-    What `with_put_off` adds is read where the task does not have it. `counts` are those of its jobs, where somebody has
-    them already.
+    What `with_put_off` adds, and `parts`, are read where the caller does not have them.
     """
     at = now() if at is None else at
     breakers = breakers_of(task.experiment_id)
-    waits = with_servers(_of_task(task, at, counts, breakers), breakers)
+    waits = with_servers(_of_task(task, at, parts or parts_of(task), breakers), breakers)
     return (*waits, *of_cycle(at)) if waits else ()
 
 
@@ -50,17 +65,15 @@ _TO_BE_GIVEN_OUT = {JobState.DEFINED, JobState.STAGING, JobState.READY}
 _WITH_THE_CYCLE = {ProductState.MERGED, ProductState.CHECKED, ProductState.COPYING}
 
 
-def needs_person(task: Task, counts: TaskCounts | None = None) -> bool:
-    """Whether nothing of a task moves until a person decides, starts or resumes it; `counts` as in `of_task`."""
+def needs_person(task: Task, parts: TaskParts | None = None) -> bool:
+    """Whether nothing of a task moves until a person decides, starts or resumes it; `parts` as in `of_task`."""
     stopped = task.state in (TaskState.READY, TaskState.PAUSED)
     if not stopped and task.state != TaskState.RUNNING:
         return False
-    counts = counts or counts_of([task.pk])[task.pk]
-    states = {*counts.own, *counts.merges}
+    parts = parts or parts_of(task)
+    products, states = parts.products, {*parts.counts.own, *parts.counts.merges}
     if states & (_UNDER_WAY if stopped else _UNDER_WAY | _TO_BE_GIVEN_OUT):
         return False
-    unfinished = Product.objects.filter(task=task).exclude(state__in=(ProductState.KEPT, ProductState.CLEANED))
-    products = list(unfinished.values_list("pk", "run", "merge", "state"))
     if any(state in _WITH_THE_CYCLE for *_, state in products):
         return False
     if stopped:
@@ -91,18 +104,15 @@ def _held(task: Task, products: Sequence[tuple[int, int, str, str]]) -> set[int]
         held |= more
 
 
-def _of_task(task: Task, at: float, counts: TaskCounts | None, breakers: Iterable[Breaker]) -> tuple[Wait, ...]:
+def _of_task(task: Task, at: float, parts: TaskParts, breakers: Iterable[Breaker]) -> tuple[Wait, ...]:
     if task.state == TaskState.ARCHIVING:
         return tuple(_archiving(task, at))
     if task.state == TaskState.CANCELLED:
         return tuple(_ending(task))
     if task.state in (TaskState.DONE, TaskState.ARCHIVED):
         return ()
-    return (
-        *of_tasks_state(task),
-        *_jobs(task, at, counts or counts_of([task.pk])[task.pk], breakers),
-        *_products(task),
-    )
+    jobs = _jobs(task, at, parts.counts, breakers)
+    return (*of_tasks_state(task), *jobs, *_products(task, parts.products))
 
 
 def _jobs(task: Task, at: float, counts: TaskCounts, breakers: Iterable[Breaker]) -> Iterator[Wait]:
@@ -174,9 +184,8 @@ def _ready(task: Task, number: int, at: float, breakers: Iterable[Breaker]) -> I
         yield from dict.fromkeys(wait for waits in found.values() for wait in waits)
 
 
-def _products(task: Task) -> Iterator[Wait]:
-    rows = Product.objects.filter(task=task).exclude(state__in=(ProductState.KEPT, ProductState.CLEANED)).order_by()
-    states = dict(rows.values_list("state").annotate(Count("pk")))
+def _products(task: Task, products: Sequence[tuple[int, int, str, str]]) -> Iterator[Wait]:
+    states = Counter(state for *_, state in products)
     name = quote(task.name)
     for state, number in sorted(states.items()):
         if state == ProductState.MANUAL:
