@@ -4,6 +4,7 @@
     ├── UsageError             what the caller gave cannot be used; nothing was started
     │   ├── FieldError         a field of a job, rule or report file is wrong; carries its path
     │   └── RuleFilesError     rule files are wrong; carries every problem found
+    ├── BatchError             a batch system refused, or gave no answer
     ├── FormatError            a data file is not what its name says; carries the byte offset
     └── StorageError           a storage system said no, or said nothing; carries the URL
         ├── NotFoundError          the file is not there
@@ -87,6 +88,10 @@ class RuleFilesError(UsageError):
     def __init__(self, problems: Sequence[FileProblem]) -> None:
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class BatchError(PilotextError):
+    """A batch system refused what was asked, or gave no answer that can be understood."""
 
 
 class FormatError(PilotextError):

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
+from pilotext.engines.settings import FactoryFile
 from pilotext.model import Record
 from pilotext.model.job import Job
 from pilotext.profile.records import Experiment
@@ -27,6 +28,7 @@ READERS: dict[type[msgspec.Struct], tuple[str, ...]] = {
     RuleFile: ("rules", "classify", "cli/rules", "server/production/reports", "server/production/retry.py"),
     Experiment: ("profile", "rules/reading.py", "rules/loader.py", "cli", "server", "worker"),
     TaskFile: ("server/production/submission", "server/production/tape", "server/production/merging"),
+    FactoryFile: ("engines", "cli/factory.py"),
     Job: ("worker", "model/job.py", "storage", "agent", "cli"),
 }
 """Packages and modules that work with each document."""

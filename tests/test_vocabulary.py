@@ -33,6 +33,7 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/cli/rules/graph.py": _COMMAND,
     "pilotext/cli/rules/lint.py": _COMMAND,
     "pilotext/cli/runs/listing.py": _COMMAND,
+    "pilotext/engines/slurm.py": "one file a batch system",
     "pilotext/rules/export/graph.py": "one file a form of export",
     "pilotext/rules/reading.py": "imported only without compiled rules: the start of a job must not load it",
     "pilotext/server/api/attempts.py": _RESOURCE,
@@ -41,6 +42,8 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/server/api/rules.py": _RESOURCE,
     "pilotext/server/api/sites.py": _RESOURCE,
     "pilotext/server/front/health.py": "the bound of `/health`, apart from all other requests",
+    "pilotext/server/api/factories.py": _RESOURCE,
+    "pilotext/server/pages/factory.py": _PAGE,
     "pilotext/server/pages/health.py": _PAGE,
     "pilotext/server/pages/login.py": _PAGE,
     "pilotext/server/pages/overview.py": _PAGE,
@@ -48,6 +51,7 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/server/production/merging/packing.py": "a domain rule: which files are merged into one",
     "pilotext/server/production/models/audit.py": "a file of tables",
     "pilotext/server/production/models/breaker.py": "a file of tables",
+    "pilotext/server/production/models/factory.py": "a file of tables",
     "pilotext/server/wsgi.py": "an entry point",
 }
 """Small modules with one importer that stay alone, each with its reason."""
@@ -56,6 +60,7 @@ _TABLE = "the Django model, and the record of the same thing that travels or is 
 SAME_NAME = {
     "Agent": "the program on a node, and its row",
     "Experiment": _TABLE,
+    "FactoryLabel": _TABLE,
     "Job": _TABLE,
     "LogArchive": _TABLE,
     "Output": _TABLE,

@@ -34,6 +34,8 @@ from pilotext.profile import find_profile, known_experiments
 from pilotext.sanitize import one_line
 
 MAX_WAIT_S = 60.0
+TOKEN_REFUSED = (401, 403)
+"""Statuses of HTTP for a token that was revoked, has expired, or is for something else."""
 _TICK_S = 0.1
 _REST_S = 30.0
 """After a job that the agent itself could not run: a node in disorder must not use up one job after the other."""
@@ -53,6 +55,9 @@ class Settings:
     idle_s: float | None = None
     stop_within_s: float | None = None
     """After an order to stop, running jobs have so long; None: until they end."""
+    until: float | None = None
+    """End of the time on this node, in seconds since 1970: no job that may take longer is taken, and the agent drains
+    then."""
     keep_after_s: float = IN_SLOT_S
     """A wrapper whose storage is away leaves its outputs to the agent, and its slot to the next job, after this."""
     keep: bool = False
@@ -65,7 +70,8 @@ class Settings:
 class Agent:
     """`run` returns when it was drained, idle, or had its number of jobs.
 
-    It raises UsageError when this node has no profile of the experiment whose jobs it would get.
+    It raises UsageError when this node has no profile of the experiment whose jobs it would get, and ServerError when
+    the server refuses its token.
     """
 
     settings: Settings
@@ -85,6 +91,8 @@ class Agent:
         self._kept = KeptJobs(self.settings.folder / "kept", self._seal, self._spool, self._ending)
         self._name = self.settings.name
         self._experiment = ""
+        self._refused: ServerError | None = None
+        """Set when the token was revoked or has expired."""
 
     def run(self) -> int:
         """Work until the end; returns the number of jobs done."""
@@ -125,10 +133,15 @@ class Agent:
             time.sleep(_TICK_S)
             if self._idle_too_long():
                 self.draining.set()
+            if not self._drained and self._left_s() == 0:
+                self._print("the time on this node is over: no more jobs are taken")
+                self.drain()
         self._ending.set()
         self._kept.join()
         self._spool.deliver(client)
         self._say(client, "gone")
+        if self._refused is not None:
+            raise self._refused
         return self.jobs
 
     def drain(self) -> None:
@@ -190,6 +203,17 @@ class Agent:
         except ServerError:
             return  # the server will find out by our silence
 
+    def _left_s(self) -> float | None:
+        """Return the rest of the time on this node; None: no end is known."""
+        return None if self.settings.until is None else max(0.0, self.settings.until - time.time())
+
+    def _end_without_token(self, error: ServerError) -> None:
+        """End after the jobs that run, whose own tokens still hold: the agent's is refused."""
+        if not self.draining.is_set():
+            self._print(f"no more jobs are taken, since the server refuses the token of this agent: {error}")
+        self._refused = error
+        self.drain()
+
     def _idle_too_long(self) -> bool:
         limit = self.settings.idle_s
         with self._lock:
@@ -209,10 +233,12 @@ class Agent:
         while not self.draining.is_set() and self._can_run() and self._may_take():
             asked = time.monotonic()
             try:
-                answer = client.job(agent, socket.gethostname(), key, again=again)
+                answer = client.job(agent, socket.gethostname(), key, again=again, left_s=self._left_s())
                 pause = answer.ask_again_s
                 wait = 1.0
-            except ServerError:
+            except ServerError as error:
+                if error.status in TOKEN_REFUSED:
+                    self._end_without_token(error)
                 answer, pause = None, wait
                 wait = min(wait * 2, MAX_WAIT_S)
             if answer and answer.drain:

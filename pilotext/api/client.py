@@ -67,8 +67,10 @@ class Client:
     def hello(self, said: AgentRegistration) -> AgentRegistered:
         return self.post("/api/v1/agents", said, AgentRegistered)
 
-    def job(self, agent: int, node: str, key: str = "", *, again: bool = False) -> JobAnswer:
-        return self.post(f"/api/v1/agents/{agent}/job", JobRequest(node, key, again), JobAnswer)
+    def job(
+        self, agent: int, node: str, key: str = "", *, again: bool = False, left_s: float | None = None
+    ) -> JobAnswer:
+        return self.post(f"/api/v1/agents/{agent}/job", JobRequest(node, key, again, left_s), JobAnswer)
 
     def heartbeat(self, attempt: int, token: str, beat: Heartbeat) -> HeartbeatAnswer:
         return self.post(f"/api/v1/attempts/{attempt}/heartbeat", beat, HeartbeatAnswer, token=token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from pilotext.agent.agent import Agent, Settings
@@ -39,6 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stop-within", type=float, metavar="S", help="after SIGTERM, stop jobs that run for more than S seconds"
     )
     parser.add_argument(
+        "--until",
+        type=_moment,
+        metavar="TIME",
+        help="end at this time, and take no job that may take longer: seconds since 1970, or 2026-05-31T18:00+02:00",
+    )
+    parser.add_argument(
         "--keep-after",
         type=float,
         default=IN_SLOT_S,
@@ -50,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--verbose", action="store_true", help="print a line for each job that has ended (default on a terminal)"
     )
     parser.add_argument("--keep", action="store_true", help="keep the work directories of jobs that have ended")
+
+
+def _moment(text: str) -> float:
+    """Return a point in time; one without a time zone is local."""
+    return float(text) if text.replace(".", "", 1).isdigit() else datetime.fromisoformat(text).timestamp()
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
         max_jobs=options.jobs,
         idle_s=options.idle,
         stop_within_s=options.stop_within,
+        until=options.until,
         keep_after_s=options.keep_after,
         keep=options.keep,
         verbose=options.verbose or sys.stderr.isatty(),

@@ -54,7 +54,7 @@ def address(options: argparse.Namespace) -> tuple[str, str]:
     token is missing.
     """
     url = options.server or os.environ.get("PILOTEXT_SERVER")
-    token = os.environ.pop("PILOTEXT_TOKEN", "") or _token_in_file(os.environ.get("PILOTEXT_TOKEN_FILE", ""))
+    token = os.environ.pop("PILOTEXT_TOKEN", "") or token_in_file(os.environ.get("PILOTEXT_TOKEN_FILE", ""))
     if not url:
         raise UsageError("the address of the server is missing.", advice="Give --server URL, or set PILOTEXT_SERVER.")
     if not token:
@@ -64,7 +64,7 @@ def address(options: argparse.Namespace) -> tuple[str, str]:
     return url, token
 
 
-def _token_in_file(name: str) -> str:
+def token_in_file(name: str) -> str:
     if not name:
         return ""
     try:

@@ -38,6 +38,7 @@ COMMANDS = {
     "tokens": Command("pilotext.cli.tokens", "list, make and revoke tokens of people and agents"),
     "users": Command("pilotext.cli.users", "list the accounts for the pages"),
     "agent": Command("pilotext.cli.agent", "pull jobs from the server and run them on this node"),
+    "factory": Command("pilotext.cli.factory", "keep agents or pilots queued on batch systems"),
     "server": Command(
         "pilotext.cli.server", "run the server, and manage its database, tokens and users at the console"
     ),

@@ -38,15 +38,17 @@ class AgentRegistered(Record, frozen=True, omit_defaults=True):
     experiment: str = ""
 
 
-class JobRequest(Record, frozen=True):
+class JobRequest(Record, frozen=True, omit_defaults=True):
     """An agent asks for a job for one of its slots, on this node.
 
     `key` is a random word. Whoever had no answer asks `again` with the same one, and is given what was meant for it.
+    `left_s` is the rest of the agent's time: it gets no job with a longer limit. Servers before 0.2 do not know it.
     """
 
     node: Annotated[str, msgspec.Meta(max_length=255)] = ""
     key: Annotated[str, msgspec.Meta(max_length=64)] = ""
     again: bool = False
+    left_s: Annotated[float, msgspec.Meta(ge=0, le=1e9)] | None = None
 
 
 class JobAnswer(Record, frozen=True):

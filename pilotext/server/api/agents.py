@@ -36,7 +36,7 @@ HEARTBEAT_S = min(LEASE_S / 4, 300.0)
 SEEN_EVERY_S = 30.0
 
 dispatcher = Dispatcher()
-_AGENT = ById(Agent, "site")
+_AGENT = ById(Agent, "site", "site__experiment")
 
 
 class AgentPath(Record, frozen=True):
@@ -92,7 +92,7 @@ class AgentMoveController(ApiController):
 
 
 def _job_for(agent: Agent, request: JobRequest) -> JobAnswer:
-    asker = Asker(agent.site, request.node or agent.host, agent, request.key)
+    asker = Asker(agent.site, request.node or agent.host, agent, request.key, request.left_s)
     lease = (request.again and dispatcher.give_again(asker)) or dispatcher.give(asker)
     if lease is None:
         return JobAnswer(ask_again_s=ASK_AGAIN_S)

@@ -14,7 +14,7 @@ from dmr.routing import Router, path
 
 from pilotext import __version__
 from pilotext.server import converters  # noqa: F401  registers `number`
-from pilotext.server.api import access, agents, attempts, health, jobs, rules, runs, sites, tasks
+from pilotext.server.api import access, agents, attempts, factories, health, jobs, rules, runs, sites, tasks
 
 # Those that pilots and agents ask thousands of times a minute are found first.
 _V1 = [
@@ -24,6 +24,8 @@ _V1 = [
     path("agents/<number:agent>/job", agents.AgentJobController.as_view()),
     path("agents/<number:agent>/move", agents.AgentMoveController.as_view()),
     path("agents", agents.AgentsController.as_view()),
+    path("factories/work", factories.SiteWorkController.as_view()),
+    path("factories", factories.FactoriesController.as_view()),
     path("tasks", tasks.TasksController.as_view()),
     path("tasks/dry-run", tasks.DryRunController.as_view()),
     path("tasks/<number:task>", tasks.TaskController.as_view()),

@@ -8,6 +8,7 @@ from pilotext.server import converters  # noqa: F401  registers `number`
 from pilotext.server.pages import (
     account,
     compare,
+    factory,
     failures,
     health,
     job,
@@ -56,6 +57,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("failures/attempts", failures.attempts, name="failed-attempts"),
     path("breakers/<number:breaker>/decide", failures.decide_on_breaker, name="breaker-decide"),
     path("sites", sites.show, name="sites"),
+    path("factory", factory.show, name="factory"),
     path("rules", rules.catalogue, name="rules"),
     path("rules/try", rules.try_rules, name="rules-try"),
     path("rules/<str:experiment>/<str:rule>", rules.show, name="rule"),

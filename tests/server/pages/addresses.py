@@ -64,6 +64,7 @@ ADDRESSES = {
     "failed-attempts": Address("/failures/attempts?since=520w"),
     "breaker-decide": _decision("/breakers/{breaker}/decide", "close", "manager"),
     "sites": Address("/sites"),
+    "factory": Address("/factory"),
     "trail": Address("/trail"),
     "trail-csv": Address("/trail.csv", "data"),
     "submit": Address("/submit", sees="manager", changes="manager"),

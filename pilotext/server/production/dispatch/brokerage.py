@@ -69,6 +69,18 @@ def candidates(site: Site, at: float, *, limit: int, without: Collection[str] = 
     return list(_interleave(lanes, limit))
 
 
+def count_candidates(site: Site, at: float, *, limit: int, without: Collection[str] = ()) -> int:
+    """Return how many jobs a site could be given, up to `limit`; none of the types in `without`.
+
+    Jobs that avoid the site or some of its nodes are counted, too.
+    """
+    found = 0
+    for task in Task.objects.running_of(site.experiment_id).only("sites").order_by("pk"):
+        if found < limit:
+            found += _jobs_of(task, site, at, without)[: limit - found].count()
+    return found
+
+
 def _active_by_task() -> dict[int, int]:
     rows = Attempt.objects.active()
     active: Counter[int] = Counter()
@@ -81,12 +93,7 @@ def _active_by_task() -> dict[int, int]:
 def _ready(
     task: Task, site: Site, at: float, limit: int, *, without: Collection[str], places: Collection[str]
 ) -> Iterator[Candidate]:
-    here = Q(site_id=site.pk)
-    if not task.sites or site.name in task.sites:
-        here |= Q(site_id=None)
-    jobs = Job.objects.due(at).filter(here, task_id=task.pk).order_by("-priority", "id")
-    if without:
-        jobs = jobs.exclude(type__in=without)
+    jobs = _jobs_of(task, site, at, without).order_by("-priority", "id")
     seen: set[int] = set()
     put_off: list[tuple[Candidate, int | None]] = []
     # A few at first: with many tasks, most of them do not get their turn now.
@@ -105,6 +112,15 @@ def _ready(
             if found.job not in seen and not avoids(found.avoid, places, at):
                 yield found
     yield from _last_resort(task, put_off, places, at)
+
+
+def _jobs_of(task: Task, site: Site, at: float, without: Collection[str]) -> QuerySet[Job]:
+    """Return the jobs of a task that may be given out at a site."""
+    here = Q(site_id=site.pk)
+    if not task.sites or site.name in task.sites:
+        here |= Q(site_id=None)
+    jobs = Job.objects.due(at).filter(here, task_id=task.pk)
+    return jobs.exclude(type__in=without) if without else jobs
 
 
 def _found(task: Task, jobs: QuerySet[Job], page: slice) -> Iterator[tuple[Candidate, int | None]]:

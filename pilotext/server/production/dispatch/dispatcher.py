@@ -30,6 +30,7 @@ from pilotext.server.production.dispatch.breakers import (
 from pilotext.server.production.dispatch.brokerage import Candidate, candidates
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models.common import now
+from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ATTEMPT, JOB, AttemptState, JobState, TaskState
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change, insert
@@ -55,13 +56,14 @@ WHERE agent_id = %s AND state IN ('leased', 'running') AND seen > %s AND phase <
 class Asker:
     """The caller that asks for a job: a site's queue, one of its nodes, and the agent, if it is an agent.
 
-    `key` is the agent's word for this request.
+    `key` is the agent's word for this request. `left_s` is the time after which its node is not there any more.
     """
 
     site: models.Site
     node: str
     agent: models.Agent | None = None
     key: str = ""
+    left_s: float | None = None
 
     @property
     def label(self) -> str:
@@ -104,7 +106,7 @@ class Dispatcher:
     """Gives out jobs; one of these in a process."""
 
     def __init__(self) -> None:
-        self._ahead: dict[tuple[int, str], _Ahead] = {}
+        self._ahead: dict[tuple[int, str, frozenset[str]], _Ahead] = {}
         self._lock = threading.Lock()
 
     def give(self, asker: Asker, *, lease_s: float | None = None) -> Lease | None:
@@ -143,29 +145,38 @@ class Dispatcher:
 
     def _next(self, asker: Asker, passed_by: set[int]) -> tuple[Candidate, tuple[OpenBreaker, ...]] | None:
         at = now()
+        long = _too_long(asker)
         with self._lock:
-            ahead = self._ahead_of(asker.site, "", at)
+            ahead = self._ahead_of(asker.site, "", long, at)
             found = ahead.take(asker.node, passed_by, at)
             if found is None and any(candidate.avoids(asker.node, at) for candidate in ahead.waiting):
                 # They may hide others behind them, or have nowhere else to go.
-                found = self._ahead_of(asker.site, asker.node, at).take(asker.node, passed_by, at)
+                found = self._ahead_of(asker.site, asker.node, long, at).take(asker.node, passed_by, at)
         return found
 
-    def _ahead_of(self, site: models.Site, node: str, at: float) -> _Ahead:
-        """Return the list of candidates of a site; with `node`, those that this node may have."""
-        ahead = self._ahead.get((site.pk, node))
+    def _ahead_of(self, site: models.Site, node: str, long: frozenset[str], at: float) -> _Ahead:
+        """Return the list of candidates of a site, without the types `long`; with `node`, those that it may have."""
+        ahead = self._ahead.get((site.pk, node, long))
         used_up = ahead is not None and ahead.more and not ahead.waiting
         if ahead is None or used_up or at - ahead.found > FRESH_S:
             if len(self._ahead) > MAX_LISTS:
                 self._ahead = {key: each for key, each in self._ahead.items() if at - each.found <= FRESH_S}
-            ahead = self._ahead[site.pk, node] = _look_ahead(site, node, at)
+            ahead = self._ahead[site.pk, node, long] = _look_ahead(site, node, long, at)
         return ahead
 
 
-def _look_ahead(site: models.Site, node: str, at: float) -> _Ahead:
+def _too_long(asker: Asker) -> frozenset[str]:
+    """Return the types of jobs whose time limit is longer than the rest of the asker's time."""
+    if asker.left_s is None:
+        return frozenset()
+    limits = {name: each.limits.wall_s for name, each in profile_of(asker.site.experiment.name).job_types.items()}
+    return frozenset(name for name, wall_s in limits.items() if wall_s is not None and wall_s > asker.left_s)
+
+
+def _look_ahead(site: models.Site, node: str, long: frozenset[str], at: float) -> _Ahead:
     breakers = open_breakers(site)
     closed, types = held_types(breakers, at)
-    found = deque(() if closed else candidates(site, at, limit=AHEAD, without=types, node=node))
+    found = deque(() if closed else candidates(site, at, limit=AHEAD, without=types | long, node=node))
     return _Ahead(at, found, bool(found), breakers)
 
 

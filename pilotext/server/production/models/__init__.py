@@ -7,6 +7,7 @@ input twice in a task, an output in two merges. Writes go through `pilotext.serv
 from pilotext.server.production.models.attempt import Attempt, AttemptReport, Output, Signature, Verification
 from pilotext.server.production.models.audit import AuditEntry, CycleStep
 from pilotext.server.production.models.breaker import Breaker
+from pilotext.server.production.models.factory import Factory, FactoryLabel
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
 from pilotext.server.production.models.people import Agent, Token
 from pilotext.server.production.models.task import AvoidedPlace, Experiment, Job, PublishedFile, Site, Task
@@ -20,6 +21,8 @@ __all__ = [
     "Breaker",
     "CycleStep",
     "Experiment",
+    "Factory",
+    "FactoryLabel",
     "Job",
     "LogArchive",
     "MergeGroup",

@@ -1,0 +1,190 @@
+"""The factory: cycles that count, ask, submit and report.
+
+A restart forgets pauses and the counts of submissions, and nothing else: batch jobs are found by their name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pilotext import __version__
+from pilotext.api.client import Client, ServerError
+from pilotext.api.schemas.factories import FactoryReport, FactorySeen, LabelReport, SiteWork
+from pilotext.engines.base import CommandEngine, Engine, Order
+from pilotext.engines.decision import FactoryDecision, Situation, decide, pause_after
+from pilotext.engines.local import LocalEngine
+from pilotext.engines.script import name_of, script_of
+from pilotext.engines.settings import FactoryFile, FactoryLabel
+from pilotext.engines.slurm import SlurmCommands
+from pilotext.errors import BatchError, UsageError
+
+COMMANDS = {"slurm": SlurmCommands}
+"""Batch systems that are used by their commands."""
+
+_REFUSALS = (401, 403)
+
+MAX_MESSAGE_CHARACTERS = 500
+
+
+def engine_of(label: FactoryLabel, folder: Path) -> Engine:
+    """Return the batch system of a label."""
+    return LocalEngine(folder) if label.system == "local" else CommandEngine(COMMANDS[label.system]())
+
+
+@dataclass
+class _Course:
+    """Numbers of a label since the start of the factory."""
+
+    requested: int = 0
+    submitted: int = 0
+    failed: int = 0
+    failures_in_a_row: int = 0
+    not_before: float = 0.0
+    message: str = ""
+    message_at: float = 0.0
+
+
+@dataclass
+class FactoryRun:
+    """A running factory; `work` returns when `stop` is set, `cycle` does everything once."""
+
+    file: FactoryFile
+    client: Client
+    say: Callable[[str], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.file.folder)
+        self.engines: Mapping[str, Engine] = {
+            name: engine_of(label, self.folder) for name, label in self.file.labels.items()
+        }
+        self._started = self.clock()
+        self._courses = {name: _Course() for name in self.file.labels}
+
+    def work(self) -> None:
+        """Repeat cycles until `stop` is set. Raises ServerError when the server refuses the token."""
+        while not self.stop.is_set():
+            self.cycle()
+            self.stop.wait(self.file.cycle_s)
+
+    def cycle(self) -> None:
+        """Count, ask, submit and report once, for each label."""
+        labels = tuple(self._label(name) for name in self.file.labels if not self.stop.is_set())
+        report = FactoryReport(self.file.name, self._started, labels, socket.gethostname(), __version__)
+        try:
+            self.client.post("/api/v1/factories", report, FactorySeen)
+        except ServerError as error:
+            self._refused(error)
+            self.say(f"the server did not take the report: {error}")
+
+    def _label(self, name: str) -> LabelReport:
+        label, course = self.file.labels[name], self._courses[name]
+        situation = self._situation(name)
+        decision = decide(label, situation)
+        submitted = self._submit(name, decision)
+        if decision.why and decision.why != course.message and situation.pause_s == 0:
+            self._note(name, decision.why)
+        return LabelReport(
+            label=name,
+            site=label.site,
+            system=label.system,
+            starts="pilot" if label.pilot else "agent",
+            slots=label.slots,
+            requested=course.requested,
+            submitted=course.submitted,
+            failed=course.failed,
+            queued=None if situation.queued is None else situation.queued + submitted,
+            running=situation.running,
+            message=course.message,
+            message_at=course.message_at,
+        )
+
+    def _situation(self, name: str) -> Situation:
+        label, course = self.file.labels[name], self._courses[name]
+        queued = running = waiting = None
+        elsewhere, hold, trouble = 0, "", []
+        try:
+            mine = self.engines[name].jobs(name_of(self.file, name))
+            queued = sum(job.queued for job in mine)
+            running = len(mine) - queued
+        except BatchError as error:
+            trouble.append(f"{label.system}: {error}")
+        try:
+            query = {"site": label.site, "factory": self.file.name, "label": name}
+            work = self.client.get("/api/v1/factories/work", SiteWork, query)
+            waiting, elsewhere, hold = work.waiting, work.queued_elsewhere, work.hold
+        except ServerError as error:
+            self._refused(error)
+            trouble.append(str(error))
+        pause_s = max(0.0, course.not_before - self.clock())
+        return Situation(queued, running, waiting, elsewhere, hold, pause_s, "; ".join(trouble))
+
+    def _submit(self, name: str, decision: FactoryDecision) -> int:
+        """Submit the batch jobs of a decision; returns how many were accepted."""
+        if decision.submit == 0:
+            return 0
+        label, course = self.file.labels[name], self._courses[name]
+        output = self.folder / "output"
+        output.mkdir(parents=True, exist_ok=True)
+        order = Order(name_of(self.file, name), self.write_script(name), output, label, decision.submit)
+        done = self.engines[name].submit(order)
+        course.requested += decision.submit
+        course.submitted += done.jobs
+        if done.jobs:
+            self.say(f"{name}: {done.jobs} batch jobs submitted")
+        if done.message:
+            course.failed += 1
+            course.failures_in_a_row += 1
+            course.not_before = self.clock() + pause_after(course.failures_in_a_row)
+            self._note(name, f"the submission failed: {done.message}")
+        else:
+            course.failures_in_a_row = 0
+        return done.jobs
+
+    def write_script(self, name: str) -> Path:
+        """Write the script of a label to the folder; returns its path."""
+        path = self.folder / f"{name}.sh"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(script_of(self.file, name, self.engines[name]))
+        return path
+
+    def cancel(self, name: str) -> int:
+        """End all batch jobs of a label; returns how many there were. Raises BatchError."""
+        mine = self.engines[name].jobs(name_of(self.file, name))
+        self.engines[name].cancel([job.number for job in mine])
+        return len(mine)
+
+    def _note(self, name: str, message: str) -> None:
+        course = self._courses[name]
+        course.message, course.message_at = message[:MAX_MESSAGE_CHARACTERS], self.clock()
+        self.say(f"{name}: {message}")
+
+    def _refused(self, error: ServerError) -> None:
+        """Raise the error when another try cannot help: the token was revoked, or has expired."""
+        if error.status in _REFUSALS:
+            raise error
+
+
+@contextmanager
+def only_one(file: FactoryFile) -> Iterator[None]:
+    """Hold the folder of a factory. Raises UsageError when another one works in it: both would count the same jobs."""
+    folder = Path(file.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder / f"{file.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        advice = "Stop it, or give this one another name."
+        raise UsageError(f"{folder}: a factory {file.name} is running already.", advice=advice) from None
+    finally:
+        os.close(held)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from django.db import models
+
+from pilotext.server.production.models.common import now
+from pilotext.server.production.models.task import Site
+
+
+class Factory(models.Model):
+    """A process that keeps agents or pilots queued on batch systems, as it reported last."""
+
+    name = models.TextField(unique=True)
+    host = models.TextField(default="")
+    version = models.TextField(default="")
+    started = models.FloatField(default=now)
+    seen = models.FloatField(default=now)
+
+
+class FactoryLabel(models.Model):
+    """Batch jobs of one kind of a factory; numbers of submissions count since it started."""
+
+    factory = models.ForeignKey(Factory, models.CASCADE, related_name="labels", db_index=False)
+    label = models.TextField()
+    site = models.ForeignKey(Site, models.PROTECT, related_name="factory_labels")
+    system = models.TextField()
+    starts = models.TextField()
+    slots = models.IntegerField(default=1)
+    requested = models.IntegerField(default=0)
+    submitted = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+    queued = models.IntegerField(null=True)
+    """None: the batch system did not answer."""
+    running = models.IntegerField(null=True)
+    message = models.TextField(default="")
+    message_at = models.FloatField(default=0.0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["factory", "label"], name="factory_label_once")]
