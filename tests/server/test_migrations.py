@@ -19,6 +19,7 @@ from pilotext.server.boot import migrate
 from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.models import (
     Agent,
+    Attempt,
     AttemptReport,
     AuditEntry,
     AvoidedPlace,
@@ -118,6 +119,27 @@ def test_finished_jobs_of_before_get_their_skipped_events_from_their_reports(
     add(without_skipped, "", "Evidence", attempt=ended, report=json.dumps({"verdict": {"counters": counters}}))
     migrate()
     assert Job.objects.get().events_skipped == skipped
+
+
+def test_numbers_of_kept_reports_and_labels_of_tasks_of_before_get_their_columns(without_skipped: Any) -> None:
+    experiment = without_skipped.get_model("production", "Experiment").objects.get(name="COMPASS")
+    site = without_skipped.get_model("production", "Site").objects.get(name=SITE)
+    task = add(without_skipped, "t", experiment=experiment, parameters={**PARAMETERS, "period": "W14"})
+    line = {"subject": "task", "subject_id": task.pk, "task": task.pk, "before": "", "after": "draft", "why": "x"}
+    add(without_skipped, "", "Event", who="maria", **line)
+    job = add(without_skipped, "", "Job", task=task, type=task.type, file=raw(1, 1), run=1, chunk=1, state="ready")
+    file = {"name": "x", "url": "root://h//x", "size": 7, "adler32": "", "seconds": 0.5}
+    usage = {"wall_s": 10.0, "cpu_s": 9.0, "peak_memory_mb": 100.0}
+    good = {"verdict": {"counters": {"events_processed": 5}}, "usage": usage, "inputs": [file]}
+    for number, report in enumerate((good, {"usage": "of another version"}), 1):
+        attempt = {"job": job, "task": task, "site": site, "number": number, "state": "failed", "token": str(number)}
+        row = add(without_skipped, "", "Attempt", **attempt, lease_s=1.0, lease_until=1.0)
+        add(without_skipped, "", "Evidence", attempt=row, report=json.dumps(report))
+    migrate()
+    columns = Attempt.objects.order_by("number").values_list("wall_s", "cpu_s", "peak_memory_mb", "events", "transfers")
+    moved = {"direction": "in", "storage": "root://h", "files": 1, "bytes": 7, "seconds": 0.5}
+    assert list(columns) == [(10.0, 9.0, 100.0, 5, [moved]), (None, None, None, None, None)]
+    assert Task.objects.values_list("year", "period", "submitter").get() == (2016, "W14", "maria")
 
 
 # --------------------------------------------------------------------- databases that the code of former versions made

@@ -26,6 +26,7 @@ from pilotext.server.production.dispatch.leases import expire_leases
 from pilotext.server.production.merging.cross_check import check_merged
 from pilotext.server.production.merging.groups import dissolve_merges, finish_merges, start_merges
 from pilotext.server.production.reports.verification import verify_outputs
+from pilotext.server.production.statistics.hourly import count_hours
 from pilotext.server.production.tape.archive import keep_products
 from pilotext.server.production.tape.requests import check_files, poll_files, release_files, request_files
 from pilotext.server.production.tape.staging import plan_staging, ready_without_staging
@@ -70,6 +71,7 @@ STEPS: tuple[PeriodicStep, ...] = (
     PeriodicStep("archived", finish_archiving),
     PeriodicStep("agents", forget_agents, every_s=30.0),
     PeriodicStep("done", finish_tasks),
+    PeriodicStep("hours", count_hours, every_s=60.0),
 )
 
 

@@ -10,6 +10,7 @@ from pilotext.server.production.models.breaker import Breaker
 from pilotext.server.production.models.factory import Factory, FactoryLabel
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
 from pilotext.server.production.models.people import Agent, Token
+from pilotext.server.production.models.statistics import HourlyAttempts, HourlyTransfers
 from pilotext.server.production.models.task import AvoidedPlace, Experiment, Job, PublishedFile, Site, Task
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Experiment",
     "Factory",
     "FactoryLabel",
+    "HourlyAttempts",
+    "HourlyTransfers",
     "Job",
     "LogArchive",
     "MergeGroup",

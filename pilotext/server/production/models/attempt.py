@@ -80,6 +80,14 @@ class Attempt(models.Model):
     charged = models.BooleanField(default=False)
     decision = models.TextField(default="")
     """Decision after the verdict, with its reason."""
+    wall_s = models.FloatField(null=True)
+    """Time that its payload took; this and the next ones are of its report, None where there is none."""
+    cpu_s = models.FloatField(null=True)
+    peak_memory_mb = models.FloatField(null=True)
+    events = models.BigIntegerField(null=True)
+    """Events that its payload processed."""
+    transfers = models.JSONField(null=True)
+    """Files that it moved, as records `MovedBytes`."""
 
     objects = AttemptQuerySet.as_manager()
 
@@ -96,6 +104,7 @@ class Attempt(models.Model):
             models.Index(fields=["agent", "state"], name="attempt_of_agent"),
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["ended"], name="attempt_by_end"),
+            models.Index(fields=["leased"], name="attempt_by_lease"),
             # Counting errors and watching for breakers read this one alone; most attempts are not in it.
             models.Index(
                 fields=["state", "ended", "site", "task", "code", "cause", "job"],

@@ -53,6 +53,11 @@ class Task(models.Model):
     names = models.IntegerField(null=True)
     """Number of published names that it got at its submission; None: it is older than the owners of names."""
     parameters = models.JSONField(default=dict)
+    year = models.IntegerField(null=True)
+    """Year of data taking, of its parameters; so is `period`."""
+    period = models.TextField(default="")
+    submitter = models.TextField(default="")
+    """Name of the person who submitted it."""
     environment = models.JSONField(default=dict)
     sites = models.JSONField(default=list)
     """Names of the sites where it may run; empty: all of its experiment."""
@@ -77,7 +82,10 @@ class Task(models.Model):
             models.CheckConstraint(condition=models.Q(share__gt=0), name="task_share_positive"),
             models.CheckConstraint(condition=models.Q(max_attempts__gte=1), name="task_attempts_positive"),
         ]
-        indexes = [models.Index(fields=["state"], name="task_by_state")]
+        indexes = [
+            models.Index(fields=["state"], name="task_by_state"),
+            models.Index(fields=["year", "period"], name="task_by_period"),
+        ]
 
 
 class JobQuerySet(models.QuerySet["Job"]):

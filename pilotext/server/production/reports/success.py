@@ -16,6 +16,7 @@ from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Attempt, Output, Signature, Verification
 from pilotext.server.production.models.common import now
 from pilotext.server.production.reports.pilot_verdict import rules_of
+from pilotext.server.production.reports.usage import usage_columns
 from pilotext.server.production.retry import BEFORE_A_REPORT, HELD, follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState, OutputState
 from pilotext.server.production.storage.operations import File, place
@@ -134,6 +135,7 @@ def end_attempt(attempt: Attempt, state: str, report: Report, why: str) -> None:
         diag=verdict.diag,
         exit_status=report.exit_status,
         signature_id=signature.pk if signature else None,
+        **usage_columns(report.usage, verdict.counters, report.inputs, report.outputs),
     )
 
 

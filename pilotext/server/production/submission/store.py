@@ -18,6 +18,7 @@ from pilotext.server.production.published_names import claim
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import TASK, JobState, TaskState
 from pilotext.server.production.submission.document import TaskFile
+from pilotext.server.production.submission.labels import described_by
 from pilotext.server.production.submission.naming import key_of, url_of
 from pilotext.server.production.submission.plan import Plan
 from pilotext.server.production.submission.succession import all_keys, take_over, taken_names
@@ -38,7 +39,7 @@ def store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submi
 def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submitted:
     owner = remember(experiment)
     row, created = Task.objects.get_or_create(
-        experiment=owner, name=task.name, defaults=_fields(experiment, task, plan)
+        experiment=owner, name=task.name, defaults=_fields(experiment, task, plan, who)
     )
     if not created:
         if row.digest != plan.digest:
@@ -84,8 +85,9 @@ def _claim(experiment: Experiment, row: Task, plan: Plan, reason: Reason, replac
     Task.objects.filter(pk=row.pk).update(names=len(keys))
 
 
-def _fields(experiment: Experiment, task: TaskFile, plan: Plan) -> dict[str, Any]:
+def _fields(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> dict[str, Any]:
     return {
+        **described_by(task.parameters, who),
         "type": task.type,
         "parameters": dict(task.parameters),
         "environment": dict(task.environment),
