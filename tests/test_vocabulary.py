@@ -25,6 +25,7 @@ FORMER_WORDS = re.compile(r"\b(Sighting|Weight|ledger|keeper|kinship|legible|gat
 _COMMAND = "one file a verb of the command line"
 _RESOURCE = "one file a resource of the API"
 _PAGE = "one file a page"
+_SYSTEM = "one file a batch system"
 SMALL_WITH_ONE_IMPORTER = {
     "pilotext/classify/suppression.py": "a domain rule: when a rule that matched does not count",
     "pilotext/cli/jobs/notes.py": _COMMAND,
@@ -33,7 +34,10 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/cli/rules/graph.py": _COMMAND,
     "pilotext/cli/rules/lint.py": _COMMAND,
     "pilotext/cli/runs/listing.py": _COMMAND,
-    "pilotext/engines/slurm.py": "one file a batch system",
+    "pilotext/engines/gridengine.py": _SYSTEM,
+    "pilotext/engines/lsf.py": _SYSTEM,
+    "pilotext/engines/pbs.py": _SYSTEM,
+    "pilotext/engines/slurm.py": _SYSTEM,
     "pilotext/rules/export/graph.py": "one file a form of export",
     "pilotext/rules/reading.py": "imported only without compiled rules: the start of a job must not load it",
     "pilotext/server/api/attempts.py": _RESOURCE,

@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
         verbose=options.verbose or sys.stderr.isatty(),
     )
     agent = Agent(settings)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):  # the last is how Grid Engine and LSF warn
         signal.signal(number, lambda *_: agent.drain())
     done = agent.run()
     say(f"{done} jobs done")

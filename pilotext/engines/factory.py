@@ -18,15 +18,25 @@ from pathlib import Path
 from pilotext import __version__
 from pilotext.api.client import Client, ServerError
 from pilotext.api.schemas.factories import FactoryReport, FactorySeen, LabelReport, SiteWork
-from pilotext.engines.base import CommandEngine, Engine, Order
+from pilotext.engines.base import BatchCommands, CommandEngine, Engine, Order
 from pilotext.engines.decision import FactoryDecision, Situation, decide, pause_after
+from pilotext.engines.gridengine import GridEngineCommands
+from pilotext.engines.htcondor import HTCondorCommands
 from pilotext.engines.local import LocalEngine
+from pilotext.engines.lsf import LSFCommands
+from pilotext.engines.pbs import PBSCommands
 from pilotext.engines.script import name_of, script_of
 from pilotext.engines.settings import FactoryFile, FactoryLabel
 from pilotext.engines.slurm import SlurmCommands
 from pilotext.errors import BatchError, UsageError
 
-COMMANDS = {"slurm": SlurmCommands}
+COMMANDS: dict[str, type[BatchCommands]] = {
+    "slurm": SlurmCommands,
+    "htcondor": HTCondorCommands,
+    "pbs": PBSCommands,
+    "gridengine": GridEngineCommands,
+    "lsf": LSFCommands,
+}
 """Batch systems that are used by their commands."""
 
 _REFUSALS = (401, 403)

@@ -13,6 +13,7 @@ _HEAD = """\
 # Made by `pilotext factory` {factory} for its label {label}; changes are overwritten.
 began=$(date +%s)
 id={job_id}
+[ -n "$id" ] || id=$(uname -n)-$$
 end={end}
 [ -n "$end" ] || end=$((began + {wall}))
 work="{scratch}/pilotext-{name}-$(id -u)"
@@ -31,7 +32,7 @@ _PILOT = """\
 mkdir -p "$work/$id" && cd "$work/$id" || exit 1
 {pilot} &
 pilot=$!
-trap 'kill -TERM $pilot' TERM INT
+trap 'kill -TERM $pilot' TERM INT USR2
 while :; do
     wait $pilot
     status=$?

@@ -20,7 +20,7 @@ FORMAT = 1
 MAX_ARRAY = 1000
 """Elements of one job array; sites usually allow a thousand."""
 
-BatchSystem = Literal["slurm", "local"]
+BatchSystem = Literal["slurm", "htcondor", "pbs", "gridengine", "lsf", "local"]
 
 FactoryWord = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 """Name that batch systems accept as a part of the name of a job."""

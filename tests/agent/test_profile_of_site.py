@@ -27,8 +27,9 @@ class Server:
         self.states.append(said.state)
         return AgentRegistered(1, 60.0, self.experiment)
 
-    def job(self, _agent: int, _node: str, _key: str, *, again: bool) -> JobAnswer:
+    def job(self, _agent: int, _node: str, _key: str, *, again: bool, left_s: float | None) -> JobAnswer:
         assert not again
+        assert left_s is None
         self.asked += 1
         self.at_question()
         return JobAnswer(ask_again_s=0.01)

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pilotext.engines.factory import engine_of
+from pilotext.engines.script import script_of
 from pilotext.engines.settings import read_factory_file
 from pilotext.errors import RuleFilesError
 from tests.engines.factory_files import factory_file, written
+from tests.support.jobs import CHECKOUT
 
 
 def test_paths_are_beside_the_file(tmp_path: Path) -> None:
     file = factory_file(tmp_path, labels={"short": {"system": "local"}})
     assert file.token_file == str(tmp_path / "token")
     assert file.folder == str(tmp_path / "factory")
+
+
+def test_the_example_of_the_document_can_be_read_and_has_a_script(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", (CHECKOUT / "docs/factory.md").read_text(), re.DOTALL)
+    path = tmp_path / "factory.yaml"
+    path.write_text(example)
+    file = read_factory_file(path)
+    assert set(file.labels) == {"short", "pilots"}
+    for name, label in file.labels.items():
+        assert label.site in script_of(file, name, engine_of(label, tmp_path))
 
 
 @pytest.mark.parametrize(

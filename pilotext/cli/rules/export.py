@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pilotext.cli.arguments import FilePath, add_rules
 from pilotext.cli.output import write_document
+from pilotext.engines.settings import FactoryFile
 from pilotext.errors import UsageError
 from pilotext.rules.export import codes, panda
 from pilotext.rules.export.schema import document, profile_schema, rules_schema
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="rules",
         choices=[*SCHEMAS],
         metavar="FILES",
-        help="the JSON Schema, for editors, of these files: rules (default), profile, task",
+        help="the JSON Schema, for editors, of these files: rules (default), profile, task, factory",
     )
     formats = tuple(dict.fromkeys([*codes.FORMATS, *panda.FORMATS]))
     parser.add_argument("--format", choices=formats, metavar="FORMAT", help=f"{', '.join(formats)}; see above")
@@ -58,7 +59,19 @@ def task_schema() -> str:
     return document(described_schema(TaskFile), "Task file of pilotext")
 
 
-SCHEMAS: dict[str, Callable[[], str]] = {"rules": rules_schema, "profile": profile_schema, "task": task_schema}
+def factory_schema() -> str:
+    """Return the schema of factory files."""
+    plain = described_schema(FactoryFile)
+    plain["$defs"]["FactoryFile"]["properties"]["format"]["const"] = 1
+    return document(plain, "Factory file of pilotext")
+
+
+SCHEMAS: dict[str, Callable[[], str]] = {
+    "rules": rules_schema,
+    "profile": profile_schema,
+    "task": task_schema,
+    "factory": factory_schema,
+}
 
 
 def _known(wanted: str | None, known: list[str]) -> str:
