@@ -18,8 +18,9 @@ import pytest
 
 from fixtures.servers.slurm import SlurmCluster, serving_slurm
 from pilotext.api.schemas.agents import AgentList
+from pilotext.api.schemas.attempts import AttemptRow
 from pilotext.api.schemas.factories import FactoryLabelRow, FactoryList
-from pilotext.api.schemas.jobs import AttemptRow, JobPage
+from pilotext.api.schemas.jobs import JobPage
 from pilotext.engines.base import BatchJob, CommandEngine, Order
 from pilotext.engines.pbs import PBSCommands
 from pilotext.errors import BatchError
