@@ -10,6 +10,7 @@ NAVIGATION = (
     ("jobs", "Jobs"),
     ("manual", "Decide"),
     ("failures", "Failures"),
+    ("plots", "Plots"),
     ("sites", "Sites"),
     ("rules", "Rules"),
     ("trail", "Trail"),

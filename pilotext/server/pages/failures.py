@@ -137,14 +137,17 @@ def attempts(request: HttpRequest) -> HttpResponse:
         since=since, until=until, fields=filters, after=asked.after, limit=asked.limit
     )
     further = address(reverse("failed-attempts"), **{**texts, "after": following}) if following else ""
-    shown = {name: text for name, text in texts.items() if name in (*FILTERS, "since", "until")}
+    shown = {name: text for name, text in texts.items() if name in FILTERS}
     words = {
+        "title": "Failed attempts",
         "rows": rows,
+        "asked": asked,
         "choice": in_words(shown),
         "further": further,
         "back": address(reverse("failures"), **{name: text for name, text in texts.items() if name != "after"}),
+        "back_words": "Failures",
     }
-    return render(request, "pages/failed_attempts.html", words)
+    return render(request, "pages/attempts.html", words)
 
 
 @page("viewer")

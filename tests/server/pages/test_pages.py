@@ -34,6 +34,7 @@ READ = (
     ),
     *("/jobs.json", "/jobs.csv", "/failures.csv", "/failures/attempts", "/trail", "/trail.csv", "/account", "/server"),
     "/jobs/{job}/attempts/1/log",
+    *("/plots", "/plots/states", "/plots/failures", "/plots/storage/hours.csv", "/attempts"),
     *("/rules", "/rules/COMPASS/fatal-error"),
 )
 TWINS = (".json", ".csv", ".atom")

@@ -1,0 +1,270 @@
+"""Plots as they are drawn: stacked bars as the paths of inline SVG, and a table with the same numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from pilotext.server.pages.queries import address
+from pilotext.server.production.states import FAILED_ATTEMPT
+from pilotext.server.production.statistics.hourly import HOUR_S, begin_of
+from pilotext.server.production.statistics.series import Hours, Measured
+
+HOURS = 7 * 24
+MAX_SERIES = 6
+"""Series of a plot that are told apart; the smallest ones are summed up as `others`."""
+
+HEIGHT = 100
+BAR = 10
+"""Width of a bar, in units of the drawing."""
+
+MB = 1e6
+COLOURS = {"finished": 2, "failed": 4, "lost": 3, "cancelled": 5, "verifying": 0, "others": 5}
+"""Colours of series that have their own; the others get those that are free."""
+
+FAILED = ",".join(FAILED_ATTEMPT)
+Fields = dict[str, str]
+
+
+@dataclass(frozen=True)
+class PlotKind:
+    """A plot: its title with its unit, its numbers, how those of several hours become one, and what a bar lists."""
+
+    title: str
+    numbers: Callable[[Measured], Hours]
+    combine: Callable[[Sequence[float]], float]
+    link: Callable[[str], Fields | None]
+    """Fields of the list of attempts behind a series; None: the submissions in the trail."""
+
+
+def _sum(numbers: Sequence[float]) -> float:
+    return sum(numbers)
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
+
+
+def _a_second(numbers: Sequence[float]) -> float:
+    return sum(numbers) / (len(numbers) * HOUR_S)
+
+
+def _megabytes_a_second(numbers: Sequence[float]) -> float:
+    return _a_second(numbers) / MB
+
+
+def _events(found: Measured) -> Hours:
+    return _only(found.usage, "events")
+
+
+def _only(hours: Hours, name: str) -> Hours:
+    return type(hours)(hours.default_factory, {name: hours[name]} if name in hours else {})
+
+
+PLOTS = {
+    "started": PlotKind(
+        "Attempts started, by type", lambda found: found.started, _sum, lambda name: {"by": "started", "type": name}
+    ),
+    "submitted": PlotKind("Jobs submitted, by person", lambda found: found.submitted, _sum, lambda _: None),
+    "states": PlotKind("Attempts ended, by state", lambda found: found.ended, _sum, lambda name: {"state": name}),
+    "efficiency": PlotKind("CPU efficiency, percent of one core", lambda found: found.usage, _sum, lambda _: {}),
+    "running-sites": PlotKind(
+        "Attempts running, by site",
+        lambda found: found.at_sites,
+        _mean,
+        lambda name: {"by": "running", "site": name},
+    ),
+    "running-people": PlotKind(
+        "Attempts running, by person",
+        lambda found: found.of_people,
+        _mean,
+        lambda name: {"by": "running", "submitter": name},
+    ),
+    "failures": PlotKind(
+        "Failures, by cause", lambda found: found.failed, _sum, lambda name: {"state": FAILED, "cause": name}
+    ),
+    "events": PlotKind("Events processed a second", _events, _a_second, lambda _: {}),
+    "storage": PlotKind(
+        "MB a second moved, by storage", lambda found: found.by_storage, _megabytes_a_second, lambda _: {}
+    ),
+    "sites": PlotKind(
+        "MB a second moved, by site", lambda found: found.by_site, _megabytes_a_second, lambda name: {"site": name}
+    ),
+}
+"""Plots in the order of the page, by the names that addresses have."""
+
+
+@dataclass(frozen=True)
+class DrawnSeries:
+    """A series with its colour, the path of its bars, and its number over the whole time, in words."""
+
+    name: str
+    colour: int
+    path: str
+    words: str
+
+
+@dataclass(frozen=True)
+class DrawnColumn:
+    """The place of a bar, with what it says, and what it lists."""
+
+    x: int
+    words: str
+    link: str
+
+
+@dataclass(frozen=True)
+class PlotCell:
+    """A number of the table, and the page that lists what it counts."""
+
+    words: str
+    link: str
+
+
+@dataclass(frozen=True)
+class PlotRow:
+    """A row of the table: a time and the numbers of all series."""
+
+    words: str
+    cells: tuple[PlotCell, ...]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot as it is drawn, with its table."""
+
+    name: str
+    title: str
+    width: int
+    top: str
+    first: str
+    series: tuple[DrawnSeries, ...]
+    columns: tuple[DrawnColumn, ...]
+    rows: tuple[PlotRow, ...]
+
+
+def draw(name: str, found: Measured, texts: Mapping[str, str], bar_h: int, row_h: int) -> Plot:
+    """Return a plot with a bar for each `bar_h` hours, and a table with a row for each `row_h` hours."""
+    kind = PLOTS[name]
+    bars, whole = series_of(name, found, bar_h), series_of(name, found, HOURS)
+    bars = {each: bars[each] for each in sorted(bars, key=lambda each: -whole[each][0])}
+    shown = _summed_up(bars)
+    begins = range(found.begin, found.end + 1, bar_h)
+    top = max((sum(column) for column in zip(*shown.values(), strict=True)), default=0.0) or 1.0
+    colours = _colours(list(shown))
+    bases = [0.0] * len(begins)
+    series = []
+    for each, numbers in shown.items():
+        path = "".join(_bars(numbers, bases, top))
+        bases = [base + number for base, number in zip(bases, numbers, strict=True)]
+        said = _number(whole[each][0] if each in whole else sum(whole[one][0] for one in bars if one not in shown))
+        series.append(DrawnSeries(each, colours[each], path, said))
+    columns = [
+        DrawnColumn(BAR * place, f"{_clock(hour)}: {_said(shown, place)}", _link(kind, None, hour, bar_h, texts))
+        for place, hour in enumerate(begins)
+    ]
+    table = _Table(kind, series_of(name, found, row_h), tuple(shown), found.begin, row_h, texts)
+    return Plot(
+        name,
+        kind.title,
+        BAR * len(begins),
+        _number(top),
+        _clock(found.begin),
+        tuple(series),
+        tuple(columns),
+        tuple(table.rows()),
+    )
+
+
+def series_of(name: str, found: Measured, step: int) -> dict[str, list[float]]:
+    """Return the numbers of a plot, each of so many hours; those of the efficiency are shares of the wall time."""
+    kind = PLOTS[name]
+    hours = kind.numbers(found)
+    begins = range(found.begin, found.end + 1, step)
+
+    def combined(numbers: Mapping[int, float]) -> list[float]:
+        last = found.end + 1
+        return [kind.combine([numbers.get(hour, 0.0) for hour in range(at, min(at + step, last))]) for at in begins]
+
+    if name != "efficiency":
+        return {each: combined(hours[each]) for each in sorted(hours)}
+    if not hours:
+        return {}
+    shares = zip(combined(hours["CPU"]), combined(hours["wall"]), strict=True)
+    return {"efficiency": [100 * cpu_s / wall_s if wall_s else 0.0 for cpu_s, wall_s in shares]}
+
+
+def _summed_up(bars: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Return the largest series, which come first, and the sum of the others."""
+    if len(bars) <= MAX_SERIES:
+        return bars
+    names = list(bars)
+    others = [sum(column) for column in zip(*(bars[each] for each in names[MAX_SERIES - 1 :]), strict=True)]
+    return {**{each: bars[each] for each in names[: MAX_SERIES - 1]}, "others": others}
+
+
+def _colours(names: Sequence[str]) -> dict[str, int]:
+    own = {name: COLOURS[name] for name in names if name in COLOURS}
+    free = iter([colour for colour in range(MAX_SERIES) if colour not in own.values()])
+    return {name: own[name] if name in own else next(free) for name in names}
+
+
+def _bars(numbers: Sequence[float], bases: Sequence[float], top: float) -> Iterator[str]:
+    for place, (number, base) in enumerate(zip(numbers, bases, strict=True)):
+        if number > 0:
+            low, high = (round(HEIGHT * (1 - value / top), 1) for value in (base, base + number))
+            yield f"M{BAR * place + 1} {low:g}V{high:g}h{BAR - 2}V{low:g}z"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """The numbers of a plot as a table with a row for each `step` hours, the latest first."""
+
+    kind: PlotKind
+    series: Mapping[str, Sequence[float]]
+    names: tuple[str, ...]
+    begin: int
+    step: int
+    texts: Mapping[str, str]
+
+    def rows(self) -> Iterator[PlotRow]:
+        number = len(next(iter(self.series.values()), ()))
+        for place in reversed(range(number)):
+            hour = self.begin + place * self.step
+            yield PlotRow(_clock(hour), tuple(self._cell(name, place, hour) for name in self.names))
+
+    def _cell(self, name: str, place: int, hour: int) -> PlotCell:
+        known = name in self.series
+        rest = (numbers[place] for each, numbers in self.series.items() if each not in self.names)
+        number = self.series[name][place] if known else sum(rest)
+        link = _link(self.kind, name if known else None, hour, self.step, self.texts) if number else ""
+        return PlotCell(_number(number), link)
+
+
+def _link(kind: PlotKind, name: str | None, hour: int, step: int, texts: Mapping[str, str]) -> str:
+    """Return the page that lists what a bar counts; that of all series, where none is named."""
+    of_all = kind.link("")
+    fields = {each: str(int(begin_of(at))) for each, at in (("since", hour), ("until", hour + step))}
+    if of_all is None:
+        return address(reverse("trail"), subject="task", **fields)
+    common = {each: text for each, text in of_all.items() if text}
+    own = (kind.link(name) or {}) if name is not None else {}
+    return address(reverse("attempts"), **{**texts, **common, **own, **fields})
+
+
+def _said(shown: Mapping[str, Sequence[float]], place: int) -> str:
+    return ", ".join(f"{name} {_number(numbers[place])}" for name, numbers in shown.items() if numbers[place]) or "none"
+
+
+def _number(number: float) -> str:
+    """Return a number with as many digits as a plot needs."""
+    if number >= 100 or number == int(number):
+        return f"{number:,.0f}".replace(",", "\u2009")
+    return f"{number:.1f}" if number >= 1 else f"{number:.3g}"
+
+
+def _clock(hour: int) -> str:
+    return time.strftime("%m-%d %H:00", time.gmtime(begin_of(hour)))
