@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ import regex
 import pilotext
 from pilotext.model.codes import Code
 from pilotext.model.job import Kind
+from pilotext.rules.literals import RequiredLiterals, literals_of_pattern, remember_literals
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
 from pilotext.serialization.json import ready
 
@@ -47,6 +48,7 @@ class _Pack(msgspec.Struct, array_like=True):
     counters: tuple[CounterText, ...]
     kinds: dict[str, Kind]
     markers: dict[str, str]
+    literals: dict[str, RequiredLiterals | None]
 
 
 def read_compiled(profile: Path, files: Sequence[Path]) -> RuleSet | None:
@@ -106,10 +108,18 @@ def _packed(ruleset: RuleSet) -> _Pack:
         for rule in ruleset.rules
     )
     kinds, markers = {**ruleset.kinds}, {**ruleset.markers}
-    return _Pack(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters, kinds, markers)
+    literals = {pattern: literals_of_pattern(pattern) for pattern in _patterns(ruleset)}
+    return _Pack(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters, kinds, markers, literals)
+
+
+def _patterns(ruleset: RuleSet) -> Iterator[str]:
+    for rule in ruleset.rules:
+        yield from (condition.match for condition in rule.conditions if condition.match is not None)
+    yield from (counter.match for counter in ruleset.counters)
 
 
 def _unpacked(known: _Pack) -> RuleSet:
+    remember_literals(known.literals)
     rules = tuple(
         Rule(
             text=one.text,

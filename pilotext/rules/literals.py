@@ -7,8 +7,8 @@ a pattern that is not understood the answer is None, and every line is tried.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 
 from pilotext.rules.conditions import Condition
 
@@ -38,7 +38,6 @@ class _NotUnderstoodError(Exception):
     """The pattern has an element for which no literal can be derived."""
 
 
-@cache
 def required_literals(condition: Condition) -> RequiredLiterals | None:
     """Return the literals that a text condition requires; None if unknown."""
     if condition.match is not None:
@@ -55,6 +54,20 @@ def literal_length(condition: Condition) -> int:
 
 def literals_of_pattern(pattern: str) -> RequiredLiterals | None:
     """Return the literals that a pattern of the `regex` module requires; None if unknown."""
+    if pattern not in _derived:
+        _derived[pattern] = _literals_of_pattern(pattern)
+    return _derived[pattern]
+
+
+def remember_literals(known: Mapping[str, RequiredLiterals | None]) -> None:
+    """Take what was derived for these patterns before: to derive it for all rules takes as long as all imports."""
+    _derived.update(known)
+
+
+_derived: dict[str, RequiredLiterals | None] = {}
+
+
+def _literals_of_pattern(pattern: str) -> RequiredLiterals | None:
     flags = _GLOBAL_FLAGS.match(pattern)
     if flags and not set(flags[1]) <= set("ims"):
         return None

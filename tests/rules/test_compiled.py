@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pilotext.profile import find_rules_root
-from pilotext.rules import loader
+from pilotext.rules import literals, loader
+from pilotext.rules.literals import required_literals
 from pilotext.rules.loader import compile_rules, load_rules
 
 
@@ -35,6 +36,19 @@ def test_compiled_rules_are_the_rules_that_were_read(root: Path, monkeypatch: py
     compile_rules("COMPASS")
     assert not read_anew(monkeypatch)
     assert load_rules("COMPASS") == read
+
+
+def test_a_run_with_compiled_rules_derives_no_literals_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def derived_anew(pattern: str) -> None:
+        raise AssertionError(pattern)
+
+    conditions = [condition for rule in load_rules("COMPASS").rules for condition in rule.conditions]
+    derived = [required_literals(condition) for condition in conditions]
+    compile_rules("COMPASS")
+    monkeypatch.setattr(literals, "_derived", {})
+    monkeypatch.setattr(literals, "_literals_of_pattern", derived_anew)
+    load_rules("COMPASS")
+    assert [required_literals(condition) for condition in conditions] == derived
 
 
 @pytest.mark.parametrize("change", ["a rule file", "a further file", "another format"])
