@@ -48,10 +48,14 @@ class Block:
     number: int
     offset: int
     raw: bytes
+    unwrapped: bytes | None = None
+    """Cleaned lines that stand for the raw ones, as many, if broken ones were joined; see `wrapping`."""
 
     @cached_property
     def cleaned(self) -> bytes:
         """Cleaned lines as UTF-8 with `\\n` at their ends, as many as in `raw`; `raw` itself if it is clean."""
+        if self.unwrapped is not None:
+            return self.unwrapped
         text = self.raw
         if self.offset == 0:
             text = _without_mark(text)
@@ -87,6 +91,11 @@ class Block:
     def end(self) -> int:
         """The number of the first line behind the block."""
         return self.number + self.count
+
+    def cut(self, number: int) -> tuple[Block, Block]:
+        """Return the lines before the one of this number, and those from it on."""
+        at = self._offsets[number - self.number]
+        return Block(self.number, self.offset, self.raw[:at]), Block(number, self.offset + at, self.raw[at:])
 
     def line(self, number: int) -> Line:
         index = number - self.number

@@ -16,6 +16,7 @@ from pilotext.classify.excerpts import AFTER, BEFORE, PLAIN, RecentLines, quote,
 from pilotext.classify.prefilter.flood import MIN_FLOOD_LINES, FloodCounter, flood_counter_of
 from pilotext.classify.prefilter.selector import LineSelector, LookAhead
 from pilotext.classify.rule_match import Precedence, RuleMatch, StreamEnd, place_in_log
+from pilotext.classify.wrapping import Unwrapper
 from pilotext.model.verdict import Evidence
 from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import literal_length
@@ -52,6 +53,10 @@ class StreamCondition:
     @property
     def condition(self) -> Condition:
         return self.probe.condition
+
+    def anew(self) -> StreamCondition:
+        """Return the same condition without its matches."""
+        return StreamCondition(self.stream, self.rule, self.condition)
 
     def keep(self, line: Line, window: str, found: Found, recent: RecentLines, times: int = 1) -> None:
         """Record a match, the last of so many; later ones are quoted without their neighbours."""
@@ -92,6 +97,8 @@ class StreamMatcher:
         self._looks = LookAhead(self._finder.candidates)
         self._sharing = _sharing(watch.rule for watch in watches)
         self._bytes = 0
+        self._unwrapped: StreamMatcher | None = None
+        """The same for the stream with its wrapped lines joined, if it may be wrapped."""
         self._begin()
 
     def feed(self, chunk: bytes) -> None:
@@ -111,7 +118,10 @@ class StreamMatcher:
         self.settle()
         for block in self._splitter.close():
             self._scan(block, self._finder.candidates(block))
+            self._unwrap(self._unwrapper.feed(block))
         self._evaluate_before(self._recent.end)
+        self._unwrap(self._unwrapper.close())
+        self._take_unwrapped()
 
     def start_over(self) -> None:
         """Restart the stream, as its file was truncated or replaced; earlier matches are kept."""
@@ -125,6 +135,7 @@ class StreamMatcher:
 
     def _begin(self) -> None:
         self._splitter = Splitter()
+        self._unwrapper = Unwrapper()
         self._recent = RecentLines(max(TAIL_LINES, BEFORE + self._span + self._ahead))
         self._open: dict[int, set[int]] = {}
         """Conditions to try from a line number on, as soon as enough lines have arrived."""
@@ -132,6 +143,23 @@ class StreamMatcher:
     def _take(self, block: Block, present: Sequence[int]) -> None:
         self._scan(block, present)
         self._evaluate_before(block.end - self._ahead)
+        self._unwrap(self._unwrapper.feed(block))
+
+    def _unwrap(self, block: Block | None) -> None:
+        if block is None:
+            return
+        if self._unwrapped is None:
+            self._unwrapped = StreamMatcher(self.name, [watch.anew() for watch in self.watches], ())
+            self._unwrapped._unwrapper.may_be_wrapped = False
+        self._unwrapped._take(block, self._unwrapped._finder.candidates(block))
+
+    def _take_unwrapped(self) -> None:
+        """Take those matches in joined lines that the lines as they are do not have."""
+        if self._unwrapped is not None and self._unwrapper.may_be_wrapped:
+            self._unwrapped._evaluate_before(self._unwrapped._recent.end)
+            pairs = zip(self.watches, self._unwrapped.watches, strict=True)
+            self.watches = [joined if joined.count and not plain.count else plain for plain, joined in pairs]
+        self._unwrapped = None
 
     def _scan(self, block: Block, present: Sequence[int]) -> None:
         self._recent.add(block)

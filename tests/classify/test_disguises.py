@@ -1,8 +1,9 @@
-"""Verdicts on logs whose lines have a prefix, tabs for blanks, or another encoding: they stay as they are."""
+"""Verdicts on logs whose lines have a prefix, tabs for blanks or breaks, or another encoding: they stay as they are."""
 
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,11 @@ def prefixed(prefix: str) -> Disguise:
     return lambda log: b"".join(prefix.encode() + line for line in log.splitlines(keepends=True))
 
 
+def wrapped(log: bytes) -> bytes:
+    """The log as a terminal of 80 columns shows it."""
+    return re.sub(rb"([^\r\n]{80})(?=[^\r\n])", rb"\1\n", log)
+
+
 DISGUISES: dict[str, Disguise] = {
     "container": prefixed("2026-11-28T10:00:00Z stdout F "),
     "syslog": prefixed("Nov 28 10:00:00 wn12 job[4711]: "),
@@ -40,6 +46,7 @@ DISGUISES: dict[str, Disguise] = {
     "indented": prefixed("    "),
     "indented by a tab": prefixed("\t"),
     "tabs": lambda log: log.replace(b" ", b"\t"),
+    "wrapped": wrapped,
     "byte order mark": lambda log: codecs.BOM_UTF8 + log,
     "UTF-16": lambda log: log.decode(errors="replace").encode("utf-16"),
 }
