@@ -28,6 +28,8 @@ class BatchJob:
     number: str
     queued: bool
     """Whether it has not begun."""
+    id: str = ""
+    """The same number as its script knows it, which is the end of its agent's name; empty: as `number`."""
 
 
 @dataclass(frozen=True)

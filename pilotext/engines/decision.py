@@ -26,6 +26,8 @@ class Situation:
     """Rest of the pause after submissions that failed."""
     trouble: str = ""
     """Reason of an answer that did not come."""
+    agents: tuple[str, ...] | None = None
+    """Names of the agents in these batch jobs, for the report."""
 
 
 @dataclass(frozen=True)

@@ -116,16 +116,19 @@ class FactoryRun:
             running=situation.running,
             message=course.message,
             message_at=course.message_at,
+            agents=situation.agents,
         )
 
     def _situation(self, name: str) -> Situation:
         label, course = self.file.labels[name], self._courses[name]
-        queued = running = waiting = None
+        queued = running = waiting = agents = None
         elsewhere, hold, trouble = 0, "", []
         try:
             mine = self.engines[name].jobs(name_of(self.file, name))
             queued = sum(job.queued for job in mine)
             running = len(mine) - queued
+            if not label.pilot:
+                agents = tuple(f"{name_of(self.file, name)}.{job.id or job.number}" for job in mine)
         except BatchError as error:
             trouble.append(f"{label.system}: {error}")
         try:
@@ -136,7 +139,7 @@ class FactoryRun:
             self._refused(error)
             trouble.append(str(error))
         pause_s = max(0.0, course.not_before - self.clock())
-        return Situation(queued, running, waiting, elsewhere, hold, pause_s, "; ".join(trouble))
+        return Situation(queued, running, waiting, elsewhere, hold, pause_s, "; ".join(trouble), agents)
 
     def _submit(self, name: str, decision: FactoryDecision) -> int:
         """Submit the batch jobs of a decision; returns how many were accepted."""

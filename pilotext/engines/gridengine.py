@@ -41,5 +41,5 @@ class GridEngineCommands:
 
 
 def _job(row: ElementTree.Element) -> BatchJob:
-    task = row.findtext("tasks") or "1"
-    return BatchJob(f"{row.findtext('JB_job_number')}.{task}", queued=row.get("state") == "pending")
+    number, task = row.findtext("JB_job_number"), row.findtext("tasks") or "1"
+    return BatchJob(f"{number}.{task}", queued=row.get("state") == "pending", id=f"{number}_{task}")

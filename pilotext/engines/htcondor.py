@@ -57,10 +57,14 @@ class HTCondorCommands:
         text = answer.checked().strip()
         try:
             rows = json.loads(text) if text else []
-            found = [(f"{row['ClusterId']}.{row['ProcId']}", row["JobStatus"]) for row in rows]
+            found = [(f"{row['ClusterId']}", f"{row['ProcId']}", row["JobStatus"]) for row in rows]
         except (ValueError, KeyError, TypeError):
             raise BatchError(f"condor_q printed something else than jobs: {text:.100}") from None
-        return [BatchJob(number, queued=state in _QUEUED) for number, state in found if state in _QUEUED + _RUNNING]
+        return [
+            BatchJob(f"{cluster}.{process}", queued=state in _QUEUED, id=f"{cluster}_{process}")
+            for cluster, process, state in found
+            if state in _QUEUED + _RUNNING
+        ]
 
     def cancel(self, numbers: Sequence[str]) -> BatchCommand:
         return BatchCommand(("condor_rm", *numbers))

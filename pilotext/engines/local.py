@@ -39,7 +39,8 @@ class LocalEngine:
         self._children = [child for child in self._children if child.poll() is None]
         try:
             files = sorted(self._folder.glob(f"{name}:*"))
-            return [BatchJob(path.name, queued=False) for path in files if not _removed_if_ended(path)]
+            running = [path for path in files if not _removed_if_ended(path)]
+            return [BatchJob(path.name, queued=False, id=path.read_text()) for path in running]
         except OSError as error:
             raise BatchError(f"{self._folder} cannot be read: {error.strerror}.") from None
 

@@ -38,14 +38,18 @@ class LSFCommands:
         if answer.status != 0 and not answer.stdout.strip() and _NONE.search(answer.stderr):
             return []  # that is an answer
         found = [_row(line) for line in answer.checked().splitlines() if line.strip()]
-        return [BatchJob(number, queued=state in _QUEUED) for number, state in found if state not in _ENDED]
+        return [
+            BatchJob(f"{number}[{index}]", queued=state in _QUEUED, id=f"{number}_{index}")
+            for number, index, state in found
+            if state not in _ENDED
+        ]
 
     def cancel(self, numbers: Sequence[str]) -> BatchCommand:
         return BatchCommand(("bkill", *numbers))
 
 
-def _row(line: str) -> tuple[str, str]:
+def _row(line: str) -> tuple[str, str, str]:
     number, index, state = (*line.strip().split("|"), "", "")[:3]
     if not number.isdigit() or state not in _QUEUED + _RUNNING + _ENDED:
         raise BatchError(f"bjobs printed something else than jobs: {line.strip():.100}")
-    return (f"{number}[{index}]" if index not in ("", "0") else number), state
+    return number, index, state

@@ -49,7 +49,8 @@ class PBSCommands:
             mine = fields.get("Job_Owner", "").partition("@")[0] == getpass.getuser()
             state = fields.get("job_state", "")
             if mine and fields.get("Job_Name") == name and state not in _ENDED:
-                found.append(BatchJob(job["number"], queued=state not in _RUNNING))
+                number = job["number"]
+                found.append(BatchJob(number, queued=state not in _RUNNING, id=number.partition(".")[0]))
         return found
 
     def cancel(self, numbers: Sequence[str]) -> BatchCommand:

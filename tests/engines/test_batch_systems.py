@@ -92,13 +92,13 @@ GRID_ENGINE = f"""\
 </job_info>
 """
 
-LSF = "12|1|RUN\n12|2|PEND\n12|3|DONE\n13|0|SSUSP\n"
+LSF = "12|1|RUN\n12|2|PEND\n12|3|DONE\n13|4|SSUSP\n"
 
 ANSWERS = {
-    "htcondor": (CONDOR, [("12.0", False), ("12.1", True), ("13.0", True)]),
-    "pbs": (PBS, [("12.pbs01", False), ("13.pbs01", True)]),
-    "gridengine": (GRID_ENGINE, [("12.1", False), ("12.2", True)]),
-    "lsf": (LSF, [("12[1]", False), ("12[2]", True), ("13", False)]),
+    "htcondor": (CONDOR, [("12.0", False, "12_0"), ("12.1", True, "12_1"), ("13.0", True, "13_0")]),
+    "pbs": (PBS, [("12.pbs01", False, "12"), ("13.pbs01", True, "13")]),
+    "gridengine": (GRID_ENGINE, [("12.1", False, "12_1"), ("12.2", True, "12_2")]),
+    "lsf": (LSF, [("12[1]", False, "12_1"), ("12[2]", True, "12_2"), ("13[4]", False, "13_4")]),
 }
 NONE = {
     "htcondor": (CommandOutput(0, ""), CommandOutput(0, "[\n]\n")),
@@ -133,7 +133,7 @@ def commands_of(system: str) -> BatchCommands:
 def test_batch_jobs_are_read_with_their_state(system: str) -> None:
     text, expected = ANSWERS[system]
     found = commands_of(system).jobs(CommandOutput(0, text), NAME)
-    assert found == [BatchJob(number, queued=queued) for number, queued in expected]
+    assert found == [BatchJob(number, queued=queued, id=id_) for number, queued, id_ in expected]
 
 
 @pytest.mark.parametrize(("system", "answer"), [(name, each) for name, answers in NONE.items() for each in answers])
@@ -190,10 +190,10 @@ def test_batch_jobs_are_submitted_listed_and_cancelled(tmp_path: Path, stubs: Pa
     assert "+option" in said
     text, expected = ANSWERS[system]
     stub(stubs, QUERY[system], out=text)
-    assert [job.number for job in engine.jobs(NAME)] == [number for number, _ in expected]
+    assert [job.number for job in engine.jobs(NAME)] == [number for number, *_ in expected]
     cancelled = stub(stubs, CANCEL[system])
-    engine.cancel([number for number, _ in expected])
-    assert cancelled.read_text().split() == [number for number, _ in expected]
+    engine.cancel([number for number, *_ in expected])
+    assert cancelled.read_text().split() == [number for number, *_ in expected]
     engine.cancel([])
 
 

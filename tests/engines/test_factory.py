@@ -111,6 +111,7 @@ def test_jobs_that_wait_are_answered_with_batch_jobs_up_to_the_limits(world: Wor
     world.batch.known = [BatchJob(str(number), queued=False) for number in range(6)]
     again = world.cycle()
     assert again is not None and (again.queued, again.running) == (2, 6)
+    assert again.agents == tuple(f"f1.short.{number}" for number in range(6))
     order = world.batch.orders[0]
     assert order.name == "f1.short"
     assert order.script.read_text().startswith("#!/bin/sh\n")
@@ -122,7 +123,7 @@ def test_an_answer_of_the_batch_system_that_did_not_come_is_no_reason_to_submit(
     world.batch.down = "unable to contact the controller"
     report = world.cycle()
     assert report is not None
-    assert (report.queued, report.running, report.submitted) == (None, None, 0)
+    assert (report.queued, report.running, report.submitted, report.agents) == (None, None, 0, None)
     assert report.message == "the number of batch jobs is unknown: slurm: unable to contact the controller"
     world.batch.down = ""
     world.cycle()

@@ -51,6 +51,8 @@ class LabelReport(Record, frozen=True):
     running: Number | None = None
     message: Text = ""
     message_at: Time = 0.0
+    agents: Annotated[tuple[Name, ...], msgspec.Meta(max_length=20_000)] | None = None
+    """Names of the agents whose batch jobs are queued or running; None where that is not known."""
 
 
 class FactoryReport(Record, frozen=True):

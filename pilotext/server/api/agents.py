@@ -21,6 +21,7 @@ from pilotext.server.api.base import ApiController, Body, Query, operation
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.agents import come_back, register
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
+from pilotext.server.production.dispatch.leases import HEARTBEAT_S
 from pilotext.server.production.lookup import site_named
 from pilotext.server.production.manual_decisions.sites import drain_agent
 from pilotext.server.production.models import Agent
@@ -29,10 +30,8 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import AgentState
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.rows import ById
-from pilotext.server.settings import LEASE_S
 
 ASK_AGAIN_S = 2.0
-HEARTBEAT_S = min(LEASE_S / 4, 300.0)
 SEEN_EVERY_S = 30.0
 
 dispatcher = Dispatcher()

@@ -7,11 +7,21 @@ from django.db.models import F, Sum
 from pilotext.api.schemas.factories import FactoryReport, SiteWork
 from pilotext.server.production.dispatch.breakers import held_types, open_breakers
 from pilotext.server.production.dispatch.brokerage import count_candidates
-from pilotext.server.production.models import Attempt, Factory, FactoryLabel, Site
+from pilotext.server.production.dispatch.leases import HEARTBEAT_S
+from pilotext.server.production.models import Agent, Attempt, Factory, FactoryLabel, Site
 from pilotext.server.production.models.common import now
+from pilotext.server.production.states import AgentState
 
 MAX_WAITING = 10_000
 """Jobs that are counted at most: no factory submits so many batch jobs at once."""
+
+_ELSEWHERE = ("label", "site", "agents")
+"""Fields of a report on a label that are not stored as they are."""
+
+NEW_S = 600.0
+"""The cycle of a factory takes less, so that its list of agents holds every one that is older."""
+
+BEATS_UNTIL_LOST = 2
 
 HEARD_S = 900.0
 """A factory that was not heard of for so long may have ended; its queued batch jobs are not relied on."""
@@ -46,9 +56,23 @@ def accept_report(report: FactoryReport, sites: dict[str, Site]) -> int:
     said = {"host": report.host, "version": report.version, "started": report.started, "seen": now()}
     factory, _ = Factory.objects.update_or_create(name=report.name, defaults=said)
     for each in report.labels:
-        same = {name: getattr(each, name) for name in each.__struct_fields__ if name not in ("label", "site")}
+        same = {name: getattr(each, name) for name in each.__struct_fields__ if name not in _ELSEWHERE}
         FactoryLabel.objects.update_or_create(
             factory=factory, label=each.label, defaults={"site": sites[each.site], **same}
         )
+        if each.agents is not None:
+            _shorten_leases(f"{report.name}.{each.label}.", frozenset(each.agents))
     factory.labels.exclude(label__in=[each.label for each in report.labels]).delete()
     return factory.pk
+
+
+def _shorten_leases(prefix: str, alive: frozenset[str]) -> None:
+    """Have attempts of agents whose batch job is gone end soon; a living one renews its lease.
+
+    An agent that registered while the factory was counting is not judged.
+    """
+    at = now()
+    known = Agent.objects.filter(name__startswith=prefix, registered__lt=at - NEW_S).exclude(state=AgentState.GONE)
+    gone = [pk for pk, name in known.values_list("pk", "name") if name not in alive]
+    soon = at + BEATS_UNTIL_LOST * HEARTBEAT_S
+    Attempt.objects.active().filter(agent__in=gone, lease_until__gt=soon).update(lease_until=soon)

@@ -16,9 +16,13 @@ from pilotext.server.production.retry import follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change
+from pilotext.server.settings import LEASE_S
 
 AT_ONCE = 200
 """Expired leases in one transaction: the web must get its turn between."""
+
+HEARTBEAT_S = min(LEASE_S / 4, 300.0)
+"""Time between two heartbeats of an agent's attempt."""
 
 _KNOWN_COUNTERS = 50
 

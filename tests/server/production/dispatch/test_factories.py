@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from pilotext.api.schemas.agents import AgentRegistration
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.api.schemas.factories import FactoryReport, LabelReport
 from pilotext.server.boot import boot
 
@@ -21,6 +22,7 @@ from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch.agents import register  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher  # noqa: E402
 from pilotext.server.production.dispatch.factories import accept_report, site_work  # noqa: E402
+from pilotext.server.production.dispatch.leases import HEARTBEAT_S, heartbeat  # noqa: E402
 from pilotext.server.production.models import Agent, Attempt, Breaker, Experiment, Factory, Job, Site  # noqa: E402
 from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
@@ -122,6 +124,31 @@ def test_agents_that_ended_are_counted_by_label_with_and_without_a_job() -> None
     Agent.objects.filter(name="f1.short.4").update(seen=now() - 2 * 86400)
     (factory,) = list_factories().factories
     assert [(row.label, row.with_job, row.without_job) for row in factory.labels] == [("short", 1, 1), ("short2", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "registered_s_ago", "agents", "ends_soon"),
+    [
+        ("f1.short.7", 5000.0, ("f1.short.8",), True),
+        ("f1.short.7", 5000.0, ("f1.short.7",), False),
+        ("f1.short.7", 5000.0, None, False),
+        ("f1.short.7", 5.0, (), False),
+        ("f1.short2.7", 5000.0, (), False),
+    ],
+)
+def test_a_job_whose_batch_job_is_gone_is_waited_for_no_longer_than_for_its_heartbeats(
+    name: str, registered_s_ago: float, agents: tuple[str, ...] | None, ends_soon: bool
+) -> None:
+    submit()
+    transact(lambda: register(AgentRegistration(name, SITE), site(), "node"))
+    Agent.objects.update(registered=now() - registered_s_ago)
+    given = Dispatcher().give(Asker(site(), "wn1", Agent.objects.get()))
+    assert given is not None
+    report(label(queued=0, running=0, agents=agents))
+    left_s = Attempt.objects.get().lease_until - now()
+    assert (left_s <= 2 * HEARTBEAT_S) == ends_soon
+    heartbeat(given.attempt, given.token, Heartbeat("payload"))
+    assert Attempt.objects.get().lease_until - now() > 2 * HEARTBEAT_S, "it lives"
 
 
 # ----------------------------------------------------------------------------------------------------------- over HTTP
