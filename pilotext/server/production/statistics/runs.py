@@ -69,10 +69,10 @@ class RunDescription:
 
     row: Task
     page: RunPage
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[_ChunkRow, ...]
 
 
-class Chunk(NamedTuple):
+class _ChunkRow(NamedTuple):
     """A production job of a run with its events."""
 
     job: int
@@ -97,7 +97,7 @@ def run_description(task: int, number: int) -> RunDescription:
         raise RefusalError("not-found", f"there is no run {number}.")
     jobs = Job.objects.chunks(row, number).order_by("chunk", "pk")
     columns = ("pk", "chunk", "state", "events", "events_done", "events_skipped")
-    chunks = tuple(Chunk(*values) for values in jobs.values_list(*columns))
+    chunks = tuple(_ChunkRow(*values) for values in jobs.values_list(*columns))
     if not chunks:
         refuse_unknown_run(number, row)
     products = list(Product.objects.filter(task=row, run=number).order_by("pk"))
@@ -109,7 +109,7 @@ def run_description(task: int, number: int) -> RunDescription:
     return RunDescription(row, page, chunks)
 
 
-def _odd_chunks(chunks: Iterable[Chunk]) -> Iterator[ChunkEvents]:
+def _odd_chunks(chunks: Iterable[_ChunkRow]) -> Iterator[ChunkEvents]:
     """The first chunks that skipped events, or whose events are not as many as the catalogue promises."""
     odd = (
         each
@@ -159,7 +159,7 @@ def _count_chunks(task: Task, runs: QuerySet[Job, int | None]) -> dict[int, _Cou
     return found
 
 
-def _count(chunks: Iterable[Chunk]) -> _Counted:
+def _count(chunks: Iterable[_ChunkRow]) -> _Counted:
     """Return the same of one run from its chunks."""
     found = _Counted()
     for each in chunks:
