@@ -56,6 +56,7 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/server/production/models/audit.py": "a file of tables",
     "pilotext/server/production/models/breaker.py": "a file of tables",
     "pilotext/server/production/models/factory.py": "a file of tables",
+    "pilotext/server/production/submission/labels.py": "a domain rule, also for a migration",
     "pilotext/server/wsgi.py": "an entry point",
 }
 """Small modules with one importer that stay alone, each with its reason."""
