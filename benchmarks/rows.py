@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pilotext.server.boot import boot
+from pilotext.server.times import EPOCH
 
 JOBS_OF_A_TASK = 26_000
 STATES = ("finished",) * 90 + ("ready",) * 6 + ("failed",) * 2 + ("manual",) + ("cancelled",)
@@ -74,8 +75,8 @@ def _fill_task(number: int) -> None:
         "number": 1,
         "state": "finished",
         "lease_s": 600.0,
-        "lease_until": 0.0,
-        "ended": 1.0,
+        "lease_until": EPOCH,
+        "ended": EPOCH,
     }
     insert_many(Attempt, same, ("job_id", "token"), ((pk, f"token of {pk}") for pk in ended))
 

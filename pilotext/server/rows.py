@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, JSONField, Model, QuerySet
+from django.db.models import DateTimeField, Field, JSONField, Model, QuerySet
 
 M = TypeVar("M", bound=Model)
 
@@ -147,6 +148,8 @@ def _reading(field: Field[Any, Any]) -> Callable[[Any], Any] | None:
     kind = field.get_internal_type()
     if kind in _AS_IT_IS:
         return None
+    if kind == "DateTimeField":
+        return _read_time if _database().vendor == "sqlite" else None
     if isinstance(field, JSONField) and field.decoder is None:
         return _read_json
     assert kind == "BooleanField", f"rows.py does not know how to read a {kind}"
@@ -257,6 +260,8 @@ def _preparing(field: Field[Any, Any]) -> Callable[[Any, BaseDatabaseWrapper], A
     def prepared_if_need_be(value: Any, db: BaseDatabaseWrapper) -> Any:
         return value if type(value) in _PLAIN_VALUES else field.get_db_prep_save(value, db)
 
+    if isinstance(field, DateTimeField):
+        return _write_time
     plain = _database().vendor == "sqlite" and field.get_internal_type() in _AS_IT_IS
     return prepared_if_need_be if plain else prepared
 
@@ -264,6 +269,15 @@ def _preparing(field: Field[Any, Any]) -> Callable[[Any, BaseDatabaseWrapper], A
 def _read_json(value: str | None) -> Any:
     """JSON, which msgspec reads several times as fast as Django."""
     return None if value is None else msgspec.json.decode(value)
+
+
+def _read_time(value: datetime | None) -> datetime | None:
+    """Point in time from SQLite, which has them in UTC."""
+    return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _write_time(value: Any, db: BaseDatabaseWrapper) -> Any:
+    return value if value is None else db.ops.adapt_datetimefield_value(value)
 
 
 def _varies(field: Field[Any, Any]) -> bool:

@@ -29,6 +29,8 @@ from tests.support.processes import children_of, command_of
 
 from django.db import connection  # isort: skip  needs the boot of tests.server.conftest
 
+from pilotext.server.times import EPOCH
+
 from pilotext.server.production.models import Attempt, AvoidedPlace, AuditEntry, AttemptReport, Job, Output  # isort: skip
 
 KILLS = 20 if os.environ.get("PILOTEXT_SOAK") else 3
@@ -148,12 +150,12 @@ def production(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Produ
 
 def forget_leases_of(agent: str) -> None:
     """As if the time of their leases had passed."""
-    again(lambda: Attempt.objects.filter(agent__name=agent, state__in=("leased", "running")).update(lease_until=0.0))
+    again(lambda: Attempt.objects.filter(agent__name=agent, state__in=("leased", "running")).update(lease_until=EPOCH))
 
 
 def let_time_pass() -> None:
     """As if what has to wait had waited."""
-    again(lambda: Job.objects.filter(state="ready").update(not_before=0.0))
+    again(lambda: Job.objects.filter(state="ready").update(not_before=EPOCH))
     again(lambda: AvoidedPlace.objects.filter(job__state="ready").delete())
 
 

@@ -25,6 +25,7 @@ from pilotext.api.schemas.tasks import TaskList
 from pilotext.formats import date_raw
 from pilotext.formats.date_raw_writer import raw_name
 from pilotext.server.boot import boot
+from pilotext.server.times import EPOCH
 from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, RUNS, Fault, Place
 from tests.support.jobs import CHECKOUT
 from tests.support.pilot import Pilot, installed_release
@@ -153,7 +154,7 @@ class Production:
         _, alive = psutil.wait_procs(jobs, GONE_WITHIN_S)
         assert not alive, [command_of(process) for process in alive]
         rows = Attempt.objects.filter(agent__name=node, state__in=("leased", "running"))
-        again(lambda: rows.update(lease_until=0.0))
+        again(lambda: rows.update(lease_until=EPOCH))
         self.start_agent(node)
 
     def start_pilot(self) -> None:
@@ -188,7 +189,7 @@ class Production:
                 _, alive = psutil.wait_procs(below, GONE_WITHIN_S)
                 assert not alive, alive
         rows = Attempt.objects.filter(pilot=PILOTS, state__in=("leased", "running"))
-        again(lambda: rows.update(lease_until=0.0))
+        again(lambda: rows.update(lease_until=EPOCH))
         self.start_pilot()
 
     def drain_agents(self) -> None:
@@ -269,12 +270,12 @@ class Production:
 
     def let_time_pass(self) -> None:
         """Nobody waits minutes for another attempt here: what is due later is due now."""
-        again(lambda: Job.objects.filter(state="ready", not_before__gt=0.0).update(not_before=0.0))
+        again(lambda: Job.objects.filter(state="ready", not_before__gt=EPOCH).update(not_before=EPOCH))
 
     def forget_claims(self) -> None:
         """As if the claims of a cycle that was killed had expired."""
         for model in (StagedFile, Product, LogArchive):
-            again(model.objects.filter(busy_until__gt=0.0).update, busy_until=0.0)
+            again(model.objects.filter(busy_until__gt=EPOCH).update, busy_until=EPOCH)
 
 
 def again(work: Callable[..., object], **words: object) -> None:

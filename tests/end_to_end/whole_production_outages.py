@@ -11,6 +11,7 @@ import psutil
 from fixtures.servers.xrootd import XrdServer
 from pilotext.api.schemas.attempts import OUTPUTS_KEPT
 from pilotext.profile.records import STORAGE_BREAKER
+from pilotext.server.times import EPOCH, later, now
 from pilotext.storage.urls import server_of
 from tests.end_to_end.whole_production import Outage, Production, again
 from tests.support.processes import command_of
@@ -60,10 +61,10 @@ def lose_both_storages(production: Production) -> None:
 def hours_pass(*servers: XrdServer) -> None:
     """What waits for these servers, or for a breaker of theirs, is due; jobs that failed for them may go anywhere."""
     names = [server_of(each.url()) for each in servers]
-    again(Breaker.objects.filter(rule=STORAGE_BREAKER, scope__in=names, state="open", due__gt=0.0).update, due=0.0)
-    again(Breaker.objects.exclude(rule=STORAGE_BREAKER).filter(state="open", due__gt=0.0).update, due=0.0)
+    again(Breaker.objects.filter(rule=STORAGE_BREAKER, scope__in=names, state="open", due__gt=EPOCH).update, due=EPOCH)
+    again(Breaker.objects.exclude(rule=STORAGE_BREAKER).filter(state="open", due__gt=EPOCH).update, due=EPOCH)
     for model in (Verification, Product, StagedFile, LogArchive):
-        again(model.objects.filter(busy_until__gt=time.time() + 1.0).update, busy_until=0.0)
+        again(model.objects.filter(busy_until__gt=later(now(), 1.0)).update, busy_until=EPOCH)
     again(AvoidedPlace.objects.filter(job__state="ready", job__cause="storage", job__code__contains="-3").delete)
 
 
@@ -93,7 +94,7 @@ def _stop_while_a_success_waits(production: Production) -> float:
         with _held(production):
             end = time.monotonic() + _HELD_S
             while time.monotonic() < end:
-                if Verification.objects.filter(busy_until__lt=time.time()).exists():
+                if Verification.objects.filter(busy_until__lt=now()).exists():
                     production.eos.stop()
                     return time.time()
                 time.sleep(0.1)

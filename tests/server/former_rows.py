@@ -10,6 +10,7 @@ import json
 import sys
 import tarfile
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,15 @@ def contents(models: Any) -> dict[str, list[dict[str, Any]]]:
     """All rows but for columns that have become something else since: places to avoid, and counts of names."""
     gone = ("avoid", "names")
     rows = {name: list(models.get_model("production", name).objects.order_by("pk").values()) for name in TABLES}
-    return {name: [{key: row[key] for key in row if key not in gone} for row in found] for name, found in rows.items()}
+    return {
+        name: [{key: _plain(row[key]) for key in row if key not in gone} for row in found]
+        for name, found in rows.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Points in time as seconds since 1970, as former versions had them."""
+    return value.timestamp() if isinstance(value, datetime) else value
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -119,7 +120,7 @@ def events(subject: str, subject_id: int) -> list[tuple[str, str]]:
     return list(rows.values_list("before", "after"))
 
 
-def avoid(places: Mapping[str, float], jobs: QuerySet[models.Job] | None = None) -> None:
+def avoid(places: Mapping[str, datetime], jobs: QuerySet[models.Job] | None = None) -> None:
     """Let these jobs, or all, avoid just these places."""
     chosen = models.Job.objects.all() if jobs is None else jobs
     models.AvoidedPlace.objects.filter(job__in=chosen).delete()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pilotext.server.boot import boot
+from pilotext.server.times import from_seconds
 
 boot()
 
@@ -45,7 +46,7 @@ def test_a_made_production_has_everything_in_the_states_that_belong_together() -
     assert not own.filter(state="finished", events_done=None).exists()
     assert not Job.objects.exclude(attempts=0).annotate(last=Max("tries__number")).exclude(last=F("attempts")).exists()
     assert not Attempt.objects.filter(~Q(state="running"), ended=None).exists()
-    assert Attempt.objects.filter(ended__gt=AT).count() == 0
+    assert Attempt.objects.filter(ended__gt=from_seconds(AT)).count() == 0
     assert set(Attempt.objects.filter(final_report=None).values_list("state", flat=True)) <= {"running", "lost"}
     assert not MergeGroup.objects.filter(inputs=None).exists()
     assert not Output.objects.filter(group__isnull=False, placeholder=True).exists()

@@ -26,6 +26,7 @@ from pilotext.server.production.access.tokens import issue, revoke
 from pilotext.server.production.models import Token
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.audit import list_audit_entries
+from pilotext.server.times import to_seconds
 
 MAX_ROWS = 1000
 
@@ -46,9 +47,9 @@ class TokensController(ApiController):
                     label=row.label,
                     role=row.role,
                     site=row.site.name if row.site else "",
-                    created=row.created,
-                    expires=row.expires,
-                    revoked=row.revoked,
+                    created=to_seconds(row.created),
+                    expires=to_seconds(row.expires),
+                    revoked=to_seconds(row.revoked),
                 )
                 for row in rows
             )

@@ -25,11 +25,11 @@ from pilotext.server.production.dispatch.leases import HEARTBEAT_S
 from pilotext.server.production.lookup import site_named
 from pilotext.server.production.manual_decisions.sites import drain_agent
 from pilotext.server.production.models import Agent
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import AgentState
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.rows import ById
+from pilotext.server.times import earlier, now, to_seconds
 
 ASK_AGAIN_S = 2.0
 SEEN_EVERY_S = 30.0
@@ -72,7 +72,7 @@ class AgentJobController(ApiController):
             raise RefusalError("not-found", "there is no such agent; register it first.")
         if self.caller.site not in (None, agent.site_id):
             raise RefusalError("forbidden", "this token is for another site.")
-        if now() - agent.seen > SEEN_EVERY_S:
+        if agent.seen < earlier(now(), SEEN_EVERY_S):
             transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
         # One that was away for a while is the same one still.
         state = transact(lambda: come_back(agent)) if agent.state == AgentState.GONE else agent.state
@@ -96,4 +96,6 @@ def _job_for(agent: Agent, request: JobRequest) -> JobAnswer:
     if lease is None:
         return JobAnswer(ask_again_s=ASK_AGAIN_S)
     auth.proved(lease.token)
-    return JobAnswer(LeasedJob(lease.attempt, lease.token, lease.job, lease.until, lease.lease_s, HEARTBEAT_S))
+    return JobAnswer(
+        LeasedJob(lease.attempt, lease.token, lease.job, to_seconds(lease.until), lease.lease_s, HEARTBEAT_S)
+    )

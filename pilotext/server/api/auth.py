@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from pilotext.server.api.limits import Limiter, Recent
@@ -16,8 +17,8 @@ from pilotext.server.front.guard import Role
 from pilotext.server.production.access.people import role_of
 from pilotext.server.production.access.tokens import fingerprint
 from pilotext.server.production.models import Attempt, Token
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.times import later, now
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ _MAY = {
     "agent": frozenset({"agent"}),
 }
 
-_known: dict[str, tuple[float, Caller]] = {}
+_known: dict[str, tuple[datetime, Caller]] = {}
 _lock = threading.Lock()
 _good = Recent()
 
@@ -164,11 +165,11 @@ def _caller(kept: str, address: str) -> Caller:
     with _lock:
         if len(_known) >= _MAX_KNOWN:
             _known.clear()
-        _known[kept] = (at + REMEMBERED_S, caller)
+        _known[kept] = (later(at, REMEMBERED_S), caller)
     return caller
 
 
-def _role(row: Token | None, at: float) -> str | None:
+def _role(row: Token | None, at: datetime) -> str | None:
     """Return the role that the token has now: never more than its user's."""
     if row is None or (row.expires is not None and row.expires <= at):
         return None

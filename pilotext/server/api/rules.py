@@ -6,9 +6,9 @@ from pilotext.api.schemas.errors import ErrorList, ErrorQuery
 from pilotext.api.schemas.rules import SignatureList, SignatureQuery
 from pilotext.server.api.base import ApiController, Query, operation
 from pilotext.server.production.lookup import no_such_word
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.errors import ERROR_FIELDS, list_errors, list_signatures
+from pilotext.server.times import earlier, from_seconds, later, now
 
 WEEK_S = 7 * 86400.0
 
@@ -24,8 +24,8 @@ class ErrorsController(ApiController):
                 raise no_such_word(f"count by {word}", [f"count by {each}" for each in ERROR_FIELDS])
         if not by:
             raise RefusalError("invalid", f"`by` is empty; choose from {', '.join(ERROR_FIELDS)}.")
-        until = asked.until if asked.until is not None else now() + 1
-        since = asked.since if asked.since is not None else until - WEEK_S
+        until = from_seconds(asked.until) if asked.until is not None else later(now(), 1)
+        since = from_seconds(asked.since) if asked.since is not None else earlier(until, WEEK_S)
         return list_errors(by=by, since=since, until=until, task=asked.task, site=asked.site, code=asked.code)
 
 

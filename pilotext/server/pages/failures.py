@@ -7,6 +7,7 @@ from calendar import timegm
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -23,9 +24,9 @@ from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.jobs import csv_answer
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, time_locked
 from pilotext.server.production.manual_decisions import sites as decisions
-from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.errors import DAY_S, list_errors, list_failed_attempts, list_signatures
 from pilotext.server.production.statistics.sites import list_breakers
+from pilotext.server.times import earlier, from_seconds, later, now, to_seconds
 
 PERIODS = (("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"))
 DEFAULT_PERIOD = "24h"
@@ -164,9 +165,10 @@ def decide_on_breaker(request: HttpRequest, breaker: int) -> HttpResponse:
     return carry_out(request, "breaker", breaker, decisions.move_breaker, back=reverse("failures"))
 
 
-def failures_since(since: float, by: tuple[str, ...], *, of_task: int | None = None) -> tuple[ErrorRow, ...]:
+def failures_since(since: datetime, by: tuple[str, ...], *, of_task: int | None = None) -> tuple[ErrorRow, ...]:
     """Return the failed attempts since then, counted by these fields, the most frequent first."""
-    return list_errors(by=by, since=since, until=now() + 1.0, task=None, site=None, code=None, of_task=of_task).errors
+    until = later(now(), 1.0)
+    return list_errors(by=by, since=since, until=until, task=None, site=None, code=None, of_task=of_task).errors
 
 
 def table_of(found: Sequence[ErrorRow], asked: FailureQuery, texts: Mapping[str, str]) -> FailureTable:
@@ -198,7 +200,7 @@ def table_of(found: Sequence[ErrorRow], asked: FailureQuery, texts: Mapping[str,
 def days_of(found: Sequence[ErrorRow], filters: Mapping[str, str]) -> list[DayBar]:
     """Return a bar for each of the last days, also for those without a failure."""
     counts = {row.day: row.attempts for row in found}
-    today = now() // DAY_S
+    today = to_seconds(now()) // DAY_S
     names = [time.strftime("%Y-%m-%d", time.gmtime((today - back) * DAY_S)) for back in reversed(range(DAYS))]
     highest = max(counts.values(), default=0) or 1
     bars = []
@@ -225,13 +227,13 @@ def _field(axis: str, value: str) -> dict[str, str]:
     return {"since": value, "until": time.strftime("%Y-%m-%d", following)}
 
 
-def _period(asked: FailureQuery) -> tuple[float, float]:
-    since = asked.since if asked.since is not None else now() - DAY_S
-    return since, asked.until if asked.until is not None else now() + 1.0
+def _period(asked: FailureQuery) -> tuple[datetime, datetime]:
+    since = from_seconds(asked.since) if asked.since is not None else earlier(now(), DAY_S)
+    return since, from_seconds(asked.until) if asked.until is not None else later(now(), 1.0)
 
 
 def _of_days(asked: FailureQuery) -> FailureQuery:
-    return msgspec.structs.replace(asked, since=(now() // DAY_S - DAYS + 1) * DAY_S, until=None)
+    return msgspec.structs.replace(asked, since=(to_seconds(now()) // DAY_S - DAYS + 1) * DAY_S, until=None)
 
 
 def _counted(asked: FailureQuery, by: tuple[str, ...], filters: Mapping[str, str]) -> tuple[ErrorRow, ...]:

@@ -13,9 +13,9 @@ from pilotext.server.pages.access import page
 from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address
 from pilotext.server.pages.tasks import ENDED, counted
-from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.sites import list_sites
 from pilotext.server.production.statistics.tasks import list_tasks
+from pilotext.server.times import earlier, now
 
 DAY_S = 86400.0
 TOP_FAILURES = 10
@@ -40,7 +40,7 @@ def show(request: HttpRequest) -> HttpResponse:
         jobs.update(each.row.merges)
     sites = list_sites()
     held = [row for site in sites.sites for row in site.breakers] + list(sites.breakers)
-    failures = failures_since(now() - DAY_S, ("code", "cause", "site"))
+    failures = failures_since(earlier(now(), DAY_S), ("code", "cause", "site"))
     words = {
         "tiles": [
             Tile(jobs["running"], "jobs running", address(reverse("jobs"), state="running")),

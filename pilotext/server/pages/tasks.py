@@ -24,6 +24,7 @@ from pilotext.server.production.states import JOB, TASK
 from pilotext.server.production.statistics.audit import list_audit_entries
 from pilotext.server.production.statistics.runs import runs_of
 from pilotext.server.production.statistics.tasks import description_of, list_tasks
+from pilotext.server.times import EPOCH
 
 RUNS = 50
 MAX_RUN = 2**31 - 1
@@ -68,7 +69,7 @@ def show(request: HttpRequest, task: int) -> HttpResponse:
     if after is None:
         raise RefusalError("invalid", f"there is no run {text!r:.20}.")
     runs = runs_of(row, run=None, state=None, after=after, limit=RUNS)
-    failures = failures_since(0.0, ("code", "cause"), of_task=task)
+    failures = failures_since(EPOCH, ("code", "cause"), of_task=task)
     words = {
         "page": found,
         "counted": counted(found.task),

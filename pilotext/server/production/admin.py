@@ -6,7 +6,6 @@ are never deleted here: an account loses its role, a token is revoked.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from django import forms
@@ -227,7 +226,7 @@ class TokenAdmin(ManagerOnly, TokenModelAdmin):
     form = TokenForm
     action_form = RevocationForm
     actions = ("revoke_tokens",)
-    list_display = ("label", "role", "user", "site", "created_at", "expires_at", "revoked_at")
+    list_display = ("label", "role", "user", "site", "created", "expires", "revoked")
     list_filter = ("role",)
     list_select_related = ("user", "site")
     search_fields = ("label",)
@@ -241,18 +240,6 @@ class TokenAdmin(ManagerOnly, TokenModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    @admin.display(ordering="created", description="created")
-    def created_at(self, token: Token) -> datetime | None:
-        return _date_of(token.created)
-
-    @admin.display(ordering="expires", description="expires")
-    def expires_at(self, token: Token) -> datetime | None:
-        return _date_of(token.expires)
-
-    @admin.display(ordering="revoked", description="revoked")
-    def revoked_at(self, token: Token) -> datetime | None:
-        return _date_of(token.revoked)
 
     def save_model(self, request: HttpRequest, obj: Token, form: Any, change: bool) -> None:
         chosen, by = form.cleaned_data, reason_of(request, form.cleaned_data["why"])
@@ -288,7 +275,3 @@ class TokenAdmin(ManagerOnly, TokenModelAdmin):
             return
         ended = revoke(Token.objects.filter(pk__in=chosen.values_list("pk", flat=True)), reason_of(request, why))
         self.message_user(request, f"Tokens revoked: {len(ended)}.")
-
-
-def _date_of(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

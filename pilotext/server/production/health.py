@@ -16,9 +16,9 @@ from pilotext.server.database import transact
 from pilotext.server.production.cycle.status import SILENT_AFTER_S
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.models import Agent, CycleStep, Token
-from pilotext.server.production.models.common import now
 from pilotext.server.production.rule_files import changed_rule_files
 from pilotext.server.production.states import AgentState
+from pilotext.server.times import earlier, now
 
 LOW_BYTES = 5_000_000_000
 LOW_SHARE = 0.05
@@ -107,7 +107,7 @@ def _cycle() -> HealthPart:
     rows = list(CycleStep.objects.order_by("name"))
     if not rows:
         return HealthPart("warning", "no cycle has run on this database so far")
-    silent_s = now() - max(row.at for row in rows)
+    silent_s = (now() - max(row.at for row in rows)).total_seconds()
     if silent_s > SILENT_AFTER_S:
         return HealthPart("failed", f"the cycle has been silent for {silent_s:.0f} s: nothing advances")
     failing = [row.name for row in rows if row.error]
@@ -133,7 +133,7 @@ def _rules() -> HealthPart:
 def _agents() -> HealthPart:
     at = now()
     active = Agent.objects.filter(state__in=(AgentState.ACTIVE, AgentState.DRAINING))
-    heard = active.filter(heard_since(at - GONE_AFTER_S)).count()
+    heard = active.filter(heard_since(earlier(at, GONE_AFTER_S))).count()
     number = active.count() - heard
     ended = Token.objects.filter(Q(revoked__isnull=False) | Q(expires__lte=at), role="agent").values("label")
     good = Token.objects.valid(at).filter(role="agent").values("label")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 from pilotext.errors import UsageError
@@ -12,10 +12,10 @@ from pilotext.model import Record
 from pilotext.profile.records import Retry, RetryRule
 from pilotext.server.production.dispatch.placement import another_place_exists, avoid_places, of_site
 from pilotext.server.production.models import Attempt, Breaker, Job
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import FAILED_ATTEMPT, JOB, Actor, JobState
 from pilotext.server.production.transitions import Reason, advance
+from pilotext.server.times import EPOCH, FOREVER, later, now
 
 Fault = tuple[str, str]
 """Cause and action of a failed attempt; the cause `lost` is an attempt whose worker was heard of no more."""
@@ -124,7 +124,7 @@ def follow_failure(
     job = attempt.job
     if attempt.stop and job.state != JobState.VERIFYING:
         Job.objects.filter(pk=job.pk, state__in=(JobState.DEFINED, JobState.STAGING, JobState.READY)).update(
-            not_before=0.0
+            not_before=EPOCH
         )
         return None
     decision = decide_on(attempt, fault)
@@ -138,7 +138,7 @@ def follow_failure(
         state,
         Reason("policy", f"attempt {attempt.number}: {decision.why}", actor),
         **{
-            "not_before": at + decision.wait_s,
+            "not_before": later(at, decision.wait_s),
             "charged": job.charged + charged - attempt.charged,
             "memory_mb": decision.memory_mb,
             "cause": fault[0],
@@ -165,18 +165,18 @@ def decide_on(attempt: Attempt, fault: Fault) -> Decision:
     return decide(retry, fault, history, site=attempt.site.name, chance=_chance.random())
 
 
-def _places_to_avoid(attempt: Attempt, decision: Decision, at: float) -> dict[str, float]:
+def _places_to_avoid(attempt: Attempt, decision: Decision, at: datetime) -> dict[str, datetime]:
     places = {}
     if "node" in decision.avoid and attempt.node:
-        places[attempt.node] = at + decision.avoid_s
+        places[attempt.node] = later(at, decision.avoid_s)
     if "site" in decision.avoid and _another_site(attempt):
-        places[of_site(attempt.site.name)] = at + decision.avoid_s
+        places[of_site(attempt.site.name)] = later(at, decision.avoid_s)
     return places
 
 
 def _another_site(attempt: Attempt) -> bool:
     """Whether somebody at another site is there to take the job."""
-    here = {of_site(attempt.site.name): math.inf}
+    here = {of_site(attempt.site.name): FOREVER}
     return attempt.job.site_id is None and another_place_exists(attempt.task, here)
 
 

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from django.db.models import Model, QuerySet
 
 from pilotext.server.database import transact
-from pilotext.server.production.models.common import now
+from pilotext.server.times import EPOCH, later, now
 
 M = TypeVar("M", bound=Model)
 
@@ -43,12 +43,12 @@ class RowLease(Generic[M]):
     def end(self, wait_s: float = 0.0) -> None:
         """Give the rows back; nobody takes them for `wait_s` seconds."""
         rows = self._model._default_manager.filter(pk__in=self.ids)
-        transact(lambda: rows.update(busy_until=now() + wait_s if wait_s else 0.0))
+        transact(lambda: rows.update(busy_until=later(now(), wait_s) if wait_s else EPOCH))
 
     def _take(self, rows: QuerySet[M], most: int) -> list[int]:
         free = _free(rows).select_for_update(of=("self",), skip_locked=True)
         ids = list(free.values_list("pk", flat=True)[:most])
-        self._model._default_manager.filter(pk__in=ids).update(busy_until=now() + ROW_LEASE_S)
+        self._model._default_manager.filter(pk__in=ids).update(busy_until=later(now(), ROW_LEASE_S))
         return ids
 
 

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from django.db import models, transaction
 from django.db.models import QuerySet
 
 from pilotext.server.production.models import Attempt, AuditEntry, Job, LogArchive, MergeGroup, Product, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import JOB, PRODUCT, Actor, JobState, Machine, ProductState
 from pilotext.server.rows import change, insert_rows
+from pilotext.server.times import now
 
 M = TypeVar("M", bound=models.Model)
 
@@ -98,7 +99,7 @@ def advance_one(
 
 
 def record(
-    subject: str, after: str, reason: Reason, rows: Iterable[tuple[int, str, int | None]], at: float | None = None
+    subject: str, after: str, reason: Reason, rows: Iterable[tuple[int, str, int | None]], at: datetime | None = None
 ) -> None:
     """Write a line of the audit trail for each row of id, state before, and task."""
     at = now() if at is None else at

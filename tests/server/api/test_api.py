@@ -27,8 +27,8 @@ from dmr.openapi.openapi import OpenAPI  # noqa: E402
 from pilotext.server.api.urls import DocumentationView, SchemaView, router, schema  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.models import AuditEntry, Job, Token  # noqa: E402
-from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
+from pilotext.server.times import earlier, now  # noqa: E402
 from tests.server.support import SITE, raw, report_of, submit, task_document  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -108,7 +108,7 @@ def test_a_viewer_cannot_change_anything() -> None:
 def test_a_token_that_was_revoked_or_has_expired_is_no_good() -> None:
     viewer = Caller("viewer")
     assert viewer.get("/api/v1/tasks")[0] == 200
-    Token.objects.update(expires=now() - 1)
+    Token.objects.update(expires=earlier(now(), 1))
     auth.forget()
     assert viewer.get("/api/v1/tasks")[0] == 401
     Token.objects.update(expires=None, revoked=now())

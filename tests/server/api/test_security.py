@@ -45,9 +45,9 @@ from pilotext.server.production.models import (  # noqa: E402
     Task,
     Token,
 )
-from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from pilotext.server.production.transitions import Reason  # noqa: E402
+from pilotext.server.times import EPOCH, earlier, now  # noqa: E402
 from tests.server.calls import Answered, operations, request  # noqa: E402
 from tests.server.support import SITE, avoid, leased, raw, report_of, submit  # noqa: E402
 
@@ -111,9 +111,9 @@ def test_an_attempt_reports_once_and_finally(application: Application) -> None:
 def test_an_attempt_that_holds_its_job_no_more_changes_nothing(application: Application) -> None:
     submit()
     late = leased()
-    Attempt.objects.update(lease_until=now() - 1)
+    Attempt.objects.update(lease_until=earlier(now(), 1))
     expire_leases()
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     avoid({})
     leased("wn2")
     assert report(application, late.attempt, late.token, report_of(late)).json["accepted"] is False
@@ -177,7 +177,7 @@ def viewers_world(application: Application) -> str:
 
 def test_a_viewer_is_refused_every_change_that_the_document_knows(application: Application, viewers_world: str) -> None:
     before = everything()
-    good = msgspec.json.encode(report_of(Lease(1, "", build_job(Task.objects.get(), Job.objects.get(), 1), 0.0, 0.0)))
+    good = msgspec.json.encode(report_of(Lease(1, "", build_job(Task.objects.get(), Job.objects.get(), 1), EPOCH, 0.0)))
     changes = changes_of_the_document(application)
     assert len(changes) >= 20
     assert len(changes) == sum(endpoint.method != "GET" for endpoint in operations()), "none is missing in the document"

@@ -32,6 +32,7 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
 from pilotext.server.production.transitions import Reason
 from pilotext.server.rows import insert_rows
+from pilotext.server.times import EPOCH
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import EVENTS, chunks, cycle, do, do_all, product, storage, submit_runs
 from tests.server.support import WHY, fail, lease, leased, raw, submit, succeed, the_job
@@ -95,9 +96,9 @@ def test_a_job_whose_answer_was_lost_is_not_given_to_somebody_else_as_well(monke
     submit()
     first = leased()  # nobody heard the answer
     assert lease("wn2") is None
-    Attempt.objects.update(lease_until=0)
+    Attempt.objects.update(lease_until=EPOCH)
     expire_leases()
-    Job.objects.update(not_before=0)
+    Job.objects.update(not_before=EPOCH)
     second = leased("wn2")
     assert not succeed(first).accepted, "the first may not end what the second has"
     assert cut_at_every_write(lambda: succeed(second), monkeypatch) >= 2
@@ -244,7 +245,7 @@ def test_a_job_that_the_profile_knows_no_more_keeps_no_lease_and_no_report_of_ot
     Job.objects.exclude(pk=other.job.job).update(type="of an older profile")
     assert succeed(good).accepted
     assert fail(bad).accepted
-    Attempt.objects.filter(state="leased").update(lease_until=0)
+    Attempt.objects.filter(state="leased").update(lease_until=EPOCH)
     assert expire_leases() == 2
     assert Attempt.objects.get(pk=silent.attempt).state == "lost"
     manual = Job.objects.filter(state="manual")

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from pilotext.server.pages.failures import days_of  # noqa: E402
 from pilotext.server.production.models import Attempt, Breaker, Experiment, Signature  # noqa: E402
-from pilotext.server.production.models.common import now  # noqa: E402
+from pilotext.server.times import earlier, now  # noqa: E402
 from tests.server.pages.browsing import browser, text_of  # noqa: E402
 from tests.server.support import fail, leased, raw, submit, succeed  # noqa: E402
 
@@ -71,7 +71,7 @@ def test_attempts_that_were_lost_have_their_own_row(failures: None) -> None:
 
 
 def test_a_period_without_failures_says_so_and_old_ones_do_not_count(failures: None) -> None:
-    Attempt.objects.update(ended=now() - 3 * 86400)
+    Attempt.objects.update(ended=earlier(now(), 3 * 86400))
     viewer = browser("viewer")
     assert "No attempt has failed in this time" in text_of(viewer.get("/failures"))
     assert "3 failed attempts" in text_of(viewer.get("/failures?since=7d"))

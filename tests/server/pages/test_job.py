@@ -7,6 +7,7 @@ import re
 import pytest
 
 from pilotext.server.boot import boot
+from pilotext.server.times import EPOCH, from_seconds
 
 boot()
 
@@ -124,7 +125,7 @@ def test_a_good_job_shows_its_balance_and_the_files_that_it_published() -> None:
 def test_an_earlier_attempt_can_be_shown_and_the_page_says_that_it_is_not_the_last() -> None:
     submit()
     fail(leased("wn1"), "crash", "retry")
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     job = fail_wholly()
     text = page_of(job)
     assert "COMPASS-1235" in text
@@ -150,7 +151,7 @@ def test_an_attempt_without_a_report_shows_what_the_server_knows() -> None:
     assert "No report yet" in text
     assert "in phase payload" in text
     assert "4711" in text
-    Attempt.objects.update(state="lost", ended=2.0, diag="was heard of no more")
+    Attempt.objects.update(state="lost", ended=from_seconds(2.0), diag="was heard of no more")
     text = page_of(the_job().pk)
     assert "No report of this attempt came" in text
     assert "was heard of no more" in text
@@ -159,9 +160,9 @@ def test_an_attempt_without_a_report_shows_what_the_server_knows() -> None:
 def test_the_verdict_of_a_lost_attempt_is_not_that_of_the_one_before() -> None:
     submit()
     fail(leased(), "crash", "retry")
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     leased("wn2")
-    Attempt.objects.filter(number=2).update(state="lost", ended=3.0, diag="was heard of no more")
+    Attempt.objects.filter(number=2).update(state="lost", ended=from_seconds(3.0), diag="was heard of no more")
     Job.objects.update(state="manual", diag="")
     text = page_of(the_job().pk)
     assert "crash it was" not in text

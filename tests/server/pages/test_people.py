@@ -18,7 +18,7 @@ from pilotext.server.pages.submit import MAX_TEXT_BYTES  # noqa: E402
 from pilotext.server.production.access.people import role_of  # noqa: E402
 from pilotext.server.production.access.tokens import fingerprint  # noqa: E402
 from pilotext.server.production.models import AuditEntry, CycleStep, Job, Task, Token  # noqa: E402
-from pilotext.server.production.models.common import now  # noqa: E402
+from pilotext.server.times import now  # noqa: E402
 from tests.server.pages.browsing import browser, text_of  # noqa: E402
 from tests.server.support import raw, submit  # noqa: E402
 

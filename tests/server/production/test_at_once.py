@@ -18,9 +18,9 @@ from pilotext.server.production.manual_decisions.merged_runs import move_product
 from pilotext.server.production.merging import groups
 from pilotext.server.production.merging.groups import finish_merges, start_merges
 from pilotext.server.production.models import Job, MergeGroup, Product, StagedFile, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import GROUP, PRODUCT, Machine
 from pilotext.server.production.tape import requests, staging
+from pilotext.server.times import now
 from pilotext.storage.memory import MemoryStorage
 from tests.server.meanwhile import Meanwhile
 from tests.server.merged import EVENTS, ON_MEMORY, cycle, do, do_all, product, storage, submit_runs

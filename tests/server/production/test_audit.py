@@ -27,6 +27,7 @@ from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Experiment, Job, Product, Task, Token
 from pilotext.server.production.profiles import profile_of, remember, remember_all
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import EPOCH
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import chunks, cycle, do_all, product, storage, submit_runs
 from tests.server.support import SITE, WHY, fail, leased, raw, site, submit
@@ -54,10 +55,10 @@ def test_the_trail_of_a_whole_production_is_a_chain_that_ends_where_everything_i
     fail(leased(), "crash", "retry")
     lost = leased()
     heartbeat(lost.attempt, lost.token, Heartbeat("payload"))
-    Attempt.objects.filter(pk=lost.attempt).update(lease_until=0)
+    Attempt.objects.filter(pk=lost.attempt).update(lease_until=EPOCH)
     expire_leases()
     fail(leased(), "input-corrupt", "manual-check")
-    Job.objects.update(not_before=0)
+    Job.objects.update(not_before=EPOCH)
     do_all(storage)
     bad = Job.objects.get(state="manual")
     transact(lambda: move_product(Product.objects.get(run=bad.run or 0, merge="mdst").pk, "merge-without", WHY))
@@ -71,7 +72,7 @@ def test_the_trail_of_a_whole_production_is_a_chain_that_ends_where_everything_i
         do_all(storage)
     assert Task.objects.get().state == "done"
     transact(lambda: move_task(Task.objects.get().pk, "archive", WHY))
-    Agent.objects.filter(pk=me).update(seen=0)
+    Agent.objects.filter(pk=me).update(seen=EPOCH)
     cycle(4)
     assert (Task.objects.get().state, Agent.objects.get().state) == ("archived", "gone") or forget_agents()
     assert gaps() == []

@@ -34,6 +34,7 @@ from pilotext.server.production.models import (
     Task,
 )
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.times import EPOCH
 from pilotext.storage import registry
 from pilotext.storage.memory import MemoryStorage
 from tests.server.conftest import Maker, use
@@ -180,10 +181,10 @@ class Productions:
 
     def _cycle(self) -> None:
         """Whatever waits for a point in time has waited for it."""
-        Job.objects.update(not_before=0.0)
+        Job.objects.update(not_before=EPOCH)
         for model in (StagedFile, Product, LogArchive):
-            model.objects.update(busy_until=0.0)
-        StagedFile.objects.filter(state="online").update(online=0.0)
+            model.objects.update(busy_until=EPOCH)
+        StagedFile.objects.filter(state="online").update(online=EPOCH)
         cycle()
 
     def _lease(self, node: int) -> None:
@@ -211,7 +212,7 @@ class Productions:
 
     def _lose(self, which: int) -> None:
         if (given := _nth(self.leases, which)) is not None:
-            Attempt.objects.filter(pk=given.attempt).update(lease_until=0.0)
+            Attempt.objects.filter(pk=given.attempt).update(lease_until=EPOCH)
             expire_leases()
 
     def _beat(self, which: int) -> None:

@@ -30,13 +30,13 @@ from pilotext.server.production.access.tokens import issue
 from pilotext.server.production.dispatch.agents import register
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
 from pilotext.server.production.dispatch.leases import heartbeat
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.sanitize import MAX_KEPT_BYTES, fitted
 from pilotext.server.production.statistics.audit import list_audit_entries
 from pilotext.server.production.submission import listing
 from pilotext.server.production.submission.listing import list_for_others
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import earlier, now
 from tests.server.support import leased, raw, report_of, send, site, submit
 from tests.support.pilotext_server import COMMAND
 
@@ -59,7 +59,7 @@ def test_an_agent_leases_no_more_jobs_than_it_has_slots() -> None:
     assert given[0] is not None
     send(given[0], report_of(given[0]))
     assert dispatcher.give(Asker(site(), "wn1", small)) is not None, "a slot is free again"
-    models.Attempt.objects.filter(agent=small).update(seen=now() - 3600)
+    models.Attempt.objects.filter(agent=small).update(seen=earlier(now(), 3600))
     assert dispatcher.give(Asker(site(), "wn1", small)) is not None, "silent ones are those of a killed agent"
 
 

@@ -21,9 +21,9 @@ from pilotext.server.production.cycle import status
 from pilotext.server.production.cycle.runner import PeriodicStep, run_once
 from pilotext.server.production.dispatch.agents import register
 from pilotext.server.production.models import Agent, Attempt, CycleStep, Token
-from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import EPOCH, earlier, now, to_seconds
 from tests.server.calls import request
 from tests.server.conftest import use
 from tests.server.support import SITE, leased, site, submit
@@ -125,7 +125,7 @@ def test_a_cycle_that_never_ran_is_told_and_one_that_died_is_a_failure() -> None
     assert look().parts["cycle"].status == "warning"
     run_once((PeriodicStep("ready", lambda: 0),))
     assert look().parts["cycle"].status == "ok"
-    CycleStep.objects.update(at=now() - status.SILENT_AFTER_S - 1)
+    CycleStep.objects.update(at=earlier(now(), status.SILENT_AFTER_S + 1))
     assert look().parts["cycle"].status == "failed"
 
 
@@ -141,23 +141,23 @@ def test_a_step_that_fails_is_told_with_its_error_until_it_works_again() -> None
 
 def test_a_sign_is_written_seldom() -> None:
     run_once((PeriodicStep("ready", lambda: 0),))
-    CycleStep.objects.update(at=1.0)
+    CycleStep.objects.update(at=EPOCH)
     run_once((PeriodicStep("ready", lambda: 0),))
-    assert CycleStep.objects.get().at == 1.0
+    assert CycleStep.objects.get().at == EPOCH
 
 
 def test_an_agent_that_is_silent_is_told_since_when() -> None:
     Agent.objects.create(name="a1", site=site(), seen=now())
-    last = now() - 1000
+    last = earlier(now(), 1000)
     Agent.objects.create(name="a2", site=site(), seen=last)
     rows = list_agents(site=None, state=None, after=0, limit=9).agents
-    assert [row.silent_since for row in rows] == [None, last]
+    assert [row.silent_since for row in rows] == [None, to_seconds(last)]
     assert look().parts["agents"].what == "1 agents are active; 1 are silent"
 
 
 def test_an_agent_that_works_is_not_silent_whatever_it_asks() -> None:
     submit()
-    mine = Agent.objects.create(name="a1", site=site(), seen=now() - 1000)
+    mine = Agent.objects.create(name="a1", site=site(), seen=earlier(now(), 1000))
     leased()
     Attempt.objects.update(agent=mine)
     assert look().parts["agents"].status == "ok"

@@ -16,7 +16,6 @@ from pilotext.server.production.manual_decisions.bulk_preview import preview_man
 from pilotext.server.production.manual_decisions.sites import hold, limit_site, move_site
 from pilotext.server.production.manual_decisions.worklist import move_many, worklist
 from pilotext.server.production.models import Agent
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.reclassify import rejudge
 from pilotext.server.production.statistics.audit import list_audit_entries
@@ -25,6 +24,7 @@ from pilotext.server.production.statistics.jobs import list_jobs
 from pilotext.server.production.statistics.runs import list_products, list_runs
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.production.statistics.tasks import list_tasks
+from pilotext.server.times import EPOCH, now
 from tests.server.support import SITE, WHY, fail, leased, site, submit
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -36,7 +36,7 @@ def move(**chosen: Any) -> object:
 
 def errors(**only: str) -> object:
     chosen: dict[str, Any] = {"task": None, "site": None, "code": None, **only}
-    return list_errors(by=["code"], since=0.0, until=now(), **chosen)
+    return list_errors(by=["code"], since=EPOCH, until=now(), **chosen)
 
 
 def runs(task: str, **only: Any) -> object:

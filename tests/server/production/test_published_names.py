@@ -21,6 +21,7 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import OPEN_JOB
 from pilotext.server.production.submission.backfill import name_tasks
 from pilotext.server.production.submission.naming import key_of
+from pilotext.server.times import EPOCH
 from pilotext.storage.base import FileStat
 from pilotext.storage.memory import MemoryStorage
 from tests.server.meanwhile import Meanwhile
@@ -384,7 +385,7 @@ def test_an_attempt_that_was_heard_of_no_more_may_have_published() -> None:
     submit()
     leased(lease_s=-1.0)
     cycle()
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     avoid({})
     assert leased("wn2").job.unreported is True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Literal
 
 from django import template
@@ -11,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from pilotext.formatting import bytes_of, clock, duration
 from pilotext.sanitize import one_line, printable
+from pilotext.server.times import to_seconds
 
 register = template.Library()
 
@@ -57,8 +59,9 @@ def logged(text: str) -> str:
 
 
 @register.simple_tag
-def moment(at: float | None) -> SafeString:
-    """Return a point in time in UTC, with its age."""
+def moment(at: float | datetime | None) -> SafeString:
+    """Return a point in time in UTC, with its age; of a record in seconds since 1970, or of a row."""
+    at = to_seconds(at) if isinstance(at, datetime) else at
     if not at:
         return format_html('<span class="muted">{}</span>', "\N{EN DASH}")
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

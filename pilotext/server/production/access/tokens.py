@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 from pilotext.errors import UsageError
 from pilotext.server.database import transact
 from pilotext.server.production import models
-from pilotext.server.production.models.common import now
 from pilotext.server.production.transitions import Reason, record
+from pilotext.server.times import later, now
 
 
 def make_token() -> str:
@@ -53,7 +53,7 @@ def issue(
         raise UsageError(f"there is no user {user!r}.", advice="Make one with `pilotext server user`.")
     check_label(label, role, user)
     token = make_token()
-    expires = None if good_for_s is None else now() + good_for_s
+    expires = None if good_for_s is None else later(now(), good_for_s)
     row = models.Token(token=fingerprint(token), label=label, role=role, site=where, user=owner, expires=expires)
 
     def save() -> None:

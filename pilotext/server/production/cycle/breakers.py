@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import F, QuerySet
@@ -15,10 +16,10 @@ from pilotext.server.database import spelled_out, transact
 from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.dispatch.breakers import types_held
 from pilotext.server.production.models import Attempt, Breaker, Experiment, Site
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT, BREAKER, FAILED_ATTEMPT, AttemptState, BreakerState
 from pilotext.server.production.transitions import Reason, advance
+from pilotext.server.times import EPOCH, earlier, later, now
 
 MAX_FAILURES = 2000
 """Failures that are looked at, the newest: what is broken fails often."""
@@ -72,7 +73,7 @@ def _open_new(experiment: Experiment, profile: Profile) -> int:
     if not profile.breakers:
         return 0
     at = now()
-    since = at - max(rule.within_s for rule in profile.breakers.values())
+    since = earlier(at, max(rule.within_s for rule in profile.breakers.values()))
     failures = Attempt.objects.filter(state__in=spelled_out(FAILED_ATTEMPT), ended__gte=since)
     columns = ("site", "node", "job", "state", "cause")
     names = dict(Site.objects.filter(experiment=experiment).values_list("pk", "name"))
@@ -97,14 +98,14 @@ def _suspects(rule: BreakerRule, rows: Sequence[tuple[BreakerPlace, int, str, st
     yield from (place for place, jobs in seen.items() if len(jobs) >= rule.failures)
 
 
-def _open_one(experiment: Experiment, profile: Profile, name: str, place: BreakerPlace, at: float) -> int:
+def _open_one(experiment: Experiment, profile: Profile, name: str, place: BreakerPlace, at: datetime) -> int:
     rule = profile.breakers[name]
-    fields = {"site_id": place.site, "node": place.node, "changed": 0.0}
+    fields = {"site_id": place.site, "node": place.node, "changed": EPOCH}
     row, _ = Breaker.objects.get_or_create(experiment=experiment, rule=name, scope=place.scope, defaults=fields)
     if row.state != BreakerState.CLOSED:
         return 0
     # What was given out before it closed last proves nothing: it had been broken then.
-    ended = Attempt.objects.filter(ended__gte=at - rule.within_s, leased__gte=row.changed)
+    ended = Attempt.objects.filter(ended__gte=earlier(at, rule.within_s), leased__gte=row.changed)
     # Expressions, not columns: the index of the ends is the short way, not those of sites.
     sites = [place.site] if place.site is not None else list(experiment.sites.values_list("pk", flat=True))
     ended = ended.annotate(at=F("site_id") + 0).filter(at__in=sites)
@@ -125,10 +126,10 @@ def _last(ended: QuerySet[Attempt], most: int) -> Iterator[Ended]:
         yield Ended(job, node, "lost" if state == "lost" else cause)
 
 
-def _open(row: Breaker, rule: BreakerRule, why: str, at: float, *, trips: int) -> int:
+def _open(row: Breaker, rule: BreakerRule, why: str, at: datetime, *, trips: int) -> int:
     pause = min(rule.pause_s * rule.factor ** (trips - 1), rule.most_s)
     reason = Reason("breaker", f"{row.rule}: {why}; nothing for {pause:.0f} s", "cycle")
-    changes: dict[str, Any] = {"due": at + pause, "trips": trips, "why": why, "probe": None}
+    changes: dict[str, Any] = {"due": later(at, pause), "trips": trips, "why": why, "probe": None}
     if row.state == BreakerState.CLOSED:
         changes["since"] = at
     return len(

@@ -13,7 +13,6 @@ from django.db.models import Exists, OuterRef, Q
 from pilotext.errors import ChecksumError, NotFoundError, OfflineError, PilotextError, StorageError
 from pilotext.server.database import transact
 from pilotext.server.production.models import LogArchive, Output, Product, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import not_owned
 from pilotext.server.production.row_leases import wait_after
@@ -30,6 +29,7 @@ from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import ServerAwayError
 from pilotext.server.production.tape.archive import merged_outputs
 from pilotext.server.production.transitions import Reason, advance
+from pilotext.server.times import now
 from pilotext.storage.transfer import Mover
 
 log = logging.getLogger("pilotext.cleaning")

@@ -19,12 +19,12 @@ from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import build_job, task_facts
 from pilotext.server.production.models import Attempt, AttemptReport, Job, LogArchive, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
 from pilotext.server.production.states import ARCHIVE, TASK, LogArchiveState, TaskState
 from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import Reason, advance, record
+from pilotext.server.times import now
 from pilotext.storage.base import adler32_of
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import name_of

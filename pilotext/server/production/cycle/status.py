@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime
 
 from django.db import DatabaseError, connection
 
 from pilotext.redaction import Redactor, shortened
 from pilotext.server.database import transact
 from pilotext.server.production.models import CycleStep
-from pilotext.server.production.models.common import now
+from pilotext.server.times import earlier, now
 
 log = logging.getLogger("pilotext.cycle")
 
@@ -25,7 +26,7 @@ SILENT_AFTER_S = 300.0
 MAX_ERROR = 1000
 
 _REDACTOR = Redactor()
-_told: dict[tuple[str, str], tuple[float, str]] = {}
+_told: dict[tuple[str, str], tuple[datetime, str]] = {}
 _lock = threading.Lock()
 
 
@@ -42,7 +43,7 @@ def record_step(step: str, error: str = "") -> None:
     at, key = now(), (str(connection.settings_dict["NAME"]), step)
     with _lock:
         last = _told.get(key)
-        if last is not None and last[1] == error and at - last[0] < EVERY_S:
+        if last is not None and last[1] == error and last[0] > earlier(at, EVERY_S):
             return
         _told[key] = at, error
     try:
@@ -51,7 +52,7 @@ def record_step(step: str, error: str = "") -> None:
         log.exception("the sign of step %s could not be written", step)
 
 
-def _write(step: str, error: str, at: float) -> None:
+def _write(step: str, error: str, at: datetime) -> None:
     row, _ = CycleStep.objects.get_or_create(name=step, defaults={"at": at})
     since = (row.failing_since or at) if error else None
     CycleStep.objects.filter(pk=row.pk).update(at=at, failing_since=since, error=error)

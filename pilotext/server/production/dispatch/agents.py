@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db.models import Exists, OuterRef, Q
 
 from pilotext.api.schemas.agents import AgentRegistration
 from pilotext.server.database import transact
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Site
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, AGENT, AgentState
 from pilotext.server.production.transitions import Reason, advance, record
+from pilotext.server.times import earlier, now
 
 GONE_AFTER_S = 900.0
 
@@ -22,7 +24,7 @@ def signature_of(name: str) -> str:
 def forget_agents() -> int:
     """Agents that were silent for a quarter of an hour, and whose attempts are silent too, are gone."""
     busy = Attempt.objects.active().filter(agent=OuterRef("pk"))
-    silent = Agent.objects.filter(~Exists(busy), seen__lt=now() - GONE_AFTER_S)
+    silent = Agent.objects.filter(~Exists(busy), seen__lt=earlier(now(), GONE_AFTER_S))
     return transact(
         lambda: len(
             advance(
@@ -36,7 +38,7 @@ def forget_agents() -> int:
     )
 
 
-def heard_since(point: float) -> Q:
+def heard_since(point: datetime) -> Q:
     """Agents that asked for a job, or of which an attempt was heard of, since then: one whose slots are full does not
     ask."""
     at_work = Attempt.objects.filter(agent=OuterRef("pk"), state__in=ACTIVE_ATTEMPT, seen__gte=point)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Q
 
@@ -13,6 +13,7 @@ from pilotext.server.production.models import Breaker, Site
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import BREAKER, BreakerState
 from pilotext.server.production.transitions import Reason, advance
+from pilotext.server.times import FOREVER
 
 
 class ProbeTakenError(Exception):
@@ -26,7 +27,7 @@ class OpenBreaker:
     breaker: int
     node: str
     types: frozenset[str] | None
-    due: float
+    due: datetime
 
     def holds(self, job_type: str, node: str) -> bool:
         return self.node in ("", node) and (self.types is None or job_type in self.types)
@@ -43,7 +44,7 @@ def open_breakers(site: Site) -> tuple[OpenBreaker, ...]:
     for row in here.select_related("experiment"):
         profile = profile_of(row.experiment.name)
         types = types_held(profile, profile.breakers.get(row.rule))
-        breakers.append(OpenBreaker(row.pk, row.node, types, row.due if row.state == BreakerState.OPEN else math.inf))
+        breakers.append(OpenBreaker(row.pk, row.node, types, row.due if row.state == BreakerState.OPEN else FOREVER))
     return tuple(breakers)
 
 
@@ -54,14 +55,14 @@ def types_held(profile: Experiment, rule: BreakerRule | None) -> frozenset[str] 
     return frozenset(name for name, job_type in profile.job_types.items() if job_type.kind in rule.holds)
 
 
-def held_types(breakers: Iterable[OpenBreaker], at: float) -> tuple[bool, frozenset[str]]:
+def held_types(breakers: Iterable[OpenBreaker], at: datetime) -> tuple[bool, frozenset[str]]:
     """Whether a whole site gets nothing now, and otherwise the types of jobs that it does not get."""
     shut = [breaker for breaker in breakers if breaker.node == "" and breaker.due > at]
     everything = any(breaker.types is None for breaker in shut)
     return everything, frozenset(name for breaker in shut for name in breaker.types or ())
 
 
-def start_probes(breakers: Iterable[OpenBreaker], job: int, attempt: int, number: int, at: float) -> None:
+def start_probes(breakers: Iterable[OpenBreaker], job: int, attempt: int, number: int, at: datetime) -> None:
     """Make an attempt the probe of these breakers, in the transaction that makes it, or raise ProbeTakenError."""
     for breaker in breakers:
         due = Breaker.objects.filter(pk=breaker.breaker, state=BreakerState.OPEN, due__lte=at)

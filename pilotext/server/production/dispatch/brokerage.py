@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.db.models import Count, Q, QuerySet
 
@@ -33,7 +34,7 @@ class Candidate:
     type: str
     avoid: Avoid
 
-    def avoids(self, node: str, at: float) -> bool:
+    def avoids(self, node: str, at: datetime) -> bool:
         return avoids(self.avoid, (node,), at)
 
 
@@ -52,7 +53,9 @@ class _Lane:
         return -self.first.priority, (self.active + 1) / self.share, self.task
 
 
-def candidates(site: Site, at: float, *, limit: int, without: Collection[str] = (), node: str = "") -> list[Candidate]:
+def candidates(
+    site: Site, at: datetime, *, limit: int, without: Collection[str] = (), node: str = ""
+) -> list[Candidate]:
     """Up to `limit` jobs for a site, best first; none of the types in `without`.
 
     With `node` they are those that this node may have. What avoids the site or the node comes last, and only where
@@ -91,7 +94,7 @@ def _active_by_task() -> dict[int, int]:
 
 
 def _ready(
-    task: Task, site: Site, at: float, limit: int, *, without: Collection[str], places: Collection[str]
+    task: Task, site: Site, at: datetime, limit: int, *, without: Collection[str], places: Collection[str]
 ) -> Iterator[Candidate]:
     jobs = _jobs_of(task, site, at, without).order_by("-priority", "id")
     seen: set[int] = set()
@@ -131,7 +134,7 @@ def _found(task: Task, jobs: QuerySet[Job], page: slice) -> Iterator[tuple[Candi
 
 
 def _last_resort(
-    task: Task, put_off: Iterable[tuple[Candidate, int | None]], places: Collection[str], at: float
+    task: Task, put_off: Iterable[tuple[Candidate, int | None]], places: Collection[str], at: datetime
 ) -> Iterator[Candidate]:
     """Jobs that avoid the asker, but that nobody else is there for: better here than never."""
     asked: dict[tuple[frozenset[str], int | None], bool] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from django.conf import settings
@@ -29,11 +30,11 @@ from pilotext.server.production.dispatch.breakers import (
 )
 from pilotext.server.production.dispatch.brokerage import Candidate, candidates
 from pilotext.server.production.job_builder import build_job
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ATTEMPT, JOB, AttemptState, JobState, TaskState
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change, insert
+from pilotext.server.times import earlier, later, now
 
 _JOB = ById(models.Job, "task", "task__experiment", without=("task__document",))
 
@@ -77,20 +78,20 @@ class Lease:
     attempt: int
     token: str
     job: Job
-    until: float
+    until: datetime
     lease_s: float
 
 
 @dataclass
 class _Ahead:
-    found: float
+    found: datetime
     waiting: deque[Candidate]
     more: bool
     """There may be others when these are used up."""
     breakers: tuple[OpenBreaker, ...]
     """Breakers that are open here; those that are due let one job through."""
 
-    def take(self, node: str, passed_by: set[int], at: float) -> tuple[Candidate, tuple[OpenBreaker, ...]] | None:
+    def take(self, node: str, passed_by: set[int], at: datetime) -> tuple[Candidate, tuple[OpenBreaker, ...]] | None:
         """The first one that this node may have now."""
         for index, candidate in enumerate(self.waiting):
             if candidate.job in passed_by or candidate.avoids(node, at):
@@ -154,15 +155,19 @@ class Dispatcher:
                 found = self._ahead_of(asker.site, asker.node, long, at).take(asker.node, passed_by, at)
         return found
 
-    def _ahead_of(self, site: models.Site, node: str, long: frozenset[str], at: float) -> _Ahead:
+    def _ahead_of(self, site: models.Site, node: str, long: frozenset[str], at: datetime) -> _Ahead:
         """Return the list of candidates of a site, without the types `long`; with `node`, those that it may have."""
         ahead = self._ahead.get((site.pk, node, long))
         used_up = ahead is not None and ahead.more and not ahead.waiting
-        if ahead is None or used_up or at - ahead.found > FRESH_S:
+        if ahead is None or used_up or not _is_fresh(ahead.found, at):
             if len(self._ahead) > MAX_LISTS:
-                self._ahead = {key: each for key, each in self._ahead.items() if at - each.found <= FRESH_S}
+                self._ahead = {key: each for key, each in self._ahead.items() if _is_fresh(each.found, at)}
             ahead = self._ahead[site.pk, node, long] = _look_ahead(site, node, long, at)
         return ahead
+
+
+def _is_fresh(found: datetime, at: datetime) -> bool:
+    return found >= earlier(at, FRESH_S)
 
 
 def _too_long(asker: Asker) -> frozenset[str]:
@@ -173,7 +178,7 @@ def _too_long(asker: Asker) -> frozenset[str]:
     return frozenset(name for name, wall_s in limits.items() if wall_s is not None and wall_s > asker.left_s)
 
 
-def _look_ahead(site: models.Site, node: str, long: frozenset[str], at: float) -> _Ahead:
+def _look_ahead(site: models.Site, node: str, long: frozenset[str], at: datetime) -> _Ahead:
     breakers = open_breakers(site)
     closed, types = held_types(breakers, at)
     found = deque(() if closed else candidates(site, at, limit=AHEAD, without=types | long, node=node))
@@ -184,7 +189,7 @@ class SiteFullError(Exception):
     """The site, or the agent, has as many attempts as it may have."""
 
 
-def _held_by(agent: models.Agent, at: float) -> int:
+def _held_by(agent: models.Agent, at: datetime) -> int:
     """Return how many attempts an agent has. Of two requests of it at once, the second sees the first one's lease.
 
     Attempts that are silent do not count: they may be those of an agent that was killed and is started anew. Neither
@@ -194,7 +199,8 @@ def _held_by(agent: models.Agent, at: float) -> int:
         if connection.vendor == "postgresql":  # SQLite has one writer at a time
             cursor.execute("SELECT 1 FROM production_agent WHERE id = %s FOR UPDATE", [agent.pk])
         silent_s = min(settings.LEASE_S / 2, MAX_SILENT_S)
-        cursor.execute(_HELD, [agent.pk, at - silent_s, OUTPUTS_KEPT])
+        heard = connection.ops.adapt_datetimefield_value(earlier(at, silent_s))
+        cursor.execute(_HELD, [agent.pk, heard, OUTPUTS_KEPT])
         held: int = cursor.fetchone()[0]
     return held
 
@@ -213,7 +219,7 @@ def _claim(job_id: int, asker: Asker, lease_s: float, breakers: tuple[OpenBreake
     why = f"attempt {number} for {asker.label} at {asker.site.name}"
     if not advance_one(JOB, job, (JobState.READY,), JobState.SENT, Reason("dispatch", why, "attempt"), attempts=number):
         return None
-    token = make_token()
+    token, until = make_token(), later(at, lease_s)
     attempt = insert(
         models.Attempt,
         job_id=job.pk,
@@ -227,10 +233,10 @@ def _claim(job_id: int, asker: Asker, lease_s: float, breakers: tuple[OpenBreake
         leased=at,
         seen=at,
         lease_s=lease_s,
-        lease_until=at + lease_s,
+        lease_until=until,
     )
     start_probes(breakers, job.pk, attempt, number, at)
-    return Lease(attempt, token, _whole(job, number, attempt, token), at + lease_s, lease_s)
+    return Lease(attempt, token, _whole(job, number, attempt, token), until, lease_s)
 
 
 def _claimed(asker: Asker) -> Lease | None:
@@ -239,7 +245,7 @@ def _claimed(asker: Asker) -> Lease | None:
     job = _JOB.get(attempt.job_id) if attempt else None
     if attempt is None or job is None or attempt.stop:
         return None
-    token, until = make_token(), now() + attempt.lease_s
+    token, until = make_token(), later(now(), attempt.lease_s)
     change(models.Attempt, attempt.pk, {}, token=fingerprint(token), seen=now(), lease_until=until)
     reason = Reason(
         "dispatch", f"given to {asker.label} again, which did not hear the answer, with another token", "attempt"
@@ -257,7 +263,7 @@ def _whole(job: models.Job, number: int, attempt: int, token: str) -> Job:
 class _Room:
     """Places that a site had left a moment ago, less those that this process gave away since."""
 
-    counted: float
+    counted: datetime
     limit: int
     left: int
 
@@ -271,7 +277,7 @@ def _check_room(site: models.Site) -> None:
         return
     room = _rooms.get(site.pk)
     plenty = room is not None and room.left > PLENTY and room.limit == site.max_active
-    if room is not None and plenty and now() - room.counted < FRESH_S:
+    if room is not None and plenty and _is_fresh(room.counted, now()):
         room.left -= 1
         return
     _count_room(site)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer
@@ -9,7 +10,6 @@ from pilotext.serialization.json import from_plain
 from pilotext.server.database import transact
 from pilotext.server.production.access.tokens import same
 from pilotext.server.production.models import Attempt, Job
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid, verdict_without_report
 from pilotext.server.production.retry import follow_failure
@@ -17,6 +17,7 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, Atte
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change
 from pilotext.server.settings import LEASE_S
+from pilotext.server.times import later, now, to_seconds
 
 AT_ONCE = 200
 """Expired leases in one transaction: the web must get its turn between."""
@@ -51,8 +52,8 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
     if attempt.state == AttemptState.LOST:
         _revive(attempt)
     if attempt.state not in ACTIVE_ATTEMPT:
-        return HeartbeatAnswer("stop", attempt.lease_until, f"this attempt is {attempt.state}")
-    until = at + attempt.lease_s
+        return HeartbeatAnswer("stop", to_seconds(attempt.lease_until), f"this attempt is {attempt.state}")
+    until = later(at, attempt.lease_s)
     changes: dict[str, Any] = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
     if beat.progress:
         changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
@@ -71,8 +72,8 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
             record(ATTEMPT.name, AttemptState.RUNNING, reason, [(attempt.pk, attempt.state, attempt.task_id)], at)
     change(Attempt, attempt.pk, {}, **changes)
     if attempt.stop:
-        return HeartbeatAnswer("stop", until, attempt.stop)
-    return HeartbeatAnswer("go-on", until)
+        return HeartbeatAnswer("stop", to_seconds(until), attempt.stop)
+    return HeartbeatAnswer("go-on", to_seconds(until))
 
 
 def _revive(attempt: Attempt) -> None:
@@ -114,12 +115,12 @@ def _expire_some() -> int:
     return len(rows)
 
 
-def _lose(attempt: Attempt, at: float) -> None:
+def _lose(attempt: Attempt, at: datetime) -> None:
     """Lost, not failed, also by its pilot's word: a report that comes after all still counts until the job is sent."""
     row = Attempt.objects.filter(pk=attempt.pk)
     to = AttemptState.CANCELLED if attempt.stop or attempt.job.state == JobState.CANCELLED else AttemptState.LOST
     if not attempt.pilot_said:
-        why = f"no heartbeat of attempt {attempt.number} for {at - attempt.seen:.0f} s"
+        why = f"no heartbeat of attempt {attempt.number} for {(at - attempt.seen).total_seconds():.0f} s"
         advance(ATTEMPT, row, ACTIVE_ATTEMPT, to, Reason("dispatch", why, "attempt"), ended=at)
         follow_failure(attempt, ("lost", ""), why)
         return

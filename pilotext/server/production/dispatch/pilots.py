@@ -14,12 +14,12 @@ from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.leases import renew
 from pilotext.server.production.models import Attempt, AttemptReport, Verification
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptState
 from pilotext.server.production.transitions import Reason, record
 from pilotext.server.settings import REPORT_GRACE_S
+from pilotext.server.times import EPOCH, later, now
 
 
 def pilots_attempt(attempt_id: int, pilot: str) -> Attempt:
@@ -57,10 +57,10 @@ def _hear_last(attempt_id: int, pilot: str, said: PilotSaid) -> None:
     changes: dict[str, Any] = {"pilot_said": msgspec.to_builtins(said), "seen": at}
     reported = AttemptReport.objects.filter(pk=attempt.pk).exists()
     if not reported and attempt.state in ACTIVE_ATTEMPT:
-        changes["lease_until"] = min(attempt.lease_until, at + REPORT_GRACE_S)
+        changes["lease_until"] = min(attempt.lease_until, later(at, REPORT_GRACE_S))
     Attempt.objects.filter(pk=attempt.pk).update(**changes)
     if reported:
-        Verification.objects.filter(pk=attempt.pk).update(busy_until=0.0)  # it was waited for
+        Verification.objects.filter(pk=attempt.pk).update(busy_until=EPOCH)  # it was waited for
     words = f"the pilot says {said.state} {said.pilot_code or ''}".rstrip()
     why = f"{words}; {'its report is here' if reported else 'its report is waited for'}"
     record(

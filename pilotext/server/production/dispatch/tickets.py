@@ -17,10 +17,10 @@ from pilotext.server.production.access.tokens import fingerprint, make_token, sa
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Attempt
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptState
 from pilotext.server.production.transitions import Reason, record
+from pilotext.server.times import earlier, now
 
 GOOD_FOR_S = 900.0
 """After the job was given out; a pilot fetches it within a minute or two."""
@@ -59,8 +59,8 @@ def _fetch(attempt_id: int, ticket: str, claim: str) -> Job:
     if attempt is None or not same(ticket if attempt.fetched is None else claimed, attempt.ticket):
         raise RefusalError("forbidden", "this ticket does not belong to that attempt, or is used up.")
     at = now()
-    used_up = attempt.fetched is not None and attempt.fetched + AGAIN_WITHIN_S < at
-    if used_up or attempt.leased + GOOD_FOR_S < at:
+    used_up = attempt.fetched is not None and attempt.fetched < earlier(at, AGAIN_WITHIN_S)
+    if used_up or attempt.leased < earlier(at, GOOD_FOR_S):
         raise RefusalError("forbidden", "this ticket is used up.")
     if attempt.state not in ACTIVE_ATTEMPT or attempt.stop:
         raise RefusalError("conflict", f"this attempt is {attempt.stop or attempt.state}.")

@@ -15,6 +15,7 @@ from pilotext.server.production.models import Attempt, Product
 from pilotext.server.production.states import JobState, ProductState
 from pilotext.server.production.statistics.job_choice import choose_jobs, last_attempts, without_numbers
 from pilotext.server.production.statistics.jobs import verdict_in
+from pilotext.server.times import to_seconds
 
 MAX_GROUPED = 2000
 """Jobs that are grouped: those that wait with the lowest numbers."""
@@ -78,9 +79,9 @@ def group_waiting(asked: JobFilter) -> tuple[list[WaitingGroup], bool]:
     for row in found[:MAX_GROUPED]:
         attempt = last.get(row.pk)
         key = (row.code, attempt.rule if attempt else "", without_numbers(row.diag))
-        group = groups.setdefault(key, WaitingGroup(*key, since=row.changed))
+        group = groups.setdefault(key, WaitingGroup(*key, since=to_seconds(row.changed)))
         group.jobs += 1
-        group.since = min(group.since, row.changed)
+        group.since = min(group.since, to_seconds(row.changed))
         group.tasks[row.task__name] += 1
         group.assigned[row.assigned] += 1
         if attempt is not None:
@@ -107,4 +108,4 @@ def held_runs() -> Iterator[HeldRun]:
     """Yield the products that wait for a decision, the oldest first, MAX_RUNS at most."""
     rows = Product.objects.filter(state=ProductState.MANUAL).select_related("task").order_by("changed", "pk")
     for row in rows[:MAX_RUNS]:
-        yield HeldRun(row.pk, row.task_id, row.task.name, row.run, row.merge, row.finding, row.changed)
+        yield HeldRun(row.pk, row.task_id, row.task.name, row.run, row.merge, row.finding, to_seconds(row.changed))

@@ -17,6 +17,7 @@ from pilotext.server.production.states import (
     TaskState,
 )
 from pilotext.server.production.transitions import Reason, advance, hold_tasks, leave_out, reopen
+from pilotext.server.times import EPOCH
 
 ENDED = (JobState.FINISHED, JobState.FAILED, JobState.MANUAL, JobState.CANCELLED)
 
@@ -75,7 +76,7 @@ def resend_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     again = again.exclude(pk__in=list(hindrances(again)))
     merged = list(again.exclude(product="").filter(state=JobState.FINISHED).values_list("pk", flat=True))
     again = again.exclude(pk__in=merged)
-    fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": 0.0, "assigned": ""}
+    fresh: dict[str, Any] = {"charged": 0, "since": F("attempts"), "not_before": EPOCH, "assigned": ""}
     fresh |= {"code": "", "cause": "", "diag": "", "events_done": None, "events_skipped": None}
     staging = advance(JOB, again.filter(task__staging=True, product=""), ENDED, JobState.DEFINED, reason, **fresh)
     ready = advance(JOB, again, ENDED, JobState.READY, reason, **fresh)  # but for those that were just moved

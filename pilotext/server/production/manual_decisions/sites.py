@@ -12,11 +12,11 @@ from pilotext.profile.records import unknown
 from pilotext.server.production.cycle.breakers import BreakerPlace
 from pilotext.server.production.lookup import experiment_named, no_such_word, site_named
 from pilotext.server.production.models import Agent, AuditEntry, Breaker, Site
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import SITE_LIMIT, profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import AGENT, BREAKER, AgentState, BreakerState
 from pilotext.server.production.transitions import Reason, advance, record
+from pilotext.server.times import EPOCH, later, now
 
 NOT_CLOSED = (BreakerState.OPEN, BreakerState.PROBING)
 
@@ -52,7 +52,7 @@ def move_breaker(breaker: int, word: str, reason: Reason) -> list[int]:
     if word == "close":
         return advance(BREAKER, rows, NOT_CLOSED, BreakerState.CLOSED, reason, trips=0, why="", probe=None)
     if word == "open":
-        held = {"why": reason.why, "due": now() + OPEN_S, "probe": None}
+        held = {"why": reason.why, "due": later(now(), OPEN_S), "probe": None}
         opened = advance(BREAKER, rows, (BreakerState.CLOSED,), BreakerState.OPEN, reason, since=now(), **held)
         return (
             opened
@@ -64,7 +64,9 @@ def move_breaker(breaker: int, word: str, reason: Reason) -> list[int]:
 
 def _hold_longer(rows: QuerySet[Breaker], reason: Reason, **held: Any) -> list[int]:
     """One that opened by itself stays open until somebody closes it."""
-    found = list(rows.filter(due__lt=now() + OPEN_S / 2).select_for_update(of=("self",)).values_list("pk", "state"))
+    found = list(
+        rows.filter(due__lt=later(now(), OPEN_S / 2)).select_for_update(of=("self",)).values_list("pk", "state")
+    )
     Breaker.objects.filter(pk__in=[pk for pk, _ in found]).update(changed=now(), **held)
     record(BREAKER.name, BreakerState.OPEN, reason, [(pk, state, None) for pk, state in found])
     return [pk for pk, _ in found]
@@ -102,7 +104,7 @@ def hold(asked: BreakerHold, reason: Reason) -> list[int]:
     if site is not None and site.experiment_id != experiment.pk:
         raise RefusalError("invalid", f"{site.name} is not a site of {experiment.name}.")
     place = BreakerPlace(site.pk, site.name, asked.node) if site else BreakerPlace()
-    fields = {"site_id": place.site, "node": place.node, "changed": 0.0}
+    fields = {"site_id": place.site, "node": place.node, "changed": EPOCH}
     breaker, _ = Breaker.objects.get_or_create(
         experiment=experiment, rule=asked.rule, scope=place.scope, defaults=fields
     )

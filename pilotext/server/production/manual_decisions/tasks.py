@@ -14,6 +14,7 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ARCHIVE, TASK, LogArchiveState, TaskState
 from pilotext.server.production.submission.backfill import replace_late
 from pilotext.server.production.transitions import Reason, advance, record
+from pilotext.server.times import EPOCH
 
 TASK_WORDS = ("start", "pause", "resume", "cancel", "archive")
 
@@ -38,7 +39,7 @@ def move_task(task: int, word: str, reason: Reason) -> list[int]:
     if word == "archive" and row.state == TaskState.ARCHIVING:  # archives that somebody has looked into are tried again
         held = LogArchive.objects.filter(task=task)
         again = advance(
-            ARCHIVE, held, (LogArchiveState.MANUAL,), LogArchiveState.WANTED, reason, finding="", busy_until=0.0
+            ARCHIVE, held, (LogArchiveState.MANUAL,), LogArchiveState.WANTED, reason, finding="", busy_until=EPOCH
         )
         return [task] if again else []
     to = {"pause": TaskState.PAUSED, "cancel": TaskState.CANCELLED, "archive": TaskState.ARCHIVING}[word]

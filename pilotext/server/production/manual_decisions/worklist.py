@@ -15,6 +15,7 @@ from pilotext.server.production.states import JobState
 from pilotext.server.production.statistics.job_choice import choose_jobs
 from pilotext.server.production.statistics.jobs import page_of, verdict_in
 from pilotext.server.production.transitions import Reason, record
+from pilotext.server.times import to_seconds
 
 MAX_EVIDENCE = 3
 MAX_AT_ONCE = 2000
@@ -51,7 +52,7 @@ def _item(job: Job, attempt: Attempt | None, notes: int) -> WorkItem:
         file=job.file,
         run=job.run,
         chunk=job.chunk,
-        since=job.changed,
+        since=to_seconds(job.changed),
         assigned=job.assigned,
         attempts=job.attempts,
         site=attempt.site.name if attempt else "",

@@ -17,7 +17,6 @@ from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.merging.packing import Piece, pack
 from pilotext.server.production.models import Attempt, Experiment, Job, MergeGroup, Output, Product, Site
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
 from pilotext.server.production.states import (
@@ -31,6 +30,7 @@ from pilotext.server.production.states import (
 )
 from pilotext.server.production.submission.naming import url_of
 from pilotext.server.production.transitions import Reason, advance, cancel_jobs, record
+from pilotext.server.times import now
 
 AT_ONCE = 500
 

@@ -1,10 +1,9 @@
 import json
+import time
 from typing import Any
 
 from django.db import migrations, models
 from django.db.models import F
-
-import pilotext.server.production.models.common
 
 AT_ONCE = 500
 MOST_EVENTS = 2**31 - 1
@@ -42,7 +41,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("name", models.TextField(unique=True)),
-                ("at", models.FloatField(default=pilotext.server.production.models.common.now)),
+                ("at", models.FloatField(default=time.time)),
                 ("failing_since", models.FloatField(null=True)),
                 ("error", models.TextField(default="")),
             ],

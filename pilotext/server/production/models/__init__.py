@@ -1,4 +1,4 @@
-"""The tables. Points in time are seconds since 1970 (UTC), sizes bytes, memory MB of 10^6 bytes, as everywhere.
+"""The tables. Points in time are datetimes in UTC, sizes bytes, memory MB of 10^6 bytes, as everywhere.
 
 What cannot be is refused by the database itself: states that no machine has, two active attempts of one job, the same
 input twice in a task, an output in two merges. Writes go through `pilotext.server.production.advance`.

@@ -4,10 +4,11 @@ from typing import Self
 
 from django.db import models
 
-from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.common import only_states_of
 from pilotext.server.production.models.people import Agent
 from pilotext.server.production.models.task import Experiment, Job, Site, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, FAILED_ATTEMPT, AttemptState, OutputState
+from pilotext.server.times import EPOCH, now
 
 _ACTIVE = models.Q(state__in=ACTIVE_ATTEMPT)
 _FAILED = models.Q(state__in=FAILED_ATTEMPT)
@@ -19,8 +20,8 @@ class Signature(models.Model):
     experiment = models.ForeignKey(Experiment, models.PROTECT, related_name="signatures")
     signature = models.TextField()
     count = models.IntegerField(default=0)
-    first = models.FloatField(default=now)
-    last = models.FloatField(default=now)
+    first = models.DateTimeField(default=now)
+    last = models.DateTimeField(default=now)
     diag = models.TextField(default="")
     note = models.TextField(default="")
 
@@ -52,20 +53,20 @@ class Attempt(models.Model):
     """The agent's word for the request that it answers, which is known again when the answer was lost."""
     site = models.ForeignKey(Site, models.PROTECT, related_name="tries")
     node = models.TextField(default="")
-    leased = models.FloatField(default=now)
-    seen = models.FloatField(default=now)
+    leased = models.DateTimeField(default=now)
+    seen = models.DateTimeField(default=now)
     pilot = models.TextField(default="")
     """Label of the token of the PanDA pilot that has it; empty for an agent."""
     pilot_said = models.JSONField(default=dict)
     """The pilot's last word, as the record `PilotSaid`; empty while there is none."""
     ticket = models.TextField(default="")
     """SHA-256 of what fetches the job, with its token, soon after it was given out to a pilot."""
-    fetched = models.FloatField(null=True)
+    fetched = models.DateTimeField(null=True)
     lease_s = models.FloatField()
-    lease_until = models.FloatField()
+    lease_until = models.DateTimeField()
     stop = models.TextField(default="")
     """Reason for the worker to end it, sent with the answer to its next heartbeat; empty: go on."""
-    ended = models.FloatField(null=True)
+    ended = models.DateTimeField(null=True)
     phase = models.TextField(default="")
     progress = models.JSONField(default=dict)
     verdict = models.TextField(default="")
@@ -133,8 +134,8 @@ class Verification(models.Model):
     """
 
     attempt = models.OneToOneField(Attempt, models.CASCADE, primary_key=True, related_name="verification")
-    since = models.FloatField(default=now)
-    busy_until = models.FloatField(default=0.0)
+    since = models.DateTimeField(default=now)
+    busy_until = models.DateTimeField(default=EPOCH)
     tries = models.IntegerField(default=0)
     finding = models.TextField(default="")
 

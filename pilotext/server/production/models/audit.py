@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from pilotext.server.production.models.common import now
+from pilotext.server.times import now
 
 
 class AuditEntry(models.Model):
@@ -13,7 +13,7 @@ class AuditEntry(models.Model):
     Without foreign keys: the trail outlives what it tells of.
     """
 
-    at = models.FloatField(default=now)
+    at = models.DateTimeField(default=now)
     who = models.TextField()
     actor = models.TextField(default="")
     """By which of the machines' actors it was moved; empty for lines of before that was kept."""
@@ -35,6 +35,6 @@ class CycleStep(models.Model):
     """The last sign of a step of the cycle: when it was done, and since when it fails by which error."""
 
     name = models.TextField(unique=True)
-    at = models.FloatField(default=now)
-    failing_since = models.FloatField(null=True)
+    at = models.DateTimeField(default=now)
+    failing_since = models.DateTimeField(null=True)
     error = models.TextField(default="")

@@ -5,9 +5,10 @@ from typing import Self
 from django.db import models
 
 from pilotext.server.production.models.attempt import Attempt
-from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.common import only_states_of
 from pilotext.server.production.models.task import Experiment, Site
 from pilotext.server.production.states import BREAKER, BreakerState
+from pilotext.server.times import EPOCH, now
 
 
 class BreakerQuerySet(models.QuerySet["Breaker"]):
@@ -29,13 +30,13 @@ class Breaker(models.Model):
     site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="breakers")
     node = models.TextField(default="")
     state = models.TextField(default=BreakerState.CLOSED)
-    due = models.FloatField(default=0.0)
+    due = models.DateTimeField(default=EPOCH)
     trips = models.IntegerField(default=0)
-    since = models.FloatField(default=0.0)
+    since = models.DateTimeField(default=EPOCH)
     """Time of its opening from the closed state; probes may have failed since."""
     probe = models.ForeignKey(Attempt, models.SET_NULL, null=True, related_name="probes")
     why = models.TextField(default="")
-    changed = models.FloatField(default=now)
+    changed = models.DateTimeField(default=now)
 
     objects = BreakerQuerySet.as_manager()
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from django.db import models
 
 from pilotext.server.production.states import Machine
-
-
-def now() -> float:
-    """Seconds since 1970."""
-    return time.time()
 
 
 def only_states_of(machine: Machine) -> models.CheckConstraint:

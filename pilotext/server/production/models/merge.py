@@ -4,7 +4,7 @@ from typing import Self
 
 from django.db import models
 
-from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.common import only_states_of
 from pilotext.server.production.models.task import Experiment, Job, Task
 from pilotext.server.production.states import (
     ARCHIVE,
@@ -16,6 +16,7 @@ from pilotext.server.production.states import (
     ProductState,
     StagedFileState,
 )
+from pilotext.server.times import EPOCH, now
 
 
 class Product(models.Model):
@@ -33,10 +34,10 @@ class Product(models.Model):
     left_out = models.JSONField(default=list)
     events = models.BigIntegerField(null=True)
     finding = models.TextField(default="")
-    busy_until = models.FloatField(default=0.0)
+    busy_until = models.DateTimeField(default=EPOCH)
     """Somebody works at it, or it waits after a failure, until then."""
     tries = models.IntegerField(default=0)
-    changed = models.FloatField(default=now)
+    changed = models.DateTimeField(default=now)
 
     class Meta:
         constraints = [
@@ -55,7 +56,7 @@ class MergeGroup(models.Model):
     state = models.TextField(default=MergeGroupState.OPEN)
     job = models.OneToOneField(Job, models.PROTECT, null=True, related_name="group")
     size = models.BigIntegerField(default=0)
-    changed = models.FloatField(default=now)
+    changed = models.DateTimeField(default=now)
 
     class Meta:
         constraints = [
@@ -83,12 +84,12 @@ class StagedFile(models.Model):
     state = models.TextField(default=StagedFileState.WANTED)
     request = models.TextField(default="")
     tries = models.IntegerField(default=0)
-    requested = models.FloatField(null=True)
-    online = models.FloatField(null=True)
+    requested = models.DateTimeField(null=True)
+    online = models.DateTimeField(null=True)
     finding = models.TextField(default="")
-    busy_until = models.FloatField(default=0.0)
+    busy_until = models.DateTimeField(default=EPOCH)
     """Somebody works at it, or it waits after a failure, until then."""
-    changed = models.FloatField(default=now)
+    changed = models.DateTimeField(default=now)
 
     objects = StagedFileQuerySet.as_manager()
 
@@ -110,9 +111,9 @@ class LogArchive(models.Model):
     members = models.JSONField(default=list)
     """The files in it: of each its URL, size and adler32."""
     finding = models.TextField(default="")
-    busy_until = models.FloatField(default=0.0)
+    busy_until = models.DateTimeField(default=EPOCH)
     tries = models.IntegerField(default=0)
-    changed = models.FloatField(default=now)
+    changed = models.DateTimeField(default=now)
 
     class Meta:
         constraints = [

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
 from django.db import models
 
-from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.common import only_states_of
 from pilotext.server.production.models.task import Site
 from pilotext.server.production.states import AGENT, AgentState
+from pilotext.server.times import now
 
 ROLES = ("viewer", "expert", "manager", "agent")
 
@@ -21,8 +23,8 @@ class Agent(models.Model):
     slots = models.IntegerField(default=1)
     version = models.TextField(default="")
     state = models.TextField(default=AgentState.ACTIVE)
-    registered = models.FloatField(default=now)
-    seen = models.FloatField(default=now)
+    registered = models.DateTimeField(default=now)
+    seen = models.DateTimeField(default=now)
     token = models.TextField(default="")
     """The label of the token by which it said hello last."""
 
@@ -34,7 +36,7 @@ class TokenQuerySet(models.QuerySet["Token"]):
     def not_revoked(self) -> Self:
         return self.filter(revoked=None)
 
-    def valid(self, at: float) -> Self:
+    def valid(self, at: datetime) -> Self:
         """Select tokens that are accepted at this point in time."""
         return self.not_revoked().filter(models.Q(expires__isnull=True) | models.Q(expires__gt=at))
 
@@ -48,9 +50,9 @@ class Token(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="api_tokens")
     site = models.ForeignKey(Site, models.CASCADE, null=True, related_name="tokens")
     """The only site that an agent with this token may ask for; None: any."""
-    created = models.FloatField(default=now)
-    expires = models.FloatField(null=True)
-    revoked = models.FloatField(null=True)
+    created = models.DateTimeField(default=now)
+    expires = models.DateTimeField(null=True)
+    revoked = models.DateTimeField(null=True)
 
     objects = TokenQuerySet.as_manager()
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.db import models
 
-from pilotext.server.production.models.common import now, only_states_of
+from pilotext.server.production.models.common import only_states_of
 from pilotext.server.production.states import JOB, OPEN_JOB, TASK, JobState, TaskState
+from pilotext.server.times import EPOCH, now
 
 
 class Experiment(models.Model):
@@ -70,8 +72,8 @@ class Task(models.Model):
     document = models.JSONField(default=dict)
     digest = models.TextField()
     note = models.TextField(default="")
-    created = models.FloatField(default=now)
-    changed = models.FloatField(default=now)
+    created = models.DateTimeField(default=now)
+    changed = models.DateTimeField(default=now)
 
     objects = TaskQuerySet.as_manager()
 
@@ -93,7 +95,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Select jobs that may still be run, or wait for a decision."""
         return self.filter(state__in=OPEN_JOB)
 
-    def due(self, at: float) -> Self:
+    def due(self, at: datetime) -> Self:
         """Select jobs that may be given out at this point in time."""
         return self.filter(state=JobState.READY, not_before__lte=at)
 
@@ -123,7 +125,7 @@ class Job(models.Model):
     )
     """The file that is brought from tape for it."""
     priority = models.IntegerField(default=1000)
-    not_before = models.FloatField(default=0.0)
+    not_before = models.DateTimeField(default=EPOCH)
     attempts = models.IntegerField(default=0)
     charged = models.IntegerField(default=0)
     since = models.IntegerField(default=0)
@@ -142,8 +144,8 @@ class Job(models.Model):
     code = models.TextField(default="")
     cause = models.TextField(default="")
     diag = models.TextField(default="")
-    created = models.FloatField(default=now)
-    changed = models.FloatField(default=now)
+    created = models.DateTimeField(default=now)
+    changed = models.DateTimeField(default=now)
 
     objects = JobQuerySet.as_manager()
 
@@ -192,7 +194,7 @@ class AvoidedPlace(models.Model):
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="avoided", db_index=False)
     place = models.TextField()
-    until = models.FloatField()
+    until = models.DateTimeField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["job", "place"], name="avoided_place_once")]

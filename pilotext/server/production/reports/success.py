@@ -14,7 +14,6 @@ from pilotext.model.report import Report
 from pilotext.redaction import shortened
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Attempt, Output, Signature, Verification
-from pilotext.server.production.models.common import now
 from pilotext.server.production.reports.pilot_verdict import rules_of
 from pilotext.server.production.reports.usage import usage_columns
 from pilotext.server.production.retry import BEFORE_A_REPORT, HELD, follow_failure
@@ -22,6 +21,7 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, Atte
 from pilotext.server.production.storage.operations import File, place
 from pilotext.server.production.transitions import Reason, advance_one
 from pilotext.server.rows import insert, insert_rows
+from pilotext.server.times import EPOCH, later, now
 
 _COUNTERS_OF = {
     "mdst": ("events_saved", "events_written", "mdst_entries"),
@@ -71,7 +71,7 @@ def claim_success(attempt: Attempt, report: Report) -> None:
     end_attempt(attempt, AttemptState.VERIFYING, report, why)
     advance_one(JOB, attempt.job, BEFORE_A_REPORT, JobState.VERIFYING, Reason("intake", why, "attempt"))
     wait_s = PILOT_WORD_S if attempt.pilot and not attempt.pilot_said else 0.0
-    insert(Verification, attempt_id=attempt.pk, busy_until=now() + wait_s if wait_s else 0.0)
+    insert(Verification, attempt_id=attempt.pk, busy_until=later(now(), wait_s) if wait_s else EPOCH)
 
 
 def believe(attempt: Attempt, report: Report) -> None:

@@ -17,7 +17,6 @@ from pilotext.serialization.json import from_json, from_plain
 from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.models import Attempt, Verification
-from pilotext.server.production.models.common import now
 from pilotext.server.production.reports.pilot_verdict import PilotSaid
 from pilotext.server.production.reports.success import believe, claimed_files, refuse
 from pilotext.server.production.row_leases import RowLease, lease_rows
@@ -26,6 +25,7 @@ from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
 from pilotext.server.production.submission.succession import own_published
 from pilotext.server.production.transitions import Reason, advance_one
+from pilotext.server.times import later, now
 from pilotext.storage.transfer import Mover
 
 AT_ONCE = 100
@@ -83,7 +83,7 @@ def _compare(attempt: Attempt, report: Report, mover: Mover) -> Doubt | None:
 
 
 def _put_off(attempt: Attempt, finding: str, wait_s: float, tries: int) -> int:
-    changes = {"finding": finding, "tries": tries, "busy_until": now() + wait_s}
+    changes = {"finding": finding, "tries": tries, "busy_until": later(now(), wait_s)}
     transact(lambda: Verification.objects.filter(pk=attempt.pk).update(**changes))
     return 0
 

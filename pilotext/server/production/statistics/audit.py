@@ -8,6 +8,7 @@ from pilotext.server.production.models import (
     Task,
 )
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.times import record_fields
 
 SIGNED_BY = ("person", "agent", "pilot")
 """Kinds of names in the audit trail, before the colon; parts of the server have none, and lines of old versions."""
@@ -37,4 +38,4 @@ def list_audit_entries(asked: AuditQuery) -> AuditTrail:
 
 
 def event_row(event: AuditEntry) -> AuditRow:
-    return AuditRow(**{name: getattr(event, name) for name in AuditRow.__struct_fields__})
+    return AuditRow(**record_fields(event, AuditRow.__struct_fields__))

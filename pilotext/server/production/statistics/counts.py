@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db import connection
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from pilotext.server.production.models import AuditEntry, Job, Task
-from pilotext.server.production.models.common import now
+from pilotext.server.times import later, now
 
 Counts = dict[str, int]
 
@@ -29,7 +30,7 @@ class TaskCounts:
 @dataclass
 class _Known:
     last: tuple[int | None, int | None]
-    until: float
+    until: datetime
     counts: TaskCounts
 
 
@@ -60,7 +61,7 @@ def counts_of_rows(tasks: Iterable[Task]) -> dict[int, TaskCounts]:
     good = {pk: each.counts for pk, each in known.items() if each and each.last == last[pk] and each.until > at}
     fresh = _counted([pk for pk in last if pk not in good])
     with _lock:
-        _known.update({(base, pk): _Known(last[pk], at + TRUSTED_S, counts) for pk, counts in fresh.items()})
+        _known.update({(base, pk): _Known(last[pk], later(at, TRUSTED_S), counts) for pk, counts in fresh.items()})
     return {**good, **fresh}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
-from django.db.models import Count, F, Max, QuerySet
-from django.db.models.functions import Floor
+from django.db.models import Count, Max, QuerySet
+from django.db.models.functions import TruncDate
 
 from pilotext.api.schemas.errors import ErrorList, ErrorRow
 from pilotext.api.schemas.rules import SignatureList, SignatureRow
@@ -20,6 +20,7 @@ from pilotext.server.production.lookup import (
 from pilotext.server.production.models import Attempt, Signature, Site, Task
 from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.attempts import ListedAttempt, page_of_attempts
+from pilotext.server.times import record_fields, to_seconds
 
 DAY_S = 86400.0
 ERROR_FIELDS = {"code": "code", "cause": "cause", "site": "site__name", "task": "task__name", "day": "day"}
@@ -30,8 +31,8 @@ MAX_ERRORS = 1000
 def list_errors(
     *,
     by: Iterable[str],
-    since: float,
-    until: float,
+    since: datetime,
+    until: datetime,
     task: str | None,
     site: str | None,
     code: str | None,
@@ -53,8 +54,8 @@ def list_errors(
 
 
 def failed_between(
-    since: float,
-    until: float,
+    since: datetime,
+    until: datetime,
     *,
     task: str | None = None,
     site: str | None = None,
@@ -79,7 +80,7 @@ def failed_between(
 def count_by(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
     """Yield the numbers of these attempts by these fields, the most frequent first, MAX_ERRORS at most."""
     if "day" in fields:
-        rows = rows.annotate(day=Floor(F("ended") / DAY_S))
+        rows = rows.annotate(day=TruncDate("ended"))
     # By the numbers of site and task, whose names are put in behind: the index alone is read.
     columns = [{"site": "site_id", "task": "task_id"}.get(field, field) for field in fields]
     counted = (
@@ -94,10 +95,10 @@ def count_by(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
             cause=row["cause"] or "lost" if "cause" in row else "",
             site=sites.get(row.get("site_id"), ""),
             task=tasks.get(row.get("task_id"), ""),
-            day=time.strftime("%Y-%m-%d", time.gmtime(row["day"] * DAY_S)) if "day" in row else "",
+            day=row["day"].isoformat() if "day" in row else "",
             attempts=row["n"],
             jobs=row["jobs"],
-            last=row["at"],
+            last=to_seconds(row["at"]),
         )
 
 
@@ -113,12 +114,12 @@ def list_signatures(*, experiment: str | None, limit: int) -> SignatureList:
 
 
 def _signature(row: Signature, still: int, job: int | None) -> SignatureRow:
-    same = {name: getattr(row, name) for name in ("signature", "count", "first", "last", "diag", "note")}
+    same = record_fields(row, ("signature", "count", "first", "last", "diag", "note"))
     return SignatureRow(experiment=row.experiment.name, open=still, job=job, **same)
 
 
 def list_failed_attempts(
-    *, since: float, until: float, fields: dict[str, str], after: int = 0, limit: int = 100
+    *, since: datetime, until: datetime, fields: dict[str, str], after: int = 0, limit: int = 100
 ) -> tuple[list[ListedAttempt], int | None]:
     """Return a page of the failed attempts of a period with these fields, and where the next one goes on.
 

@@ -14,6 +14,7 @@ from pilotext.server.database import spelled_out
 from pilotext.server.production.lookup import tasks_named
 from pilotext.server.production.models import Attempt, Job, Site
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.times import from_seconds
 
 NOTHING = spelled_out([""])[0]
 
@@ -62,9 +63,9 @@ def choose_jobs(asked: JobFilter) -> QuerySet[Job]:
     if asked.message is not None:
         rows = rows.filter(diag__regex=_pattern(asked.message))
     if asked.changed_since is not None:
-        rows = rows.filter(changed__gte=asked.changed_since)
+        rows = rows.filter(changed__gte=from_seconds(asked.changed_since))
     if asked.changed_until is not None:
-        rows = rows.filter(changed__lt=asked.changed_until)
+        rows = rows.filter(changed__lt=from_seconds(asked.changed_until))
     return _by_last_attempt(rows, asked)
 
 

@@ -20,6 +20,7 @@ from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.audit import event_row
 from pilotext.server.production.statistics.job_choice import choose_jobs
+from pilotext.server.times import record_fields
 
 MAX_ENTRIES = 1000
 
@@ -151,7 +152,7 @@ _SAME = tuple(name for name in JobRow.__struct_fields__ if name not in ("job", "
 
 
 def job_row(row: Job) -> JobRow:
-    return JobRow(job=row.pk, task=row.task.name, **{name: getattr(row, name) for name in _SAME})
+    return JobRow(job=row.pk, task=row.task.name, **record_fields(row, _SAME))
 
 
 def _attempts(tries: tuple[Attempt, ...], reports: dict[int, AttemptReport]) -> Iterator[AttemptRow]:
@@ -162,5 +163,5 @@ def _attempts(tries: tuple[Attempt, ...], reports: dict[int, AttemptReport]) -> 
             site=attempt.site.name,
             agent=attempt.agent.name if attempt.agent else attempt.pilot,
             detail=_detail(reports[attempt.number]) if attempt.number in reports else None,
-            **{name: getattr(attempt, name) for name in same},
+            **record_fields(attempt, same),
         )

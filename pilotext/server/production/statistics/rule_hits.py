@@ -12,8 +12,8 @@ import msgspec
 from pilotext.model.verdict import Match
 from pilotext.serialization.json import ready
 from pilotext.server.production.models import AttemptReport
-from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.errors import DAY_S, count_by, failed_between, list_errors
+from pilotext.server.times import earlier, later, now, to_seconds
 
 PERIODS_DAYS = (1, 7, 30)
 MAX_TASKS = 50
@@ -51,7 +51,7 @@ def hits_by_code() -> dict[str, Hits]:
         {
             row.code: row
             for row in list_errors(
-                by=("code",), since=at - days * DAY_S, until=at + 1.0, task=None, site=None, code=None
+                by=("code",), since=earlier(at, days * DAY_S), until=later(at, 1.0), task=None, site=None, code=None
             ).errors
         }
         for days in PERIODS_DAYS
@@ -74,7 +74,7 @@ class RuleHits:
 def hits_of(code: str) -> RuleHits:
     """Return the hits of the rule with this code, all of them by one query."""
     at = now()
-    rows = failed_between(at - PERIODS_DAYS[-1] * DAY_S, at + 1.0, code=code)
+    rows = failed_between(earlier(at, PERIODS_DAYS[-1] * DAY_S), later(at, 1.0), code=code)
     sites: Counter[str] = Counter()
     tasks: Counter[str] = Counter()
     numbers, last = [0 for _ in PERIODS_DAYS], 0.0
@@ -83,7 +83,7 @@ def hits_of(code: str) -> RuleHits:
         tasks[row.task] += row.attempts
         last = max(last, row.last)
         for place, days in enumerate(PERIODS_DAYS):
-            if timegm(time.strptime(row.day, "%Y-%m-%d")) > at - (days + 1) * DAY_S:
+            if timegm(time.strptime(row.day, "%Y-%m-%d")) > to_seconds(at) - (days + 1) * DAY_S:
                 numbers[place] += row.attempts
     return RuleHits(Hits(tuple(numbers), last), tuple(sites.most_common()), tuple(tasks.most_common(MAX_TASKS)))
 

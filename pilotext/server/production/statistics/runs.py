@@ -34,6 +34,7 @@ from pilotext.server.production.models import (
 )
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JobState
+from pilotext.server.times import record_fields
 
 MAX_PRODUCTS = 100
 
@@ -226,7 +227,7 @@ def _rows(page: Sequence[Product]) -> tuple[ProductRow, ...]:
             task=row.task.name,
             left_out=tuple(row.left_out),
             files=tuple(files[row.pk]),
-            **{name: getattr(row, name) for name in same},
+            **record_fields(row, same),
         )
         for row in page
     )

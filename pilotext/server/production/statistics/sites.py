@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection
+from datetime import datetime
 
 from django.db.models import Count, Max, OuterRef
 
@@ -17,15 +17,15 @@ from pilotext.server.production.lookup import (
     site_named,
 )
 from pilotext.server.production.models import Agent, Attempt, Breaker, Site, Token
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, AgentState, AttemptState
+from pilotext.server.times import EPOCH, FOREVER, earlier, now, record_fields, to_seconds
 
 HOUR_S = 3600.0
 
 
 def list_sites() -> SiteList:
     """All sites with what happens there, and all breakers that are not closed."""
-    recent = Counter(Attempt.objects.filter(ended__gte=now() - HOUR_S).values_list("site", "state"))
+    recent = Counter(Attempt.objects.filter(ended__gte=earlier(now(), HOUR_S)).values_list("site", "state"))
     there = Site.objects.select_related("experiment").annotate(
         active=number_of(Attempt.objects.active().filter(site=OuterRef("pk"))),
         heard=number_of(Agent.objects.filter(site=OuterRef("pk"), state=AgentState.ACTIVE)),
@@ -56,7 +56,7 @@ def list_breakers() -> list[BreakerRow]:
 
 
 def _breaker(row: Breaker) -> BreakerRow:
-    same = {name: getattr(row, name) for name in ("rule", "scope", "state", "since", "due", "trips", "why")}
+    same = record_fields(row, ("rule", "scope", "state", "since", "due", "trips", "why"))
     return BreakerRow(breaker=row.pk, **same)
 
 
@@ -81,25 +81,25 @@ def list_agents(*, name: str | None = None, site: str | None, state: str | None,
         AgentRow(
             agent=row.pk,
             site=row.site.name,
-            active=active.get(row.pk, (0, 0.0))[0],
-            silent_since=_silent_since(row, active.get(row.pk, (0, 0.0))[1], at),
-            token_ended=ended.get(row.token),
-            **{field: getattr(row, field) for field in same},
+            active=active.get(row.pk, (0, EPOCH))[0],
+            silent_since=to_seconds(_silent_since(row, active.get(row.pk, (0, EPOCH))[1], at)),
+            token_ended=to_seconds(ended.get(row.token)),
+            **record_fields(row, same),
         )
         for row in page
     )
     return AgentList(told, page[-1].pk if len(found) > limit else None)
 
 
-def _silent_since(row: Agent, attempts_seen: float, at: float) -> float | None:
+def _silent_since(row: Agent, attempts_seen: datetime, at: datetime) -> datetime | None:
     """Return the time of the last message of an agent or of its attempts; None where that was recent."""
     last = max(row.seen, attempts_seen)
-    return last if at - last > GONE_AFTER_S else None
+    return last if last < earlier(at, GONE_AFTER_S) else None
 
 
-def _ended_tokens(labels: Collection[str]) -> dict[str, float]:
+def _ended_tokens(labels: Collection[str]) -> dict[str, datetime]:
     """Of these labels of agents' tokens, those without a good token any more, and when the last one ended."""
     at, ends = now(), defaultdict(list)
     for row in Token.objects.filter(label__in=labels, role="agent"):
-        ends[row.label].append(min(row.revoked or math.inf, row.expires or math.inf))
+        ends[row.label].append(min(row.revoked or FOREVER, row.expires or FOREVER))
     return {label: max(points) for label, points in ends.items() if max(points) <= at}

@@ -12,10 +12,10 @@ from pilotext.server.database import number_of
 from pilotext.server.production import waiting
 from pilotext.server.production.lookup import tasks_named
 from pilotext.server.production.models import Attempt, LogArchive, Product, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import OPEN_JOB, AttemptState, JobState, LogArchiveState, ProductState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of_rows, with_last
+from pilotext.server.times import now, to_seconds
 
 MAX_TASKS = 1000
 
@@ -132,8 +132,8 @@ def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
         state=row.state,
         jobs=counts.own,
         merges=counts.merges,
-        created=row.created,
-        changed=row.changed,
+        created=to_seconds(row.created),
+        changed=to_seconds(row.changed),
         note=row.note,
         replaces=getattr(row, "earlier", None) or "",
         replaced_by=getattr(row, "later", None) or "",

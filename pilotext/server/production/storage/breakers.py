@@ -8,6 +8,7 @@ fault is of the file. After the pause one cycle puts that question again.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -15,9 +16,9 @@ from pilotext.errors import CredentialError, StorageError, TransientError
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.server.database import transact
 from pilotext.server.production.models import Breaker
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import BREAKER, BreakerState
 from pilotext.server.production.transitions import Reason, advance
+from pilotext.server.times import EPOCH, later, now
 from pilotext.storage.operations import Operation, subject
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import server_of
@@ -36,13 +37,13 @@ class ServerAwayError(StorageError):
 
     fault = "unreachable"
 
-    def __init__(self, url: str, until: float, why: str) -> None:
+    def __init__(self, url: str, until: datetime, why: str) -> None:
         super().__init__(url, f"{server_of(url)} does not answer: {why}")
         self.until = until
 
     @property
     def wait_s(self) -> float:
-        return max(1.0, self.until - now())
+        return max(1.0, (self.until - now()).total_seconds())
 
 
 class GuardedMover:
@@ -95,7 +96,7 @@ class GuardedMover:
             return
         at = now()
         if row.due > at or not transact(partial(_begin_probe, row, at)):
-            raise ServerAwayError(url, max(row.due, at + 1.0), row.why)
+            raise ServerAwayError(url, max(row.due, later(at, 1.0)), row.why)
         why = self._why_away(url)
         if why is not None:
             raise _trip(self._experiment, url, why)
@@ -122,10 +123,10 @@ def _not_closed(experiment: int, url: str) -> Breaker | None:
     return Breaker.objects.not_closed().filter(**_rows(experiment, url)).first()
 
 
-def _begin_probe(row: Breaker, at: float) -> bool:
+def _begin_probe(row: Breaker, at: datetime) -> bool:
     """Whether it is for this cycle to try the server; in a transaction."""
     due = Breaker.objects.filter(pk=row.pk, due__lte=at)
-    until = at + MAX_PROBE_S
+    until = later(at, MAX_PROBE_S)
     reason = Reason(_WHO, f"a cycle tries whether {row.scope} answers", "cycle")
     if advance(BREAKER, due, (BreakerState.OPEN,), BreakerState.PROBING, reason, due=until):
         return True
@@ -137,13 +138,13 @@ def _trip(experiment: int, url: str, why: str) -> ServerAwayError:
     return ServerAwayError(url, until, why)
 
 
-def _open(experiment: int, url: str, why: str) -> float:
+def _open(experiment: int, url: str, why: str) -> datetime:
     """Open the breaker of a server, for longer each time; returns when it is due. In a transaction."""
     at = now()
-    row, _ = Breaker.objects.get_or_create(**_rows(experiment, url), defaults={"changed": 0.0})
+    row, _ = Breaker.objects.get_or_create(**_rows(experiment, url), defaults={"changed": EPOCH})
     trips = 1 if row.state == BreakerState.CLOSED else row.trips + 1
     pause = min(MIN_PAUSE_S * PAUSE_FACTOR ** min(trips - 1, 20), MAX_PAUSE_S)
-    changes: dict[str, Any] = {"due": at + pause, "trips": trips, "why": why}
+    changes: dict[str, Any] = {"due": later(at, pause), "trips": trips, "why": why}
     if row.state == BreakerState.CLOSED:
         changes["since"] = at
     reason = Reason(_WHO, f"{row.scope} does not answer: {why}; not used for {pause:.0f} s", "cycle")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -11,11 +12,11 @@ from pilotext.api.schemas.tasks import DryRun, TakenName
 from pilotext.profile.records import Experiment
 from pilotext.server.database import transact
 from pilotext.server.production.models import Agent, Attempt, Site, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import AgentState
 from pilotext.server.production.submission.document import TaskFile
 from pilotext.server.production.submission.plan import Plan, describe
 from pilotext.server.production.submission.succession import taken_names, why_not_replaceable
+from pilotext.server.times import earlier, now
 
 
 def dry_run(experiment: Experiment, task: TaskFile, plan: Plan) -> DryRun:
@@ -55,7 +56,7 @@ def site_warnings(experiment: Experiment, task: TaskFile) -> tuple[str, ...]:
     if wanted:
         sites = sites.filter(name__in={*wanted, *merging})
     minutes = experiment.retry.heard_s / 60
-    heard = set(_heard(sites, now() - experiment.retry.heard_s))
+    heard = set(_heard(sites, earlier(now(), experiment.retry.heard_s)))
     closed = [f"the site {row.name} is closed: {row.closed}" for row in sites.exclude(closed="").order_by("name")]
     if not wanted:
         silent = [] if heard else [f"at any site of {experiment.name}"]
@@ -65,7 +66,7 @@ def site_warnings(experiment: Experiment, task: TaskFile) -> tuple[str, ...]:
     return (*closed, *nobody)
 
 
-def _heard(sites: QuerySet[Site], since: float) -> Iterator[str]:
+def _heard(sites: QuerySet[Site], since: datetime) -> Iterator[str]:
     agents = Agent.objects.filter(site=OuterRef("pk"), state=AgentState.ACTIVE, seen__gte=since)
     tries = Attempt.objects.filter(site=OuterRef("pk"))
     busy, was_there = tries.active(), tries.filter(ended__gte=since)

@@ -12,7 +12,6 @@ from pilotext.api.schemas.tasks import Submitted
 from pilotext.profile.records import Experiment
 from pilotext.server.database import insert_many, transact
 from pilotext.server.production.models import Job, Product, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import remember
 from pilotext.server.production.published_names import claim
 from pilotext.server.production.refusal import RefusalError
@@ -23,6 +22,7 @@ from pilotext.server.production.submission.naming import key_of, url_of
 from pilotext.server.production.submission.plan import Plan
 from pilotext.server.production.submission.succession import all_keys, take_over, taken_names
 from pilotext.server.production.transitions import Reason, advance, record
+from pilotext.server.times import now
 
 
 def store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submitted:

@@ -9,7 +9,6 @@ from django.db.models import QuerySet
 from pilotext.profile.records import Experiment
 from pilotext.server.production.job_builder import predecessors
 from pilotext.server.production.models import Attempt, Job, Output, Product, PublishedFile, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.published_names import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.row_leases import ROW_LEASE_S
@@ -17,6 +16,7 @@ from pilotext.server.production.states import OutputState, ProductState, TaskSta
 from pilotext.server.production.submission.naming import key_of, url_of, values_of
 from pilotext.server.production.submission.plan import Plan
 from pilotext.server.production.transitions import Reason, record
+from pilotext.server.times import later, now
 
 ENDED = (TaskState.DONE, TaskState.ARCHIVED, TaskState.CANCELLED)
 """States of a task whose names another one may take over."""
@@ -63,10 +63,13 @@ def why_not_replaceable(task: Task) -> str:
     if busy := Attempt.objects.active().filter(task=task).count():
         return f"{busy} attempts of {task.name} have not ended yet; ask again when they have."
     products = Product.objects.select_for_update().filter(task=task)  # nobody begins to copy one meanwhile
-    copied = [
-        each.busy_until - now() for each in products if each.state in (ProductState.CHECKED, ProductState.COPYING)
-    ]
-    if any(0 < left <= ROW_LEASE_S for left in copied):  # one that is waited with for longer is not at work
+    at, copied = (
+        now(),
+        [each.busy_until for each in products if each.state in (ProductState.CHECKED, ProductState.COPYING)],
+    )
+    if any(
+        at < until <= later(at, ROW_LEASE_S) for until in copied
+    ):  # one that is waited with for longer is not at work
         return f"a merged file of {task.name} is being copied to where it is kept; ask again in a few minutes."
     return ""
 

@@ -9,12 +9,12 @@ from pilotext.profile.job_builder import printed
 from pilotext.server.database import transact
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Output, Product
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
 from pilotext.server.production.states import PRODUCT, ProductState
 from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import Reason, advance, reopen
+from pilotext.server.times import now
 from pilotext.storage.transfer import Mover
 
 log = logging.getLogger("pilotext.keeping")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 
@@ -19,7 +20,6 @@ from pilotext.profile.records import Staging
 from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.models import Experiment, StagedFile
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.row_leases import lease_rows, wait_after
 from pilotext.server.production.states import STAGED_FILE, JobState, StagedFileState, TaskState
@@ -27,6 +27,7 @@ from pilotext.server.production.storage import operations
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
 from pilotext.server.production.tape import staging
 from pilotext.server.production.transitions import Reason, advance
+from pilotext.server.times import EPOCH, earlier, later, now
 from pilotext.storage.base import Residence
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import server_of
@@ -61,7 +62,7 @@ def poll_files() -> int:
 
 def check_files() -> int:
     """Files that have been on disk for long are looked at: a tape system removes what it needs the place of."""
-    return _each(lambda limits: Q(state=StagedFileState.ONLINE, online__lt=now() - limits.check_s), _look)
+    return _each(lambda limits: Q(state=StagedFileState.ONLINE, online__lt=earlier(now(), limits.check_s)), _look)
 
 
 def release_files() -> int:
@@ -111,7 +112,7 @@ def _ask(files: list[StagedFile], mover: GuardedMover, limits: Staging) -> int:
     except StorageError as error:
         return transact(partial(_later, rows, f"it could not be asked for: {error.reason}", limits))
     why = f"asked for with {len(files)} files of run {files[0].run}, request {request}"
-    changes = {"request": request, "requested": now(), "busy_until": 0.0}
+    changes = {"request": request, "requested": now(), "busy_until": EPOCH}
     return len(
         transact(
             lambda: advance(
@@ -131,23 +132,27 @@ def _poll(files: list[StagedFile], mover: Mover, limits: Staging) -> int:
     at = now()
     where = {residence: [file for file in files if found.get(file.url) == residence] for residence in RESIDENCES}
     silent = [file for file in files if file.url not in found and file not in [each for each, _ in refused]]
-    late = [file for file in where["offline"] + silent if at - (file.requested or at) > limits.within_s]
+    late = [file for file in where["offline"] + silent if _waited_s(file, at) > limits.within_s]
     done = transact(lambda: staging.put_online(_rows(where["online"]), at))
     done += transact(lambda: staging.give_up_files(_rows(where["missing"]), "the tape system does not have this file"))
     again = [(file, f"still on tape after {limits.within_s:.0f} s") for file in late] + refused
     _release([file for file, _ in again], mover)
     for file, why in again:
         done += transact(partial(_later, _rows([file]), why, limits))
-    waited = max((at - (file.requested or at) for file in files), default=0.0)
+    waited = max((_waited_s(file, at) for file in files), default=0.0)
     wait = min(limits.poll_s, max(MIN_POLL_S, waited / 4))
-    transact(lambda: _rows(files).filter(state=StagedFileState.REQUESTED).update(busy_until=at + wait))
+    transact(lambda: _rows(files).filter(state=StagedFileState.REQUESTED).update(busy_until=later(at, wait)))
     return done
+
+
+def _waited_s(file: StagedFile, at: datetime) -> float:
+    return 0.0 if file.requested is None else (at - file.requested).total_seconds()
 
 
 def _look(files: list[StagedFile], mover: Mover, limits: Staging) -> int:  # noqa: ARG001 - as the others
     found, refused = _residences(files, mover)
     here = _rows([file for file in files if found.get(file.url) == "online"])
-    transact(lambda: here.update(online=now(), busy_until=0.0))
+    transact(lambda: here.update(online=now(), busy_until=EPOCH))
     lost = [file for file in files if found.get(file.url) in ("offline", "missing")] + [file for file, _ in refused]
     return transact(lambda: staging.put_offline(_rows(lost), "it is not on disk any more"))
 
@@ -174,7 +179,7 @@ def _released(ids: list[int]) -> list[int]:
         StagedFileState.RELEASED,
         reason,
         online=None,
-        busy_until=0.0,
+        busy_until=EPOCH,
     )
 
 
@@ -224,7 +229,7 @@ def _wait(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:
 
     No try is counted, since nothing is said about the files.
     """
-    return rows.update(finding=why, busy_until=now() + wait_after(1, limits.wait_s))
+    return rows.update(finding=why, busy_until=later(now(), wait_after(1, limits.wait_s)))
 
 
 def _later(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:
@@ -232,7 +237,7 @@ def _later(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:
     done = 0
     for file in rows.select_for_update(of=("self",)):
         mine, tries = StagedFile.objects.filter(pk=file.pk), file.tries + 1
-        mine.update(tries=tries, finding=why, busy_until=now() + wait_after(tries, limits.wait_s))
+        mine.update(tries=tries, finding=why, busy_until=later(now(), wait_after(tries, limits.wait_s)))
         if tries >= limits.tries:
             done += staging.give_up_files(mine, f"{why}; tried {tries} times")
         else:

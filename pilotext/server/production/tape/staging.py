@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
@@ -16,6 +17,7 @@ from pilotext.server.production.models import Experiment, Job, StagedFile
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import JOB, STAGED_FILE, JobState, StagedFileState, TaskState
 from pilotext.server.production.transitions import Reason, advance, record
+from pilotext.server.times import EPOCH
 
 AT_ONCE = 500
 
@@ -99,7 +101,7 @@ def _want(job: Job) -> int:
             Reason(_WHO, why, "cycle"),
             finding="",
             tries=0,
-            busy_until=0.0,
+            busy_until=EPOCH,
         )
     rows = Job.objects.filter(pk=job.pk)
     moved = advance(
@@ -117,7 +119,7 @@ def _slipped(job: Job, file: StagedFile) -> bool:
     return job.tries.filter(action="restage", ended__gt=file.online).exists()
 
 
-def put_online(files: QuerySet[StagedFile], at: float) -> int:
+def put_online(files: QuerySet[StagedFile], at: datetime) -> int:
     """Files are on disk: jobs that waited for them may be given out. In a transaction."""
     ids = advance(
         STAGED_FILE,
@@ -126,7 +128,7 @@ def put_online(files: QuerySet[StagedFile], at: float) -> int:
         StagedFileState.ONLINE,
         Reason(_WHO, "the tape system says that it is on disk", "cycle"),
         online=at,
-        busy_until=0.0,
+        busy_until=EPOCH,
     )
     advance(
         JOB,
@@ -146,7 +148,7 @@ def put_offline(files: QuerySet[StagedFile], why: str) -> int:
         (StagedFileState.ONLINE,),
         StagedFileState.WANTED,
         Reason(_WHO, why, "cycle"),
-        busy_until=0.0,
+        busy_until=EPOCH,
     )
     advance(
         JOB, Job.objects.filter(staged_file__in=ids), (JobState.READY,), JobState.DEFINED, Reason(_WHO, why, "cycle")

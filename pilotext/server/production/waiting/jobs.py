@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from shlex import quote
 
 from django.db.models import F, Func, OuterRef, QuerySet, Subquery
@@ -13,10 +14,17 @@ from pilotext.profile.records import Staging
 from pilotext.server.database import number_of
 from pilotext.server.production.dispatch.placement import avoided_by
 from pilotext.server.production.models import AuditEntry, Breaker, Job, StagedFile, Task, Verification
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, StagedFileState, TaskState
-from pilotext.server.production.waiting.places import breakers_of, obstacles, of_cycle, places_of, with_servers
+from pilotext.server.production.waiting.places import (
+    breakers_of,
+    obstacles,
+    of_cycle,
+    places_of,
+    wait_for,
+    with_servers,
+)
+from pilotext.server.times import earlier, later, now
 
 MAX_AHEAD = 1000
 """Jobs of a task that are counted before this one; of more it is only said that there are more."""
@@ -27,7 +35,7 @@ SILENT_AFTER_S = 900.0
 _NEXT_STEP = "the next step of the cycle moves it"
 
 
-def of_job(job: Job, at: float | None = None) -> tuple[Wait, ...]:
+def of_job(job: Job, at: datetime | None = None) -> tuple[Wait, ...]:
     """Return why a job waits; empty for one that has ended. It comes with its task, experiment and staged file."""
     at = now() if at is None else at
     breakers = breakers_of(job.task.experiment_id)
@@ -35,7 +43,7 @@ def of_job(job: Job, at: float | None = None) -> tuple[Wait, ...]:
     return (*waits, *of_cycle(at)) if waits else ()
 
 
-def _of_job(job: Job, at: float, breakers: Iterable[Breaker]) -> tuple[Wait, ...]:
+def _of_job(job: Job, at: datetime, breakers: Iterable[Breaker]) -> tuple[Wait, ...]:
     if job.state == JobState.MANUAL:
         return (_person(job),)
     if job.state in (JobState.SENT, JobState.RUNNING):
@@ -49,7 +57,7 @@ def _of_job(job: Job, at: float, breakers: Iterable[Breaker]) -> tuple[Wait, ...
         waits += _ready(job, at, breakers)
     elif job.task.staging and not job.product:
         waits += _staging(job, at)
-    return tuple(waits) or (Wait("cycle", "its input needs no staging", job.changed, None, "server", _NEXT_STEP),)
+    return tuple(waits) or (wait_for("cycle", "its input needs no staging", job.changed, None, "server", _NEXT_STEP),)
 
 
 def of_tasks_state(task: Task) -> Iterator[Wait]:
@@ -75,16 +83,16 @@ def of_tasks_state(task: Task) -> Iterator[Wait]:
             if task.state == TaskState.DONE
             else "it can be changed no more"
         )
-    yield Wait(kind, what, since, None, who, how)
+    yield wait_for(kind, what, since, None, who, how)
 
 
 def _person(job: Job) -> Wait:
     whose = f", {job.assigned} investigates it" if job.assigned else ", nobody investigates it yet"
     how = f"pilotext jobs resend {job.pk} --why ...; also accept, fail, cancel, assign"
-    return Wait("person", f"it waits for a decision{whose}: {job.diag}", job.changed, None, "expert", how)
+    return wait_for("person", f"it waits for a decision{whose}: {job.diag}", job.changed, None, "expert", how)
 
 
-def _at_work(job: Job, at: float) -> Iterator[Wait]:
+def _at_work(job: Job, at: datetime) -> Iterator[Wait]:
     attempt = job.tries.active().select_related("site", "agent").first()
     if attempt is None:
         return
@@ -95,19 +103,19 @@ def _at_work(job: Job, at: float) -> Iterator[Wait]:
     cancel = f"pilotext jobs cancel {job.pk} --why ..."
     if attempt.stop:
         why = f"{where} was asked to stop: {attempt.stop}"
-        yield Wait(
+        yield wait_for(
             "stopping", why, attempt.seen, attempt.lease_until, "server", "its worker hears of it by a heartbeat"
         )
-    elif at - attempt.seen > SILENT_AFTER_S:
+    elif attempt.seen < earlier(at, SILENT_AFTER_S):
         how = "without a word until then it is lost, and goes on by the rules for lost ones"
-        yield Wait("silent", f"{where} is silent", attempt.seen, attempt.lease_until, "server", how)
+        yield wait_for("silent", f"{where} is silent", attempt.seen, attempt.lease_until, "server", how)
     else:
-        yield Wait(
+        yield wait_for(
             "attempt", f"{where} is in phase {attempt.phase or 'leased'}", attempt.leased, None, "expert", cancel
         )
 
 
-def _verifying(job: Job, at: float) -> Iterator[Wait]:
+def _verifying(job: Job, at: datetime) -> Iterator[Wait]:
     """Yield the progress of the comparison of published files; nothing when it has just been settled."""
     row = Verification.objects.filter(attempt__job=job).first()
     if row is None:
@@ -115,41 +123,41 @@ def _verifying(job: Job, at: float) -> Iterator[Wait]:
     until = row.busy_until if row.busy_until > at else None
     found = f"; the last look found: {row.finding}" if row.finding else ""
     what = f"its published files are compared with its report{found}"
-    yield Wait("verifying", what, row.since, until, "server", "the cycle looks by itself")
+    yield wait_for("verifying", what, row.since, until, "server", "the cycle looks by itself")
 
 
 # ------------------------------------------------------------------------------------------------------------- staging
 
 
-def _staging(job: Job, at: float) -> Iterator[Wait]:
+def _staging(job: Job, at: datetime) -> Iterator[Wait]:
     limits = profile_of(job.task.experiment.name).staging
     if job.state == JobState.STAGING and job.staged_file is not None:
         yield of_file(job.staged_file, limits, at)
         return
     if job.task.state == TaskState.RUNNING:
-        yield of_room(job.task, limits) or Wait(
+        yield of_room(job.task, limits) or wait_for(
             "cycle", "its file is to be brought from tape", job.changed, None, "server", _NEXT_STEP
         )
 
 
-def of_file(file: StagedFile, limits: Staging, at: float) -> Wait:
+def of_file(file: StagedFile, limits: Staging, at: datetime) -> Wait:
     """Return the progress of a file on its way from tape."""
     url = file.url
     found = f": {file.finding}" if file.finding else ""
-    later = file.busy_until if file.busy_until > at else None
+    busy_until = file.busy_until if file.busy_until > at else None
     if file.state == StagedFileState.REQUESTED:
-        until = None if file.requested is None else file.requested + limits.within_s
+        until = None if file.requested is None else later(file.requested, limits.within_s)
         how = "the cycle asks the tape system again; after that it releases the file and requests it again"
-        return Wait(
+        return wait_for(
             "staging", f"{url} was asked for from tape, request {file.request}", file.requested, until, "server", how
         )
     if file.state == StagedFileState.ONLINE:
-        return Wait("cycle", f"{url} is on disk", file.online, None, "server", _NEXT_STEP)
+        return wait_for("cycle", f"{url} is on disk", file.online, None, "server", _NEXT_STEP)
     if file.tries:
         what = f"{url} could not be had in {file.tries} of {limits.tries} tries{found}"
-        return Wait("staging", what, file.changed, later, "server", "the cycle asks for it again then")
-    return Wait(
-        "staging", f"{url} is to be asked for from tape{found}", file.changed, later, "server", "the cycle asks"
+        return wait_for("staging", what, file.changed, busy_until, "server", "the cycle asks for it again then")
+    return wait_for(
+        "staging", f"{url} is to be asked for from tape{found}", file.changed, busy_until, "server", "the cycle asks"
     )
 
 
@@ -173,13 +181,13 @@ def of_room(task: Task, limits: Staging, file: StagedFile | None = None) -> Wait
         f"{files} of at most {limits.files} files, {used / 1e12:.1f} of {limits.bytes / 1e12:.1f} TB, "
         "are on their way from tape or on disk for other jobs"
     )
-    return Wait("staging-room", what, None, None, "server", "there is room when other jobs have ended")
+    return wait_for("staging-room", what, None, None, "server", "there is room when other jobs have ended")
 
 
 # --------------------------------------------------------------------------------------------------------------- ready
 
 
-def _ready(job: Job, at: float, breakers: Iterable[Breaker]) -> Iterator[Wait]:
+def _ready(job: Job, at: datetime, breakers: Iterable[Breaker]) -> Iterator[Wait]:
     if job.not_before > at:
         yield _back_off(job)
     if job.task.state != TaskState.RUNNING:
@@ -189,7 +197,7 @@ def _ready(job: Job, at: float, breakers: Iterable[Breaker]) -> Iterator[Wait]:
     found = {place.site.name: list(obstacles(place, avoided, at)) for place in places}
     if not places:
         how = "the task names sites that do not exist: submit it again with other sites"
-        yield Wait("no-agent", "there is no site that may have it", job.changed, None, "manager", how)
+        yield wait_for("no-agent", "there is no site that may have it", job.changed, None, "manager", how)
     free = [name for name, waits in found.items() if not waits]
     if not free:
         yield from _once(wait for waits in found.values() for wait in waits)
@@ -206,13 +214,15 @@ def _back_off(job: Job) -> Wait:
     last = job.tries.order_by("-number").first()
     if last is not None and last.state in ACTIVE_ATTEMPT:
         why = f"attempt {last.number}, which was asked to stop, is not known to have ended"
-        return Wait("earlier-attempt", why, last.seen, job.not_before, "server", "its end, or the end of its lease")
+        return wait_for("earlier-attempt", why, last.seen, job.not_before, "server", "its end, or the end of its lease")
     decided = f": {last.decision}" if last is not None and last.decision else ""
     how = "it is given out again by itself then"
-    return Wait("back-off", f"it waits before its next attempt{decided}", job.changed, job.not_before, "server", how)
+    return wait_for(
+        "back-off", f"it waits before its next attempt{decided}", job.changed, job.not_before, "server", how
+    )
 
 
-def _its_turn(job: Job, free: list[str], at: float) -> Wait:
+def _its_turn(job: Job, free: list[str], at: datetime) -> Wait:
     due = Job.objects.due(at).filter(task=OuterRef(OuterRef("pk")))
     some = due.filter(priority__gt=job.priority).order_by().values("pk")[: MAX_AHEAD + 1]
     mine = due.filter(priority=job.priority, pk__lt=job.pk).order_by().values("pk")[: MAX_AHEAD + 1]
@@ -228,7 +238,7 @@ def _its_turn(job: Job, free: list[str], at: float) -> Wait:
         f"It can run at {', '.join(free)}"
     )
     how = f"pilotext tasks set {quote(job.task.name)} --priority N --share X --why ..."
-    return Wait("others-first", what, job.changed, None, "manager", how)
+    return wait_for("others-first", what, job.changed, None, "manager", how)
 
 
 def _number(count: int) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from shlex import quote
 
 from django.db.models import Exists, F, Func, OuterRef, QuerySet, Subquery
 
-from pilotext.api.schemas.waits import Wait
+from pilotext.api.schemas.waits import Changer, Wait, WaitKind
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.profile.records import Experiment as Profile
 from pilotext.server.database import number_of
@@ -20,6 +20,14 @@ from pilotext.server.production.dispatch.placement import Avoid, nodes_of, of_si
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, CycleStep, Job, Site, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import AgentState, BreakerState
+from pilotext.server.times import EPOCH, FOREVER, earlier, to_seconds
+
+
+def wait_for(  # noqa: PLR0917  in the order of the record
+    kind: WaitKind, what: str, since: datetime | None, until: datetime | None, who: Changer, how: str
+) -> Wait:
+    """Return a wait with its points in time as the API has them."""
+    return Wait(kind, what, to_seconds(since), to_seconds(until), who, how)
 
 
 @dataclass(frozen=True)
@@ -33,16 +41,16 @@ class JobPlace:
     agents: int
     slots: int
     pilots: bool
-    last_seen: float | None
+    last_seen: datetime | None
     """Time of the last message of an agent there, whatever its state."""
-    closed_since: float | None
+    closed_since: datetime | None
     breakers: tuple[Breaker, ...]
     """Open ones for the whole site, those of the experiment included."""
     other_nodes: bool
     """An agent is heard of on a node that the job does not avoid and that no breaker holds."""
 
 
-def places_of(task: Task, job: Job | None, at: float, avoided: Avoid, known: Iterable[Breaker]) -> list[JobPlace]:
+def places_of(task: Task, job: Job | None, at: datetime, avoided: Avoid, known: Iterable[Breaker]) -> list[JobPlace]:
     """The sites that may have a job: those of its task, or the only one of its own; by one query.
 
     `known` are the breakers of the experiment.
@@ -70,22 +78,22 @@ def breakers_of(experiment: int) -> QuerySet[Breaker]:
     return Breaker.objects.not_closed().filter(experiment=experiment).order_by("pk")
 
 
-def obstacles(place: JobPlace, avoid: Mapping[str, float], at: float) -> Iterator[Wait]:
+def obstacles(place: JobPlace, avoid: Avoid, at: datetime) -> Iterator[Wait]:
     """Yield the obstacles for a job at this site now; nothing where it can be given out."""
     name = place.site.name
     if place.site.closed:
         why = f"site {name} is closed: {place.site.closed}"
-        yield Wait("site-closed", why, place.closed_since, None, "manager", f"pilotext sites open {quote(name)}")
+        yield wait_for("site-closed", why, place.closed_since, None, "manager", f"pilotext sites open {quote(name)}")
     limit = place.site.max_active
     if limit is not None and place.active >= limit:
         why = f"site {name} is full: {place.active} attempts of at most {limit}"
-        yield Wait("site-full", why, None, None, "manager", f"pilotext sites limit {quote(name)} --most N")
+        yield wait_for("site-full", why, None, None, "manager", f"pilotext sites limit {quote(name)} --most N")
     for row in place.breakers:
         if row.state == BreakerState.PROBING or row.due > at:
             yield _breaker(row)
-    if (until := avoid.get(of_site(name), 0.0)) > at:
+    if (until := avoid.get(of_site(name), EPOCH)) > at:
         why = f"it failed at site {name} and avoids it as long as another site can take it"
-        yield Wait("avoided", why, None, until, "server", "it may go there again by then")
+        yield wait_for("avoided", why, None, until, "server", "it may go there again by then")
     yield from _nobody(place)
 
 
@@ -96,21 +104,21 @@ def _nobody(place: JobPlace) -> Iterator[Wait]:
         return
     if not place.agents:
         why = f"no agent at site {name} is active" + ("" if place.last_seen else ", and none ever was")
-        yield Wait("no-agent", why, place.last_seen, None, "operator", start)
+        yield wait_for("no-agent", why, place.last_seen, None, "operator", start)
     elif place.busy >= place.slots:
         why = f"all {place.slots} slots of the {place.agents} agents at site {name} are busy"
-        yield Wait("agents-busy", why, None, None, "operator", f"a slot becomes free when a job ends; or {start}")
+        yield wait_for("agents-busy", why, None, None, "operator", f"a slot becomes free when a job ends; or {start}")
     elif not place.other_nodes:
         why = f"at site {name} agents are active only on nodes that it avoids, or that a breaker holds"
-        yield Wait("avoided", why, None, None, "operator", f"another node is needed; {start}")
+        yield wait_for("avoided", why, None, None, "operator", f"another node is needed; {start}")
 
 
 def _breaker(row: Breaker) -> Wait:
     what = f"breaker {row.pk} ({row.rule}) is {row.state} for {row.scope or 'everything'}: {row.why}"
     how = f"pilotext sites close --breaker {row.pk}"
     if row.state == BreakerState.PROBING:
-        return Wait("breaker", f"{what}; one job tries whether it works again", row.changed, None, "manager", how)
-    return Wait("breaker", what, row.changed, row.due if math.isfinite(row.due) else None, "manager", how)
+        return wait_for("breaker", f"{what}; one job tries whether it works again", row.changed, None, "manager", how)
+    return wait_for("breaker", what, row.changed, row.due if row.due < FOREVER else None, "manager", how)
 
 
 def _sites(task: Task, job: Job | None) -> QuerySet[Site]:
@@ -128,14 +136,16 @@ def _holds(profile: Profile, row: Breaker, job_type: str) -> bool:
 
 
 def _with_what_is_there(
-    sites: QuerySet[Site], at: float, pilots_heard_s: float, nodes: Collection[str]
+    sites: QuerySet[Site], at: datetime, pilots_heard_s: float, nodes: Collection[str]
 ) -> QuerySet[Site]:
     """Return these sites with the numbers of a JobPlace; agents on other nodes than these are on `other_nodes`."""
     here = OuterRef("pk")
     mine, active = Agent.objects.filter(site=here), Attempt.objects.active().filter(site=here)
-    heard = mine.filter(heard_since(at - GONE_AFTER_S), state=AgentState.ACTIVE)
+    heard = mine.filter(heard_since(earlier(at, GONE_AFTER_S)), state=AgentState.ACTIVE)
     # By an expression, not the column: SQLite would go through all attempts at the site.
-    ended = Attempt.objects.filter(ended__gte=at - pilots_heard_s, pilot__gt="").annotate(there=F("site_id") + 0)
+    ended = Attempt.objects.filter(ended__gte=earlier(at, pilots_heard_s), pilot__gt="").annotate(
+        there=F("site_id") + 0
+    )
     closed = AuditEntry.objects.filter(subject="site", subject_id=here, after="closed").order_by("-pk")
     return sites.annotate(
         active=number_of(active),
@@ -154,17 +164,17 @@ def _of_all(function: str, column: str) -> Func:
     return Func(F(column), function=function)
 
 
-def of_cycle(at: float) -> Iterator[Wait]:
+def of_cycle(at: datetime) -> Iterator[Wait]:
     """Yield failures of the cycle, which moves everything; nothing while it is alive and no step fails."""
     rows = list(CycleStep.objects.order_by("name"))
     last = max((row.at for row in rows), default=None)
-    if last is not None and at - last > SILENT_AFTER_S:
+    if last is not None and last < earlier(at, SILENT_AFTER_S):
         how = "start it: pilotext server, or pilotext server cycle"
-        yield Wait("cycle", "the cycle of the server is silent: nothing advances", last, None, "manager", how)
+        yield wait_for("cycle", "the cycle of the server is silent: nothing advances", last, None, "manager", how)
     for row in rows:
         if row.error:
             what = f"step {row.name!r} of the cycle fails: {row.error}"
-            yield Wait("cycle", what, row.failing_since, None, "manager", "the log of the server has the details")
+            yield wait_for("cycle", what, row.failing_since, None, "manager", "the log of the server has the details")
 
 
 _FOR_STORAGE = {"staging", "verifying", "copying", "cleaning", "archive"}
@@ -183,4 +193,4 @@ def with_servers(waits: Sequence[Wait], known: Iterable[Breaker]) -> tuple[Wait,
 
 def _of_server(row: Breaker) -> Wait:
     how = f"the cycle asks it again then, or now: pilotext sites close --breaker {row.pk} --why ..."
-    return Wait("storage-away", f"{row.scope} does not answer: {row.why}", row.since, row.due, "server", how)
+    return wait_for("storage-away", f"{row.scope} does not answer: {row.why}", row.since, row.due, "server", how)

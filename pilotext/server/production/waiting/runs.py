@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from shlex import quote
 
 from django.db.models import Exists, OuterRef
@@ -12,12 +13,12 @@ from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.profile.records import Merge
 from pilotext.server.production.merging.groups import ENDED, PAST_THE_CHECK
 from pilotext.server.production.models import Attempt, Job, Product, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import JobState, ProductState, TaskState
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_tasks_state
-from pilotext.server.production.waiting.places import breakers_of, of_cycle, with_servers
+from pilotext.server.production.waiting.places import breakers_of, of_cycle, wait_for, with_servers
+from pilotext.server.times import now
 
 MAX_NAMED = 5
 """Jobs that a reason names."""
@@ -49,7 +50,7 @@ def of_run(
             if product.pk in old:
                 why = "merge jobs of an earlier round are still running; they were asked to stop"
                 mine.append(
-                    Wait("merge-jobs", why, product.changed, None, "server", "their end, or that of their leases")
+                    wait_for("merge-jobs", why, product.changed, None, "server", "their end, or that of their leases")
                 )
             mine = mine or [_cycle(product, "all its chunks have ended")]
         found[product.merge] = (*with_servers(mine, breakers), *stalled) if mine else ()
@@ -75,9 +76,9 @@ class _Chunks:
                     f"decide on the jobs, or pilotext runs merge-without {quote(self._task.name)} --run {self._run} "
                     "--why ..."
                 )
-                yield Wait("chunks", what, None, None, "expert", how)
+                yield wait_for("chunks", what, None, None, "expert", how)
             else:
-                yield Wait("chunks", what, None, None, "server", f"pilotext jobs show {jobs[0]} says why")
+                yield wait_for("chunks", what, None, None, "server", f"pilotext jobs show {jobs[0]} says why")
 
 
 def _of_product(
@@ -85,22 +86,22 @@ def _of_product(
     products: Sequence[Product],
     rule: Merge | None,
     jobs: dict[str, list[int]],
-    at: float,
+    at: datetime,
 ) -> Iterator[Wait]:
     command = (
         f"pilotext runs {{}} {quote(product.task.name)} --run {product.run} --merge {quote(product.merge)} --why ..."
     )
     if product.state == ProductState.MANUAL:
         how = f"{command.format('accept')}; also remerge, merge-without"
-        yield Wait("person", f"it waits for a decision: {product.finding}", product.changed, None, "expert", how)
+        yield wait_for("person", f"it waits for a decision: {product.finding}", product.changed, None, "expert", how)
     elif product.state == ProductState.WAITING and rule is None:
         why = f"the profile knows no merge {product.merge} any more"
-        yield Wait("other-merge", why, product.changed, None, "manager", "correct the profile of the experiment")
+        yield wait_for("other-merge", why, product.changed, None, "manager", "correct the profile of the experiment")
     elif product.state == ProductState.WAITING and rule is not None:
         for other in products:
             if other.merge in rule.after and other.state not in PAST_THE_CHECK:
                 why = f"the {other.merge} of its run must be checked first; it is {other.state}"
-                yield Wait("other-merge", why, other.changed, None, "server", "see there")
+                yield wait_for("other-merge", why, other.changed, None, "server", "see there")
     elif product.state == ProductState.MERGING:
         yield from _of_merge_jobs(product, jobs)
     elif product.state == ProductState.MERGED:
@@ -120,25 +121,25 @@ def _of_merge_jobs(product: Product, jobs: dict[str, list[int]]) -> Iterator[Wai
         if state == JobState.MANUAL:
             who, how = "expert", f"pilotext jobs resend {ids[0]} --why ..., or merge the run again"
         what = f"{len(ids)} merge jobs are {state}: job {named}"
-        yield Wait("merge-jobs", what, product.changed, None, "expert" if who == "expert" else "server", how)
+        yield wait_for("merge-jobs", what, product.changed, None, "expert" if who == "expert" else "server", how)
     if not {*jobs} - {JobState.FINISHED}:
         yield _cycle(product, "all its merge jobs have finished")
 
 
-def _of_storage(product: Product, what: str, at: float) -> Wait:
+def _of_storage(product: Product, what: str, at: datetime) -> Wait:
     """Yield the wait of a step that works on storage: it is at work, or waits after a failure."""
     kind: WaitKind = "cleaning" if product.state == ProductState.KEPT else "copying"
     if not product.tries:
         how = "the cycle does it, one product at a time"
-        return Wait(kind, what, product.changed, None, "server", how)
+        return wait_for(kind, what, product.changed, None, "server", how)
     until = product.busy_until if product.busy_until > at else None
     limit = f" of {MAX_TRIES}" if kind == "copying" else ""
     why = f"{what}; {product.tries}{limit} tries failed, the last by: {product.finding}"
-    return Wait(kind, why, product.changed, until, "server", "the cycle tries it again then")
+    return wait_for(kind, why, product.changed, until, "server", "the cycle tries it again then")
 
 
 def _cycle(product: Product, what: str) -> Wait:
-    return Wait("cycle", what, product.changed, None, "server", _NEXT_STEP)
+    return wait_for("cycle", what, product.changed, None, "server", _NEXT_STEP)
 
 
 def _merge_jobs(products: Sequence[Product]) -> tuple[Mapping[int, dict[str, list[int]]], set[int]]:

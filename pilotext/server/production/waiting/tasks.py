@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from shlex import quote
 
 from django.db.models import Count, F, Func, Max, OuterRef, QuerySet, Subquery
@@ -15,19 +16,26 @@ from pilotext.profile.job_builder import printed
 from pilotext.server.database import number_of
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Attempt, Breaker, Job, LogArchive, Product, StagedFile, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import JobState, LogArchiveState, ProductState, TaskState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state, with_room
-from pilotext.server.production.waiting.places import breakers_of, obstacles, of_cycle, places_of, with_servers
+from pilotext.server.production.waiting.places import (
+    breakers_of,
+    obstacles,
+    of_cycle,
+    places_of,
+    wait_for,
+    with_servers,
+)
+from pilotext.server.times import now
 
 MAX_ARCHIVES = 20
 """Log archives that are named."""
 
 
-def with_put_off(tasks: QuerySet[Task], at: float) -> QuerySet[Task]:
+def with_put_off(tasks: QuerySet[Task], at: datetime) -> QuerySet[Task]:
     """Return these tasks, each with the number of its jobs that wait before their next attempt, and the first time."""
     later = Job.objects.filter(task=OuterRef("pk"), state=JobState.READY, not_before__gt=at).order_by()
     first = later.annotate(first=Func(F("not_before"), function="MIN")).values("first")
@@ -49,7 +57,7 @@ def parts_of(task: Task, counts: TaskCounts | None = None) -> TaskParts:
     return TaskParts(counts or counts_of([task.pk])[task.pk], products)
 
 
-def of_task(task: Task, at: float | None = None, parts: TaskParts | None = None) -> tuple[Wait, ...]:
+def of_task(task: Task, at: datetime | None = None, parts: TaskParts | None = None) -> tuple[Wait, ...]:
     """Return the reasons why a task waits; empty for one that has ended. It comes with its experiment.
 
     What `with_put_off` adds, and `parts`, are read where the caller does not have them.
@@ -104,7 +112,7 @@ def _held(task: Task, products: Sequence[tuple[int, int, str, str]]) -> set[int]
         held |= more
 
 
-def _of_task(task: Task, at: float, parts: TaskParts, breakers: Iterable[Breaker]) -> tuple[Wait, ...]:
+def _of_task(task: Task, at: datetime, parts: TaskParts, breakers: Iterable[Breaker]) -> tuple[Wait, ...]:
     if task.state == TaskState.ARCHIVING:
         return tuple(_archiving(task, at))
     if task.state == TaskState.CANCELLED:
@@ -115,20 +123,20 @@ def _of_task(task: Task, at: float, parts: TaskParts, breakers: Iterable[Breaker
     return (*of_tasks_state(task), *jobs, *_products(task, parts.products))
 
 
-def _jobs(task: Task, at: float, counts: TaskCounts, breakers: Iterable[Breaker]) -> Iterator[Wait]:
+def _jobs(task: Task, at: datetime, counts: TaskCounts, breakers: Iterable[Breaker]) -> Iterator[Wait]:
     number = Counter(counts.own) + Counter(counts.merges)
     name = quote(task.name)
     if number[JobState.MANUAL]:
         what = f"{number[JobState.MANUAL]} jobs wait for a decision"
-        yield Wait("person", what, None, None, "expert", f"pilotext jobs manual --task {name}")
+        yield wait_for("person", what, None, None, "expert", f"pilotext jobs manual --task {name}")
     if number[JobState.SENT] + number[JobState.RUNNING]:
         what = f"{number[JobState.SENT] + number[JobState.RUNNING]} jobs are running"
         how = f"pilotext jobs --task {name} --state running; pilotext jobs show N says how far"
-        yield Wait("attempt", what, None, None, "server", how)
+        yield wait_for("attempt", what, None, None, "server", how)
     if number[JobState.VERIFYING]:
         what = f"the published files of {number[JobState.VERIFYING]} jobs are compared with their reports"
         how = f"the cycle looks by itself; pilotext jobs --task {name} --state verifying"
-        yield Wait("verifying", what, None, None, "server", how)
+        yield wait_for("verifying", what, None, None, "server", how)
     worst = None
     if number[JobState.STAGING]:
         worst = _longest_staged(task)
@@ -136,7 +144,7 @@ def _jobs(task: Task, at: float, counts: TaskCounts, breakers: Iterable[Breaker]
     if number[JobState.DEFINED] and task.staging and task.state == TaskState.RUNNING:
         room = of_room(task, profile_of(task.experiment.name).staging, worst)
         what = f"{number[JobState.DEFINED]} jobs wait for their files to be asked for from tape"
-        yield room or Wait("cycle", what, None, None, "server", "the next step of the cycle asks for them")
+        yield room or wait_for("cycle", what, None, None, "server", "the next step of the cycle asks for them")
     if number[JobState.READY] and task.state == TaskState.RUNNING:
         yield from _ready(task, number[JobState.READY], at, breakers)
 
@@ -148,15 +156,15 @@ def _longest_staged(task: Task) -> StagedFile | None:
     return with_room(StagedFile.objects.filter(pk__in=worst)).first()
 
 
-def _staging(task: Task, worst: StagedFile | None, number: int, at: float) -> Wait:
+def _staging(task: Task, worst: StagedFile | None, number: int, at: datetime) -> Wait:
     """The file that the tape system owes longest says why; the others wait as it does."""
     limits = profile_of(task.experiment.name).staging
     if worst is None:
-        return Wait(
+        return wait_for(
             "staging", f"{number} jobs wait for files from tape", None, None, "server", "the cycle asks for them"
         )
     first = of_file(worst, limits, at)
-    return Wait(
+    return wait_for(
         first.kind,
         f"{number} jobs wait for files from tape; {first.what}",
         first.since,
@@ -166,12 +174,12 @@ def _staging(task: Task, worst: StagedFile | None, number: int, at: float) -> Wa
     )
 
 
-def _ready(task: Task, number: int, at: float, breakers: Iterable[Breaker]) -> Iterator[Wait]:
+def _ready(task: Task, number: int, at: datetime, breakers: Iterable[Breaker]) -> Iterator[Wait]:
     row = task if hasattr(task, "put_off") else with_put_off(Task.objects.filter(pk=task.pk), at).get()
     put_off, until = getattr(row, "put_off", 0), getattr(row, "put_off_until", None)
     if put_off:
         what = f"{put_off} jobs wait before their next attempt, the first until then"
-        yield Wait("back-off", what, None, until, "server", "they are given out again by themselves")
+        yield wait_for("back-off", what, None, until, "server", "they are given out again by themselves")
     if number <= put_off:
         return
     found = {place.site.name: list(obstacles(place, {}, at)) for place in places_of(task, None, at, {}, breakers)}
@@ -179,7 +187,7 @@ def _ready(task: Task, number: int, at: float, breakers: Iterable[Breaker]) -> I
     if free:
         what = f"{number - put_off} jobs are ready for {', '.join(free)}, each when its turn comes"
         how = f"pilotext tasks set {quote(task.name)} --priority N --share X --why ..."
-        yield Wait("others-first", what, None, None, "manager", how)
+        yield wait_for("others-first", what, None, None, "manager", how)
     else:
         yield from dict.fromkeys(wait for waits in found.values() for wait in waits)
 
@@ -190,35 +198,37 @@ def _products(task: Task, products: Sequence[tuple[int, int, str, str]]) -> Iter
     for state, number in sorted(states.items()):
         if state == ProductState.MANUAL:
             how = f"pilotext runs {name} --state manual"
-            yield Wait("person", f"{number} products of runs wait for a decision", None, None, "expert", how)
+            yield wait_for("person", f"{number} products of runs wait for a decision", None, None, "expert", how)
         else:
             how = f"pilotext runs {name} --state {state}; pilotext runs show {name} --run N says why"
             kind: WaitKind = "copying" if state in (ProductState.CHECKED, "copying") else "merge-jobs"
-            yield Wait(kind, f"{number} products of runs are {state}", None, None, "server", how)
+            yield wait_for(kind, f"{number} products of runs are {state}", None, None, "server", how)
 
 
 def _ending(task: Task) -> Iterator[Wait]:
     at_work = Attempt.objects.active().filter(task=task).count()
     if at_work:
         what = f"{at_work} attempts of the cancelled task are still running"
-        yield Wait("stopping", what, task.changed, None, "server", "their workers hear of it by their heartbeats")
+        yield wait_for("stopping", what, task.changed, None, "server", "their workers hear of it by their heartbeats")
 
 
 # ----------------------------------------------------------------------------------------------------------- archiving
 
 
-def _archiving(task: Task, at: float) -> Iterator[Wait]:
+def _archiving(task: Task, at: datetime) -> Iterator[Wait]:
     if why := _unprintable(task):
         how = "correct the profile or the database: the parameters of the task cannot be changed"
-        yield Wait("archive", f"its log archives cannot be named: {why}", task.changed, None, "manager", how)
+        yield wait_for("archive", f"its log archives cannot be named: {why}", task.changed, None, "manager", how)
         return
     rows = list(LogArchive.objects.filter(task=task).defer("members").order_by("pk"))
     if not rows and profile_of(task.experiment.name).logs is not None:
-        yield Wait("cycle", "its log archives are to be planned", task.changed, None, "server", "by the cycle")
+        yield wait_for("cycle", "its log archives are to be planned", task.changed, None, "server", "by the cycle")
     manual = [archive for archive in rows if archive.state == LogArchiveState.MANUAL]
     for archive in manual[:MAX_ARCHIVES]:
         what = f"archive {archive.name} could not be made: {archive.finding}"
-        yield Wait("person", what, archive.changed, None, "manager", "repair its storage; see docs/administrator.md")
+        yield wait_for(
+            "person", what, archive.changed, None, "manager", "repair its storage; see docs/administrator.md"
+        )
     yield from _wanted(task, [archive for archive in rows if archive.state == LogArchiveState.WANTED], at)
     products = Product.objects.filter(task=task).exclude(state=ProductState.CLEANED).order_by()
     counted = {
@@ -233,14 +243,14 @@ def _archiving(task: Task, at: float) -> Iterator[Wait]:
         if failed is not None:
             what += f"; run {failed.run} {failed.merge} failed {failed.tries} times: {failed.finding}"
         until = failed.busy_until if failed is not None and failed.busy_until > at else None
-        yield Wait("cleaning", what, task.changed, until, "server", "the cycle tries it again then")
+        yield wait_for("cleaning", what, task.changed, until, "server", "the cycle tries it again then")
     yield from _logs([row for row in rows if row.state == LogArchiveState.KEPT and row.run is not None], at)
     if odd := sum(number for number, _ in counted.values()):
         what = f"{odd} products are not kept"
-        yield Wait("person", what, task.changed, None, "expert", f"pilotext runs show {quote(task.name)}")
+        yield wait_for("person", what, task.changed, None, "expert", f"pilotext runs show {quote(task.name)}")
 
 
-def _logs(archives: Sequence[LogArchive], at: float) -> Iterator[Wait]:
+def _logs(archives: Sequence[LogArchive], at: datetime) -> Iterator[Wait]:
     if not archives:
         return
     worst = max(archives, key=lambda archive: archive.tries)
@@ -248,7 +258,7 @@ def _logs(archives: Sequence[LogArchive], at: float) -> Iterator[Wait]:
     if worst.tries:
         what += f"; those of run {worst.run} failed {worst.tries} times: {worst.finding}"
     until = worst.busy_until if worst.busy_until > at else None
-    yield Wait("cleaning", what, worst.changed, until, "server", "the cycle tries it again then")
+    yield wait_for("cleaning", what, worst.changed, until, "server", "the cycle tries it again then")
 
 
 def _unprintable(task: Task) -> str:
@@ -265,14 +275,14 @@ def _unprintable(task: Task) -> str:
     return ""
 
 
-def _wanted(task: Task, archives: Sequence[LogArchive], at: float) -> Iterator[Wait]:
+def _wanted(task: Task, archives: Sequence[LogArchive], at: datetime) -> Iterator[Wait]:
     if not archives:
         return
     worst = max(archives, key=lambda archive: archive.tries)
     what = f"{len(archives)} log archives are to be made"
     if not worst.tries:
-        yield Wait("archive", what, task.changed, None, "server", "the cycle makes one at a time")
+        yield wait_for("archive", what, task.changed, None, "server", "the cycle makes one at a time")
         return
     what += f"; {worst.name} failed {worst.tries} of {MAX_TRIES} times: {worst.finding}"
     until = worst.busy_until if worst.busy_until > at else None
-    yield Wait("archive", what, worst.changed, until, "server", "the cycle tries it again then")
+    yield wait_for("archive", what, worst.changed, until, "server", "the cycle tries it again then")

@@ -25,9 +25,9 @@ from pilotext.server.production.dispatch import tickets  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
 from pilotext.server.production.dispatch.leases import expire_leases  # noqa: E402
 from pilotext.server.production.models import Attempt, AuditEntry, Job, Token  # noqa: E402
-from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from pilotext.server.production.transitions import Reason, cancel_jobs  # noqa: E402
+from pilotext.server.times import EPOCH, earlier, later, now  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import SITE, avoid, events, raw, report_of, submit  # noqa: E402
 
@@ -81,7 +81,7 @@ class Pilot:
 
     def report(self, whole: WorkerJob, **of: Any) -> Answered:
         assert whole.report is not None
-        lease = Lease(0, "", whole, 0.0, 0.0)
+        lease = Lease(0, "", whole, EPOCH, 0.0)
         body = msgspec.json.encode(report_of(lease, **of))
         return request(self.application, "POST", urlsplit(whole.report.url).path, body, token=whole.report.token)
 
@@ -97,7 +97,7 @@ def the_attempt() -> Attempt:
 
 
 def the_pilots_time_is_over() -> None:
-    Attempt.objects.update(lease_until=now() - 1)
+    Attempt.objects.update(lease_until=earlier(now(), 1))
     expire_leases()
 
 
@@ -120,9 +120,9 @@ def test_a_pilot_takes_a_job_and_its_wrappers_report_decides(pilot: Pilot) -> No
 def test_a_heartbeat_renews_the_lease_of_two_hours(pilot: Pilot) -> None:
     job = pilot.get_job()
     assert the_attempt().lease_s == 7200
-    Attempt.objects.update(lease_until=now() + 1)
+    Attempt.objects.update(lease_until=later(now(), 1))
     pilot.update(job, "running")
-    assert the_attempt().lease_until > now() + 7000
+    assert the_attempt().lease_until > later(now(), 7000)
 
 
 def test_a_pilot_is_told_to_kill_a_job_that_was_cancelled(pilot: Pilot) -> None:
@@ -143,7 +143,7 @@ def test_a_pilot_is_told_to_kill_a_job_that_was_cancelled(pilot: Pilot) -> None:
 def test_a_job_that_somebody_else_has_is_to_be_killed(pilot: Pilot) -> None:
     job = pilot.get_job()
     the_pilots_time_is_over()
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     avoid({})
     dispatcher.forget()
     other = pilot.get_job(node="wn2")
@@ -190,7 +190,7 @@ def test_what_the_pilot_alone_says_ends_in_a_decided_verdict(
     pilot.update(job, **said)
     pilot.update(job, **said)  # it sends it again when the answer was lost
     assert the_attempt().state == "leased", "a report may still come"
-    assert the_attempt().lease_until < now() + 100, "but not for two hours"
+    assert the_attempt().lease_until < later(now(), 100), "but not for two hours"
     the_pilots_time_is_over()
     attempt = the_attempt()
     assert (attempt.verdict, attempt.code, attempt.cause, attempt.job.state) == ("failure", code, cause, state)
@@ -252,7 +252,7 @@ def test_a_ticket_is_soon_worth_nothing(pilot: Pilot, change: dict[str, Any], st
     job = pilot.get_job()
     at = now()
     Attempt.objects.update(
-        **{name: at + value if isinstance(value, float) else value for name, value in change.items()}
+        **{name: later(at, value) if isinstance(value, float) else value for name, value in change.items()}
     )
     assert pilot.fetch(job).status == status
 

@@ -16,6 +16,7 @@ from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, Task
 from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import reopen
+from pilotext.server.times import EPOCH
 from pilotext.storage.base import hex8
 from pilotext.storage.leftovers import part_of
 from pilotext.storage.memory import MemoryStorage
@@ -103,7 +104,7 @@ def test_logs_of_other_productions_of_the_same_run_stay_where_they_are(storage: 
 def test_logs_of_failed_attempts_are_archived_too_and_a_lost_one_is_told(storage: MemoryStorage) -> None:
     submit_runs({1: 1}, merges=("mdst",))
     fail(leased())
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     do_all(storage)
     cycle()
     do_all(storage)
@@ -125,7 +126,7 @@ def test_logs_that_no_report_tells_of_are_archived_and_removed_too(storage: Memo
     unreported = f"{lost.job.log.destinations[0]}{lost.job.log.name}"
     storage.files[unreported] = b"the last words"
     cycle()
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     avoid({})
     do_all(storage)
     cycle()

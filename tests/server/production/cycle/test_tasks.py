@@ -14,6 +14,7 @@ from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Attempt, AttemptReport, Job, Product, Task
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.times import EPOCH
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do, do_all, product, storage, submit_runs
 from tests.server.support import WHY, events, fail, lease, leased, raw, submit, succeed, the_job
@@ -48,7 +49,7 @@ def test_a_cancelled_task_goes_on_with_what_was_cancelled_with_it() -> None:
     by_hand = leased().job.job
     assert by_hand is not None
     decide_on(by_hand, "cancel")
-    Attempt.objects.filter(job=by_hand).update(lease_until=0)
+    Attempt.objects.filter(job=by_hand).update(lease_until=EPOCH)
     expire_leases()
     decide("cancel")
     end_cancelled()
@@ -167,7 +168,7 @@ def test_runs_of_a_resumed_task_are_merged_whole(storage: MemoryStorage) -> None
     merge = leased()
     decide("cancel")
     cycle(2)
-    Attempt.objects.filter(pk=merge.attempt).update(lease_until=0)
+    Attempt.objects.filter(pk=merge.attempt).update(lease_until=EPOCH)
     cycle()
     decide("resume")
     cycle(2)
@@ -192,7 +193,7 @@ def cancelled_at_work() -> tuple[Lease, int]:
 
 def test_a_job_is_not_given_out_while_its_cancelled_attempt_runs() -> None:
     given, job = cancelled_at_work()
-    Job.objects.filter(pk=job).update(not_before=0.0)  # whatever says so
+    Job.objects.filter(pk=job).update(not_before=EPOCH)  # whatever says so
     assert leased("wn2").job.job != job
     assert lease("wn3") is None
     assert heartbeat(given.attempt, given.token, Heartbeat()).command == "stop"
@@ -213,12 +214,12 @@ def test_it_goes_on_as_soon_also_when_its_file_is_on_its_way_from_tape_just_then
     given, job = cancelled_at_work()
     Job.objects.filter(pk=job).update(state="staging")
     fail(given, "killed", "retry")
-    assert Job.objects.get(pk=job).not_before == 0.0
+    assert Job.objects.get(pk=job).not_before == EPOCH
 
 
 def test_it_goes_on_when_nothing_is_heard_of_that_attempt() -> None:
     _, job = cancelled_at_work()
-    Attempt.objects.update(lease_until=0)
+    Attempt.objects.update(lease_until=EPOCH)
     expire_leases()
     assert Attempt.objects.get().state == "cancelled"
     assert leased("wn2").job.job == job

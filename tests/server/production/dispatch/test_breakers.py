@@ -7,6 +7,7 @@ from pilotext.profile.records import BreakerRule
 from pilotext.server.production.cycle.breakers import Ended, tripped, watch_breakers
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher, Lease
 from pilotext.server.production.models import Attempt, AuditEntry, Breaker, Job
+from pilotext.server.times import EPOCH
 from tests.server.support import fail, lease, leased, raw, site, submit, succeed
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -32,7 +33,7 @@ def at_other_site(node: str = "f1") -> Lease | None:
 
 
 def due() -> None:
-    Breaker.objects.update(due=0)
+    Breaker.objects.update(due=EPOCH)
 
 
 def the_breaker() -> Breaker:
@@ -75,7 +76,7 @@ def test_a_broken_node_gets_no_jobs_and_its_site_goes_on() -> None:
 def test_one_bad_job_opens_nothing_however_often_it_fails() -> None:
     submit(max_attempts=100)
     for _ in range(15):
-        Job.objects.update(not_before=0)
+        Job.objects.update(not_before=EPOCH)
         fail(leased(), CDB)
     assert watch_breakers() == 0
     assert not Breaker.objects.exclude(state="closed").exists()
@@ -98,7 +99,7 @@ def test_other_causes_open_nothing() -> None:
 def test_failures_of_long_ago_open_nothing() -> None:
     submit(chunks(30))
     fail_jobs(12, CDB)
-    Attempt.objects.update(ended=1.0)
+    Attempt.objects.update(ended=EPOCH)
     assert watch_breakers() == 0
 
 

@@ -16,6 +16,7 @@ from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Agent, Attempt, Job, Site, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import EPOCH
 from pilotext.worker.job_checks import check
 from tests.server.support import events, fail, lease, leased, raw, site, submit, succeed, the_job
 
@@ -117,7 +118,7 @@ def test_the_database_itself_refuses_a_second_active_attempt() -> None:
     with pytest.raises(IntegrityError):
         transact(
             lambda: Attempt.objects.create(
-                job=first.job, task=first.task, site=first.site, number=2, token="x", lease_s=1, lease_until=1
+                job=first.job, task=first.task, site=first.site, number=2, token="x", lease_s=1, lease_until=EPOCH
             )
         )
 
@@ -169,7 +170,7 @@ def test_a_job_that_waits_is_not_given_before_its_time() -> None:
     fail(leased())
     assert the_job().state == "ready"
     assert lease() is None
-    Job.objects.update(not_before=0)
+    Job.objects.update(not_before=EPOCH)
     assert leased().job.attempt == 2
 
 

@@ -12,7 +12,7 @@ from pilotext.server.production.dispatch.brokerage import candidates
 from pilotext.server.production.dispatch.dispatcher import AHEAD, Asker, Dispatcher, Lease
 from pilotext.server.production.dispatch.placement import avoided_by, not_avoiding
 from pilotext.server.production.models import Agent, Attempt, Job
-from pilotext.server.production.models.common import now
+from pilotext.server.times import EPOCH, earlier, later, now
 from tests.server.support import SITE, avoid, fail, lease, leased, raw, site, submit, the_job
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -29,7 +29,7 @@ def agent_on(node: str, where: str = SITE, **fields: Any) -> Agent:
 def broken_here(given: Lease) -> None:
     """A failure that asks for another node, whose job could go on at once; the worker has its own name for the node."""
     fail(given, "software-setup", "retry-elsewhere", host="localhost.localdomain")
-    Job.objects.update(not_before=0)
+    Job.objects.update(not_before=EPOCH)
 
 
 def at_site(name: str, node: str = "wn9") -> Lease | None:
@@ -55,7 +55,7 @@ def test_the_only_node_there_is_has_the_job_again() -> None:
     assert leased("wn1").job.attempt == 2
 
 
-@pytest.mark.parametrize("fields", [{"state": "gone"}, {"state": "draining"}, {"seen": 1.0}])
+@pytest.mark.parametrize("fields", [{"state": "gone"}, {"state": "draining"}, {"seen": EPOCH}])
 def test_no_job_waits_for_a_node_that_takes_none_any_more(fields: dict[str, Any]) -> None:
     submit()
     agent_on("wn2", **fields)
@@ -70,7 +70,7 @@ def test_a_node_where_a_pilot_works_or_has_just_worked_is_there() -> None:
     assert lease("wn1") is None, "wn2 is at work"
     fail(second, "crash", "manual-check")
     assert lease("wn1") is None, "wn2 was at work"
-    Attempt.objects.filter(node="wn2").update(ended=1.0)
+    Attempt.objects.filter(node="wn2").update(ended=EPOCH)
     assert leased("wn1").job.attempt == 2
 
 
@@ -88,7 +88,7 @@ def test_a_node_is_avoided_for_its_time_only() -> None:
     submit()
     agent_on("wn2")
     broken_here(leased("wn1"))
-    avoid({"wn1": now() - 1})
+    avoid({"wn1": earlier(now(), 1)})
     assert leased("wn1").job.attempt == 2
 
 
@@ -109,7 +109,7 @@ def test_a_job_that_avoids_a_site_comes_back_when_the_other_site_has_gone() -> N
     for node in ("wn1", "wn3"):
         agent_on(node)
     far = agent_on("far1", OTHER)
-    avoid({"wn1": now() + 1000, f"site:{SITE}": now() + 1000})
+    avoid({"wn1": later(now(), 1000), f"site:{SITE}": later(now(), 1000)})
     assert lease("wn3") is None
     far.state = "gone"
     far.save()
@@ -131,7 +131,7 @@ def many_that_avoid(place: str) -> Job:
     """MANY jobs that avoid a place, and behind them one that does not."""
     submit([raw(1, chunk) for chunk in range(MANY + 1)])
     last = Job.objects.order_by("-pk")[0]
-    avoid({place: now() + 10_000}, Job.objects.exclude(pk=last.pk))
+    avoid({place: later(now(), 10_000)}, Job.objects.exclude(pk=last.pk))
     return last
 
 
@@ -165,7 +165,7 @@ def test_hundreds_that_avoid_the_only_node_are_all_done_there() -> None:
 def test_any_name_of_a_node_can_be_avoided(name: str) -> None:
     submit([raw(1, 1), raw(1, 2)])
     first = Job.objects.order_by("pk")[0]
-    avoid({name: now() + 1000, "other": 1.0}, Job.objects.filter(pk=first.pk))
+    avoid({name: later(now(), 1000), "other": EPOCH}, Job.objects.filter(pk=first.pk))
     agent_on("somebody else")
     assert leased(name).job.job != first.pk
     assert lease(name) is None
@@ -188,7 +188,7 @@ def test_what_is_avoided_is_looked_into_only_behind_many_that_avoid() -> None:
 def many_that_avoid_in_another_task() -> Job:
     submit([raw(2, chunk) for chunk in range(AHEAD + 1)], name="t2")
     last = Job.objects.order_by("-pk")[0]
-    avoid({f"site:{SITE}": now() + 1000}, Job.objects.filter(run=2).exclude(pk=last.pk))
+    avoid({f"site:{SITE}": later(now(), 1000)}, Job.objects.filter(run=2).exclude(pk=last.pk))
     return last
 
 

@@ -10,6 +10,7 @@ from pilotext.server.production.merging.groups import finish_merges
 from pilotext.server.production.models import Job, MergeGroup, Output, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import EPOCH
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import EVENTS, cycle, do, do_all, product, storage, submit_runs
 from tests.server.support import fail, leased, raw, submit, succeed, the_job
@@ -143,7 +144,7 @@ def test_a_job_of_an_archived_task_is_not_sent_again() -> None:
 def test_what_failed_before_a_resend_does_not_count_after_it() -> None:
     submit(max_attempts=100)
     for _ in range(20):
-        Job.objects.update(not_before=0)
+        Job.objects.update(not_before=EPOCH)
         fail(leased(), "conditions-db")
     assert the_job().state == "manual"
     resend(the_job().pk)

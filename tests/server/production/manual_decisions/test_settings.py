@@ -13,6 +13,7 @@ from pilotext.server.production.manual_decisions import tasks as task_decisions
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Job, Site, Task
 from pilotext.server.production.profiles import remember_all
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.times import EPOCH
 from tests.server.api.test_api import Caller
 from tests.server.support import SITE, WHY, events, fail, lease, leased, raw, site, submit
 
@@ -92,7 +93,7 @@ def test_what_a_breaker_holds_can_be_held_by_hand() -> None:
 def test_what_a_breaker_holds_by_itself_for_a_while_can_be_held_for_good() -> None:
     submit()
     (breaker,) = hold("conditions database")
-    Breaker.objects.update(due=1.0, why="10 of the last 20 attempts failed", trips=1)  # as one that opened by itself
+    Breaker.objects.update(due=EPOCH, why="10 of the last 20 attempts failed", trips=1)  # as one that opened by itself
     assert hold("conditions database") == [breaker]
     assert lease() is None, "no probe, either"
     assert Breaker.objects.get().why == WHY.why
@@ -159,7 +160,7 @@ def test_an_agent_that_was_away_gets_jobs_when_it_asks_again() -> None:
     submit([raw(1, 1), raw(1, 2)])
     agent = AnAgent()
     assert agent.ask()["lease"] is not None
-    Agent.objects.update(seen=1.0)
+    Agent.objects.update(seen=EPOCH)
     assert forget_agents() == 0, "it is at work"
     Attempt.objects.update(state="finished")
     assert forget_agents() == 1
@@ -172,7 +173,7 @@ def test_a_drained_agent_that_was_away_is_drained_still() -> None:
     submit()
     agent = AnAgent()
     transact(lambda: site_decisions.drain_agent(agent.number, WHY))
-    Agent.objects.update(seen=1.0)
+    Agent.objects.update(seen=EPOCH)
     assert forget_agents() == 1
     said = agent.ask()
     assert (said["lease"], bool(said["drain"])) == (None, True)

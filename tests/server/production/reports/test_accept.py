@@ -17,13 +17,14 @@ from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.accept import take_report
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import EPOCH
 from tests.server.support import events, fail, lease, leased, raw, report_of, send, submit, succeed, the_job
 
 pytestmark = pytest.mark.usefixtures("database")
 
 
 def expire() -> None:
-    Attempt.objects.update(lease_until=0)
+    Attempt.objects.update(lease_until=EPOCH)
     assert expire_leases() == 1
 
 
@@ -146,7 +147,7 @@ def test_more_memory_is_asked_for_until_there_is_no_more() -> None:
     submit(max_attempts=100)
     asked = []
     while the_job().state == "ready":
-        Job.objects.update(not_before=0)
+        Job.objects.update(not_before=EPOCH)
         given = leased()
         asked.append(given.job.limits.memory_mb)
         fail(given, "memory", "retry-more-memory")
@@ -157,7 +158,7 @@ def test_more_memory_is_asked_for_until_there_is_no_more() -> None:
 def test_a_dead_conditions_database_does_not_use_up_the_attempts() -> None:
     submit(max_attempts=2)
     for _ in range(10):
-        Job.objects.update(not_before=0)
+        Job.objects.update(not_before=EPOCH)
         fail(leased(), "conditions-db", "retry")
     assert (the_job().state, the_job().charged) == ("ready", 0)
 
@@ -165,7 +166,7 @@ def test_a_dead_conditions_database_does_not_use_up_the_attempts() -> None:
 def test_a_job_whose_attempts_are_used_up_waits_for_somebody() -> None:
     submit(max_attempts=2)
     for _ in range(2):
-        Job.objects.update(not_before=0)
+        Job.objects.update(not_before=EPOCH)
         fail(leased())
     assert (the_job().state, the_job().charged) == ("manual", 2)
 
@@ -182,7 +183,7 @@ def test_a_lost_attempt_gives_its_job_back() -> None:
 def test_a_heartbeat_keeps_the_lease() -> None:
     submit()
     given = leased()
-    Attempt.objects.update(lease_until=0)
+    Attempt.objects.update(lease_until=EPOCH)
     answer = heartbeat(given.attempt, given.token, Heartbeat("payload", progress={"events": 5}))
     assert answer.command == "go-on"
     assert expire_leases() == 0
@@ -202,9 +203,9 @@ def lost_and_given_to_another() -> tuple[Lease, Lease]:
     """An attempt that was lost, and the next one of its job."""
     submit()
     first = leased("wn1")
-    Attempt.objects.update(lease_until=0)
+    Attempt.objects.update(lease_until=EPOCH)
     expire_leases()
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     return first, leased("wn2")
 
 
@@ -233,7 +234,7 @@ def test_a_lost_attempt_has_to_stop_when_somebody_else_has_its_job() -> None:
     submit()
     given = leased()
     expire()
-    Job.objects.update(not_before=0)
+    Job.objects.update(not_before=EPOCH)
     leased("wn2")
     assert heartbeat(given.attempt, given.token, Heartbeat()).command == "stop"
 
@@ -250,7 +251,7 @@ def test_a_late_report_is_kept_and_changes_nothing_when_somebody_else_has_the_jo
     submit()
     late = leased()
     expire()
-    Job.objects.update(not_before=0)
+    Job.objects.update(not_before=EPOCH)
     other = leased("wn2")
     answer = succeed(late)
     assert not answer.accepted
@@ -304,10 +305,10 @@ def test_every_move_is_in_the_audit_trail_with_its_reason() -> None:
 def test_evictions_use_up_no_attempts_and_other_ends_do() -> None:
     submit(max_attempts=3)
     for _ in range(6):
-        Job.objects.update(not_before=0)
+        Job.objects.update(not_before=EPOCH)
         fail(leased(), "evicted")
     assert (the_job().state, the_job().charged, the_job().attempts) == ("ready", 0, 6)
     for _ in range(3):
-        Job.objects.update(not_before=0)
+        Job.objects.update(not_before=EPOCH)
         fail(leased(), "killed")
     assert (the_job().state, the_job().charged) == ("manual", 3)

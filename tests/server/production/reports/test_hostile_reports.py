@@ -19,6 +19,7 @@ from pilotext.server.production.merging.packing import Piece
 from pilotext.server.production.models import Attempt, Job, Product, Task, Verification
 from pilotext.server.production.submission.naming import key_of
 from pilotext.server.production.waiting.tasks import of_task
+from pilotext.server.times import EPOCH, FOREVER
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import ON_MEMORY, TAPE, cycle, do, do_all, storage, submit_runs
 from tests.server.support import PARAMETERS, WHY, leased, raw, report_of, send, submit
@@ -81,10 +82,10 @@ def test_an_earlier_attempt_that_is_compared_late_says_nothing_about_a_later_one
 ) -> None:
     submit_runs({1: 1}, merges=())
     do(leased(), storage)
-    Verification.objects.update(busy_until=1e12)  # its storage is away
+    Verification.objects.update(busy_until=FOREVER)  # its storage is away
     cancel_and_resend()
     do(leased(), storage, events=50)
-    Verification.objects.update(busy_until=0.0)
+    Verification.objects.update(busy_until=EPOCH)
     cycle(2)
     assert Job.objects.get().state == "finished"
     assert dict(Attempt.objects.values_list("number", "state")) == {1: "cancelled", 2: "finished"}

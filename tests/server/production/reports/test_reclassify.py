@@ -12,6 +12,7 @@ from pilotext.server.production.models import Attempt, AuditEntry, Job, Signatur
 from pilotext.server.production.reports.reclassify import rejudge
 from pilotext.server.production.statistics.errors import list_signatures
 from pilotext.server.production.statistics.jobs import describe_job
+from pilotext.server.times import EPOCH
 from tests.server.support import leased, raw, report_of, send, submit, succeed, the_job
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -118,7 +119,7 @@ def test_a_job_that_was_decided_on_is_left_alone() -> None:
 @pytest.mark.usefixtures("new_rule")
 def test_a_job_that_succeeded_since_is_left_alone() -> None:
     fail_strangely()
-    Job.objects.update(state="ready", not_before=0)
+    Job.objects.update(state="ready", not_before=EPOCH)
     succeed(leased())
     assert len(again().changed) == 1
     assert the_job().state == "finished"

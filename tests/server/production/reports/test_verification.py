@@ -17,6 +17,7 @@ from pilotext.server.production.reports.pilot_verdict import PilotSaid
 from pilotext.server.production.reports.verification import verify_outputs
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import EPOCH
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import ON_MEMORY, cycle, do, storage
 from tests.server.support import leased, report_of, send, submit, succeed, the_job
@@ -34,7 +35,7 @@ def submit_one() -> Lease:
 
 
 def look_again() -> int:
-    Verification.objects.update(busy_until=0.0)
+    Verification.objects.update(busy_until=EPOCH)
     return verify_outputs()
 
 
@@ -106,13 +107,13 @@ def test_a_storage_that_is_away_makes_the_job_wait_and_costs_no_attempt(storage:
     fail_stat(storage, TransientError)
     for _ in range(3 * MAX_TRIES):
         fail_stat(storage, TransientError)  # the question whether the server is there
-        Breaker.objects.update(due=0.0)
+        Breaker.objects.update(due=EPOCH)
         assert look_again() == 0
     row = Verification.objects.get()
     assert "it says no" in row.finding
     assert (the_job().state, the_job().charged, row.tries) == ("verifying", 0, 0)
     assert verify_outputs() == 0  # not due
-    Breaker.objects.update(due=0.0)
+    Breaker.objects.update(due=EPOCH)
     assert look_again() == 1
     assert the_job().state == "finished"
 
@@ -148,7 +149,7 @@ def test_a_cancelled_job_is_not_finished_by_its_comparison(storage: MemoryStorag
 
 def test_a_lease_does_not_run_out_while_files_are_compared(storage: MemoryStorage) -> None:
     do(submit_one(), storage)
-    Attempt.objects.update(lease_until=0)
+    Attempt.objects.update(lease_until=EPOCH)
     assert expire_leases() == 0
     assert verify_outputs() == 1
     assert the_job().state == "finished"
@@ -184,7 +185,7 @@ def test_a_pilot_that_says_nothing_more_is_not_waited_for_for_ever(storage: Memo
     given = submit_one()
     Attempt.objects.update(pilot="p1")
     do(given, storage)
-    assert Verification.objects.filter(busy_until__gt=0).exists()
+    assert Verification.objects.filter(busy_until__gt=EPOCH).exists()
     assert look_again() == 1
     assert Job.objects.get().state == "finished"
 
@@ -200,7 +201,7 @@ def test_what_waits_for_a_storage_server_says_so_with_the_server(storage: Memory
     assert waits["storage-away"].what == "memory does not answer: it says no"
     assert waits["storage-away"].until is not None
     assert {"verifying", "storage-away"} <= {wait.kind for wait in waiting.of_task(job.task)}
-    Breaker.objects.update(due=0.0)
+    Breaker.objects.update(due=EPOCH)
     assert look_again() == 1
     job.refresh_from_db()
     assert waiting.of_job(job) == ()

@@ -13,7 +13,6 @@ from pilotext.server.database import transact
 from pilotext.server.production.dispatch.leases import expire_leases
 from pilotext.server.production.manual_decisions.sites import move_breaker, move_site
 from pilotext.server.production.models import Agent, Attempt, Breaker, Experiment, Product, Site
-from pilotext.server.production.models.common import now
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.audit import list_audit_entries
 from pilotext.server.production.statistics.errors import list_errors
@@ -21,6 +20,7 @@ from pilotext.server.production.statistics.job_choice import choose_jobs
 from pilotext.server.production.statistics.runs import list_runs
 from pilotext.server.production.statistics.sites import list_agents, list_sites
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import EPOCH, later, now
 from tests.server.support import SITE, fail, lease, leased, raw, submit, succeed
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -30,7 +30,7 @@ WHY = Reason("maria", "to see", "person")
 
 def errors(*by: str, **only: str) -> ErrorList:
     chosen: dict[str, Any] = {"task": None, "site": None, "code": None, **only}
-    return list_errors(by=by, since=0.0, until=now() + 1, **chosen)
+    return list_errors(by=by, since=EPOCH, until=later(now(), 1), **chosen)
 
 
 def test_errors_are_counted_by_what_is_asked_for() -> None:
@@ -49,7 +49,7 @@ def test_errors_are_counted_by_what_is_asked_for() -> None:
 def test_a_lost_attempt_is_an_error_too() -> None:
     submit()
     leased()
-    Attempt.objects.update(lease_until=0)
+    Attempt.objects.update(lease_until=EPOCH)
     expire_leases()
     assert [row.cause for row in errors("code", "cause").errors] == ["lost"]
 
@@ -61,8 +61,8 @@ def test_errors_of_other_tasks_sites_or_times_are_not_counted() -> None:
     assert errors("code", task="another").errors == ()
     assert errors("code", site="FRONTERA_COMPASS_TEST").errors == ()
     assert errors("code", code="COMPASS-1246").errors == ()
-    Attempt.objects.update(ended=1.0)
-    assert list_errors(by=["code"], since=2.0, until=now(), task=None, site=None, code=None).errors == ()
+    Attempt.objects.update(ended=EPOCH)
+    assert list_errors(by=["code"], since=later(EPOCH, 2), until=now(), task=None, site=None, code=None).errors == ()
 
 
 def test_runs_show_their_jobs_and_products_in_pages() -> None:
@@ -107,7 +107,7 @@ def test_opening_a_site_closes_its_breakers_and_no_others() -> None:
     for name, scope in ((SITE, SITE), ("FRONTERA_COMPASS_TEST", "other")):
         where = Site.objects.get(name=name)
         Breaker.objects.create(
-            experiment=compass, rule="broken site", scope=scope, site=where, state="open", due=now() + 99
+            experiment=compass, rule="broken site", scope=scope, site=where, state="open", due=later(now(), 99)
         )
     assert lease() is None
     assert transact(lambda: move_site(SITE, "open", WHY))

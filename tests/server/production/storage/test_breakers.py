@@ -13,11 +13,11 @@ from pilotext.server.database import transact
 from pilotext.server.production.cycle.breakers import watch_breakers
 from pilotext.server.production.manual_decisions.sites import move_breaker
 from pilotext.server.production.models import AuditEntry, Breaker, Experiment
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import remember_all
 from pilotext.server.production.statistics.sites import list_sites
 from pilotext.server.production.storage import breakers, operations
 from pilotext.server.production.storage.breakers import ServerAwayError
+from pilotext.server.times import earlier, now, to_seconds
 from pilotext.storage import registry
 from pilotext.storage.base import FileStat
 from pilotext.storage.memory import MemoryStorage
@@ -64,7 +64,7 @@ def the_breaker() -> Breaker:
 
 
 def due() -> None:
-    Breaker.objects.update(due=now() - 1.0)
+    Breaker.objects.update(due=earlier(now(), 1.0))
 
 
 @pytest.mark.parametrize("error", [TransientError, CredentialError])
@@ -121,7 +121,7 @@ def test_a_server_that_is_away_is_listed_with_the_breakers_and_holds_no_jobs(ser
         "open",
         "connection refused",
     )
-    assert 0 < listed.since <= now() < listed.due == raised.value.until
+    assert 0 < listed.since <= to_seconds(now()) < listed.due == to_seconds(raised.value.until)
     watch_breakers()
     assert the_breaker().state == "open", "the breakers of jobs have their own rules"
     assert lease() is not None

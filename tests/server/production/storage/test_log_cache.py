@@ -17,6 +17,7 @@ import pytest
 from django.db import connections
 
 from pilotext.server.boot import boot
+from pilotext.server.times import later, now
 
 boot()
 
@@ -152,7 +153,7 @@ def test_a_server_that_is_known_to_be_away_is_not_asked(storage: MemoryStorage, 
         rule=STORAGE_BREAKER,
         scope=server_of(URL),
         state="open",
-        due=time.time() + 500,
+        due=later(now(), 500),
         why="gone",
     )
     with pytest.raises(LogUnavailableError, match="does not answer: gone"):

@@ -23,6 +23,7 @@ from pilotext.server.production.statistics.sites import list_sites
 from pilotext.server.production.storage import breakers, operations
 from pilotext.server.production.tape import requests, staging
 from pilotext.server.production.tape.archive import keep_products
+from pilotext.server.times import EPOCH
 from tests.server.merged import cycle, do, product, submit_runs
 from tests.server.production.tape.test_staging import limit
 from tests.server.support import PARAMETERS, WHY, lease, submit
@@ -61,7 +62,7 @@ def base(server: XrdServer) -> str:
 
 
 def tape_steps() -> None:
-    StagedFile.objects.update(busy_until=0.0)
+    StagedFile.objects.update(busy_until=EPOCH)
     staging.plan_staging()
     requests.request_files()
     requests.poll_files()
@@ -232,7 +233,7 @@ def merged_run(servers: Servers) -> None:
 
 def storage_steps() -> None:
     for model in (Product, LogArchive):
-        model.objects.update(busy_until=0.0)
+        model.objects.update(busy_until=EPOCH)
     for step in (keep_products, plan_archives, make_archives, clean_products, clean_logs, finish_archiving):
         step()
 

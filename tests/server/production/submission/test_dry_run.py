@@ -16,6 +16,7 @@ from pilotext.server.production.profiles import profile_of, remember_all
 from pilotext.server.production.submission.document import from_plain
 from pilotext.server.production.submission.dry_run import dry_run
 from pilotext.server.production.submission.plan import make_plan
+from pilotext.server.times import EPOCH
 from tests.server.calls import Answered, request
 from tests.server.support import PARAMETERS, SITE, WHY, leased, raw, site, submit, task_document
 
@@ -71,7 +72,7 @@ def test_a_site_where_nobody_asks_for_jobs_is_told_and_one_with_an_agent_is_not(
     assert asked(sites=[SITE]).warnings == (nobody,)
     Agent.objects.create(name="a", site=site())
     assert asked(sites=[SITE]).warnings == ()
-    Agent.objects.update(seen=0.0)
+    Agent.objects.update(seen=EPOCH)
     assert asked(sites=[SITE]).warnings == (nobody,)
 
 

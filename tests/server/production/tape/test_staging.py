@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from django.db import connection
@@ -15,9 +16,9 @@ from pilotext.server.database import transact
 from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Experiment, Job, StagedFile, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.tape import requests, staging
+from pilotext.server.times import earlier, later, now
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import ON_MEMORY, cycle, do, storage
 from tests.server.support import SITE, WHY, fail, lease, leased, submit
@@ -202,10 +203,10 @@ def test_a_file_that_does_not_come_in_time_is_given_back_and_asked_for_again(
     storage.mount_polls = 100
     on_tape(storage, {1: 1})
     cycle()
-    StagedFile.objects.update(requested=now() - 24.5 * 3600)
+    StagedFile.objects.update(requested=earlier(now(), 24.5 * 3600))
     requests.poll_files()
     assert StagedFile.objects.get().tries == 0
-    StagedFile.objects.update(requested=now() - 25.5 * 3600)
+    StagedFile.objects.update(requested=earlier(now(), 25.5 * 3600))
     requests.poll_files()
     assert (StagedFile.objects.get().tries, StagedFile.objects.get().state) == (1, "wanted")
     assert asked(storage, "release") == [url(0)]
@@ -218,7 +219,7 @@ def test_a_file_that_left_the_disk_before_its_job_ran_is_asked_for_again(storage
     storage.tape.add(url(0))
     requests.check_files()
     assert states() == ["ready", "ready"], "it was not for long on disk"
-    StagedFile.objects.update(online=now() - 4000)
+    StagedFile.objects.update(online=earlier(now(), 4000))
     requests.check_files()
     assert states() == ["defined", "ready"]
     cycle(2)
@@ -261,10 +262,10 @@ def test_a_cancelled_task_gives_its_files_back_and_a_paused_one_asks_for_none(st
 def test_a_request_that_another_cycle_is_making_is_not_made_twice(storage: MemoryStorage) -> None:
     on_tape(storage, {1: 1})
     staging.plan_staging()
-    StagedFile.objects.update(busy_until=now() + 60)
+    StagedFile.objects.update(busy_until=later(now(), 60))
     assert requests.request_files() == 0
     assert asked(storage, "prepare") == []
-    StagedFile.objects.update(busy_until=now() - 1)  # that cycle has died
+    StagedFile.objects.update(busy_until=earlier(now(), 1))  # that cycle has died
     assert requests.request_files() == 1
 
 
@@ -340,7 +341,7 @@ def test_a_task_on_the_raw_files_of_another_moves_nothing_of_that_one(storage: M
         transact(lambda: move_task(task, "archive", WHY))
     assert Task.objects.get().state == first
 
-    def mine() -> list[tuple[int, str, int, float]]:
+    def mine() -> list[tuple[int, str, int, datetime]]:
         return list(Job.objects.filter(task=task).order_by("pk").values_list("pk", "state", "attempts", "changed"))
 
     before = mine()

@@ -29,11 +29,11 @@ from pilotext.server.production.models import (
     StagedFile,
     Task,
 )
-from pilotext.server.production.models.common import now
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.statistics.runs import describe_run, list_runs
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.production.statistics.tasks import describe_task, list_tasks
+from pilotext.server.times import EPOCH, earlier, from_seconds, later, now, to_seconds
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do_all, storage, submit_runs
 from tests.server.support import SITE, WHY, avoid, fail, leased, raw, submit, succeed
@@ -105,7 +105,7 @@ def test_a_job_of_a_paused_task_says_who_paused_it_and_why() -> None:
     wait = only(of_job())
     assert (wait.kind, wait.who) == ("task-paused", "manager")
     assert "maria: I have looked at it" in wait.what
-    assert wait.since == pytest.approx(now(), abs=600)
+    assert wait.since == pytest.approx(to_seconds(now()), abs=600)
     assert kinds(of_task())[0] == "task-paused"
 
 
@@ -119,15 +119,15 @@ def test_where_no_agent_ever_was_one_has_to_be_started() -> None:
 
 def test_an_agent_that_is_silent_is_none_and_since_when_is_told() -> None:
     submit_at()
-    last = now() - 1000
+    last = earlier(now(), 1000)
     agent(seen=last)
     wait = only(of_job())
-    assert (wait.kind, wait.since) == ("no-agent", last)
+    assert (wait.kind, wait.since) == ("no-agent", to_seconds(last))
 
 
 def test_an_agent_whose_slots_are_full_is_alive_by_its_attempts() -> None:
     submit_at(files=[raw(1, 1), raw(1, 2)])
-    mine = agent(seen=now() - 1000, slots=1)
+    mine = agent(seen=earlier(now(), 1000), slots=1)
     leased()
     Attempt.objects.update(agent=mine)
     waiting_one = Job.objects.get(state="ready")
@@ -160,14 +160,14 @@ def test_a_full_site_says_how_many_it_may_have() -> None:
 def test_an_open_breaker_says_until_when_and_how_it_is_closed(rule: str) -> None:
     submit_at()
     agent()
-    due = now() + 500
+    due = later(now(), 500)
     site = Site.objects.get(name=SITE) if rule == "broken site" else None
     compass = Experiment.objects.get(name="COMPASS")
     row = Breaker.objects.create(
         experiment=compass, rule=rule, scope=SITE if site else "", site=site, state="open", due=due, why="12 of 20"
     )
     wait = only(of_job())
-    assert (wait.kind, wait.until, wait.who) == ("breaker", due, "manager")
+    assert (wait.kind, wait.until, wait.who) == ("breaker", to_seconds(due), "manager")
     assert wait.how == f"pilotext sites close --breaker {row.pk}"
     Breaker.objects.update(state="closed")
     assert kinds(of_job()) == ["others-first"]
@@ -177,7 +177,9 @@ def test_a_breaker_for_other_types_of_jobs_keeps_nothing_back() -> None:
     submit_at(type="DDD filtering")
     agent()
     compass = Experiment.objects.get(name="COMPASS")
-    Breaker.objects.create(experiment=compass, rule="conditions database", scope="", state="open", due=now() + 500)
+    Breaker.objects.create(
+        experiment=compass, rule="conditions database", scope="", state="open", due=later(now(), 500)
+    )
     assert kinds(of_job()) == ["others-first"]
 
 
@@ -186,16 +188,16 @@ def test_a_failed_job_waits_for_its_next_try_and_says_what_was_decided() -> None
     agent()
     fail(leased(), "conditions-db")
     wait = only(of_job())
-    assert (wait.kind, wait.who, wait.until) == ("back-off", "server", Job.objects.get().not_before)
+    assert (wait.kind, wait.who, wait.until) == ("back-off", "server", to_seconds(Job.objects.get().not_before))
     assert "conditions-db, retry" in wait.what
-    Job.objects.update(not_before=0.0)
+    Job.objects.update(not_before=EPOCH)
     assert kinds(of_job()) == ["others-first"]
 
 
 def test_a_job_keeps_away_from_the_node_where_it_failed() -> None:
     submit_at()
     agent()
-    avoid({"wn1": now() + 500})
+    avoid({"wn1": later(now(), 500)})
     wait = only(of_job())
     assert wait.kind == "avoided"
     Agent.objects.create(name="a2", site=Site.objects.get(name=SITE), host="wn2")
@@ -216,9 +218,9 @@ def test_a_job_at_work_says_where_and_a_silent_one_until_when_it_is_waited_for()
     submit_at()
     leased()
     assert kinds(of_job()) == ["attempt"]
-    Attempt.objects.update(seen=now() - 1000)
+    Attempt.objects.update(seen=earlier(now(), 1000))
     wait = only(of_job())
-    assert (wait.kind, wait.until) == ("silent", Attempt.objects.get().lease_until)
+    assert (wait.kind, wait.until) == ("silent", to_seconds(Attempt.objects.get().lease_until))
     transact(lambda: move_job(Job.objects.get().pk, "cancel", WHY))
     assert of_job() == ()
     transact(lambda: move_job(Job.objects.get().pk, "resend", WHY))
@@ -250,12 +252,12 @@ def test_a_file_on_tape_says_how_far_it_is() -> None:
     file = StagedFile.objects.create(url=url, experiment=compass, run=1)
     Job.objects.update(state="staging", staged_file=file)
     assert only(of_job()).what == f"{url} is to be asked for from tape"
-    again = now() + 300
+    again = later(now(), 300)
     StagedFile.objects.update(tries=2, finding="the tape server does not answer", busy_until=again)
     wait = only(of_job())
-    assert (wait.kind, wait.until) == ("staging", again)
+    assert (wait.kind, wait.until) == ("staging", to_seconds(again))
     assert "2 of 3 tries: the tape server does not answer" in wait.what
-    StagedFile.objects.update(state="requested", requested=1000.0, request="r7", busy_until=0.0)
+    StagedFile.objects.update(state="requested", requested=from_seconds(1000.0), request="r7", busy_until=EPOCH)
     wait = only(of_job())
     assert (wait.since, wait.until) == (1000.0, 1000.0 + 2 * 86400)
     assert "request r7" in wait.what
@@ -276,9 +278,9 @@ def test_a_job_says_when_the_cycle_is_dead_and_which_step_fails() -> None:
     submit_at()
     agent()
     run_once(())
-    CycleStep.objects.create(name="archive", at=now(), failing_since=5.0, error="NotFoundError: no tape")
+    CycleStep.objects.create(name="archive", at=now(), failing_since=from_seconds(5.0), error="NotFoundError: no tape")
     assert [wait.what for wait in of_job()][1:] == ["step 'archive' of the cycle fails: NotFoundError: no tape"]
-    CycleStep.objects.update(at=now() - SILENT_AFTER_S - 1, error="")
+    CycleStep.objects.update(at=earlier(now(), SILENT_AFTER_S + 1), error="")
     assert "nothing advances" in of_job()[-1].what
 
 
@@ -308,12 +310,12 @@ def test_a_merged_run_waits_for_its_merge_jobs_then_its_copies(storage: MemorySt
     assert wait.what == f"1 merge jobs are ready: job {job.pk}"
     do_all(storage)
     run_once(tuple(step for step in STEPS if step.name in ("merged", "check")))
-    again = now() + 60
+    again = later(now(), 60)
     Product.objects.update(tries=2, finding="no space", busy_until=again)
     wait = only(of_run()["mdst"])
-    assert (wait.kind, wait.until) == ("copying", again)
+    assert (wait.kind, wait.until) == ("copying", to_seconds(again))
     assert "2 of 10 tries failed, the last by: no space" in wait.what
-    Product.objects.update(busy_until=0.0)
+    Product.objects.update(busy_until=EPOCH)
     cycle(2)
     assert of_run() == {"mdst": ()}
     assert of_task() == ()
@@ -356,7 +358,7 @@ def test_an_archive_that_fails_says_by_what_and_when_it_is_tried_again(storage: 
     cycle(2)
     transact(lambda: move_task(Task.objects.get().pk, "archive", WHY))
     assert kinds(of_task())[0] == "cycle"
-    again = now() + 60
+    again = later(now(), 60)
     for name in ("run.tar", "all.tar"):
         LogArchive.objects.create(
             task=Task.objects.get(),
@@ -367,7 +369,7 @@ def test_an_archive_that_fails_says_by_what_and_when_it_is_tried_again(storage: 
             busy_until=again,
         )
     wait = of_task()[0]
-    assert (wait.kind, wait.until) == ("archive", again)
+    assert (wait.kind, wait.until) == ("archive", to_seconds(again))
     assert "2 log archives are to be made; run.tar failed 3 of 10 times: denied" in wait.what
     LogArchive.objects.update(state="manual")
     assert kinds(of_task())[:2] == ["person", "person"]

@@ -1,0 +1,126 @@
+"""Points in time are columns of dates instead of seconds since 1970: each table is written anew once."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import django.utils.timezone
+from django.apps.registry import Apps
+from django.db import migrations, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import ProjectState
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+NOW: dict[str, Any] = {"default": django.utils.timezone.now}
+SINCE_EVER: dict[str, Any] = {"default": EPOCH}
+PERHAPS: dict[str, Any] = {"null": True}
+
+COLUMNS: dict[str, dict[str, dict[str, Any]]] = {
+    "agent": {"registered": NOW, "seen": NOW},
+    "attempt": {"leased": NOW, "seen": NOW, "fetched": PERHAPS, "lease_until": {}, "ended": PERHAPS},
+    "auditentry": {"at": NOW},
+    "avoidedplace": {"until": {}},
+    "breaker": {"due": SINCE_EVER, "since": SINCE_EVER, "changed": NOW},
+    "cyclestep": {"at": NOW, "failing_since": PERHAPS},
+    "job": {"not_before": SINCE_EVER, "created": NOW, "changed": NOW},
+    "logarchive": {"busy_until": SINCE_EVER, "changed": NOW},
+    "mergegroup": {"changed": NOW},
+    "product": {"busy_until": SINCE_EVER, "changed": NOW},
+    "signature": {"first": NOW, "last": NOW},
+    "stagedfile": {"requested": PERHAPS, "online": PERHAPS, "busy_until": SINCE_EVER, "changed": NOW},
+    "task": {"created": NOW, "changed": NOW},
+    "token": {"created": NOW, "expires": PERHAPS, "revoked": PERHAPS},
+    "verification": {"since": NOW, "busy_until": SINCE_EVER},
+}
+
+_POSTGRES = {
+    "real": "ALTER COLUMN {0} TYPE double precision USING extract(epoch FROM {0})",
+    "datetime": f"ALTER COLUMN {{0}} TYPE timestamptz USING to_timestamp(least({{0}}, {FOREVER.timestamp()}))",
+}
+_CACHE = "PRAGMA cache_size=-262144"
+"""Of SQLite, in kB: unique values are checked in memory, of a million jobs too."""
+
+_SQLITE = {"real": "pilotext_seconds({})", "datetime": "pilotext_date({})"}
+
+
+def to_dates(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
+    _convert(editor, "real", "datetime")
+
+
+def to_seconds(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
+    _convert(editor, "datetime", "real")
+
+
+def _convert(editor: BaseDatabaseSchemaEditor, old: str, new: str) -> None:
+    convert = _on_sqlite if editor.connection.vendor == "sqlite" else _on_postgres
+    for model, columns in COLUMNS.items():
+        convert(editor, f"production_{model}", [f'"{name}"' for name in columns], old, new)
+
+
+def _on_postgres(editor: BaseDatabaseSchemaEditor, table: str, columns: list[str], _: str, new: str) -> None:
+    editor.execute(f"ALTER TABLE {table} " + ", ".join(_POSTGRES[new].format(name) for name in columns))
+
+
+def _on_sqlite(editor: BaseDatabaseSchemaEditor, table: str, columns: list[str], old: str, new: str) -> None:
+    """Make a table of the same definition but for the types of these columns, copy the rows, and put it in place.
+
+    SQLite cannot change the type of a column. Foreign keys are not checked during a migration.
+    """
+    database = editor.connection.connection
+    database.execute(_CACHE)
+    database.create_function("pilotext_date", 1, _date, deterministic=True)
+    database.create_function("pilotext_seconds", 1, _seconds, deterministic=True)
+    (definition,) = database.execute("SELECT sql FROM sqlite_master WHERE name = ?", [table]).fetchone()
+    indexes = database.execute(
+        "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type = 'index'", [table]
+    ).fetchall()
+    names = [f'"{row[1]}"' for row in database.execute(f"PRAGMA table_info({table})")]
+    for name in columns:
+        definition, number = re.subn(rf"{name} {old}\b", f"{name} {new}", definition)
+        assert number == 1, (table, name)
+    editor.execute(definition.replace(f'"{table}"', f'"new__{table}"', 1), None)
+    values = (_SQLITE[new].format(name) if name in columns else name for name in names)
+    editor.execute(f"INSERT INTO new__{table} ({', '.join(names)}) SELECT {', '.join(values)} FROM {table}")  # noqa: S608  names of our own
+    editor.execute(f"DROP TABLE {table}")
+    editor.execute(f"ALTER TABLE new__{table} RENAME TO {table}")
+    for (index,) in indexes:
+        if index is not None:  # the others come with the table
+            editor.execute(index, None)
+
+
+def _date(seconds: float | None) -> str | None:
+    """Return seconds since 1970 as Django writes them to SQLite."""
+    if seconds is None:
+        return None
+    return str(datetime.fromtimestamp(min(max(0.0, seconds), FOREVER.timestamp()), UTC).replace(tzinfo=None))
+
+
+def _seconds(date: str | None) -> float | None:
+    return None if date is None else datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()
+
+
+class InOneGo(migrations.SeparateDatabaseAndState):
+    """Change many fields without making all models anew after each of them, which takes longer than the rest."""
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        vars(state).pop("apps", None)
+        super().state_forwards(app_label, state)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("production", "0008_words_and_places")]
+
+    operations = [
+        InOneGo(
+            [migrations.RunPython(to_dates, to_seconds)],
+            [
+                migrations.AlterField(model, name, models.DateTimeField(**options))
+                for model, columns in COLUMNS.items()
+                for name, options in columns.items()
+            ],
+        )
+    ]

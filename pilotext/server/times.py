@@ -1,0 +1,52 @@
+"""Points in time: datetimes in UTC within the server, seconds since 1970 in everything that leaves it.
+
+API, command line, reports and metrics speak of seconds; this module is where they become datetimes, and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, overload
+
+from django.db.models import Model
+from django.utils.timezone import now
+
+__all__ = ["EPOCH", "FOREVER", "earlier", "from_seconds", "later", "now", "record_fields", "to_seconds"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Default of columns such as `busy_until`: since ever."""
+
+FOREVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+@overload
+def to_seconds(at: datetime) -> float: ...
+@overload
+def to_seconds(at: None) -> None: ...
+@overload
+def to_seconds(at: datetime | None) -> float | None: ...
+def to_seconds(at: datetime | None) -> float | None:
+    """Return the seconds since 1970."""
+    return None if at is None else at.timestamp()
+
+
+def from_seconds(seconds: float) -> datetime:
+    """Return the point in time so many seconds after 1970, between EPOCH and FOREVER."""
+    return datetime.fromtimestamp(min(max(0.0, seconds), FOREVER.timestamp()), UTC)
+
+
+def later(at: datetime, seconds: float) -> datetime:
+    """Return the point in time so many seconds after another; FOREVER at most, whatever a profile says."""
+    return from_seconds(at.timestamp() + seconds)
+
+
+def earlier(at: datetime, seconds: float) -> datetime:
+    """Return the point in time so many seconds before another."""
+    return later(at, -seconds)
+
+
+def record_fields(row: Model, names: Iterable[str]) -> dict[str, Any]:
+    """Return columns of a row as the records of the API have them."""
+    values = ((name, getattr(row, name)) for name in names)
+    return {name: to_seconds(value) if isinstance(value, datetime) else value for name, value in values}
