@@ -276,8 +276,9 @@ def _read_time(value: datetime | None) -> datetime | None:
     return None if value is None else value.replace(tzinfo=UTC)
 
 
-def _write_time(value: Any, db: BaseDatabaseWrapper) -> Any:
-    return value if value is None else db.ops.adapt_datetimefield_value(value)
+def _write_time(value: datetime | None, db: BaseDatabaseWrapper) -> Any:
+    """Return a point in time in UTC as Django writes it to the database, several times as fast."""
+    return value if value is None or db.vendor != "sqlite" else value.replace(tzinfo=None).isoformat(" ")
 
 
 def _varies(field: Field[Any, Any]) -> bool:

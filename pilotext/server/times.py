@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, overload
 
-from django.db.models import Model
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Func, Model, TextField
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils.timezone import now
 
-__all__ = ["EPOCH", "FOREVER", "earlier", "from_seconds", "later", "now", "record_fields", "to_seconds"]
+__all__ = ["EPOCH", "FOREVER", "Day", "earlier", "from_seconds", "later", "now", "record_fields", "to_seconds"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Default of columns such as `busy_until`: since ever."""
@@ -50,3 +52,20 @@ def record_fields(row: Model, names: Iterable[str]) -> dict[str, Any]:
     """Return columns of a row as the records of the API have them."""
     values = ((name, getattr(row, name)) for name in names)
     return {name: to_seconds(value) if isinstance(value, datetime) else value for name, value in values}
+
+
+class Day(Func):
+    """Day of a column of points in time in UTC, as text.
+
+    `TruncDate` gives the same, but calls Python for each row on SQLite, which stores points in time as text.
+    """
+
+    output_field = TextField()
+    arity = 1
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        return self.as_sql(compiler, connection, template="substr(%(expressions)s, 1, 10)", **context)
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, Any]:
+        day = "to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+        return self.as_sql(compiler, connection, template=day, **context)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 import psutil
 
@@ -46,14 +47,14 @@ def lose_both_storages(production: Production) -> None:
     production.wait_in_true_time(lambda: _is_open(eos))
     production.wait_in_true_time(lambda: len(_kept()) >= KEPT)
     kept = _kept()
-    tape_went = time.time()
+    tape_went = now()
     tape.stop()
     eos.start()
     production.outages.append(Outage(server_of(eos.url()), eos_went, time.time()))
     production.wait_in_true_time(lambda: _is_open(tape), lambda: hours_pass(eos))
     production.wait_in_true_time(lambda: _gave_up(tape_went), lambda: hours_pass(eos))
     tape.start()
-    production.outages.append(Outage(server_of(tape.url()), tape_went, time.time()))
+    production.outages.append(Outage(server_of(tape.url()), tape_went.timestamp(), time.time()))
     production.wait_until(lambda: not Breaker.objects.exclude(state="closed").exists(), lambda: hours_pass(eos, tape))
     production.wait_until(lambda: not Attempt.objects.filter(pk__in=kept).exclude(state="finished").exists())
 
@@ -120,5 +121,5 @@ def _kept() -> list[int]:
     return list(Attempt.objects.filter(state="running", phase=OUTPUTS_KEPT).values_list("pk", flat=True))
 
 
-def _gave_up(since: float) -> bool:
+def _gave_up(since: datetime) -> bool:
     return Attempt.objects.filter(phase="stage-in", state="failed", cause="storage", ended__gt=since).exists()

@@ -14,6 +14,7 @@ from msgspec.structs import replace  # noqa: E402  needs boot
 
 from pilotext.model.report import PhaseRecord, Usage  # noqa: E402
 from pilotext.server.production.models import Attempt, Job  # noqa: E402
+from pilotext.server.times import EPOCH  # noqa: E402
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.pages.test_job import fail_wholly  # noqa: E402
 from tests.server.support import leased, raw, report_of, send, submit  # noqa: E402
@@ -62,7 +63,7 @@ def test_a_failure_stands_beside_the_last_good_job_of_its_kind() -> None:
 def test_two_attempts_of_a_job_are_compared() -> None:
     submit()
     job = fail_wholly()
-    Job.objects.update(state="ready", not_before=0.0)
+    Job.objects.update(state="ready", not_before=EPOCH)
     assert fail_wholly() == job
     rows = rows_of(compared(job, a=2, b=1))
     assert rows["Verdict"] == ("COMPASS-1235", "COMPASS-1235", False)

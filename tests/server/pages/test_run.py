@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
@@ -17,6 +16,7 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 from pilotext.api.schemas.runs import ProductRow, RunRow  # noqa: E402
 from pilotext.server.pages.run import HeldBy, chunk_lines, decisions_on, held_by  # noqa: E402
 from pilotext.server.production.models import Attempt, Job, LogArchive, Product, Task  # noqa: E402
+from pilotext.server.times import earlier, now  # noqa: E402
 from pilotext.storage.memory import MemoryStorage  # noqa: E402
 from tests.server.merged import cycle, do_all, storage, submit_runs  # noqa: E402, F401
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
@@ -184,7 +184,7 @@ def test_a_task_shows_its_pace_its_file_its_history_and_leads_to_its_runs() -> N
     assert "3 chunks in work" in page
     assert f'href="/tasks/{task}/file"' in page
     leased()
-    Attempt.objects.update(state="finished", ended=time.time() - 60)
+    Attempt.objects.update(state="finished", ended=earlier(now(), 60))
     page = text_of(browser("viewer").get(f"/tasks/{task}"))
     assert "about 18 h left at 0.2 an hour" in page
     page = text_of(browser("viewer").get(f"/tasks/{task}/file"))

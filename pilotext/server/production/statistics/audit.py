@@ -8,7 +8,7 @@ from pilotext.server.production.models import (
     Task,
 )
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.times import record_fields
+from pilotext.server.times import from_seconds, record_fields
 
 SIGNED_BY = ("person", "agent", "pilot")
 """Kinds of names in the audit trail, before the colon; parts of the server have none, and lines of old versions."""
@@ -27,9 +27,9 @@ def list_audit_entries(asked: AuditQuery) -> AuditTrail:
     if asked.subject is not None:
         rows = rows.filter(subject=asked.subject)
     if asked.since is not None:
-        rows = rows.filter(at__gte=asked.since)
+        rows = rows.filter(at__gte=from_seconds(asked.since))
     if asked.until is not None:
-        rows = rows.filter(at__lt=asked.until)
+        rows = rows.filter(at__lt=from_seconds(asked.until))
     if asked.before is not None:
         rows = rows.filter(pk__lt=asked.before)
     found = list(rows[: asked.limit + 1])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from django.db.models import Count, Max, QuerySet
-from django.db.models.functions import TruncDate
+from django.db.models import Count, F, Max, QuerySet
 
 from pilotext.api.schemas.errors import ErrorList, ErrorRow
 from pilotext.api.schemas.rules import SignatureList, SignatureRow
@@ -20,7 +19,7 @@ from pilotext.server.production.lookup import (
 from pilotext.server.production.models import Attempt, Signature, Site, Task
 from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.attempts import ListedAttempt, page_of_attempts
-from pilotext.server.times import record_fields, to_seconds
+from pilotext.server.times import Day, record_fields, to_seconds
 
 DAY_S = 86400.0
 ERROR_FIELDS = {"code": "code", "cause": "cause", "site": "site__name", "task": "task__name", "day": "day"}
@@ -80,7 +79,7 @@ def failed_between(
 def count_by(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
     """Yield the numbers of these attempts by these fields, the most frequent first, MAX_ERRORS at most."""
     if "day" in fields:
-        rows = rows.annotate(day=TruncDate("ended"))
+        rows = rows.annotate(day=Day(F("ended")))
     # By the numbers of site and task, whose names are put in behind: the index alone is read.
     columns = [{"site": "site_id", "task": "task_id"}.get(field, field) for field in fields]
     counted = (
@@ -95,7 +94,7 @@ def count_by(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
             cause=row["cause"] or "lost" if "cause" in row else "",
             site=sites.get(row.get("site_id"), ""),
             task=tasks.get(row.get("task_id"), ""),
-            day=row["day"].isoformat() if "day" in row else "",
+            day=row.get("day", ""),
             attempts=row["n"],
             jobs=row["jobs"],
             last=to_seconds(row["at"]),
