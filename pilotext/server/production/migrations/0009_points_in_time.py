@@ -44,7 +44,13 @@ _POSTGRES = {
 _CACHE = "PRAGMA cache_size=-262144"
 """Of SQLite, in kB: unique values are checked in memory, of a million jobs too."""
 
-_SQLITE = {"real": "pilotext_seconds({})", "datetime": "pilotext_date({})"}
+_MICROSECONDS = f"CAST(round(min(max({{0}}, 0), {FOREVER.timestamp():.0f}) * 1e6) AS integer)"
+_SQLITE = {
+    "real": "CAST(strftime('%s', substr({0}, 1, 19)) AS integer) + CAST('0' || substr({0}, 20) AS real)",
+    "datetime": f"strftime('%Y-%m-%d %H:%M:%S', {_MICROSECONDS} / 1000000, 'unixepoch') || CASE WHEN {_MICROSECONDS}"
+    f" % 1000000 THEN printf('.%06d', {_MICROSECONDS} % 1000000) ELSE '' END",
+}
+"""Conversions by the database alone; points in time are as Django writes them to SQLite."""
 
 
 def to_dates(_: Apps, editor: BaseDatabaseSchemaEditor) -> None:
@@ -72,8 +78,6 @@ def _on_sqlite(editor: BaseDatabaseSchemaEditor, table: str, columns: list[str],
     """
     database = editor.connection.connection
     database.execute(_CACHE)
-    database.create_function("pilotext_date", 1, _date, deterministic=True)
-    database.create_function("pilotext_seconds", 1, _seconds, deterministic=True)
     (definition,) = database.execute("SELECT sql FROM sqlite_master WHERE name = ?", [table]).fetchone()
     indexes = database.execute(
         "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type = 'index'", [table]
@@ -84,23 +88,13 @@ def _on_sqlite(editor: BaseDatabaseSchemaEditor, table: str, columns: list[str],
         assert number == 1, (table, name)
     editor.execute(definition.replace(f'"{table}"', f'"new__{table}"', 1), None)
     values = (_SQLITE[new].format(name) if name in columns else name for name in names)
-    editor.execute(f"INSERT INTO new__{table} ({', '.join(names)}) SELECT {', '.join(values)} FROM {table}")  # noqa: S608  names of our own
+    copied = f"INSERT INTO new__{table} ({', '.join(names)}) SELECT {', '.join(values)} FROM {table}"  # noqa: S608  names of our own
+    editor.execute(copied, None)
     editor.execute(f"DROP TABLE {table}")
     editor.execute(f"ALTER TABLE new__{table} RENAME TO {table}")
     for (index,) in indexes:
         if index is not None:  # the others come with the table
             editor.execute(index, None)
-
-
-def _date(seconds: float | None) -> str | None:
-    """Return seconds since 1970 as Django writes them to SQLite."""
-    if seconds is None:
-        return None
-    return str(datetime.fromtimestamp(min(max(0.0, seconds), FOREVER.timestamp()), UTC).replace(tzinfo=None))
-
-
-def _seconds(date: str | None) -> float | None:
-    return None if date is None else datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()
 
 
 class InOneGo(migrations.SeparateDatabaseAndState):
