@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 from pilotext.server.database import transact  # noqa: E402
 from pilotext.server.production.dispatch.factories import accept_report  # noqa: E402
 from pilotext.server.production.models import Factory  # noqa: E402
-from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
+from pilotext.server.times import earlier, now  # noqa: E402
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import SITE, site  # noqa: E402
 
@@ -30,17 +31,19 @@ def label(name: str = "short", **fields: Any) -> LabelReport:
 
 
 def report(*labels: LabelReport, name: str = "f1", **fields: Any) -> None:
-    said = FactoryReport(name, now() - 60, labels, "submit1", "1.0", **fields)
+    said = FactoryReport(name, time.time() - 60, labels, "submit1", "1.0", **fields)
     transact(lambda: accept_report(said, {SITE: site()}))
 
 
 def test_the_page_shows_every_label_and_no_text_of_others_as_markup() -> None:
     remember_all()
     report(
-        label(requested=31, submitted=29, failed=2, queued=7, running=None, message=HOSTILE, message_at=now() - 7200)
+        label(
+            requested=31, submitted=29, failed=2, queued=7, running=None, message=HOSTILE, message_at=time.time() - 7200
+        )
     )
     report(label("pilots", starts="pilot"), name="f2")
-    Factory.objects.filter(name="f2").update(seen=now() - 10_000)
+    Factory.objects.filter(name="f2").update(seen=earlier(now(), 10_000))
     answer = browser("viewer").get("/factory")
     text = text_of(answer)
     assert_harmless(text)

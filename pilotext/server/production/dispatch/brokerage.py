@@ -72,7 +72,7 @@ def candidates(
     return list(_interleave(lanes, limit))
 
 
-def count_candidates(site: Site, at: float, *, limit: int, without: Collection[str] = ()) -> int:
+def count_candidates(site: Site, at: datetime, *, limit: int, without: Collection[str] = ()) -> int:
     """Return how many jobs a site could be given, up to `limit`; none of the types in `without`.
 
     Jobs that avoid the site or some of its nodes are counted, too.
@@ -117,7 +117,7 @@ def _ready(
     yield from _last_resort(task, put_off, places, at)
 
 
-def _jobs_of(task: Task, site: Site, at: float, without: Collection[str]) -> QuerySet[Job]:
+def _jobs_of(task: Task, site: Site, at: datetime, without: Collection[str]) -> QuerySet[Job]:
     """Return the jobs of a task that may be given out at a site."""
     here = Q(site_id=site.pk)
     if not task.sites or site.name in task.sites:

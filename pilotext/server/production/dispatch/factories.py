@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db.models import F, Sum
 
 from pilotext.api.schemas.factories import FactoryReport, SiteWork
@@ -9,8 +11,8 @@ from pilotext.server.production.dispatch.breakers import held_types, open_breake
 from pilotext.server.production.dispatch.brokerage import count_candidates
 from pilotext.server.production.dispatch.leases import HEARTBEAT_S
 from pilotext.server.production.models import Agent, Attempt, Factory, FactoryLabel, Site
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import AgentState
+from pilotext.server.times import earlier, from_seconds, later, now
 
 MAX_WAITING = 10_000
 """Jobs that are counted at most: no factory submits so many batch jobs at once."""
@@ -44,8 +46,8 @@ def site_work(site: Site, factory: str, label: str) -> SiteWork:
     return SiteWork(site.name, waiting, _queued_elsewhere(site, factory, label, at))
 
 
-def _queued_elsewhere(site: Site, factory: str, label: str, at: float) -> int:
-    others = FactoryLabel.objects.filter(site=site, factory__seen__gte=at - HEARD_S)
+def _queued_elsewhere(site: Site, factory: str, label: str, at: datetime) -> int:
+    others = FactoryLabel.objects.filter(site=site, factory__seen__gte=earlier(at, HEARD_S))
     others = others.exclude(factory__name=factory, label=label)
     found: int | None = others.aggregate(jobs=Sum(F("queued") * F("slots")))["jobs"]
     return found or 0
@@ -53,13 +55,12 @@ def _queued_elsewhere(site: Site, factory: str, label: str, at: float) -> int:
 
 def accept_report(report: FactoryReport, sites: dict[str, Site]) -> int:
     """Store what a factory reports, in a transaction; returns its number. `sites` has those that it names."""
-    said = {"host": report.host, "version": report.version, "started": report.started, "seen": now()}
+    said = {"host": report.host, "version": report.version, "started": from_seconds(report.started), "seen": now()}
     factory, _ = Factory.objects.update_or_create(name=report.name, defaults=said)
     for each in report.labels:
-        same = {name: getattr(each, name) for name in each.__struct_fields__ if name not in _ELSEWHERE}
-        FactoryLabel.objects.update_or_create(
-            factory=factory, label=each.label, defaults={"site": sites[each.site], **same}
-        )
+        fields = {name: getattr(each, name) for name in each.__struct_fields__ if name not in _ELSEWHERE}
+        fields |= {"site": sites[each.site], "message_at": from_seconds(each.message_at)}
+        FactoryLabel.objects.update_or_create(factory=factory, label=each.label, defaults=fields)
         if each.agents is not None:
             _shorten_leases(f"{report.name}.{each.label}.", frozenset(each.agents))
     factory.labels.exclude(label__in=[each.label for each in report.labels]).delete()
@@ -72,7 +73,7 @@ def _shorten_leases(prefix: str, alive: frozenset[str]) -> None:
     An agent that registered while the factory was counting is not judged.
     """
     at = now()
-    known = Agent.objects.filter(name__startswith=prefix, registered__lt=at - NEW_S).exclude(state=AgentState.GONE)
+    known = Agent.objects.filter(name__startswith=prefix, registered__lt=earlier(at, NEW_S)).exclude(state=AgentState.GONE)
     gone = [pk for pk, name in known.values_list("pk", "name") if name not in alive]
-    soon = at + BEATS_UNTIL_LOST * HEARTBEAT_S
+    soon = later(at, BEATS_UNTIL_LOST * HEARTBEAT_S)
     Attempt.objects.active().filter(agent__in=gone, lease_until__gt=soon).update(lease_until=soon)

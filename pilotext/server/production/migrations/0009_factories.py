@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import django.db.models.deletion
 from django.db import migrations, models
-
-import pilotext.server.production.models.common
 
 
 class Migration(migrations.Migration):
@@ -21,8 +21,8 @@ class Migration(migrations.Migration):
                 ("name", models.TextField(unique=True)),
                 ("host", models.TextField(default="")),
                 ("version", models.TextField(default="")),
-                ("started", models.FloatField(default=pilotext.server.production.models.common.now)),
-                ("seen", models.FloatField(default=pilotext.server.production.models.common.now)),
+                ("started", models.FloatField(default=time.time)),
+                ("seen", models.FloatField(default=time.time)),
             ],
         ),
         migrations.CreateModel(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from django.db import models
 
-from pilotext.server.production.models.common import now
 from pilotext.server.production.models.task import Site
+from pilotext.server.times import EPOCH, now
 
 
 class Factory(models.Model):
@@ -12,8 +12,8 @@ class Factory(models.Model):
     name = models.TextField(unique=True)
     host = models.TextField(default="")
     version = models.TextField(default="")
-    started = models.FloatField(default=now)
-    seen = models.FloatField(default=now)
+    started = models.DateTimeField(default=now)
+    seen = models.DateTimeField(default=now)
 
 
 class FactoryLabel(models.Model):
@@ -32,7 +32,7 @@ class FactoryLabel(models.Model):
     """None: the batch system did not answer."""
     running = models.IntegerField(null=True)
     message = models.TextField(default="")
-    message_at = models.FloatField(default=0.0)
+    message_at = models.DateTimeField(default=EPOCH)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["factory", "label"], name="factory_label_once")]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db.models import Count, Exists, OuterRef, Q
 
 from pilotext.api.schemas.factories import FactoryLabelRow, FactoryList, FactoryRow
 from pilotext.server.production.dispatch.factories import HEARD_S
 from pilotext.server.production.models import Agent, Attempt, Factory, FactoryLabel
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import AgentState
+from pilotext.server.times import earlier, now, record_fields, to_seconds
 
 DAY_S = 86400.0
 
@@ -27,9 +29,9 @@ def list_factories() -> FactoryList:
                 name=each.name,
                 host=each.host,
                 version=each.version,
-                started=each.started,
-                seen=each.seen,
-                silent=at - each.seen > HEARD_S,
+                started=to_seconds(each.started),
+                seen=to_seconds(each.seen),
+                silent=each.seen < earlier(at, HEARD_S),
                 labels=tuple(rows[label.pk] for label in sorted(each.labels.all(), key=lambda label: label.label)),
             )
             for each in factories
@@ -54,14 +56,14 @@ def _row(label: FactoryLabel, with_job: int, without_job: int) -> FactoryLabelRo
         site=label.site.name,
         with_job=with_job,
         without_job=without_job,
-        **{name: getattr(label, name) for name in same},
+        **record_fields(label, same),
     )
 
 
-def _ended_agents(prefixes: dict[int, str], at: float) -> dict[int, tuple[int, int]]:
+def _ended_agents(prefixes: dict[int, str], at: datetime) -> dict[int, tuple[int, int]]:
     """Count the agents of each label that ended within a day, with and without a job; their names tell the label."""
     had_job = Exists(Attempt.objects.filter(agent=OuterRef("pk")))
-    ended = Agent.objects.filter(state=AgentState.GONE, seen__gte=at - DAY_S).annotate(had_job=had_job)
+    ended = Agent.objects.filter(state=AgentState.GONE, seen__gte=earlier(at, DAY_S)).annotate(had_job=had_job)
     counts: dict[str, Count] = {}
     for key, prefix in prefixes.items():
         mine = Q(name__startswith=prefix)

@@ -80,7 +80,7 @@ def description_of(task_id: int) -> TaskDescription:
     """One task with why it is not further and how fast it gets on. Raises RefusalError if there is none."""
     at = now()
     ended = Attempt.objects.filter(task=OuterRef("pk"), state=AttemptState.FINISHED)
-    day, recent = (number_of(ended.filter(ended__gte=at - time)) for time in (DAY_S, RECENT_S))
+    day, recent = (number_of(ended.filter(ended__gte=earlier(at, time_s))) for time_s in (DAY_S, RECENT_S))
     rows = waiting.with_put_off(_tasks(), at).annotate(ended_day=day, ended_recently=recent)
     row = rows.filter(pk=task_id).first()
     if row is None:

@@ -143,9 +143,8 @@ def _with_what_is_there(
     mine, active = Agent.objects.filter(site=here), Attempt.objects.active().filter(site=here)
     heard = mine.filter(heard_since(earlier(at, GONE_AFTER_S)), state=AgentState.ACTIVE)
     # By an expression, not the column: SQLite would go through all attempts at the site.
-    ended = Attempt.objects.filter(ended__gte=earlier(at, pilots_heard_s), pilot__gt="").annotate(
-        there=F("site_id") + 0
-    )
+    lately = Attempt.objects.filter(ended__gte=earlier(at, pilots_heard_s), pilot__gt="")
+    ended = lately.annotate(there=F("site_id") + 0)
     closed = AuditEntry.objects.filter(subject="site", subject_id=here, after="closed").order_by("-pk")
     return sites.annotate(
         active=number_of(active),

@@ -164,14 +164,8 @@ def _staging(task: Task, worst: StagedFile | None, number: int, at: datetime) ->
             "staging", f"{number} jobs wait for files from tape", None, None, "server", "the cycle asks for them"
         )
     first = of_file(worst, limits, at)
-    return wait_for(
-        first.kind,
-        f"{number} jobs wait for files from tape; {first.what}",
-        first.since,
-        first.until,
-        "server",
-        first.how,
-    )
+    what = f"{number} jobs wait for files from tape; {first.what}"
+    return Wait(first.kind, what, first.since, first.until, "server", first.how)
 
 
 def _ready(task: Task, number: int, at: datetime, breakers: Iterable[Breaker]) -> Iterator[Wait]:
@@ -226,9 +220,8 @@ def _archiving(task: Task, at: datetime) -> Iterator[Wait]:
     manual = [archive for archive in rows if archive.state == LogArchiveState.MANUAL]
     for archive in manual[:MAX_ARCHIVES]:
         what = f"archive {archive.name} could not be made: {archive.finding}"
-        yield wait_for(
-            "person", what, archive.changed, None, "manager", "repair its storage; see docs/administrator.md"
-        )
+        how = "repair its storage; see docs/administrator.md"
+        yield wait_for("person", what, archive.changed, None, "manager", how)
     yield from _wanted(task, [archive for archive in rows if archive.state == LogArchiveState.WANTED], at)
     products = Product.objects.filter(task=task).exclude(state=ProductState.CLEANED).order_by()
     counted = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import msgspec
@@ -24,9 +25,9 @@ from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher  # 
 from pilotext.server.production.dispatch.factories import accept_report, site_work  # noqa: E402
 from pilotext.server.production.dispatch.leases import HEARTBEAT_S, heartbeat  # noqa: E402
 from pilotext.server.production.models import Agent, Attempt, Breaker, Experiment, Factory, Job, Site  # noqa: E402
-from pilotext.server.production.models.common import now  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from pilotext.server.production.statistics.factories import list_factories  # noqa: E402
+from pilotext.server.times import earlier, later, now  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import SITE, leased, raw, site, submit  # noqa: E402
 
@@ -42,7 +43,7 @@ def label(name: str = "short", **fields: Any) -> LabelReport:
 
 
 def report(*labels: LabelReport, name: str = "f1", **fields: Any) -> None:
-    said = FactoryReport(name, now() - 60, labels, "submit1", "1.0", **fields)
+    said = FactoryReport(name, time.time() - 60, labels, "submit1", "1.0", **fields)
     transact(lambda: accept_report(said, {SITE: site()}))
 
 
@@ -54,7 +55,7 @@ def test_jobs_that_the_site_could_have_now_wait_for_it() -> None:
     assert waiting() == 4
     leased()
     assert waiting() == 3
-    Job.objects.filter(state="ready", run=1).update(not_before=now() + 100)
+    Job.objects.filter(state="ready", run=1).update(not_before=later(now(), 100))
     assert waiting() == 1
 
 
@@ -83,10 +84,10 @@ def test_a_breaker_of_all_jobs_holds_them_and_one_that_is_due_lets_one_through()
         "site": site(),
         "state": "open",
     }
-    breaker = Breaker.objects.create(scope=SITE, due=now() + 100, since=now(), **given)
+    breaker = Breaker.objects.create(scope=SITE, due=later(now(), 100), since=now(), **given)
     found = site_work(site(), "f1", "short")
     assert (found.waiting, found.hold) == (0, "a breaker holds all jobs of the site")
-    Breaker.objects.filter(pk=breaker.pk).update(due=now() - 1)
+    Breaker.objects.filter(pk=breaker.pk).update(due=earlier(now(), 1))
     found = site_work(site(), "f1", "short")
     assert (found.waiting, found.hold) == (1, "")
 
@@ -97,7 +98,7 @@ def test_what_other_labels_have_queued_is_told_while_their_factory_is_heard_of()
     report(label(queued=5), name="f2")
     assert site_work(site(), "f1", "short").queued_elsewhere == 2 * 8 + 5
     assert site_work(site(), "f2", "short").queued_elsewhere == 3 + 2 * 8
-    Factory.objects.filter(name="f2").update(seen=now() - 10_000)
+    Factory.objects.filter(name="f2").update(seen=earlier(now(), 10_000))
     assert site_work(site(), "f1", "short").queued_elsewhere == 2 * 8
 
 
@@ -121,7 +122,7 @@ def test_agents_that_ended_are_counted_by_label_with_and_without_a_job() -> None
     agent = Agent.objects.get(name="f1.short.1")
     assert Dispatcher().give(Asker(site(), "wn1", agent)) is not None
     Agent.objects.exclude(name="f1.short.3").update(state="gone")
-    Agent.objects.filter(name="f1.short.4").update(seen=now() - 2 * 86400)
+    Agent.objects.filter(name="f1.short.4").update(seen=earlier(now(), 2 * 86400))
     (factory,) = list_factories().factories
     assert [(row.label, row.with_job, row.without_job) for row in factory.labels] == [("short", 1, 1), ("short2", 0, 1)]
 

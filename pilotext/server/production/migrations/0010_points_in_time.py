@@ -26,6 +26,8 @@ COLUMNS: dict[str, dict[str, dict[str, Any]]] = {
     "avoidedplace": {"until": {}},
     "breaker": {"due": SINCE_EVER, "since": SINCE_EVER, "changed": NOW},
     "cyclestep": {"at": NOW, "failing_since": PERHAPS},
+    "factory": {"started": NOW, "seen": NOW},
+    "factorylabel": {"message_at": SINCE_EVER},
     "job": {"not_before": SINCE_EVER, "created": NOW, "changed": NOW},
     "logarchive": {"busy_until": SINCE_EVER, "changed": NOW},
     "mergegroup": {"changed": NOW},
@@ -106,7 +108,7 @@ class InOneGo(migrations.SeparateDatabaseAndState):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("production", "0008_words_and_places")]
+    dependencies = [("production", "0009_factories")]
 
     operations = [
         InOneGo(
