@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,10 +17,10 @@ from django.db.models.functions import Coalesce
 
 from pilotext.server.database import transact
 from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers
-from pilotext.server.production.models.common import now
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.reports.usage import MovedBytes
 from pilotext.server.production.states import AttemptState
+from pilotext.server.times import from_seconds, now, to_seconds
 
 Hourly = TypeVar("Hourly", HourlyAttempts, HourlyTransfers)
 
@@ -46,14 +47,14 @@ def count_hours() -> int:
     return int(next(hours, None) is not None)
 
 
-def hour_of(at: float) -> int:
+def hour_of(at: datetime) -> int:
     """Return the hour since 1970 in which a point in time lies."""
-    return int(at // HOUR_S)
+    return int(to_seconds(at) // HOUR_S)
 
 
-def begin_of(hour: int) -> float:
+def begin_of(hour: int) -> datetime:
     """Return the point in time at which an hour begins."""
-    return hour * HOUR_S
+    return from_seconds(hour * HOUR_S)
 
 
 def count_hour(hour: int) -> None:

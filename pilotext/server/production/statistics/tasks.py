@@ -15,7 +15,7 @@ from pilotext.server.production.models import Attempt, LogArchive, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import OPEN_JOB, AttemptState, JobState, LogArchiveState, ProductState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of_rows, with_last
-from pilotext.server.times import now, to_seconds
+from pilotext.server.times import earlier, now, to_seconds
 
 MAX_TASKS = 1000
 

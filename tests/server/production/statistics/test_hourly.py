@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db.models import F, Sum
 from msgspec.structs import replace
 
 from pilotext.model.report import Transfer, Usage
 from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Task
-from pilotext.server.production.statistics.hourly import HOUR_S, HOURS_AT_ONCE, count_hours
+from pilotext.server.production.statistics.hourly import HOURS_AT_ONCE, count_hours
 from tests.server.support import fail, leased, raw, report_of, send, submit
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -61,7 +63,7 @@ def test_what_did_not_change_is_not_written_again() -> None:
 def test_hours_that_may_still_change_are_counted_again(before: str, after: str) -> None:
     submit([raw(1, 1), raw(1, 2)])
     fail(leased())
-    Attempt.objects.update(state=before, leased=F("leased") - 5 * HOUR_S, ended=F("ended") - 5 * HOUR_S)
+    Attempt.objects.update(state=before, leased=F("leased") - timedelta(hours=5), ended=F("ended") - timedelta(hours=5))
     count_all()
     Attempt.objects.update(state=after)
     leased()
@@ -72,7 +74,7 @@ def test_hours_that_may_still_change_are_counted_again(before: str, after: str) 
 def test_long_ago_and_long_nothing_are_counted_too_a_few_hours_at_a_time() -> None:
     submit([raw(1, 1), raw(1, 2)])
     fail(leased())
-    Attempt.objects.update(leased=F("leased") - 900 * HOUR_S, ended=F("ended") - 200 * HOUR_S)
+    Attempt.objects.update(leased=F("leased") - timedelta(hours=900), ended=F("ended") - timedelta(hours=200))
     fail(leased())
     count_all()
     hours = sorted(set(HourlyAttempts.objects.values_list("hour", flat=True)))

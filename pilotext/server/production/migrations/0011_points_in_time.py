@@ -108,7 +108,7 @@ class InOneGo(migrations.SeparateDatabaseAndState):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("production", "0009_factories")]
+    dependencies = [("production", "0010_statistics")]
 
     operations = [
         InOneGo(
