@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,14 @@ from pilotext.server.production.models import (
     AuditEntry,
     AvoidedPlace,
     Breaker,
+    CycleStep,
     Job,
     PublishedFile,
     Task,
 )
 from pilotext.server.production.states import OPEN_JOB
 from pilotext.server.production.submission.naming import key_of
-from pilotext.server.times import now
+from pilotext.server.times import EPOCH, FOREVER, later, now, to_seconds
 from tests.server.former_rows import BEFORE_CONTROLLERS, CHECKOUT, FIRST_TABLES, code_of, contents
 from tests.server.support import PARAMETERS, SITE, fail, lease, leased, raw, submit
 
@@ -140,6 +142,50 @@ def test_numbers_of_kept_reports_and_labels_of_tasks_of_before_get_their_columns
     moved = {"direction": "in", "storage": "root://h", "files": 1, "bytes": 7, "seconds": 0.5}
     assert list(columns) == [(10.0, 9.0, 100.0, 5, [moved]), (None, None, None, None, None)]
     assert Task.objects.values_list("year", "period", "submitter").get() == (2016, "W14", "maria")
+
+
+def test_seconds_become_dates_and_dates_seconds_by_the_database_alone() -> None:
+    second = datetime(2016, 8, 1, 12, tzinfo=UTC)
+    points = [EPOCH, second, later(second, 0.000_001), later(second, 0.999_999), FOREVER]
+    for number, at in enumerate(points):
+        CycleStep.objects.create(name=str(number), at=at, failing_since=at if number % 2 else None)
+    for apps_then in tables_as_of("0010_statistics"):
+        steps = apps_then.get_model("production", "CycleStep").objects.order_by("pk")
+        seconds = [to_seconds(at) for at in points]
+        assert [row.at for row in steps] == [pytest.approx(at, abs=2e-6) for at in seconds]
+        assert [row.failing_since for row in steps][::2] == [None, None, None]
+        steps.filter(name="0").update(at=-5.0)
+        steps.filter(name="4").update(at=1e300)
+    rows = CycleStep.objects.order_by("pk")
+    assert all(abs(row.at - at) < timedelta(microseconds=3) for row, at in zip(rows, points, strict=True))
+    assert rows[0].at == EPOCH
+    assert list(CycleStep.objects.filter(at=second).values_list("name", flat=True)) == ["1"]
+
+
+def test_tables_are_sound_after_points_in_time_became_dates() -> None:
+    """Types, indexes and contents are as in a database that was made with dates; the database itself finds no fault."""
+    indexes = index_names()
+    for _ in tables_as_of("0010_statistics"):
+        pass
+    assert index_names() == indexes
+    with connection.cursor() as cursor:
+        types = {
+            column.name: connection.introspection.get_field_type(column.type_code, column)
+            for column in connection.introspection.get_table_description(cursor, "production_attempt")
+        }
+        if connection.vendor == "sqlite":
+            assert cursor.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert {types[name] for name in ("leased", "seen", "fetched", "lease_until", "ended")} == {"DateTimeField"}
+    assert types["lease_s"] == "FloatField"
+
+
+def index_names() -> set[str]:
+    with connection.cursor() as cursor:
+        return {
+            name
+            for table in connection.introspection.table_names(cursor)
+            for name in connection.introspection.get_constraints(cursor, table)
+        }
 
 
 # --------------------------------------------------------------------- databases that the code of former versions made
