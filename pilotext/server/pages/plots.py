@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -78,9 +76,7 @@ def as_csv(request: HttpRequest, name: str) -> HttpResponse:
     asked = choice_of(request, PlotQuery)
     found = measure(HOURS, task=asked.task, site=asked.site)
     series = series_of(_known(name), found, FINE_H)
-    stamps = [
-        time.strftime("%Y-%m-%dT%H:00:00Z", time.gmtime(begin_of(at))) for at in range(found.begin, found.end + 1)
-    ]
+    stamps = [begin_of(at).strftime("%Y-%m-%dT%H:00:00Z") for at in range(found.begin, found.end + 1)]
     rows = (PlotNumber(at, each, n) for each, numbers in series.items() for at, n in zip(stamps, numbers, strict=True))
     return csv_answer(f"plot-{name}", csv_of(PlotNumber, rows))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -247,7 +246,7 @@ class _Table:
 def _link(kind: PlotKind, name: str | None, hour: int, step: int, texts: Mapping[str, str]) -> str:
     """Return the page that lists what a bar counts; that of all series, where none is named."""
     of_all = kind.link("")
-    fields = {each: str(int(begin_of(at))) for each, at in (("since", hour), ("until", hour + step))}
+    fields = {each: f"{begin_of(at).timestamp():.0f}" for each, at in (("since", hour), ("until", hour + step))}
     if of_all is None:
         return address(reverse("trail"), subject="task", **fields)
     common = {each: text for each, text in of_all.items() if text}
@@ -267,4 +266,4 @@ def _number(number: float) -> str:
 
 
 def _clock(hour: int) -> str:
-    return time.strftime("%m-%d %H:00", time.gmtime(begin_of(hour)))
+    return begin_of(hour).strftime("%m-%d %H:00")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -33,7 +34,7 @@ def made() -> None:
     """One attempt succeeded, one has failed an hour ago, one runs."""
     submit([raw(1, chunk) for chunk in range(1, 4)])
     fail(leased())
-    Attempt.objects.update(leased=F("leased") - 2 * HOUR_S, ended=F("ended") - HOUR_S)
+    Attempt.objects.update(leased=F("leased") - timedelta(hours=2), ended=F("ended") - timedelta(hours=1))
     given = leased()
     moved = Transfer("in.raw", "root://eos.example//a/in.raw", 72_000_000, "0a0b0c0d", 2.5)
     send(given, replace(report_of(given), usage=Usage(wall_s=100.0, cpu_s=80.0), inputs=(moved,)))
@@ -92,7 +93,9 @@ def test_each_number_of_the_table_leads_to_as_many_attempts(name: str) -> None:
 def test_attempts_that_ran_then_are_listed() -> None:
     made()
     first = Attempt.objects.order_by("pk")[0]
-    listed = text_of(browser("viewer").get(f"/attempts?by=running&until={first.leased + 60:.0f}&submitter=tester"))
+    listed = text_of(
+        browser("viewer").get(f"/attempts?by=running&until={first.leased.timestamp() + 60:.0f}&submitter=tester")
+    )
     assert re.findall(r'href="/jobs/(\d+)\?attempt=', listed) == [str(first.job_id)]
     assert "were running" in listed
     nobody = text_of(browser("viewer").get("/attempts?by=running&submitter=nobody"))

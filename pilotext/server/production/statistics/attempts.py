@@ -11,8 +11,8 @@ from pilotext.api.schemas.fields import Id, Limit, Time
 from pilotext.model import Record
 from pilotext.server.production.lookup import site_named, tasks_named
 from pilotext.server.production.models import Attempt, Site, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.times import earlier, from_seconds, later, now, record_fields
 
 DAY_S = 86400.0
 
@@ -62,8 +62,8 @@ def list_attempts(asked: AttemptQuery) -> tuple[list[ListedAttempt], int | None]
 
     Raises RefusalError for a site or a task that there is not.
     """
-    until = asked.until if asked.until is not None else now() + 1.0
-    since = asked.since if asked.since is not None else until - DAY_S
+    until = from_seconds(asked.until) if asked.until is not None else later(now(), 1.0)
+    since = from_seconds(asked.since) if asked.since is not None else earlier(until, DAY_S)
     rows = _of_places(Attempt.objects.all(), asked)
     if asked.by == "running":
         at_work = Q(ended__gte=until) | Q(ended=None, state__in=ACTIVE_ATTEMPT)
@@ -94,7 +94,7 @@ def listed(page: list[Attempt]) -> list[ListedAttempt]:
             run=row.job.run,
             site=sites[row.site_id],
             cause=row.cause or ("lost" if row.state == "lost" else ""),
-            **{name: getattr(row, name) for name in same},
+            **record_fields(row, same),
         )
         for row in page
     ]

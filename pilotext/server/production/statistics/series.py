@@ -12,10 +12,10 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Sum
 from pilotext.server.database import number_of
 from pilotext.server.production.lookup import site_named, tasks_named
 from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Job, Site, Task
-from pilotext.server.production.models.common import now
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.hourly import begin_of, hour_of
+from pilotext.server.times import now
 
 Hours = defaultdict[str, defaultdict[int, float]]
 """Numbers by the name of their series and the hour."""
