@@ -73,7 +73,9 @@ def _shorten_leases(prefix: str, alive: frozenset[str]) -> None:
     An agent that registered while the factory was counting is not judged.
     """
     at = now()
-    known = Agent.objects.filter(name__startswith=prefix, registered__lt=earlier(at, NEW_S)).exclude(state=AgentState.GONE)
+    known = Agent.objects.filter(name__startswith=prefix, registered__lt=earlier(at, NEW_S)).exclude(
+        state=AgentState.GONE
+    )
     gone = [pk for pk, name in known.values_list("pk", "name") if name not in alive]
     soon = later(at, BEATS_UNTIL_LOST * HEARTBEAT_S)
     Attempt.objects.active().filter(agent__in=gone, lease_until__gt=soon).update(lease_until=soon)
