@@ -60,6 +60,12 @@ KINDS = {
         "condor-memory",
         "time-limit",
     ),
+    "kills by batch systems for disk": (
+        "jobfs-quota",
+        "node-storage",
+        "pod-storage",
+        "container-storage",
+    ),
     "status 127 and 126": (
         "exec-format",
         "binary-given-to-a-shell",
