@@ -81,9 +81,11 @@ def connect(options: argparse.Namespace) -> Client:
 def fetch_rows(client: Client, path: str, kind: type[T], query: dict[str, Any], *, name: str, limit: int) -> list[Any]:
     """Return up to `limit` rows of a list, fetched page by page; `name` is the field of the rows."""
     found: list[Any] = []
-    after: int | None = 0
-    while after is not None and len(found) < limit:
-        page: Any = client.get(path, kind, {**query, "after": after, "limit": min(MAX_PAGE, limit - len(found))})
+    begin: dict[str, int] = {}  # of the first page: a run may have the number 0
+    while len(found) < limit:
+        page: Any = client.get(path, kind, {**query, **begin, "limit": min(MAX_PAGE, limit - len(found))})
         found += getattr(page, name)
-        after = page.next
+        if page.next is None:
+            break
+        begin = {"after": page.next}
     return found

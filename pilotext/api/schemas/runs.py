@@ -62,7 +62,7 @@ class RunQuery(Record, frozen=True):
     run: Number | None = None
     state: ProductState | None = None
     """Of one of its products."""
-    after: Number = 0
+    after: Number | None = None
     limit: Limit = 100
 
 

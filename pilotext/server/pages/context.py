@@ -7,6 +7,7 @@ from django.http import HttpRequest
 NAVIGATION = (
     ("overview", "Overview"),
     ("tasks", "Tasks"),
+    ("periods", "Periods"),
     ("jobs", "Jobs"),
     ("manual", "Decide"),
     ("failures", "Failures"),

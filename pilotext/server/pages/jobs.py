@@ -43,6 +43,10 @@ MAX_VALUES = 8
 FIELDS = ("task", "run", "state", "code", "cause", "rule", "site", "node", "assigned", "changed_since", "changed_until")
 """Fields of the form that chooses jobs."""
 
+MAX_RUN = 2**31 - 1
+MAX_FOUND = 50
+"""Tasks whose run of a number is found."""
+
 PAGING = ("after", "limit", "order")
 
 
@@ -113,14 +117,26 @@ def search(request: HttpRequest) -> HttpResponse:
     """Go to the job, the run, the code or the task that a word names."""
     word = request.GET.get("q", "").strip()
     if (number := whole_number(word)) is not None:
-        if Job.objects.filter(pk=number).exists():
-            return HttpResponseRedirect(reverse("job", args=[number]))
-        return HttpResponseRedirect(address(reverse("jobs"), run=word))
+        return _search_number(request, number)
     if task := Task.objects.filter(name=word).order_by("-pk").first():
         return HttpResponseRedirect(reverse("task", args=[task.pk]))
     if "-" in word and word.rpartition("-")[2].isdigit():
         return HttpResponseRedirect(address(reverse("jobs"), code=word.upper()))
     return HttpResponseRedirect(address(reverse("jobs"), task=word))
+
+
+def _search_number(request: HttpRequest, number: int) -> HttpResponse:
+    """Go to the job or the run of this number; show both where there are both."""
+    is_job = Job.objects.filter(pk=number).exists()
+    rows = Job.objects.filter(run=number, product="") if number <= MAX_RUN else Job.objects.none()
+    tasks = list(rows.order_by().values_list("task_id", "task__name").distinct()[:MAX_FOUND])
+    if is_job and tasks:
+        runs = [(name, reverse("run", args=[task, number])) for task, name in sorted(tasks, reverse=True)]
+        words = {"number": number, "runs": runs, "jobs": address(reverse("jobs"), run=number)}
+        return render(request, "pages/search.html", words)
+    if is_job:
+        return HttpResponseRedirect(reverse("job", args=[number]))
+    return HttpResponseRedirect(address(reverse("jobs"), run=number))
 
 
 def csv_answer(name: str, text: str) -> HttpResponse:

@@ -14,7 +14,7 @@ from pilotext.server.production.statistics.series import Hours, Measured
 
 HOURS = 7 * 24
 MAX_SERIES = 6
-"""Series of a plot that are told apart; the smallest ones are summed up as `others`."""
+"""Series of a plot with a colour each; the smallest ones are summed up as `others`."""
 
 HEIGHT = 100
 BAR = 10

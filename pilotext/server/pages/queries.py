@@ -20,7 +20,7 @@ Asked = TypeVar("Asked", bound=Record)
 EMPTY_MEANS_NONE = frozenset({"product", "assigned", "code", "cause", "rule", "message"})
 """Fields whose empty value is a choice: jobs that are no merges, jobs that nobody has, jobs without a failure."""
 
-NUMBERS = frozenset({"run", "after", "before", "limit", "since_s"})
+NUMBERS = frozenset({"run", "year", "after", "before", "limit", "since_s"})
 """Fields of choices that are numbers; addresses have only texts."""
 
 TIMES = frozenset({"changed_since", "changed_until", "since", "until"})

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 
 from pilotext.server.pages.access import page
+from pilotext.server.pages.queries import address, whole_number
+from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.sites import list_agents, list_sites
 
 AGENTS = 200
@@ -13,7 +16,18 @@ AGENTS = 200
 
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
-    """Show all sites, what holds them, and the agents that were heard of."""
+    """Show all sites, what holds them, and a page of the agents."""
     found = list_sites()
-    agents = list_agents(site=None, state=None, after=0, limit=AGENTS).agents
-    return render(request, "pages/sites.html", {"sites": found.sites, "breakers": found.breakers, "agents": agents})
+    text = request.GET.get("after") or "0"
+    after = whole_number(text)
+    if after is None:
+        raise RefusalError("invalid", f"there is no agent {text!r:.20}.")
+    agents = list_agents(site=None, state=None, after=after, limit=AGENTS)
+    words = {
+        "sites": found.sites,
+        "breakers": found.breakers,
+        "agents": agents.agents,
+        "after": after,
+        "further": address(reverse("sites"), after=agents.next) if agents.next is not None else "",
+    }
+    return render(request, "pages/sites.html", words)

@@ -10,12 +10,13 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from pilotext.api.schemas.audit import AuditQuery
+from pilotext.api.schemas.fields import Id
 from pilotext.api.schemas.tasks import TaskFilter, TaskRow
 from pilotext.sanitize import printable_json
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.failures import failures_since
-from pilotext.server.pages.queries import address, choice_of, in_words, whole_number
+from pilotext.server.pages.queries import address, choice_of, given, in_words, whole_number
 from pilotext.server.pages.run import held_by, parts_of
 from pilotext.server.production.manual_decisions import tasks as decisions
 from pilotext.server.production.models import Task
@@ -26,12 +27,19 @@ from pilotext.server.production.statistics.runs import runs_of
 from pilotext.server.production.statistics.tasks import description_of, list_tasks
 from pilotext.server.times import EPOCH
 
+TASKS = 100
 RUNS = 50
 MAX_RUN = 2**31 - 1
 TOP_FAILURES = 5
 HISTORY = 50
 ENDED = ("archived", "cancelled")
 """States of tasks that the list shows only when it is asked for them."""
+
+
+class TaskQuery(TaskFilter, frozen=True):
+    """Choice of tasks; the page goes on before the task `before`, to older ones."""
+
+    before: Id | None = None
 
 
 @dataclass(frozen=True)
@@ -47,13 +55,15 @@ class Counted:
 @page("viewer")
 def list_all(request: HttpRequest) -> HttpResponse:
     """Show the tasks with their counters; those that have ended only when they are asked for."""
-    asked = choice_of(request, TaskFilter)
-    rows = list_tasks(state=asked.state, name=asked.name)
-    shown = [counted(row) for row in rows if asked.state or asked.name or row.state not in ENDED]
+    asked, texts = choice_of(request, TaskQuery), given(request)
+    without = () if asked.state or asked.name else ENDED
+    rows = list(list_tasks(state=asked.state, name=asked.name, without=without, before=asked.before, limit=TASKS + 1))
+    shown = rows[:TASKS]
     words = {
-        "tasks": shown,
+        "tasks": [counted(row) for row in shown],
         "states": JOB.states,
-        "choice": in_words(dict(request.GET.items())),
+        "choice": in_words({name: text for name, text in texts.items() if name != "before"}),
+        "further": address(reverse("tasks"), **{**texts, "before": shown[-1].task}) if len(rows) > TASKS else "",
         "task_states": TASK.states,
     }
     return render(request, "pages/tasks.html", words)
@@ -64,9 +74,9 @@ def show(request: HttpRequest, task: int) -> HttpResponse:
     """Show a task: counters, why it waits, the most frequent failures, its runs and its parameters."""
     described = description_of(task)
     found, row = described.page, described.row
-    text = request.GET.get("after") or "0"
-    after = whole_number(text, MAX_RUN)
-    if after is None:
+    text = request.GET.get("after") or ""
+    after = whole_number(text, MAX_RUN) if text else None
+    if text and after is None:
         raise RefusalError("invalid", f"there is no run {text!r:.20}.")
     runs = runs_of(row, run=None, state=None, after=after, limit=RUNS)
     failures = failures_since(EPOCH, ("code", "cause"), of_task=task)

@@ -63,6 +63,8 @@ ADDRESSES = {
     "failures-csv": Address("/failures.csv", "data"),
     "failed-attempts": Address("/failures/attempts?since=520w"),
     "breaker-decide": _decision("/breakers/{breaker}/decide", "close", "manager"),
+    "periods": Address("/periods"),
+    "period": Address("/period?year=2016&period=P09"),
     "plots": Address("/plots"),
     "plot": Address("/plots/states"),
     "plot-csv": Address("/plots/states/hours.csv", "data"),

@@ -41,27 +41,42 @@ MAX_PRODUCTS = 100
 MAX_CHUNKS = 100
 
 
-def list_runs(task: str, *, run: int | None, state: str | None, after: int, limit: int) -> RunList:
+def list_runs(task: str, *, run: int | None, state: str | None, after: int | None, limit: int) -> RunList:
     """A page of the runs of a task; `state` is that of one of its products. Raises RefusalError for no such task."""
     return runs_of(tasks_named(task)[0], run=run, state=state, after=after, limit=limit)
 
 
-def runs_of(row: Task, *, run: int | None, state: str | None, after: int, limit: int) -> RunList:
-    """A page of the runs of this task, as `list_runs`."""
-    jobs = Job.objects.filter(task=row, product="", run__gt=after)
+def runs_of(row: Task, *, run: int | None, state: str | None, after: int | None, limit: int) -> RunList:
+    """A page of the runs of this task, as `list_runs`; it begins after the run `after`, or with the first one."""
+    jobs = _chunks_after([row], after)
     if run is not None:
         jobs = jobs.filter(run=run)
     if state is not None:
         jobs = jobs.filter(run__in=Product.objects.filter(task=row, state=state).values("run"))
-    numbers = jobs.values_list("run", flat=True).distinct().order_by("run")
-    counted = _count_chunks(row, numbers[: limit + 1])
-    found = sorted(counted)
-    if not found and not after and run is not None:
+    counted = _count_chunks([row], jobs, limit + 1)
+    found = sorted({number for _, number in counted})
+    if not found and after is None and run is not None:
         refuse_unknown_run(run, row)
     page = found[:limit]
-    products = Product.objects.filter(task=row, run__in=page).order_by("pk") if page else ()
-    rows = _run_rows(row, {number: counted[number] for number in page}, products)
+    rows = _run_rows([row], {(row.pk, number): counted[row.pk, number] for number in page})
     return RunList(tuple(rows), page[-1] if len(found) > limit else None)
+
+
+def runs_of_tasks(tasks: Sequence[Task], *, after: int | None, limit: int) -> RunList:
+    """A page of the runs of several tasks: the rows of a run, one for each task that has it, stand together."""
+    counted = _count_chunks(tasks, _chunks_after(tasks, after), limit + 1)
+    found = sorted({number for _, number in counted})
+    page = found[:limit]
+    order = [row.pk for row in tasks]
+    keys = sorted((key for key in counted if key[1] in page), key=lambda key: (key[1], order.index(key[0])))
+    rows = _run_rows(tasks, {key: counted[key] for key in keys})
+    return RunList(tuple(rows), page[-1] if len(found) > limit else None)
+
+
+def _chunks_after(tasks: Sequence[Task], after: int | None) -> QuerySet[Job]:
+    """Return the production jobs of runs after this one; of all runs, also number 0, where none is named."""
+    jobs = Job.objects.filter(task__in=[row.pk for row in tasks], product="", run__isnull=False)
+    return jobs if after is None else jobs.filter(run__gt=after)
 
 
 @dataclass(frozen=True)
@@ -70,10 +85,10 @@ class RunDescription:
 
     row: Task
     page: RunPage
-    chunks: tuple[_ChunkRow, ...]
+    chunks: tuple[CountedChunk, ...]
 
 
-class _ChunkRow(NamedTuple):
+class CountedChunk(NamedTuple):
     """A production job of a run with its events."""
 
     job: int
@@ -98,19 +113,19 @@ def run_description(task: int, number: int) -> RunDescription:
         raise RefusalError("not-found", f"there is no run {number}.")
     jobs = Job.objects.chunks(row, number).order_by("chunk", "pk")
     columns = ("pk", "chunk", "state", "events", "events_done", "events_skipped")
-    chunks = tuple(_ChunkRow(*values) for values in jobs.values_list(*columns))
+    chunks = tuple(CountedChunk(*values) for values in jobs.values_list(*columns))
     if not chunks:
         refuse_unknown_run(number, row)
     products = list(Product.objects.filter(task=row, run=number).order_by("pk"))
     for product in products:
         product.task = row  # which is there already
-    (found,) = _run_rows(row, {number: _count(chunks)}, products)
+    (found,) = _run_rows([row], {(row.pk, number): _count(chunks)}, products)
     waits = waiting.of_run(row, number, products=products, chunks=[(each.state, each.job) for each in chunks])
     page = RunPage(found, _rows(products[:MAX_PRODUCTS]), waits, tuple(_odd_chunks(chunks)))
     return RunDescription(row, page, chunks)
 
 
-def _odd_chunks(chunks: Iterable[_ChunkRow]) -> Iterator[ChunkEvents]:
+def _odd_chunks(chunks: Iterable[CountedChunk]) -> Iterator[ChunkEvents]:
     """The first chunks that skipped events, or whose events are not as many as the catalogue promises."""
     odd = (
         each
@@ -142,25 +157,26 @@ class _Counted:
         self.unknown += unknown
 
 
-def _count_chunks(task: Task, runs: QuerySet[Job, int | None]) -> dict[int, _Counted]:
-    """Return the chunks and events of these runs of a task, by one query."""
+def _count_chunks(tasks: Sequence[Task], jobs: QuerySet[Job], limit: int) -> dict[tuple[int, int], _Counted]:
+    """Return the chunks and events of the first runs of these jobs, by task and run; by one query."""
+    runs = jobs.values_list("run", flat=True).distinct().order_by("run")[:limit]
     known = Q(events_done__isnull=False, events_skipped__isnull=False)
-    rows = Job.objects.filter(task=task, run__in=runs, product="").order_by().values_list("run", "state")
-    summed = rows.annotate(
+    rows = Job.objects.filter(task__in=[row.pk for row in tasks], run__in=runs, product="").order_by()
+    summed = rows.values_list("task_id", "run", "state").annotate(
         number=Count("pk"),
         promised=Sum("events"),
         processed=Sum(F("events_done") - F("events_skipped"), filter=known),
         skipped=Sum("events_skipped"),
         unknown=Count("pk", filter=Q(state=JobState.FINISHED) & ~known),
     )
-    found: defaultdict[int, _Counted] = defaultdict(_Counted)
-    for run, state, number, promised, processed, skipped, unknown in summed:
+    found: defaultdict[tuple[int, int], _Counted] = defaultdict(_Counted)
+    for task, run, state, number, promised, processed, skipped, unknown in summed:
         if run is not None:
-            found[run].add(state, number, promised, processed, skipped, unknown=unknown)
+            found[task, run].add(state, number, promised, processed, skipped, unknown=unknown)
     return found
 
 
-def _count(chunks: Iterable[_ChunkRow]) -> _Counted:
+def _count(chunks: Iterable[CountedChunk]) -> _Counted:
     """Return the same of one run from its chunks."""
     found = _Counted()
     for each in chunks:
@@ -171,19 +187,24 @@ def _count(chunks: Iterable[_ChunkRow]) -> _Counted:
     return found
 
 
-def _run_rows(task: Task, counted: Mapping[int, _Counted], found: Iterable[Product]) -> Iterator[RunRow]:
-    products: defaultdict[int, dict[str, str]] = defaultdict(dict)
-    findings: defaultdict[int, dict[str, str]] = defaultdict(dict)
-    merged: defaultdict[int, dict[str, int]] = defaultdict(dict)
-    for product in found:
-        products[product.run][product.merge] = product.state
-        if product.events is not None:
-            merged[product.run][product.merge] = product.events
-        if product.finding:
-            findings[product.run][product.merge] = product.finding
-    for run, each in counted.items():
-        events = RunEvents(each.promised, each.processed, each.skipped, merged[run], each.unknown)
-        yield RunRow(task.name, run, each.jobs, products[run], findings[run], events)
+def _run_rows(
+    tasks: Sequence[Task], counted: Mapping[tuple[int, int], _Counted], known: Iterable[Product] | None = None
+) -> Iterator[RunRow]:
+    """Yield the rows of these runs in this order; `known` are their products, read where the caller has none."""
+    if known is None:
+        numbers = {run for _, run in counted}
+        known = Product.objects.filter(task__in=[row.pk for row in tasks], run__in=numbers).order_by("pk")
+    products: defaultdict[tuple[int, int], list[Product]] = defaultdict(list)
+    for product in known:
+        products[product.task_id, product.run].append(product)
+    names = {row.pk: row.name for row in tasks}
+    for (task, run), each in counted.items():
+        mine = products[task, run]
+        merged = {product.merge: product.events for product in mine if product.events is not None}
+        events = RunEvents(each.promised, each.processed, each.skipped, merged, each.unknown)
+        states = {product.merge: product.state for product in mine}
+        findings = {product.merge: product.finding for product in mine if product.finding}
+        yield RunRow(names[task], run, each.jobs, states, findings, events)
 
 
 def list_products(

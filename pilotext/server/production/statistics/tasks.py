@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db.models import F, OuterRef, QuerySet
 
@@ -18,6 +19,8 @@ from pilotext.server.production.statistics.counts import TaskCounts, counts_of_r
 from pilotext.server.times import earlier, now, to_seconds
 
 MAX_TASKS = 1000
+MAX_TASKS_OF_PERIODS = 2000
+"""Tasks whose jobs are counted by period, the newest."""
 
 DAY_S = 86400.0
 RECENT_S = 6 * 3600.0
@@ -66,6 +69,14 @@ def list_tasks(
     if before is not None:
         rows = rows.filter(pk__lt=before)
     found = list(rows[:limit])
+    counts = counts_of_rows(found)
+    for row in found:
+        yield _task_row(row, counts[row.pk])
+
+
+def task_rows(numbers: Collection[int]) -> Iterator[TaskRow]:
+    """Tasks of these numbers with their counts, the newest first."""
+    found = list(_tasks().defer("document").filter(pk__in=numbers).order_by("-pk"))
     counts = counts_of_rows(found)
     for row in found:
         yield _task_row(row, counts[row.pk])
@@ -139,3 +150,30 @@ def _task_row(row: Task, counts: TaskCounts) -> TaskRow:
         replaced_by=getattr(row, "later", None) or "",
         to_decide=decisions + counts.own.get(JobState.MANUAL, 0) + counts.merges.get(JobState.MANUAL, 0),
     )
+
+
+@dataclass
+class Period:
+    """A year and a period of data taking, with the tasks of it and their production jobs by state."""
+
+    year: int | None
+    period: str
+    tasks: int = 0
+    jobs: Counter[str] = field(default_factory=Counter)
+
+
+def list_periods() -> list[Period]:
+    """Return all periods of which there is a task, the latest first."""
+    rows = list(with_last(Task.objects.only("pk", "year", "period")).order_by("-pk")[:MAX_TASKS_OF_PERIODS])
+    counts = counts_of_rows(rows)
+    found: dict[tuple[int | None, str], Period] = {}
+    for row in rows:
+        period = found.setdefault((row.year, row.period), Period(row.year, row.period))
+        period.tasks += 1
+        period.jobs.update(counts[row.pk].own)
+    return sorted(found.values(), key=lambda each: (-(each.year or 0), each.period))
+
+
+def tasks_of_period(year: int | None, period: str) -> QuerySet[Task]:
+    """Return the tasks of a period, the newest first."""
+    return Task.objects.filter(year=year, period=period).order_by("-pk")
