@@ -128,7 +128,7 @@ def impatient_server(folder: Path) -> ProductionServer:
         assert before in text
         text = text.replace(before, after)
     profile.write_text(text)
-    given = {"PILOTEXT_LEASE_S": "20", "PILOTEXT_LISTABLE_FOLDERS": str(folder)}
+    given = {"PILOTEXT_LEASE_S": "40", "PILOTEXT_LISTABLE_FOLDERS": str(folder)}
     return ProductionServer(folder, environment=given, checkout=checkout)
 
 
@@ -151,7 +151,7 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
 
 @pytest.mark.long(150)
 @pytest.mark.timeout(600)
-@pytest.mark.fault("dispatch", "batch jobs end by scancel, node death and time limit; controller away; factory killed")
+@pytest.mark.fault("dispatch", "batch jobs end by scancel, node death and time limit; controller away; factory killed; server restarted")
 def test_agents_of_a_factory_on_slurm_bring_a_production_to_its_end(farm: Farm) -> None:
     server, cluster = farm.server, farm.cluster
     with watching(cluster) as watch:
@@ -166,6 +166,9 @@ def test_agents_of_a_factory_on_slurm_bring_a_production_to_its_end(farm: Farm) 
         cluster.kill_controller()
         farm.wait_for(lambda: (row := farm.label()) is not None and row.queued is None)
         cluster.start_controller()
+        server.stop()
+        server.start()
+        server.wait_until_ready()
         farm.wait_for(lambda: farm.states() == ["finished"] * CHUNKS)
         farm.wait_for(lambda: (row := farm.label()) is not None and (row.queued, row.running) == (0, 0))
     assert watch.queued <= MAX_QUEUED

@@ -76,7 +76,7 @@ class Pilot:
         if queue:
             cache = f"{url}:{port}/cache"
             described = (f"{cache}/schedconfig/{{pandaqueue}}.all.json", f"{cache}/ddmendpoints.json")
-        self._command = [
+        self.command = [
             *own_namespace(),
             *(sys.executable, str(release.folder / "pilot.py")),
             *("--pilot-user", "generic", "-w", "generic", "-q", self._queue, "-j", "managed", "-i", "PR"),
@@ -85,7 +85,7 @@ class Pilot:
             *("-t", "-d", "-v", "1", "-x", "1"),
             *release.options(f"{url}:{port}"),
         ]
-        self._environment = {
+        self.environment = {
             **{name: value for name, value in os.environ.items() if name != "PILOTEXT_HOME"},
             "PILOT_NOKILL": "1",
             "NO_CVMFS_OK": "1",
@@ -103,7 +103,7 @@ class Pilot:
     def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=self._start, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self.command, cwd=self._start, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         return self
 
