@@ -17,8 +17,8 @@ from pathlib import Path
 
 from pilotext import __version__
 from pilotext.api.client import Client, ServerError
-from pilotext.api.schemas.factories import FactoryReport, FactorySeen, LabelReport, SiteWork
-from pilotext.engines.base import BatchCommands, CommandEngine, Engine, Order
+from pilotext.api.schemas.factories import MAX_AGENTS, FactoryReport, FactorySeen, LabelReport, SiteWork
+from pilotext.engines.base import BatchCommands, CommandEngine, Engine, Order, SubmissionOutcome
 from pilotext.engines.decision import FactoryDecision, Situation, decide, pause_after
 from pilotext.engines.gridengine import GridEngineCommands
 from pilotext.engines.htcondor import HTCondorCommands
@@ -127,7 +127,7 @@ class FactoryRun:
             mine = self.engines[name].jobs(name_of(self.file, name))
             queued = sum(job.queued for job in mine)
             running = len(mine) - queued
-            if not label.pilot:
+            if not label.pilot and len(mine) <= MAX_AGENTS:
                 agents = tuple(f"{name_of(self.file, name)}.{job.id or job.number}" for job in mine)
         except BatchError as error:
             trouble.append(f"{label.system}: {error}")
@@ -145,11 +145,11 @@ class FactoryRun:
         """Submit the batch jobs of a decision; returns how many were accepted."""
         if decision.submit == 0:
             return 0
-        label, course = self.file.labels[name], self._courses[name]
-        output = self.folder / "output"
-        output.mkdir(parents=True, exist_ok=True)
-        order = Order(name_of(self.file, name), self.write_script(name), output, label, decision.submit)
-        done = self.engines[name].submit(order)
+        course = self._courses[name]
+        try:
+            done = self.engines[name].submit(self._order(name, decision.submit))
+        except OSError as error:  # the folder is full, or its file system is away
+            done = SubmissionOutcome(0, f"{self.folder}: {error.strerror}")
         course.requested += decision.submit
         course.submitted += done.jobs
         if done.jobs:
@@ -163,12 +163,12 @@ class FactoryRun:
             course.failures_in_a_row = 0
         return done.jobs
 
-    def write_script(self, name: str) -> Path:
-        """Write the script of a label to the folder; returns its path."""
-        path = self.folder / f"{name}.sh"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(script_of(self.file, name, self.engines[name]))
-        return path
+    def _order(self, name: str, count: int) -> Order:
+        """Return the order of so many batch jobs, with their script written to the folder."""
+        output, script = self.folder / "output", self.folder / f"{name}.sh"
+        output.mkdir(parents=True, exist_ok=True)
+        script.write_text(script_of(self.file, name, self.engines[name]))
+        return Order(name_of(self.file, name), script, output, self.file.labels[name], count)
 
     def cancel(self, name: str) -> int:
         """End all batch jobs of a label; returns how many there were. Raises BatchError."""

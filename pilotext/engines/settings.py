@@ -55,7 +55,7 @@ class FactoryLabel(Record, frozen=True):
     environment: dict[str, str] = {}
     scratch: str = "${TMPDIR:-/tmp}"
     """Folder on the node for the work of its agents; the shell of the node expands variables in it."""
-    warn_s: Seconds = 300.0
+    warn_s: Annotated[float, msgspec.Meta(ge=0, le=65_535)] = 300.0
     """Time before the end of a slot at which its agent is warned; no job is taken that would run into it."""
     stop_within_s: Seconds = 5.0
     """Time that running jobs have after the warning. Batch systems kill soon after it: Slurm after KillWait, 30 s."""

@@ -128,7 +128,7 @@ def impatient_server(folder: Path) -> ProductionServer:
         assert before in text
         text = text.replace(before, after)
     profile.write_text(text)
-    given = {"PILOTEXT_LEASE_S": "40", "PILOTEXT_LISTABLE_FOLDERS": str(folder)}
+    given = {"PILOTEXT_LEASE_S": "90", "PILOTEXT_LISTABLE_FOLDERS": str(folder)}
     return ProductionServer(folder, environment=given, checkout=checkout)
 
 
@@ -151,7 +151,10 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
 
 @pytest.mark.long(150)
 @pytest.mark.timeout(600)
-@pytest.mark.fault("dispatch", "batch jobs end by scancel, node death and time limit; controller away; factory killed; server restarted")
+@pytest.mark.fault(
+    "dispatch",
+    "batch jobs end by scancel, node death and time limit; controller away; factory killed; server restarted",
+)
 def test_agents_of_a_factory_on_slurm_bring_a_production_to_its_end(farm: Farm) -> None:
     server, cluster = farm.server, farm.cluster
     with watching(cluster) as watch:
@@ -181,7 +184,7 @@ def test_agents_of_a_factory_on_slurm_bring_a_production_to_its_end(farm: Farm) 
     assert ends[died][0] in (("lost", ""), ("failed", "evicted"))
     # Whatever else was tried again ran at the end of a slot.
     others = [end for file, tried in ends.items() if file not in HANGING for end in tried[:-1]]
-    assert set(others) <= {("failed", "evicted")}
+    assert set(others) <= {("failed", "evicted")}, attempts
     row = farm.label()
     assert row is not None
     assert row.with_job >= SLOTS

@@ -173,6 +173,15 @@ def test_a_submission_that_half_failed_counts_what_the_batch_system_has(world: W
     assert (report.requested, report.submitted, report.failed, report.queued) == (3, 2, 1, 2)
 
 
+def test_a_folder_that_cannot_be_written_is_a_submission_that_failed(world: World) -> None:
+    world.server.waiting = 100
+    world.run.folder = Path("/proc/nowhere")
+    report = world.cycle()
+    assert report is not None
+    assert report.message.startswith("the submission failed: /proc/nowhere: ")
+    assert (report.requested, report.failed) == (3, 1)
+
+
 def test_a_factory_that_starts_anew_finds_its_batch_jobs(world: World) -> None:
     world.server.waiting = 100
     world.cycle()

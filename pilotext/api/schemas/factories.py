@@ -9,6 +9,8 @@ import msgspec
 from pilotext.api.schemas.fields import Name, Number, Text, Time
 from pilotext.model import Record
 
+MAX_AGENTS = 20_000
+
 Starts = Literal["agent", "pilot"]
 
 
@@ -51,8 +53,8 @@ class LabelReport(Record, frozen=True):
     running: Number | None = None
     message: Text = ""
     message_at: Time = 0.0
-    agents: Annotated[tuple[Name, ...], msgspec.Meta(max_length=20_000)] | None = None
-    """Names of the agents whose batch jobs are queued or running; None where that is not known."""
+    agents: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_AGENTS)] | None = None
+    """Names of the agents whose batch jobs are queued or running; None where not known, or where they are too many."""
 
 
 class FactoryReport(Record, frozen=True):

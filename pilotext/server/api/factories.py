@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pilotext.api.schemas.factories import FactoryList, FactoryReport, FactorySeen, SiteWork, SiteWorkQuery
-from pilotext.server.api.base import KILO, ApiController, Body, Query, operation
+from pilotext.server.api.base import MEGA, ApiController, Body, Query, operation
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.factories import accept_report, site_work
 from pilotext.server.production.lookup import site_named
@@ -18,7 +18,7 @@ class FactoriesController(ApiController):
         """List factories."""
         return list_factories()
 
-    @operation("agent", max_body_bytes=1024 * KILO)
+    @operation("agent", max_body_bytes=8 * MEGA)
     def post(self, parsed_body: Body[FactoryReport]) -> FactorySeen:
         """Report what a factory has submitted, and what is queued."""
         sites = {name: _own_site(self, name) for name in {label.site for label in parsed_body.labels}}
