@@ -46,7 +46,7 @@ def show(request: HttpRequest) -> HttpResponse:
             Tile(jobs["running"], "jobs running", address(reverse("jobs"), state="running")),
             Tile(jobs["ready"], "jobs ready", address(reverse("jobs"), state="ready")),
             Tile(jobs["manual"], "jobs wait for a decision", reverse("manual")),
-            Tile(sum(row.attempts for row in failures), "attempts failed in 24 hours", reverse("failures")),
+            Tile(sum(row.attempts for row in failures), "failed in 24 hours", reverse("failures")),
             Tile(sum(bool(site.closed) for site in sites.sites), "sites closed", reverse("sites")),
             Tile(len(held), "breakers open", reverse("sites")),
         ],
