@@ -44,7 +44,7 @@ class PeriodicStep:
     work: Callable[[], int]
     every_s: float = 1.0
     lane: str = ""
-    """Steps of another lane, which wait for storage systems, do not keep the others waiting."""
+    """Steps of another lane, which wait for storage systems or read much, do not keep the others waiting."""
 
 
 STEPS: tuple[PeriodicStep, ...] = (
@@ -71,7 +71,7 @@ STEPS: tuple[PeriodicStep, ...] = (
     PeriodicStep("archived", finish_archiving),
     PeriodicStep("agents", forget_agents, every_s=30.0),
     PeriodicStep("done", finish_tasks),
-    PeriodicStep("hours", count_hours, every_s=60.0),
+    PeriodicStep("hours", count_hours, every_s=60.0, lane="statistics"),
 )
 
 
