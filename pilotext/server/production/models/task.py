@@ -161,6 +161,8 @@ class Job(models.Model):
             models.Index(fields=["task", "state", "-priority", "id"], name="job_ready"),
             # Pages of lists are read in the order of the ids; each index is for one way to choose.
             models.Index(fields=["task", "state", "id"], name="job_page_task_state"),
+            # The last job of a task: without it PostgreSQL goes through all jobs, the newest first, until one is of it.
+            models.Index(fields=["task", "id"], name="job_page_task"),
             models.Index(fields=["run", "id"], name="job_page_run"),
             models.Index(fields=["cause", "id"], name="job_page_cause", condition=models.Q(cause__gt="")),
             models.Index(fields=["assigned", "id"], name="job_page_assigned", condition=models.Q(assigned__gt="")),

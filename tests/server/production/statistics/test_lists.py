@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from pilotext.api.schemas.audit import AuditQuery
@@ -12,7 +12,7 @@ from pilotext.api.schemas.jobs import JobQuery
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.leases import expire_leases
 from pilotext.server.production.manual_decisions.sites import move_breaker, move_site
-from pilotext.server.production.models import Agent, Attempt, Breaker, Experiment, Product, Site
+from pilotext.server.production.models import Agent, Attempt, Breaker, Experiment, Job, Product, Site, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.audit import list_audit_entries
 from pilotext.server.production.statistics.errors import list_errors
@@ -173,6 +173,18 @@ def test_a_page_of_jobs_is_read_by_its_index_without_sorting(chosen: JobQuery, i
     if connection.vendor == "sqlite":  # PostgreSQL reads so small a table as a whole
         assert index in plan, plan
         assert "TEMP B-TREE" not in plan
+
+
+def test_the_last_job_of_a_task_is_found_by_an_index_of_its_jobs() -> None:
+    submit()
+    rows = Job.objects.filter(task=Task.objects.get()).order_by("-pk").values("pk")[:1]
+    if connection.vendor == "postgresql":  # which else reads so small a table as a whole
+        with transaction.atomic(), connection.cursor() as cursor:
+            for way in ("seqscan", "bitmapscan", "sort"):
+                cursor.execute(f"SET LOCAL enable_{way} = off")
+            assert "job_page_task on" in rows.explain()
+    else:
+        assert "TEMP B-TREE" not in rows.explain()
 
 
 def test_counting_errors_reads_one_index_and_no_row() -> None:
