@@ -44,7 +44,7 @@ _MIGRATION_LOCK = 5_812_410_058
 _POSTGRES_OPTIONS = {
     "connect_timeout": "10",
     "tcp_user_timeout": "30000",  # milliseconds; a server that is away holds no thread for long
-    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=300s",
+    "options": "-c lock_timeout=30s -c idle_in_transaction_session_timeout=300s -c jit=off",  # compiling took longer
 }
 
 
