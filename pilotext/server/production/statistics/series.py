@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
-from pilotext.server.database import number_of
 from pilotext.server.production.lookup import site_named, tasks_named
-from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Job, Site, Task
+from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Site, Task
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.states import FAILED_ATTEMPT
+from pilotext.server.production.statistics.counts import counts_of_rows, with_last
 from pilotext.server.production.statistics.hourly import begin_of, hour_of
 from pilotext.server.times import now
 
@@ -66,8 +66,9 @@ def measure(hours: int, *, task: str | None = None, site: str | None = None) -> 
     end = hour_of(now())
     found = Measured(end - hours + 1, end)
     tasks = None if task is None else [row.pk for row in tasks_named(task)]
-    chosen = _Chosen(tasks, None if site is None else [site_named(site).pk])
     sites = dict(Site.objects.values_list("pk", "name"))
+    mine = [pk for pk, name in sites.items() if name == site]
+    chosen = _Chosen(tasks, None if site is None else mine or [site_named(site).pk])
     _measure_ends(found, chosen)
     _measure_work(found, chosen, sites)
     _measure_submissions(found, chosen)
@@ -122,9 +123,10 @@ def _measure_work(found: Measured, chosen: _Chosen, sites: Mapping[int, str]) ->
 def _measure_submissions(found: Measured, chosen: _Chosen) -> None:
     rows = Task.objects.filter(created__gte=begin_of(found.begin))
     rows = rows if chosen.tasks is None else rows.filter(pk__in=chosen.tasks)
-    jobs = number_of(Job.objects.filter(task=OuterRef("pk"), product=""))
-    for created, submitter, number in rows.values_list("created", "submitter", jobs):
-        found.submitted[submitter or "unknown"][hour_of(created)] += number
+    tasks = list(with_last(rows.only("pk", "created", "submitter")))
+    counts = counts_of_rows(tasks)
+    for task in tasks:
+        found.submitted[task.submitter or "unknown"][hour_of(task.created)] += sum(counts[task.pk].own.values())
 
 
 def _measure_transfers(found: Measured, chosen: _Chosen, sites: Mapping[int, str]) -> None:
