@@ -14,6 +14,7 @@ PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
 PILOTEXT_REPORT_GRACE_S  seconds that a report may come after its pilot's last word (default: 60)
 PILOTEXT_VERIFY_OUTPUTS  no: reported successes are believed without comparing their published files, for servers that
                        cannot reach the storage (default: yes)
+PILOTEXT_NOTICE_FAILURES  failed attempts of a task by one cause within an hour that have a notice (default: 20)
 PILOTEXT_LOG_LEVEL     from which level on something stands in the logs: DEBUG, INFO, WARNING, ERROR (default: INFO)
 PILOTEXT_THREADS       threads that answer requests; `pilotext server` sets it from its option --threads (default: 64)
 PILOTEXT_TRF_URL       what PanDA pilots take for the transformation (default: /trf/pilotext-trf of this server)
@@ -33,6 +34,7 @@ LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "3600"))
 PILOT_LEASE_S = float(os.environ.get("PILOTEXT_PILOT_LEASE_S", "7200"))  # a pilot is heard of every half hour
 REPORT_GRACE_S = float(os.environ.get("PILOTEXT_REPORT_GRACE_S", "60"))
 VERIFY_OUTPUTS = os.environ.get("PILOTEXT_VERIFY_OUTPUTS", "yes") != "no"
+NOTICE_FAILURES = int(os.environ.get("PILOTEXT_NOTICE_FAILURES", "20"))
 TRF_URL = os.environ.get("PILOTEXT_TRF_URL") or f"{PUBLIC_URL}/trf/pilotext-trf"
 REMOTE_USER_HEADER = os.environ.get("PILOTEXT_REMOTE_USER_HEADER", "")
 REMOTE_USER_PROXIES = trusted_networks(

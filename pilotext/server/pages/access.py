@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from pilotext.server.api.auth import address_of, admit
 from pilotext.server.api.base import refuse_nul
 from pilotext.server.api.problems import STATUS
 from pilotext.server.production.access.people import ROLES, role_of
@@ -57,6 +59,57 @@ def page(role: Role, *, methods: tuple[str, ...] = ("GET", "HEAD")) -> Callable[
         return answer
 
     return decorate
+
+
+def feed(view: Callable[[HttpRequest, str], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Return a view of a feed for people who have logged in, and for feed readers by HTTP Basic with a token.
+
+    The token is the password, of any name, and has the role viewer: feed readers keep it. An address never has it, so
+    that no log and no proxy sees one. The view gets the name of the person or the label of the token.
+    """
+
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        try:
+            name = _reader(request)
+            refuse_nul(b"", *map(str, request.GET.values()))
+            return with_policy(view(request, name))
+        except RefusalError as error:
+            status = STATUS[error.kind]
+            refused = HttpResponse(f"{error.message}\n", content_type="text/plain; charset=utf-8", status=status)
+            if status == HTTPStatus.UNAUTHORIZED:
+                refused["WWW-Authenticate"] = 'Basic realm="pilotext", charset="UTF-8"'
+            return with_policy(refused)
+
+    return answer
+
+
+def _reader(request: HttpRequest) -> str:
+    """Return the name of who asks for a feed. Raises RefusalError for anybody who may not have it."""
+    if request.method not in ("GET", "HEAD"):
+        raise RefusalError("not-allowed", f"{request.method} is not for a feed.")
+    if not request.user.is_authenticated:
+        return _label_of(request)
+    if not may(request, "viewer"):
+        raise RefusalError("forbidden", "this feed is for the role viewer.")
+    return request.user.get_username()
+
+
+def _label_of(request: HttpRequest) -> str:
+    """Return the label of the token of a feed reader. Raises RefusalError without a good one of the role viewer."""
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        raise RefusalError("unauthorized", "a feed needs a login, or a token of the role viewer as the password.")
+    try:
+        _, _, token = base64.b64decode(text, validate=True).decode().partition(":")
+    except ValueError:
+        raise RefusalError("unauthorized", "the login of the feed reader cannot be read.") from None
+    caller = admit("viewer", token, address_of(request.META))
+    if caller.role != "viewer":
+        raise RefusalError(
+            "forbidden", f"the token has the role {caller.role}; give a feed reader one of the role viewer."
+        )
+    return caller.label
 
 
 def _asked(request: HttpRequest) -> str:

@@ -13,6 +13,7 @@ from django.db import models, transaction
 from django.db.models import QuerySet
 
 from pilotext.server.production.models import Attempt, AuditEntry, Job, LogArchive, MergeGroup, Product, Task
+from pilotext.server.production.notices.changes import announce_changes
 from pilotext.server.production.states import JOB, PRODUCT, Actor, JobState, Machine, ProductState
 from pilotext.server.rows import change, insert_rows
 from pilotext.server.times import now
@@ -101,12 +102,13 @@ def advance_one(
 def record(
     subject: str, after: str, reason: Reason, rows: Iterable[tuple[int, str, int | None]], at: datetime | None = None
 ) -> None:
-    """Write a line of the audit trail for each row of id, state before, and task."""
-    at = now() if at is None else at
+    """Write a line of the audit trail for each row of id, state before, and task, and the notices of this move."""
+    at, moved = now() if at is None else at, list(rows)
     same = {"at": at, "who": reason.who, "actor": reason.actor, "subject": subject, "after": after, "why": reason.why}
-    lines = [{**same, "subject_id": pk, "task": task, "before": before} for pk, before, task in rows]
+    lines = [{**same, "subject_id": pk, "task": task, "before": before} for pk, before, task in moved]
     for some in _chunks(lines):
         insert_rows(AuditEntry, some)
+    announce_changes(subject, after, reason, moved, at)
 
 
 def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:

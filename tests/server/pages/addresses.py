@@ -13,13 +13,13 @@ ROLES = ("viewer", "expert", "manager")
 class Address:
     """An address by its path, in which numbers of a task or a job are left open.
 
-    `get` is what it answers to GET: a page, data such as JSON, another address, that a file is not there
-    yet, or nothing. `sees` is the least role
-    that may ask so, and `changes` the least role that may send a form; None: nobody.
+    `get` is what it answers to GET: a page, data such as JSON, a feed that asks for a token, another address, that a
+    file is not there yet, or nothing. `sees` is the least role that may ask so, and `changes` the least role that may
+    send a form; None: nobody.
     """
 
     path: str
-    get: Literal["page", "data", "elsewhere", "unavailable", "nothing"] = "page"
+    get: Literal["page", "data", "feed", "elsewhere", "unavailable", "nothing"] = "page"
     sees: str = "viewer"
     changes: str | None = None
     form: tuple[tuple[str, str], ...] = ()
@@ -71,6 +71,8 @@ ADDRESSES = {
     "attempts": Address("/attempts?since=520w"),
     "sites": Address("/sites"),
     "factory": Address("/factory"),
+    "notices": Address("/notices"),
+    "notices-atom": Address("/notices.atom", "feed"),
     "trail": Address("/trail"),
     "trail-csv": Address("/trail.csv", "data"),
     "submit": Address("/submit", sees="manager", changes="manager"),

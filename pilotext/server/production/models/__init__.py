@@ -9,6 +9,7 @@ from pilotext.server.production.models.audit import AuditEntry, CycleStep
 from pilotext.server.production.models.breaker import Breaker
 from pilotext.server.production.models.factory import Factory, FactoryLabel
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
+from pilotext.server.production.models.notice import Notice
 from pilotext.server.production.models.people import Agent, Token
 from pilotext.server.production.models.statistics import HourlyAttempts, HourlyTransfers
 from pilotext.server.production.models.task import AvoidedPlace, Experiment, Job, PublishedFile, Site, Task
@@ -29,6 +30,7 @@ __all__ = [
     "Job",
     "LogArchive",
     "MergeGroup",
+    "Notice",
     "Output",
     "Product",
     "PublishedFile",
