@@ -15,6 +15,14 @@ PILOTEXT_REPORT_GRACE_S  seconds that a report may come after its pilot's last w
 PILOTEXT_VERIFY_OUTPUTS  no: reported successes are believed without comparing their published files, for servers that
                        cannot reach the storage (default: yes)
 PILOTEXT_NOTICE_FAILURES  failed attempts of a task by one cause within an hour that have a notice (default: 20)
+PILOTEXT_WEBHOOKS      addresses that get notices as JSON by POST, separated by blanks (default: none)
+PILOTEXT_WEBHOOK_SECRET  signs what they get: X-Pilotext-Signature is its HMAC (default: none)
+PILOTEXT_MAIL_TO       addresses that get notices as mails, separated by commas (default: none)
+PILOTEXT_MAIL_FROM     the sender of these mails (default: pilotext@ and the host of PILOTEXT_PUBLIC_URL)
+PILOTEXT_MAIL_SERVER   host:port that takes mails (default: localhost:25)
+PILOTEXT_MAIL_TLS      no, starttls, or tls from the first byte on (default: no)
+PILOTEXT_MAIL_USER, PILOTEXT_MAIL_PASSWORD  login at that server (default: none)
+PILOTEXT_MAIL_EVERY_S  seconds from one mail to the next, which has all since (default: 3600)
 PILOTEXT_LOG_LEVEL     from which level on something stands in the logs: DEBUG, INFO, WARNING, ERROR (default: INFO)
 PILOTEXT_THREADS       threads that answer requests; `pilotext server` sets it from its option --threads (default: 64)
 PILOTEXT_TRF_URL       what PanDA pilots take for the transformation (default: /trf/pilotext-trf of this server)
@@ -28,6 +36,7 @@ from urllib.parse import urlsplit
 
 from pilotext.server.database import database_settings, url_from_environment
 from pilotext.server.front.address import trusted_networks
+from pilotext.server.notice_settings import mail_addresses, mail_sender, server_and_port, tls_of_mails, webhook_urls
 
 PUBLIC_URL = os.environ.get("PILOTEXT_PUBLIC_URL", "http://127.0.0.1:8080").rstrip("/")
 LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "3600"))
@@ -35,6 +44,15 @@ PILOT_LEASE_S = float(os.environ.get("PILOTEXT_PILOT_LEASE_S", "7200"))  # a pil
 REPORT_GRACE_S = float(os.environ.get("PILOTEXT_REPORT_GRACE_S", "60"))
 VERIFY_OUTPUTS = os.environ.get("PILOTEXT_VERIFY_OUTPUTS", "yes") != "no"
 NOTICE_FAILURES = int(os.environ.get("PILOTEXT_NOTICE_FAILURES", "20"))
+WEBHOOKS = webhook_urls(os.environ.get("PILOTEXT_WEBHOOKS", ""))
+WEBHOOK_SECRET = os.environ.get("PILOTEXT_WEBHOOK_SECRET", "")
+MAIL_TO = mail_addresses(os.environ.get("PILOTEXT_MAIL_TO", ""))
+MAIL_FROM = mail_sender(os.environ.get("PILOTEXT_MAIL_FROM") or f"pilotext@{urlsplit(PUBLIC_URL).hostname}")
+MAIL_SERVER = server_and_port(os.environ.get("PILOTEXT_MAIL_SERVER") or "localhost:25")
+MAIL_TLS = tls_of_mails(os.environ.get("PILOTEXT_MAIL_TLS") or "no")
+MAIL_USER = os.environ.get("PILOTEXT_MAIL_USER", "")
+MAIL_PASSWORD = os.environ.get("PILOTEXT_MAIL_PASSWORD", "")
+MAIL_EVERY_S = float(os.environ.get("PILOTEXT_MAIL_EVERY_S", "3600"))
 TRF_URL = os.environ.get("PILOTEXT_TRF_URL") or f"{PUBLIC_URL}/trf/pilotext-trf"
 REMOTE_USER_HEADER = os.environ.get("PILOTEXT_REMOTE_USER_HEADER", "")
 REMOTE_USER_PROXIES = trusted_networks(

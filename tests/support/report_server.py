@@ -23,6 +23,7 @@ class Taken:
     path: str
     authorization: str | None
     body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,7 +81,7 @@ def _handler(told: ReportServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            told.requests.append(Taken(self.path, self.headers["Authorization"], body))
+            told.requests.append(Taken(self.path, self.headers["Authorization"], body, dict(self.headers.items())))
             if told.answer_after is not None:
                 told.answer_after.wait()
             self.send_response(told.statuses.pop(0) if len(told.statuses) > 1 else told.statuses[0])

@@ -19,7 +19,7 @@ from pilotext.model import Record
 from pilotext.server.pages.access import feed, page
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, whole_number
 from pilotext.server.production.lookup import site_named, tasks_named
-from pilotext.server.production.models import Notice
+from pilotext.server.production.models import Notice, NoticeChannel
 from pilotext.server.times import EPOCH
 
 ATOM = "http://www.w3.org/2005/Atom"
@@ -56,6 +56,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "fields": [(name, name, texts.get(name, "")) for name in ("task", "site")],
         "mine": address(reverse("notices"), mine="yes"),
         "further": further,
+        "failing": list(NoticeChannel.objects.exclude(error="").order_by("name")),
         "feed": address(reverse("notices-atom"), **choice),
     }
     return render(request, "pages/notices.html", words)

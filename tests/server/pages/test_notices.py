@@ -20,8 +20,9 @@ from pilotext.server.pages.notices import ATOM  # noqa: E402
 from pilotext.server.production.access.tokens import issue, revoke  # noqa: E402
 from pilotext.server.production.manual_decisions.sites import move_site  # noqa: E402
 from pilotext.server.production.manual_decisions.tasks import move_task  # noqa: E402
-from pilotext.server.production.models import Notice, Task, Token  # noqa: E402
+from pilotext.server.production.models import Notice, NoticeChannel, Task, Token  # noqa: E402
 from pilotext.server.production.transitions import Reason  # noqa: E402
+from pilotext.server.times import now  # noqa: E402
 from tests.server.pages.browsing import BY, HOSTILE, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import SITE, submit  # noqa: E402
 
@@ -88,6 +89,16 @@ def test_a_feed_is_atom_with_links_to_pages_and_texts_of_others_as_text() -> Non
     for name in ("id", "title", "updated"):
         assert top.findtext(f"{{{ATOM}}}{name}")
         assert entry.findtext(f"{{{ATOM}}}{name}")
+
+
+def test_the_page_says_which_way_of_sending_fails() -> None:
+    viewer = browser("viewer")
+    NoticeChannel.objects.create(name="mail", error=HOSTILE, failed=now())
+    NoticeChannel.objects.create(name="webhook well.example.org")
+    page = text_of(viewer.get("/notices"))
+    assert_harmless(page)
+    assert "Notices cannot be sent by mail, the last time" in page
+    assert "well.example.org" not in page
 
 
 def test_unknown_tasks_sites_and_words_are_refused() -> None:

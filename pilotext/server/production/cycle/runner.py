@@ -25,8 +25,10 @@ from pilotext.server.production.dispatch.agents import forget_agents
 from pilotext.server.production.dispatch.leases import expire_leases
 from pilotext.server.production.merging.cross_check import check_merged
 from pilotext.server.production.merging.groups import dissolve_merges, finish_merges, start_merges
+from pilotext.server.production.notices.mail import send_mails
 from pilotext.server.production.notices.store import forget_notices
 from pilotext.server.production.notices.watch import watch_factories, watch_failures, watch_rule_files
+from pilotext.server.production.notices.webhook import send_to_webhooks
 from pilotext.server.production.reports.verification import verify_outputs
 from pilotext.server.production.statistics.hourly import count_hours
 from pilotext.server.production.tape.archive import keep_products
@@ -77,6 +79,8 @@ STEPS: tuple[PeriodicStep, ...] = (
     PeriodicStep("failure rates", watch_failures, every_s=60.0, lane="statistics"),
     PeriodicStep("silent factories", watch_factories, every_s=60.0),
     PeriodicStep("rule files", watch_rule_files, every_s=60.0),
+    PeriodicStep("webhooks", send_to_webhooks, every_s=10.0, lane="notices"),
+    PeriodicStep("mails", send_mails, every_s=30.0, lane="notices"),
     PeriodicStep("old notices", forget_notices, every_s=3600.0),
 )
 

@@ -1,9 +1,13 @@
-"""Notices: changes of state and many failures that people want to hear of."""
+"""Notices: changes of state and many failures that people want to hear of, and which of them were sent where."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import django.utils.timezone
 from django.db import migrations, models
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Migration(migrations.Migration):
@@ -32,5 +36,32 @@ class Migration(migrations.Migration):
                     models.Index(fields=["kind", "at"], name="notice_by_kind"),
                 ]
             },
-        )
+        ),
+        migrations.CreateModel(
+            "NoticeChannel",
+            [
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.TextField(unique=True)),
+                ("since", models.DateTimeField(default=django.utils.timezone.now)),
+                ("busy_until", models.DateTimeField(default=EPOCH)),
+                ("tries", models.IntegerField(default=0)),
+                ("error", models.TextField(default="")),
+                ("failed", models.DateTimeField(null=True)),
+            ],
+        ),
+        migrations.CreateModel(
+            "NoticeDelivery",
+            [
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "notice",
+                    models.ForeignKey("production.notice", models.CASCADE, related_name="deliveries", db_index=False),
+                ),
+                (
+                    "channel",
+                    models.ForeignKey("production.noticechannel", models.CASCADE, related_name="deliveries"),
+                ),
+            ],
+            options={"constraints": [models.UniqueConstraint(fields=["notice", "channel"], name="notice_sent_once")]},
+        ),
     ]

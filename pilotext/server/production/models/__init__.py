@@ -9,7 +9,7 @@ from pilotext.server.production.models.audit import AuditEntry, CycleStep
 from pilotext.server.production.models.breaker import Breaker
 from pilotext.server.production.models.factory import Factory, FactoryLabel
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
-from pilotext.server.production.models.notice import Notice
+from pilotext.server.production.models.notice import Notice, NoticeChannel, NoticeDelivery
 from pilotext.server.production.models.people import Agent, Token
 from pilotext.server.production.models.statistics import HourlyAttempts, HourlyTransfers
 from pilotext.server.production.models.task import AvoidedPlace, Experiment, Job, PublishedFile, Site, Task
@@ -31,6 +31,8 @@ __all__ = [
     "LogArchive",
     "MergeGroup",
     "Notice",
+    "NoticeChannel",
+    "NoticeDelivery",
     "Output",
     "Product",
     "PublishedFile",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from pilotext.server.production.models.task import Site, Task
-from pilotext.server.times import now
+from pilotext.server.times import EPOCH, now
 
 
 class Notice(models.Model):
@@ -38,3 +38,27 @@ class Notice(models.Model):
             models.Index(fields=["at"], name="notice_by_time"),
             models.Index(fields=["kind", "at"], name="notice_by_kind"),
         ]
+
+
+class NoticeChannel(models.Model):
+    """A way by which notices are sent: an address of a webhook, or mails. The cycle works at one of them at a time."""
+
+    name = models.TextField(unique=True)
+    """Without its path and its secrets."""
+    since = models.DateTimeField(default=now)
+    """Older notices are not sent by it."""
+    busy_until = models.DateTimeField(default=EPOCH)
+    tries = models.IntegerField(default=0)
+    """Failed ones since it worked last."""
+    error = models.TextField(default="")
+    failed = models.DateTimeField(null=True)
+
+
+class NoticeDelivery(models.Model):
+    """A notice that was sent by a channel."""
+
+    notice = models.ForeignKey(Notice, models.CASCADE, related_name="deliveries", db_index=False)
+    channel = models.ForeignKey(NoticeChannel, models.CASCADE, related_name="deliveries")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["notice", "channel"], name="notice_sent_once")]

@@ -38,7 +38,9 @@ def watch_failures() -> int:
     if not found:
         return 0
     names = dict(Task.objects.filter(pk__in={row[0] for row in found}).values_list("pk", "name"))
-    return sum(transact(partial(_failures, *row, names[row[0]])) for row in found)
+    return sum(
+        transact(partial(_failures, task, cause, failed, jobs, names[task])) for task, cause, failed, jobs in found
+    )
 
 
 def _failures(task: int, cause: str, failed: int, jobs: int, name: str) -> int:
