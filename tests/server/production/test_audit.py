@@ -90,7 +90,9 @@ def test_a_state_that_was_changed_without_a_line_is_seen() -> None:
 
 def test_every_table_with_states_is_looked_at() -> None:
     found = {model for model in apps.get_app_config("production").get_models() if hasattr(model, "state")}
-    assert {model.__name__ for model in found - TOLD_OF.keys()} == {"Output"}, "its states are told with its job's"
+    assert {model.__name__ for model in found - TOLD_OF.keys()} == {"Output", "HourlyAttempts"}, (
+        "states of files are told with their job's, and those of statistics are counted"
+    )
 
 
 def test_states_are_changed_in_one_place_only() -> None:
