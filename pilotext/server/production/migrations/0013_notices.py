@@ -11,7 +11,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Migration(migrations.Migration):
-    dependencies = [("production", "0011_points_in_time")]
+    dependencies = [("production", "0012_last_jobs")]
 
     operations = [
         migrations.CreateModel(
