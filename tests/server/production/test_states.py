@@ -96,7 +96,9 @@ def test_a_machine_whose_moves_are_not_those_of_its_states_cannot_be_made(moves:
 def test_every_table_with_a_state_refuses_all_others() -> None:
     known: list[Any] = [*(machine.choices for machine in MACHINES), OutputState]
     with_state: list[Any] = [
-        model for model in apps.get_app_config("production").get_models() if hasattr(model, "state")
+        model
+        for model in apps.get_app_config("production").get_models()
+        if hasattr(model, "state") and model.__name__ != "HourlyAttempts"  # it counts by state
     ]
     assert len(with_state) == len(known)
     for model in with_state:
