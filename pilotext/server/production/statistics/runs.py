@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
+from django.db import connection
 from django.db.models import Count, F, Q, QuerySet, Sum
 
 from pilotext.api.schemas.runs import (
@@ -48,12 +49,12 @@ def list_runs(task: str, *, run: int | None, state: str | None, after: int | Non
 
 def runs_of(row: Task, *, run: int | None, state: str | None, after: int | None, limit: int) -> RunList:
     """A page of the runs of this task, as `list_runs`; it begins after the run `after`, or with the first one."""
-    jobs = _chunks_after([row], after)
+    jobs = _chunks_after(row, after)
     if run is not None:
         jobs = jobs.filter(run=run)
     if state is not None:
         jobs = jobs.filter(run__in=Product.objects.filter(task=row, state=state).values("run"))
-    counted = _count_chunks([row], jobs, limit + 1)
+    counted = _count_chunks([row], jobs.values_list("run", flat=True).distinct().order_by("run")[: limit + 1])
     found = sorted({number for _, number in counted})
     if not found and after is None and run is not None:
         refuse_unknown_run(run, row)
@@ -64,18 +65,39 @@ def runs_of(row: Task, *, run: int | None, state: str | None, after: int | None,
 
 def runs_of_tasks(tasks: Sequence[Task], *, after: int | None, limit: int) -> RunList:
     """A page of the runs of several tasks: the rows of a run, one for each task that has it, stand together."""
-    counted = _count_chunks(tasks, _chunks_after(tasks, after), limit + 1)
-    found = sorted({number for _, number in counted})
+    found = _first_runs(tasks, after, limit + 1)
     page = found[:limit]
+    counted = _count_chunks(tasks, page)
     order = [row.pk for row in tasks]
-    keys = sorted((key for key in counted if key[1] in page), key=lambda key: (key[1], order.index(key[0])))
+    keys = sorted(counted, key=lambda key: (key[1], order.index(key[0])))
     rows = _run_rows(tasks, {key: counted[key] for key in keys})
     return RunList(tuple(rows), page[-1] if len(found) > limit else None)
 
 
-def _chunks_after(tasks: Sequence[Task], after: int | None) -> QuerySet[Job]:
+_FIRST_RUNS_OF_TASK = """
+SELECT run FROM (
+    SELECT DISTINCT run FROM production_job WHERE task_id = %s AND product = '' AND run > %s ORDER BY run LIMIT %s
+) AS runs
+"""
+
+
+def _first_runs(tasks: Sequence[Task], after: int | None, limit: int) -> list[int]:
+    """Return the first runs of several tasks, by one query.
+
+    A limit for each task lets the index give its runs; without it, all jobs of all tasks are read. SQLite takes such
+    limits only within parentheses, which Django does not write.
+    """
+    begin = -1 if after is None else after
+    statement = " UNION ".join([_FIRST_RUNS_OF_TASK] * len(tasks)) + " ORDER BY run LIMIT %s"
+    values = [value for task in tasks for value in (task.pk, begin, limit)]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*values, limit])
+        return [run for (run,) in cursor.fetchall()]
+
+
+def _chunks_after(row: Task, after: int | None) -> QuerySet[Job]:
     """Return the production jobs of runs after this one; of all runs, also number 0, where none is named."""
-    jobs = Job.objects.filter(task__in=[row.pk for row in tasks], product="", run__isnull=False)
+    jobs = Job.objects.filter(task=row, product="", run__isnull=False)
     return jobs if after is None else jobs.filter(run__gt=after)
 
 
@@ -157,9 +179,10 @@ class _Counted:
         self.unknown += unknown
 
 
-def _count_chunks(tasks: Sequence[Task], jobs: QuerySet[Job], limit: int) -> dict[tuple[int, int], _Counted]:
-    """Return the chunks and events of the first runs of these jobs, by task and run; by one query."""
-    runs = jobs.values_list("run", flat=True).distinct().order_by("run")[:limit]
+def _count_chunks(
+    tasks: Sequence[Task], runs: QuerySet[Job, int | None] | Sequence[int]
+) -> dict[tuple[int, int], _Counted]:
+    """Return the chunks and events of these runs, by task and run; by one query."""
     known = Q(events_done__isnull=False, events_skipped__isnull=False)
     rows = Job.objects.filter(task__in=[row.pk for row in tasks], run__in=runs, product="").order_by()
     summed = rows.values_list("task_id", "run", "state").annotate(
