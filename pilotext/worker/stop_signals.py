@@ -98,7 +98,12 @@ class StopSwitch:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the stop signals while the block runs, but those that are ignored (nohup). For the main thread."""
+        """Take the stop signals while the block runs, but those that are ignored (nohup). For the main thread.
+
+        Signals that were held before are held again after it: one that comes when a job has ended and was reported
+        must not change the status that the process ends with.
+        """
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         heard = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
         before = {number: signal.signal(number, self._take) for number in heard}
         before |= {number: signal.signal(number, signal.SIG_IGN) for number in SUSPENSIONS}
@@ -107,11 +112,12 @@ class StopSwitch:
         try:
             yield
         finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, mask)
             for number, handler in before.items():
                 signal.signal(number, handler)
             while signal.sigtimedwait(FAULTS, 0) is not None:  # what came later than the order must not end us now
                 pass
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, FAULTS)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _take(self, number: int, _frame: FrameType | None) -> None:
         self.received = self.received or signal_name(number)

@@ -57,6 +57,29 @@ def test_sigkill_in_any_phase_leaves_a_report_that_names_it(grid: Grid, phase: s
     assert grid.published() == {}
 
 
+# The command as it is, but for a signal that comes when the job has ended and its report is written.
+SIGNAL_AT_THE_END = """
+import os, signal, sys
+from pilotext.worker.stop_signals import hold
+hold()
+from pilotext.cli import run
+from pilotext.cli.main import main
+render = run.render
+def late(report):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return render(report)
+run.render = late
+sys.exit(main())
+"""
+
+
+def test_sigterm_after_the_end_changes_neither_report_nor_status(grid: Grid) -> None:
+    command = [sys.executable, "-P", "-c", SIGNAL_AT_THE_END, *grid.command()[4:]]
+    assert subprocess.run(command, capture_output=True, check=False, timeout=150).returncode == 0
+    report = read_report(grid.workdir)
+    assert (report.state, report.exit_status) == ("done", 0)
+
+
 ENDLESS_DELIVERY = """
 import sys, time
 from pilotext.cli.main import main

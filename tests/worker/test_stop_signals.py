@@ -59,6 +59,12 @@ def test_a_signal_that_is_held_waits_until_somebody_listens() -> None:
     assert (ended.returncode, ended.stdout) == (0, "SIGTERM\n")
 
 
+def test_a_signal_that_comes_after_the_listening_waits_again_if_signals_were_held() -> None:
+    script = HELD.format(listen=LISTEN + "os.kill(os.getpid(), signal.SIGTERM)\nprint('ended by itself')")
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "SIGTERM\nended by itself\n")
+
+
 def test_a_signal_that_is_released_does_what_it_always_does() -> None:
     command = [sys.executable, "-c", HELD.format(listen="release()")]
     assert subprocess.run(command, check=False).returncode == -signal.SIGTERM
