@@ -315,5 +315,7 @@ class Agent:
 
 def _job_line(lease: LeasedJob, report: Report) -> str:
     job, verdict = lease.job, report.verdict
-    why = " ".join(filter(None, [verdict.code, verdict.diag])) if verdict.verdict != "success" else ""
+    why = (
+        (verdict.diag or verdict.code or "") if verdict.verdict != "success" else ""
+    )  # the message begins with the code
     return f"job {job.job} of {job.task}, attempt {job.attempt}: {verdict.verdict}{f': {why}' if why else ''}"

@@ -130,8 +130,19 @@ def test_a_preview_says_who_cannot_and_why_and_which_runs_are_merged_anew() -> N
     text = text_of(browser("expert").get("/manual/decide", {"state": "manual", "to": "resend"}))
     for part in ("its task t2 is archived", "1 run will be merged anew", "t1 run 7 (mdst)", "nothing is done yet"):
         assert part in text
+    assert "3 jobs can be moved, 1 cannot" in text
+    assert "Resend 3 jobs</button>" in text
     other = text_of(browser("expert").get("/manual/decide", {"state": "manual", "to": "fail"}))
     assert "No run is merged anew" in other
+
+
+def test_a_decision_that_no_job_can_take_has_no_button() -> None:
+    failed(2)
+    Task.objects.update(state="archived")
+    text = text_of(browser("expert").get("/manual/decide", {"state": "manual", "to": "resend"}))
+    assert "0 jobs can be moved, 2 cannot" in text
+    assert "None of these jobs can be moved" in text
+    assert 'name="to"' not in text
 
 
 def test_jobs_of_a_merged_run_that_was_left_out_are_merged_with_it_when_they_are_accepted() -> None:

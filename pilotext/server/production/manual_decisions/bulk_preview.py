@@ -32,6 +32,16 @@ MAX_LOOKED_AT = 500
 
 def preview_many(asked: BulkMove) -> BulkMoved:
     """Return the effect of a decision on all jobs of a choice; nothing is moved. Raises RefusalError as `move_many`."""
+    preview, hindered_jobs = _preview(asked)
+    return BulkMoved((), hindered_jobs, None, preview.jobs, preview)
+
+
+def preview_of(asked: BulkMove) -> MovePreview:
+    """Return the same, for a page."""
+    return _preview(asked)[0]
+
+
+def _preview(asked: BulkMove) -> tuple[MovePreview, tuple[NotMoved, ...]]:
     states = may_move(asked.to)
     grouped = choose_jobs(asked.jobs).order_by("task", "state").values_list("task__name", "state").annotate(Count("pk"))
     counts = tuple(ChosenCount(task, state, number, state in states) for task, state, number in grouped)
@@ -50,8 +60,7 @@ def preview_many(asked: BulkMove) -> BulkMoved:
         hindrances=_grouped(cannot),
         merged_anew=_merged_anew(can, asked.to),
     )
-    told = tuple(NotMoved(row.pk, cannot[row.pk]) for row in first if row.pk in cannot)
-    return BulkMoved((), told, None, preview.jobs, preview)
+    return preview, tuple(NotMoved(row.pk, cannot[row.pk]) for row in first if row.pk in cannot)
 
 
 def _grouped(cannot: dict[int, str]) -> tuple[Hindrance, ...]:
