@@ -115,7 +115,9 @@ def show(request: HttpRequest) -> HttpResponse:
         "choice": in_words(filters),
         "fields": [(name, name, texts.get(name, "")) for name in (*FILTERS, "since", "until")],
         "period": _in_words(texts.get("since", DEFAULT_PERIOD)),
-        "periods": [(address(reverse("failures"), **{**texts, "since": since}), name) for since, name in PERIODS],
+        "periods": [
+            (address(reverse("failures"), **{**texts, "since": since, "until": None}), name) for since, name in PERIODS
+        ],
         "turns": [(axis, address(reverse("failures"), **{**texts, "columns": axis})) for axis in AXES],
         "row_turns": [(axis, address(reverse("failures"), **{**texts, "rows": axis})) for axis in AXES],
         "locked": time_locked(reverse("failures"), {"since": DEFAULT_PERIOD, **texts}, ("since", "until")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from html import unescape
 
 import pytest
 
@@ -92,6 +93,13 @@ def test_a_choice_that_there_is_not_is_refused(query: str, status: int, said: st
         answer = browser("viewer").get(f"{page}?{query}")
         assert answer.status_code == status
         assert said in text_of(answer)
+
+
+def test_another_period_forgets_the_end_of_the_one_before(failures: None) -> None:
+    text = text_of(browser("viewer").get("/failures?since=2d&until=1d&rows=site"))
+    links = [unescape(each) for each in re.findall(r'href="(/failures\?[^"]*since=1h[^"]*)"', text)]
+    assert links, "the hour is offered"
+    assert all("rows=site" in each and "until" not in each for each in links)
 
 
 def test_the_twin_counts_the_same(failures: None) -> None:
