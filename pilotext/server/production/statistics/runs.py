@@ -56,7 +56,7 @@ def runs_of(row: Task, *, run: int | None, state: str | None, after: int | None,
         jobs = jobs.filter(run__in=Product.objects.filter(task=row, state=state).values("run"))
     counted = _count_chunks([row], jobs.values_list("run", flat=True).distinct().order_by("run")[: limit + 1])
     found = sorted({number for _, number in counted})
-    if not found and after is None and run is not None:
+    if not found and run is not None and (after is None or after < run):
         refuse_unknown_run(run, row)
     page = found[:limit]
     rows = _run_rows([row], {(row.pk, number): counted[row.pk, number] for number in page})
