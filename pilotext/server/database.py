@@ -38,7 +38,10 @@ SPARE_CONNECTIONS = 2
 """Of a web process, beside one for each thread: for `/health`, and at its start."""
 
 _MIGRATION_LOCK = 5_812_410_058
-"""Number of the advisory lock of PostgreSQL; any number that nobody else uses."""
+"""Number of an advisory lock of PostgreSQL; any number that nobody else uses."""
+
+HOURS_LOCK = _MIGRATION_LOCK + 1
+"""Number of the advisory lock under which the attempts of an hour are counted."""
 
 
 _POSTGRES_OPTIONS = {
@@ -143,6 +146,17 @@ def one_migration(settings: Mapping[str, Any]) -> Iterator[None]:
             yield
         finally:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [_MIGRATION_LOCK])
+
+
+def hold_until_committed(lock: int) -> None:
+    """Wait for this advisory lock of PostgreSQL, and hold it until the end of the transaction.
+
+    For rows that are written anew as a whole, where there may be none yet that could be locked. SQLite has one writing
+    transaction at a time anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock])
 
 
 def url_from_environment() -> str:

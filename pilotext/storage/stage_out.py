@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -63,11 +63,13 @@ def stage_out(
     policy: Policy,
     earlier: Sequence[str] = (),
     known_only: bool = False,
+    confirm: Callable[[], None] | None = None,
 ) -> tuple[Transfer, ...]:
     """Publish every file, and say where.
 
     An earlier file of the same name is replaced; with `known_only` just the same file, or one that the upload knows, by
     size and adler32: any other one stays, and ExistsError is raised before anything is published.
+    `confirm` is called when all files are uploaded and none is published yet; what it raises ends the call likewise.
     `tag` marks the temporary names as this attempt's, `earlier` are the tags of attempts before it. What one of them
     that was killed left at any destination is removed first, and what it had replaced is brought back.
     If any file cannot be published, what this call has published or uploaded is removed, and a StorageError is raised
@@ -86,6 +88,8 @@ def stage_out(
         placed = [call.place(upload) for upload in uploads]
         for each in placed:
             call.check_place(each)
+        if confirm is not None:
+            confirm()
         # The last rename replaces in one step; what the others replace may be wanted back until then.
         published = [call.publish(each, keep_replaced=True) for each in placed[:-1]]
         published += [call.publish(each, keep_replaced=False) for each in placed[-1:]]

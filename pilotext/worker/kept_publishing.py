@@ -26,6 +26,7 @@ from pilotext.worker.publishing import may_pass, policy_of
 
 HEARTBEAT_S = 60.0
 _ANSWER_WITHIN_S = 10.0
+NO_ANSWER = "its server does not answer"
 
 
 class Outcome(Record, frozen=True):
@@ -45,6 +46,10 @@ class Outcome(Record, frozen=True):
 
 class NotOursError(Exception):
     """The job was given to somebody else, cancelled, or given up."""
+
+
+class SilentServerError(Exception):
+    """The server of the job does not say whether it is still ours."""
 
 
 def publish_kept(
@@ -76,12 +81,14 @@ def _publish(
     lease = _Lease(kept.target if kept.files else None, tick)  # a job whose log alone is kept has ended
     try:
         if not lease.renewed():
-            return _later(folder, kept, "its server does not answer")
+            return _later(folder, kept, NO_ANSWER)
         mover = mover_for(kept, lease.tick)
         try:
-            report = _published(folder, kept, mover)
+            report = _published(folder, kept, mover, lease.confirm)
         finally:
             mover.close()
+    except SilentServerError:
+        return _later(folder, kept, NO_ANSWER)
     except NotOursError as error:
         return _lost(folder, kept.label, f"its server says: {error}")
     except KeepError as error:
@@ -91,8 +98,11 @@ def _publish(
     return Outcome("published", kept.label, report=report)
 
 
-def _published(folder: Path, kept: KeptOutputs, mover: Mover) -> Report:
-    """Publish what is kept, and return the report. Raises KeepError, StorageError, and what the mover's tick raises."""
+def _published(folder: Path, kept: KeptOutputs, mover: Mover, confirm: Callable[[], None]) -> Report:
+    """Publish what is kept, and return the report.
+
+    Raises KeepError, StorageError, and what `confirm` and the mover's tick raise.
+    """
     if not kept.files:
         return replace(kept.success, log=_publish_log(folder, kept, mover), kept=None)
     transfers = stage_out(
@@ -102,6 +112,7 @@ def _published(folder: Path, kept: KeptOutputs, mover: Mover) -> Report:
         policy=policy_of(kept.limits),
         earlier=kept.earlier,
         known_only=kept.known_only,
+        confirm=confirm,
     )
     report = _success(kept, transfers)
     if kept.log is None:
@@ -167,6 +178,14 @@ class _Lease:
         """Whether the job is ours as far as the server says. Raises NotOursError if it says that it is not."""
         self._due = time.monotonic() + HEARTBEAT_S
         return self._target is None or self._ask(self._target)
+
+    def confirm(self) -> None:
+        """Ask whether the job is still ours: an upload may have waited for its storage since the last time.
+
+        Raises NotOursError, and SilentServerError where nobody answers.
+        """
+        if not self.renewed():
+            raise SilentServerError
 
     def _ask(self, target: ReportTarget) -> bool:
         import requests  # noqa: PLC0415  only jobs with a server pay for it

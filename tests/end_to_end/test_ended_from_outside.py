@@ -83,8 +83,9 @@ def test_sigterm_after_the_end_changes_neither_report_nor_status(grid: Grid) -> 
 ENDLESS_DELIVERY = """
 import sys, time
 from pilotext.cli.main import main
-from pilotext.worker import lifecycle
-lifecycle.make_archive = lambda *_: time.sleep(600)
+from pilotext.worker import publishing
+assert publishing.make_archive
+publishing.make_archive = lambda *_: time.sleep(600)
 sys.exit(main())
 """
 

@@ -10,9 +10,11 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fixtures.servers.xrootd import XrdServer
+from pilotext.api.schemas.attempts import HeartbeatAnswer
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.storage.base import adler32_of
@@ -21,6 +23,7 @@ from tests.support.report_server import ReportServer, report_server
 from tests.support.xrootd_server import serving
 
 TOKEN = "t0ken-of-this-attempt"
+GO_ON = msgspec.json.encode(HeartbeatAnswer("go-on", 0.0))
 LIMITS = {"transfer_tries": 2, "transfer_wait_s": 0.1, "transfer_stall_s": 5}
 
 
@@ -36,13 +39,13 @@ def home() -> Iterator[ReportServer]:
         yield server
 
 
-def run(folder: Path, eos: XrdServer, home: ReportServer, script: str) -> int:
+def run(folder: Path, eos: XrdServer, home: ReportServer, script: str, path: str = "/jobs/1") -> int:
     """Run a job that writes `out.txt`, whose outputs and logs go to EOS; return its exit status."""
     document = job_document(
         command=["/bin/bash", "-c", script],
         outputs=[{"name": "out.txt", "destinations": [eos.url("/eos/compass/out/")]}],
         log={"destinations": [eos.url("/eos/compass/logs/")], "name": "log.tgz"},
-        report={"url": home.url("/jobs/1"), "token": TOKEN},
+        report={"url": home.url(path), "token": TOKEN},
         limits=LIMITS,
     )
     (folder / "job.json").write_text(json.dumps(document))
@@ -106,6 +109,21 @@ def test_the_logs_of_kept_outputs_are_published_with_them(tmp_path: Path, eos: X
     assert_log_is_there(report, eos)
     assert set(published(eos)) == {"out.txt", "log.tgz"}
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+@pytest.mark.fault("stage-out", "job cancelled, or server away, while its kept outputs are uploaded")
+@pytest.mark.parametrize(("status", "left"), [(410, 0), (503, 1)])
+def test_kept_outputs_are_published_only_if_the_server_says_so_once_they_are_uploaded(
+    tmp_path: Path, eos: XrdServer, home: ReportServer, status: int, left: int
+) -> None:
+    eos.stop()
+    assert run(tmp_path, eos, home, "echo good > out.txt", "/api/v1/attempts/1/report") == 68
+    eos.start()
+    home.statuses, home.body = [200, status], GO_ON
+    assert command(tmp_path, "outputs", "--flush") == 1
+    assert [request.path.rpartition("/")[2] for request in home.requests] == ["heartbeat"] * 2
+    assert published(eos) == {}
+    assert len(list((tmp_path / "kept").glob("*/kept.json"))) == left
 
 
 @pytest.mark.fault("stage-out", "archive of kept outputs changed, or not wanted by its storage")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -406,6 +406,26 @@ def test_an_abort_takes_everything_back(memory: MemoryStorage, outputs: dict[str
     with pytest.raises(KeyboardInterrupt):
         stage_out(uploads, tag=TAG, mover=InProcessMover(stop), policy=impatient)
     assert memory.files == {}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_files_are_confirmed_when_all_are_uploaded_and_none_is_published(
+    memory: MemoryStorage, outputs: dict[str, Path], impatient: Policy, wanted: bool
+) -> None:
+    seen: list[set[str]] = []
+
+    def confirm() -> None:
+        seen.append({url.rpartition("/")[2] for url in memory.files})
+        if not wanted:
+            raise KeyboardInterrupt
+
+    uploads = [upload(outputs, name, "memory://eos/") for name in (MDST, HIST)]
+    with nullcontext() if wanted else pytest.raises(KeyboardInterrupt):
+        stage_out(uploads, tag=TAG, mover=InProcessMover(), policy=impatient, confirm=confirm)
+    (found,) = seen
+    assert len(found) == 2
+    assert all(name.endswith(".part") for name in found)
+    assert {url.rpartition("/")[2] for url in memory.files} == ({MDST, HIST} if wanted else set())
 
 
 def test_two_outputs_with_one_target_are_refused_before_anything_moves(

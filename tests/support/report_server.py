@@ -34,6 +34,8 @@ class ReportServer:
     scheme: str = "http"
     statuses: list[int] = field(default_factory=lambda: [204])
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    """The body of every answer."""
     answer_after: threading.Event | None = None
     """Set it to let the server answer; None answers at once."""
     requests: list[Taken] = field(default_factory=list)
@@ -87,8 +89,9 @@ def _handler(told: ReportServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(told.statuses.pop(0) if len(told.statuses) > 1 else told.statuses[0])
             for name, value in told.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(told.body)))
             self.end_headers()
+            self.wfile.write(told.body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Keep the test's output clean."""

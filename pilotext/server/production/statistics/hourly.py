@@ -15,7 +15,7 @@ import msgspec
 from django.db.models import Count, Max, Min, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
-from pilotext.server.database import transact
+from pilotext.server.database import HOURS_LOCK, hold_until_committed, transact
 from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.reports.usage import MovedBytes
@@ -125,6 +125,7 @@ def _write(model: type[Hourly], hour: int, names: Sequence[str], rows: Iterable[
         return
 
     def replace() -> None:
+        hold_until_committed(HOURS_LOCK)  # another process may count the same hour
         mine.delete()
         model._default_manager.bulk_create([model(hour=hour, **dict(zip(names, row, strict=True))) for row in found])
 
