@@ -17,6 +17,11 @@ def clock(at: float | None) -> str:
     return "-" if not at else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
 
 
+def counted_words(number: int, word: str) -> str:
+    """Return a number with its word, in the plural where it is not one."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}".replace(",", "\u2009")
+
+
 def bytes_of(size: int | None) -> str:
     """Return a size for people."""
     if size is None:

@@ -50,7 +50,6 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/server/pages/factory.py": _PAGE,
     "pilotext/server/pages/health.py": _PAGE,
     "pilotext/server/pages/login.py": _PAGE,
-    "pilotext/server/pages/overview.py": _PAGE,
     "pilotext/server/pages/sites.py": _PAGE,
     "pilotext/server/production/merging/packing.py": "a domain rule: which files are merged into one",
     "pilotext/server/production/models/audit.py": "a file of tables",

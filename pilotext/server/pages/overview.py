@@ -3,56 +3,150 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from pilotext.formatting import counted_words
 from pilotext.server.pages.access import page
 from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address
-from pilotext.server.pages.tasks import ENDED, counted
-from pilotext.server.production.statistics.sites import list_sites
+from pilotext.server.pages.tasks import ENDED, Counted, counted
+from pilotext.server.production.statistics.attention import Concern, Subject, concerns
+from pilotext.server.production.statistics.sites import closed_sites, list_breakers
 from pilotext.server.production.statistics.tasks import list_tasks
 from pilotext.server.times import earlier, now
 
 DAY_S = 86400.0
 TOP_FAILURES = 10
+AT_WORK = ("draft", "running", "paused", "ready", "archiving")
+TILES = ("running", "ready", "manual")
+"""States whose jobs have a tile; a task that has some stands in the table, whatever its own state."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A number with the page that lists what it counts."""
+    """A number with the page that lists what it counts; `parts` says what it is the sum of."""
 
     number: int
     words: str
+    link: str
+    parts: str = ""
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Something that needs attention, in words, with the page where it is found."""
+
+    state: str
+    words: str
+    since: datetime | None
     link: str
 
 
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
-    """Show what runs, what needs somebody, what is held, and the most frequent failures of a day."""
-    tasks = [counted(row) for row in list_tasks(without=ENDED)]
-    jobs: Counter[str] = Counter()
-    for each in tasks:
-        jobs.update(each.row.jobs)
-        jobs.update(each.row.merges)
-    sites = list_sites()
-    held = [row for site in sites.sites for row in site.breakers] + list(sites.breakers)
+    """Show what needs attention, what runs, what is held, and the most frequent failures of a day."""
+    tasks = [one for each in list_tasks(without=ENDED) if _at_work(one := counted(each))]
+    closed, breakers = closed_sites(), list_breakers()
     failures = failures_since(earlier(now(), DAY_S), ("code", "cause", "site"))
+    failed = sum(row.attempts for row in failures)
     words = {
+        "attention": [attention_of(each) for each in concerns()],
         "tiles": [
-            Tile(jobs["running"], "jobs running", address(reverse("jobs"), state="running")),
-            Tile(jobs["ready"], "jobs ready", address(reverse("jobs"), state="ready")),
-            Tile(jobs["manual"], "jobs wait for a decision", reverse("manual")),
-            Tile(sum(row.attempts for row in failures), "failed in 24 hours", reverse("failures")),
-            Tile(sum(bool(site.closed) for site in sites.sites), "sites closed", reverse("sites")),
-            Tile(len(held), "breakers open", reverse("sites")),
+            *job_tiles(tasks),
+            Tile(failed, "failed in 24 hours", reverse("failures")),
+            Tile(len(closed), "site closed" if len(closed) == 1 else "sites closed", reverse("sites")),
+            Tile(len(breakers), "breaker open" if len(breakers) == 1 else "breakers open", reverse("sites")),
         ],
-        "tasks": [one for one in tasks if one.row.state in ("running", "paused", "ready", "archiving")],
-        "closed": [site for site in sites.sites if site.closed],
-        "breakers": held,
+        "tasks": tasks,
+        "sum": sum_of(tasks),
+        "closed": closed,
+        "breakers": breakers,
         "failures": failures[:TOP_FAILURES],
     }
     return render(request, "pages/overview.html", words)
+
+
+def attention_of(found: Concern) -> Attention:
+    """Return a concern in words, with the page where it is found."""
+    state, one, many = CONCERNS[found.subject]
+    number = counted_words(found.number, NOUNS.get(found.subject, ""))
+    words = (one if found.number == 1 else many).format(
+        number=number, name=found.name, attempts=counted_words(found.attempts, "attempt")
+    )
+    return Attention(state, words, found.since, _link(found))
+
+
+CONCERNS: dict[Subject, tuple[str, str, str]] = {
+    "cycle": ("failed", "The cycle does not run: nothing advances", ""),
+    "step": ("failed", "The step {name} of the cycle fails", ""),
+    "factory": ("silent", "The factory {name} is silent", ""),
+    "agent": (
+        "silent",
+        "{number} at {name} is silent and holds {attempts}",
+        "{number} at {name} are silent and hold {attempts}",
+    ),
+    "attempt": ("silent", "{number} at {name} sends no heartbeat", "{number} at {name} send no heartbeat"),
+    "job": ("manual", "{number} waits for a decision", "{number} wait for a decision"),
+    "product": ("manual", "{number} waits for a decision", "{number} wait for a decision"),
+    "archive": ("manual", "{number} could not be made", "{number} could not be made"),
+}
+"""State whose tone a concern has, and its words for one and for several."""
+
+NOUNS: dict[Subject, str] = {
+    "agent": "agent",
+    "attempt": "attempt",
+    "job": "job",
+    "product": "merged product",
+    "archive": "log archive",
+}
+
+
+def _link(found: Concern) -> str:
+    if found.subject == "attempt":
+        return address(reverse("attempts"), by="silent", site=found.name)
+    if found.subject == "archive":
+        return address(reverse("tasks"), state="archiving")
+    page_of: dict[Subject, str] = {"factory": "factory", "agent": "sites", "job": "manual", "product": "manual"}
+    part = {"agent": "#agents", "product": "#runs"}.get(found.subject, "")
+    return reverse(page_of.get(found.subject, "server")) + part
+
+
+def job_tiles(tasks: Sequence[Counted]) -> Iterator[Tile]:
+    """Yield the tiles of jobs, whose numbers are the sums of the table of these tasks."""
+    own, merges = _sums(tasks)
+    links = {"manual": reverse("manual")}
+    words = {"running": "running", "ready": "ready", "manual": "to decide"}
+    for state in TILES:
+        number = own[state] + merges[state]
+        parts = f"{own[state]} + {counted_words(merges[state], 'merge')}" if merges[state] else ""
+        link = links.get(state, address(reverse("jobs"), state=state))
+        yield Tile(number, f"{'job' if number == 1 else 'jobs'} {words[state]}", link, parts)
+
+
+def sum_of(tasks: Sequence[Counted]) -> Counted | None:
+    """Return the row of the sums of a table of tasks; None for an empty one."""
+    if not tasks:
+        return None
+    own, merges = _sums(tasks)
+    columns = tuple((state, own[state]) for state, _ in tasks[0].columns)
+    shown = tuple((state, merges[state]) for state, _ in columns if merges[state])
+    return Counted(tasks[0].row, columns, sum(own.values()), shown)
+
+
+def _at_work(task: Counted) -> bool:
+    return task.row.state in AT_WORK or any(task.row.jobs.get(state) or task.row.merges.get(state) for state in TILES)
+
+
+def _sums(tasks: Sequence[Counted]) -> tuple[Counter[str], Counter[str]]:
+    own: Counter[str] = Counter()
+    merges: Counter[str] = Counter()
+    for task in tasks:
+        own.update(task.row.jobs)
+        merges.update(task.row.merges)
+    return own, merges

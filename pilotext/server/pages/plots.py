@@ -20,7 +20,7 @@ from pilotext.server.production.statistics.series import measure
 COARSE_H, FINE_H = 8, 1
 """Hours of a bar where all plots stand together, and of one that stands alone."""
 
-WORDS = {"started": "started", "ended": "ended", "running": "were running"}
+WORDS = {"started": "started", "ended": "ended", "running": "were running", "silent": "send no heartbeat"}
 
 
 class PlotQuery(Record, frozen=True):
@@ -93,8 +93,9 @@ def attempts(request: HttpRequest) -> HttpResponse:
         "asked": asked,
         "choice": in_words(times),
         "further": address(reverse("attempts"), **{**texts, "after": following}) if following else "",
-        "back": reverse("plots"),
-        "back_words": "Plots",
+        "back": reverse("overview" if asked.by == "silent" else "plots"),
+        "back_words": "Overview" if asked.by == "silent" else "Plots",
+        "of_now": asked.by == "silent",
     }
     return render(request, "pages/attempts.html", words)
 

@@ -12,6 +12,7 @@ from pilotext.model import Record
 from pilotext.server.production.lookup import site_named, tasks_named
 from pilotext.server.production.models import Attempt, Site, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT
+from pilotext.server.production.statistics.attention import silent_attempts
 from pilotext.server.times import earlier, from_seconds, later, now, record_fields
 
 DAY_S = 86400.0
@@ -20,10 +21,11 @@ DAY_S = 86400.0
 class AttemptQuery(Record, frozen=True):
     """Choice of attempts by what happened to them between two points in time; of a day, where none is given.
 
-    Those that were running at the end of it are the ones that began last; there is no further page of them.
+    Those that were running at the end of it are the ones that began last; there is no further page of them. Silent ones
+    are those of now, whatever the points in time.
     """
 
-    by: Literal["started", "ended", "running"] = "ended"
+    by: Literal["started", "ended", "running", "silent"] = "ended"
     since: Time | None = None
     until: Time | None = None
     state: str | None = None
@@ -68,6 +70,8 @@ def list_attempts(asked: AttemptQuery) -> tuple[list[ListedAttempt], int | None]
     if asked.by == "running":
         at_work = Q(ended__gte=until) | Q(ended=None, state__in=ACTIVE_ATTEMPT)
         return listed(list(rows.filter(at_work, leased__lt=until).order_by("-leased")[: asked.limit])), None
+    if asked.by == "silent":
+        return page_of_attempts(rows.filter(pk__in=silent_attempts(now()).values("pk")), asked.after, asked.limit)
     column = "leased" if asked.by == "started" else "ended"
     rows = rows.filter(**{f"{column}__gte": since, f"{column}__lt": until})
     return page_of_attempts(rows, asked.after, asked.limit)

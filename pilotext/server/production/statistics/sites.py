@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Max, OuterRef
+from django.db.models import Count, Max, OuterRef, Subquery
 
 from pilotext.api.schemas.agents import AgentList, AgentRow
 from pilotext.api.schemas.sites import BreakerRow, SiteList, SiteRow
@@ -16,7 +17,7 @@ from pilotext.server.production.lookup import (
     agent_named,
     site_named,
 )
-from pilotext.server.production.models import Agent, Attempt, Breaker, Site, Token
+from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Site, Token
 from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, AgentState, AttemptState
 from pilotext.server.times import EPOCH, FOREVER, earlier, now, record_fields, to_seconds
 
@@ -48,6 +49,22 @@ def list_sites() -> SiteList:
         for site in there.order_by("experiment", "name")
     )
     return SiteList(rows, tuple(breakers[None]))
+
+
+@dataclass(frozen=True)
+class ClosedSite:
+    """A site that somebody has closed."""
+
+    name: str
+    why: str
+    since: datetime | None
+
+
+def closed_sites() -> list[ClosedSite]:
+    """Return the sites that get no jobs because somebody has closed them."""
+    told = AuditEntry.objects.filter(subject="site", subject_id=OuterRef("pk"), after="closed").order_by("-pk")
+    rows = Site.objects.exclude(closed="").annotate(since=Subquery(told.values("at")[:1]))
+    return [ClosedSite(*row) for row in rows.order_by("name").values_list("name", "closed", "since")]
 
 
 def list_breakers() -> list[BreakerRow]:

@@ -30,7 +30,8 @@ MAX_AHEAD = 1000
 """Jobs of a task that are counted before this one; of more it is only said that there are more."""
 
 SILENT_AFTER_S = 900.0
-"""Three heartbeats: an attempt that has not been heard of for so long is reported as silent."""
+PILOT_SILENT_AFTER_S = 5400.0
+"""Three heartbeats of an agent, and of a PanDA pilot: an attempt without a word for so long is reported as silent."""
 
 _NEXT_STEP = "the next step of the cycle moves it"
 
@@ -106,7 +107,7 @@ def _at_work(job: Job, at: datetime) -> Iterator[Wait]:
         yield wait_for(
             "stopping", why, attempt.seen, attempt.lease_until, "server", "its worker hears of it by a heartbeat"
         )
-    elif attempt.seen < earlier(at, SILENT_AFTER_S):
+    elif attempt.seen < earlier(at, PILOT_SILENT_AFTER_S if attempt.pilot else SILENT_AFTER_S):
         how = "without a word until then it is lost, and goes on by the rules for lost ones"
         yield wait_for("silent", f"{where} is silent", attempt.seen, attempt.lease_until, "server", how)
     else:
