@@ -15,6 +15,9 @@ from pilotext.rules.conditions import Condition
 MIN_LITERAL_CHARS = 3
 """Shorter literals are in too many lines to be worth a search."""
 
+DIGIT_RARITY = 0.4
+"""Letters that a digit is worth in the choice of the rarest text: logs of physics are full of numbers."""
+
 _FOLDS_OUTSIDE_ASCII = "iks"
 """Letters that, without regard to case, are equal to letters beyond ASCII (the Kelvin sign, the long s, i's dots)."""
 
@@ -174,4 +177,10 @@ class _Reader:
 
 def _better(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
     """Return the rarer set of texts: longer texts, then fewer of them."""
-    return max(one, other, key=lambda texts: (min(map(len, texts), default=0), -len(texts)))
+    return max(one, other, key=lambda texts: (min(map(_rarity, texts), default=0.0), -len(texts)))
+
+
+def _rarity(text: str) -> float:
+    """Return the length of a text, of which digits count less."""
+    digits = sum(map(str.isdigit, text))
+    return len(text) - (1 - DIGIT_RARITY) * digits

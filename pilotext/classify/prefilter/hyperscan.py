@@ -17,6 +17,15 @@ from typing import Any
 MIN_HYPERSCAN_BYTES = 16 * 1024
 """Smaller blocks are searched by Python before hyperscan would be loaded."""
 
+MANY_EXPRESSIONS = 100
+
+FILLERS = [rb"\x00%03d" % number + b"-" * 60 for number in range(140)]
+"""Texts that no cleaned block contains. For up to 8000 letters of text Hyperscan 5.4 builds a second engine, for data
+under 70 bytes (`smallWrite` in its source), which takes 30 MB; these texts are so many that it builds none."""
+
+NOBODY = 0xFFFFFFFF
+"""Number of these texts, which nothing asks for."""
+
 CONTROLS = bytes([*range(0x09), *range(0x0B, 0x20), 0x7F])
 """C0 controls but tab and line feed, and DEL."""
 
@@ -79,6 +88,10 @@ class BlockDatabase:
     def _database(self) -> Any:
         return _compiled(self._looks)
 
+    @property
+    def is_compiled(self) -> bool:
+        return not self._looks or "_database" in self.__dict__
+
     def compile(self) -> None:
         """Compile the database now instead of with the first block; other threads run meanwhile."""
         if self._looks:
@@ -114,6 +127,8 @@ def _is_supported(look: SearchTerm) -> bool:
 
 def _compile(expressions: Sequence[tuple[int, bytes, int]]) -> Any:
     library = _library()
+    if len(expressions) > MANY_EXPRESSIONS:
+        expressions = [*expressions, *((NOBODY, text, library.HS_FLAG_SINGLEMATCH) for text in FILLERS)]
     database = library.Database(mode=library.HS_MODE_BLOCK)
     database.compile(
         expressions=[pattern for _, pattern, _ in expressions],

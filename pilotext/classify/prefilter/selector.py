@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from heapq import merge
 
@@ -14,8 +15,26 @@ from pilotext.classify.prefilter.line_patterns import pattern_for_ascii
 from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import required_literals
 
-PATTERNS_AFTER_BYTES = 8 << 20
-"""Hyperscan takes a second to compile the patterns of all rules; for shorter logs their literals suffice."""
+FREQUENT_BLOCKS = 4
+"""Blocks with the literals of a condition after which its pattern is searched instead."""
+
+EVERYWHERE = 0.75
+"""Part of the blocks that have a match of a condition, from which on it is not searched: each line with one costs."""
+
+PATTERNS_AFTER_BYTES = 4 << 20
+"""Bytes of a stream after which patterns are compiled; those of all rules take seconds, so only frequent ones are."""
+
+
+@dataclass(frozen=True)
+class _Narrow:
+    """Database that chooses fewer lines than the literals: with the patterns of conditions whose literals are frequent.
+
+    Those that are in nearly every block are not searched at all.
+    """
+
+    patterns: frozenset[int]
+    everywhere: frozenset[int]
+    database: BlockDatabase
 
 
 class LineSelector:
@@ -32,38 +51,63 @@ class LineSelector:
             texts = tuple(text.encode() for text in sorted(needed.texts))
             self._wanted[index] = SearchTerm(index, None, texts, needed.folded)
         self._conditions = conditions
-        self._texts = BlockDatabase([look for look in self._wanted if look.texts])
-        self._patterns: Future[BlockDatabase] | None = None
-        """Database that chooses fewer lines than the literals, once it is compiled."""
+        self._terms = [term for term in self._wanted if term.texts]
+        self._texts = BlockDatabase(self._terms)
+        self._narrow: _Narrow | None = None
+        self._compiling: Future[_Narrow] | None = None
+        self._blocks = 0
+        self._blocks_with: Counter[int] = Counter()
+        """Condition → blocks, of those since the last compilation, that had its literals or pattern."""
         self._looked_at = 0
+        self._compile_at = PATTERNS_AFTER_BYTES
 
     def candidates(self, block: Block) -> list[int]:
         """Return the conditions that must be tried on some line of the block, in order."""
         data = block.cleaned
         if not is_fast_for(data):
             return sorted([*self._every, *self._looked_up(data)])
-        return sorted([*self._every, *self._database(block).candidates(data)])
+        self._narrow_down()
+        if self._narrow is None or not block.is_ascii or block.is_prefixed:  # the patterns begin where the lines do
+            self._compile_texts()
+            found = self._texts.candidates(data)
+        else:
+            found = {*self._narrow.everywhere, *self._narrow.database.candidates(data)}
+        self._looked_at += len(data)
+        self._blocks += 1
+        self._blocks_with.update(found)
+        return sorted([*self._every, *found])
 
-    def _database(self, block: Block) -> BlockDatabase:
-        """Return the database of literals until that of the patterns, compiled in another thread, is ready."""
-        self._looked_at += len(block.cleaned)
-        if self._patterns is None and self._looked_at > PATTERNS_AFTER_BYTES:
-            self._patterns = _compiler().submit(self._compiled)
-        # The patterns begin where the lines do.
-        if not block.is_ascii or self._patterns is None or not self._patterns.done() or block.is_prefixed:
-            return self._texts
-        return self._patterns.result()
+    def _compile_texts(self) -> None:
+        """Compile where patterns are compiled too: memory that another thread has freed would stay with it."""
+        if not self._texts.is_compiled:
+            _compiler().submit(self._texts.compile).result()
 
-    def _compiled(self) -> BlockDatabase:
-        looks = [look for look in self._wanted if look.texts]
-        patterns = BlockDatabase(
-            [
-                SearchTerm(one.number, pattern_for_ascii(self._conditions[one.number]), one.texts, one.folded)
-                for one in looks
-            ]
-        )
-        patterns.compile()
-        return patterns
+    def _narrow_down(self) -> None:
+        """Take what was compiled in another thread, and from time to time compile anew with what is frequent by now."""
+        if self._compiling is not None:
+            if not self._compiling.done():
+                return
+            self._narrow, self._compiling = self._compiling.result(), None
+            self._blocks = 0
+            self._blocks_with.clear()
+        if self._looked_at < self._compile_at or self._blocks < FREQUENT_BLOCKS:
+            return
+        self._compile_at = 2 * self._looked_at
+        before = self._narrow or _Narrow(frozenset(), frozenset(), self._texts)
+        frequent = {number for number, blocks in self._blocks_with.items() if blocks >= FREQUENT_BLOCKS}
+        everywhere = {number for number in before.patterns if self._blocks_with[number] >= EVERYWHERE * self._blocks}
+        if everywhere != before.everywhere or not frequent <= before.patterns:
+            patterns = before.patterns | frequent
+            self._compiling = _compiler().submit(self._compiled, patterns, frozenset(everywhere))
+
+    def _compiled(self, patterns: frozenset[int], everywhere: frozenset[int]) -> _Narrow:
+        terms = [term for term in self._terms if term.number not in everywhere]
+        database = BlockDatabase([self._pattern(term) if term.number in patterns else term for term in terms])
+        database.compile()
+        return _Narrow(patterns, everywhere, database)
+
+    def _pattern(self, term: SearchTerm) -> SearchTerm:
+        return SearchTerm(term.number, pattern_for_ascii(self._conditions[term.number]), term.texts, term.folded)
 
     def _looked_up(self, data: bytes) -> Iterator[int]:
         lower = data.lower()

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from pilotext.classify.cleaning import Block, Splitter
 from pilotext.classify.prefilter import selector
+from pilotext.classify.prefilter.hyperscan import BlockDatabase, SearchTerm
 from pilotext.classify.prefilter.selector import LineSelector
 from pilotext.rules.conditions import Condition
 
@@ -27,9 +32,7 @@ def test_patterns_take_over_from_texts_and_nothing_is_left_on_disk(
     chosen = LineSelector(CONDITIONS)
     (large,) = blocks(LINE * 2000)[:1]
     assert chosen.candidates(large) == [0], "the text is there, so somebody must look"
-    while chosen._patterns is None:
-        chosen.candidates(large)
-    chosen._patterns.result(timeout=60)
+    compile_patterns(chosen, large)
     assert chosen.candidates(large) == [], "the pattern knows better"
     (matching,) = blocks(LINE * 2000 + b"Killed by 9\nSegmentation\n" + LINE)[:1]
     assert chosen.candidates(matching) == [0, 1]
@@ -40,4 +43,73 @@ def test_a_log_that_is_short_pays_for_no_patterns() -> None:
     chosen = LineSelector(CONDITIONS)
     for block in blocks(LINE * 2000):
         chosen.candidates(block)
-    assert chosen._patterns is None
+    assert chosen._compiling is None
+    assert chosen._narrow is None
+
+
+def test_what_is_in_every_block_is_tried_without_a_search_and_the_rest_is_found_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(selector, "PATTERNS_AFTER_BYTES", 1 << 18)
+    chosen = LineSelector(CONDITIONS)
+    (flood,) = blocks(b"Killed by 9\n" * 4000)[:1]
+    compile_patterns(chosen, flood)
+    compile_patterns(chosen, flood, everywhere={0})
+    assert chosen.candidates(flood) == [0]
+    (quiet,) = blocks(LINE * 2000)[:1]
+    assert chosen.candidates(quiet) == [0], "too many are allowed"
+    (other,) = blocks(LINE * 2000 + b"Segmentation\n")[:1]
+    assert chosen.candidates(other) == [0, 1]
+
+
+def test_conditions_whose_literals_are_rare_are_searched_by_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selector, "PATTERNS_AFTER_BYTES", 1 << 18)
+    chosen = LineSelector(CONDITIONS)
+    (large,) = blocks(LINE * 2000)[:1]
+    compile_patterns(chosen, large)
+    assert chosen._narrow is not None
+    assert chosen._narrow.patterns == {0}
+
+
+COMPILE = """
+import re
+from pathlib import Path
+from pilotext.classify.log_reader import conditions_for
+from pilotext.classify.prefilter.selector import LineSelector
+from pilotext.rules.loader import load_rules
+
+def peak_kb():
+    return int(re.findall(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[0])
+
+watches, _ = conditions_for("stdout", load_rules("COMPASS"), "production", "mass production", strays=False)
+chosen = LineSelector([watch.condition for watch in watches])
+before = peak_kb()
+chosen._texts.compile()
+print(len(chosen._terms), peak_kb() - before)
+"""
+
+
+def test_the_texts_of_the_shipped_rules_take_little_memory() -> None:
+    """Hyperscan's second engine for short data took 30 MB with them."""
+    done = subprocess.run([sys.executable, "-P", "-c", COMPILE], capture_output=True, text=True, check=True)
+    terms, grown_kb = map(int, done.stdout.split())
+    assert terms > 200
+    assert grown_kb < 15_000
+
+
+def test_the_texts_that_fill_up_a_database_change_nothing_that_it_finds() -> None:
+    terms = [SearchTerm(number, None, (f"text {number * 7919:09d} of a rule".encode(),)) for number in range(300)]
+    database = BlockDatabase(terms)
+    for number in (0, 150, 299):
+        assert database.candidates(LINE * 10 + b" ".join(terms[number].texts)) == {number}
+    assert database.candidates(LINE * 10) == set()
+
+
+def compile_patterns(chosen: LineSelector, block: Block, everywhere: Collection[int] = ()) -> None:
+    """Feed a block until patterns are compiled, and those that are in every block are known."""
+    deadline = time.monotonic() + 60
+    while chosen._narrow is None or chosen._narrow.everywhere != {*everywhere}:
+        assert time.monotonic() < deadline, chosen._narrow
+        chosen.candidates(block)
+        if chosen._compiling is not None:
+            chosen._compiling.result(timeout=60)
