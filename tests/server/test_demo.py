@@ -52,7 +52,9 @@ def test_a_made_production_has_everything_in_the_states_that_belong_together() -
     assert not Output.objects.filter(group__isnull=False, placeholder=True).exists()
     at = list(AuditEntry.objects.filter(task__gt=0).order_by("pk").values_list("at", flat=True))
     assert at == sorted(at)
-    assert set(Signature.objects.values_list("count", flat=True)) != {0}
+    assert 0 not in Signature.objects.values_list("count", flat=True)
+    told = AuditEntry.objects.filter(subject="breaker").order_by("pk").values_list("subject_id", "after")
+    assert dict(told) == dict(Breaker.objects.values_list("pk", "state"))
     later = Job.objects.create(task=Task.objects.all()[0], type="mass production", file="submitted later")
     assert later.pk == Job.objects.count()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from pilotext.server.pages.queries import (
     whole_number,
 )
 from pilotext.server.production.manual_decisions.jobs import JOB_WORDS
-from pilotext.server.production.models import Job, Task
+from pilotext.server.production.models import Job, Site, Task
 from pilotext.server.production.statistics.job_choice import (
     MAX_COUNTED,
     LastAttempt,
@@ -114,12 +115,16 @@ def as_csv(request: HttpRequest) -> HttpResponse:
 
 @page("viewer")
 def search(request: HttpRequest) -> HttpResponse:
-    """Go to the job, the run, the code or the task that a word names."""
+    """Go to the job, the run, the task, the site, the period or the code that a word names."""
     word = request.GET.get("q", "").strip()
     if (number := whole_number(word)) is not None:
         return _search_number(request, number)
     if task := Task.objects.filter(name=word).order_by("-pk").first():
         return HttpResponseRedirect(reverse("task", args=[task.pk]))
+    if site := Site.objects.filter(name__iexact=word).first():
+        return HttpResponseRedirect(address(reverse("jobs"), site=site.name))
+    if period := _period_named(word):
+        return HttpResponseRedirect(period)
     if "-" in word and word.rpartition("-")[2].isdigit():
         return HttpResponseRedirect(address(reverse("jobs"), code=word.upper()))
     return HttpResponseRedirect(address(reverse("jobs"), task=word))
@@ -137,6 +142,20 @@ def _search_number(request: HttpRequest, number: int) -> HttpResponse:
     if is_job:
         return HttpResponseRedirect(reverse("job", args=[number]))
     return HttpResponseRedirect(address(reverse("jobs"), run=number))
+
+
+def _period_named(word: str) -> str:
+    """Return the page of the period of this name, alone or with its year; that of all years where several have it."""
+    year, period = ("", word)
+    if found := re.fullmatch(r"(\d{4})[ /-]?([A-Za-z]\w*)", word):
+        year, period = found.groups()
+    rows = Task.objects.filter(period__iexact=period, period__gt="", **({"year": year} if year else {}))
+    known = sorted(set(rows.values_list("year", "period")), key=lambda each: (each[0] or 0, each[1]))
+    if not known:
+        return ""
+    if len(known) > 1:
+        return reverse("periods")
+    return address(reverse("period"), year=known[0][0], period=known[0][1])
 
 
 def csv_answer(name: str, text: str) -> HttpResponse:

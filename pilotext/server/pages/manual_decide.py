@@ -14,7 +14,7 @@ from pilotext.server.database import transact
 from pilotext.server.pages.access import page, reason_of
 from pilotext.server.pages.queries import address, choice_of, given, in_words, whole_number
 from pilotext.server.production.lookup import no_such_word
-from pilotext.server.production.manual_decisions.bulk_preview import preview_of
+from pilotext.server.production.manual_decisions.bulk_preview import preview_of, scope_of
 from pilotext.server.production.manual_decisions.jobs import JOB_WORDS
 from pilotext.server.production.manual_decisions.worklist import assign_many, move_many, note_many
 from pilotext.server.production.refusal import RefusalError
@@ -41,9 +41,10 @@ def show(request: HttpRequest) -> HttpResponse:
         return _move(request, chosen, word) if word in JOB_WORDS else _other(request, chosen, word)
     words: dict[str, object] = _common(request, word)
     if word in JOB_WORDS:
-        preview = preview_of(BulkMove(word, "a preview", chosen))
+        asked = BulkMove(word, "a preview", chosen)
+        preview = preview_of(asked)
         cannot = sum(each.jobs for each in preview.hindrances)
-        words |= {"preview": preview, "cannot": cannot, "movable": preview.jobs - cannot}
+        words |= {"preview": preview, "cannot": cannot, "movable": preview.jobs - cannot, "scope": scope_of(asked)}
     else:
         words["number"] = choose_jobs(chosen).filter(state="manual").count()
     return render(request, "pages/manual_decide.html", words)

@@ -88,6 +88,8 @@ def show(request: HttpRequest, task: int) -> HttpResponse:
         "further": address(reverse("task", args=[task]), after=runs.next) if runs.next is not None else "",
         "failures": failures[:TOP_FAILURES],
         "pace": described.pace,
+        "left_out": described.left_out,
+        "refused": described.refused,
         "words": decisions.possible_words(found.task.state) if may(request, "manager") else [],
     }
     return render(request, "pages/task.html", words)

@@ -15,11 +15,15 @@ from pilotext.server.pages.access import page
 from pilotext.server.pages.jobs import csv_answer
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, whole_number
 from pilotext.server.production.lookup import tasks_named
-from pilotext.server.production.statistics.audit import list_audit_entries
+from pilotext.server.production.statistics.audit import ANYBODY, list_audit_entries
 
 FIELDS = ("who", "task", "subject", "since", "until")
 LINKED = {"job": "job", "note": "job", "assigned": "job", "task": "task", "task setting": "task"}
 """Subjects that have a page, with its name."""
+
+
+SUBJECTS = {"task": "tasks", "breaker": "breakers", "site": "sites", "agent": "agents", "user": "accounts"}
+"""Subjects that the page offers to choose, with their words."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def show(request: HttpRequest) -> HttpResponse:
         "lines": [TrailLine(row, link_of(row)) for row in found.events],
         "choice": in_words(choice),
         "fields": [(name, name, texts.get(name, "")) for name in FIELDS],
+        "people": address(reverse("trail"), who=ANYBODY),
+        "subjects": [(words, address(reverse("trail"), subject=subject)) for subject, words in SUBJECTS.items()],
         "mine": address(reverse("trail"), who=f"person:{request.user.get_username()}"),
         "further": address(reverse("trail"), **{**texts, "before": found.next}) if found.next is not None else "",
         "csv": address(reverse("trail-csv"), **texts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from fixtures.demo.production import fill  # noqa: E402
 from pilotext.server.pages.urls import urlpatterns  # noqa: E402
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
-from pilotext.server.production.models import AuditEntry, Breaker, Job, Product, Task, Token  # noqa: E402
+from pilotext.server.production.models import Attempt, AuditEntry, Breaker, Job, Product, Task, Token  # noqa: E402
 from pilotext.server.production.states import JOB, PRODUCT  # noqa: E402
 from pilotext.server.production.transitions import Reason  # noqa: E402
 from tests.server.conftest import Maker, use  # noqa: E402
@@ -153,6 +154,35 @@ def test_with_the_right_the_same_form_changes_something(name: str) -> None:
 
 def is_sent_to_login(answer: HttpResponseBase) -> bool:
     return answer.status_code == 302 and answer["Location"].startswith("/login?next=")
+
+
+BLOCKS = "td|th|tr|p|div|li|dt|dd|h[1-6]|section|label|summary|option|figcaption|title|button|pre|time|text|caption"
+LOGS = re.compile(r'<(figure|div|pre) class="log.*?</\1>', re.DOTALL)
+DOUBLED = re.compile(r"(?<![\w-])([A-Za-z][\w-]{2,}) \1(?![\w-])", re.IGNORECASE)
+
+
+def doubled_words(text: str) -> list[str]:
+    """Return the words that stand twice, one behind the other, in a sentence or a cell; not in quoted logs."""
+    text = re.sub(rf"</?(?:{BLOCKS})\b[^>]*>", "\n", LOGS.sub("\n", text))
+    lines = (re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", line)) for line in re.split(r"\n(?=\S)", text))
+    return [found[0] for line in lines for found in DOUBLED.finditer(line)]
+
+
+@pytest.mark.parametrize("text", ["<td><b>lost</b> <i>Lost</i></td>", "<p>COMPASS-3210 COMPASS-3210 away</p>"])
+def test_a_doubled_word_is_found(text: str) -> None:
+    assert len(doubled_words(text)) == 1
+    assert doubled_words(text.replace(" ", "</td><td>").replace("COMPASS", "<td>COMPASS")) == []
+
+
+@pytest.mark.parametrize("name", [name for name, address in ADDRESSES.items() if address.get == "page"])
+def test_no_page_says_a_word_twice(name: str) -> None:
+    client = client_of("manager")
+    paths = {path_of(ADDRESSES[name])}
+    if name == "job":
+        states = Attempt.objects.order_by("state", "code", "charged").values_list("state", "code", "charged", "job")
+        paths |= {f"/jobs/{job}" for *_, job in {each[:3]: each for each in states}.values()}
+    for path in paths:
+        assert doubled_words(client.get(path).content.decode()) == [], path
 
 
 def test_every_template_of_a_page_has_no_script_or_style_of_its_own() -> None:

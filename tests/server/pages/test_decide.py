@@ -132,8 +132,10 @@ def test_a_preview_says_who_cannot_and_why_and_which_runs_are_merged_anew() -> N
         assert part in text
     assert "3 jobs can be moved, 1 cannot" in text
     assert "Resend 3 jobs</button>" in text
+    assert "All 4 are of 2 runs, and have had 4 attempts; each may have as many again" in text
     other = text_of(browser("expert").get("/manual/decide", {"state": "manual", "to": "fail"}))
     assert "No run is merged anew" in other
+    assert "They are of 2 runs, and have had 4 attempts." in other
 
 
 def test_a_decision_that_no_job_can_take_has_no_button() -> None:

@@ -136,6 +136,9 @@ def test_an_unknown_failure_leads_to_its_jobs_and_to_the_draft_of_a_rule(failure
     text = text_of(browser("viewer").get("/failures"))
     assert "pilotext rules draft 0123456789abcdef" in text
     assert 'href="/jobs?signature=0123456789abcdef">1</a>' in text
+    known.delete()
+    Signature.objects.create(experiment=experiment, signature="fedcba9876543210", diag="of rows that are gone")
+    assert "of rows that are gone" not in text_of(browser("viewer").get("/failures"))
     assert "odd &lt;b&gt;" in text
 
 

@@ -217,6 +217,38 @@ def test_the_search_leads_to_what_a_word_names(word: str, place: str, failed_job
     assert (answer.status_code, answer["Location"]) == (302, place.format(job=failed_job))
 
 
+@pytest.mark.parametrize(
+    ("word", "place"),
+    [
+        ("bw_compass_mcore", "/jobs?site=BW_COMPASS_MCORE"),
+        ("w14", "/period?year=2016&period=W14"),
+        ("2016 W14", "/period?year=2016&period=W14"),
+        ("2016W14", "/period?year=2016&period=W14"),
+        ("P01", "/periods"),
+        ("2017P01", "/period?year=2017&period=P01"),
+        ("2018W14", "/jobs?task=2018W14"),
+    ],
+)
+def test_the_search_finds_sites_and_periods(word: str, place: str) -> None:
+    for number, (year, period) in enumerate(((2016, "W14"), (2017, "P01"), (2018, "P01"))):
+        submit(name=f"t{number}")
+        Task.objects.filter(name=f"t{number}").update(year=year, period=period)
+    assert browser("viewer").get("/search", {"q": word})["Location"] == place
+
+
+def test_a_task_names_the_inputs_that_were_left_out_and_why() -> None:
+    submit([raw(7, 1), "/castor/odd.txt", "/castor/other.txt"])
+    text = text_of(browser("viewer").get(address("/tasks/{task}")))
+    assert "2 inputs made no job" in text
+    rows = re.findall(r"<tr><td class=\"mono wide\">([^<]+)</td><td class=\"wide\">([^<]+)</td>", text)
+    assert [file for file, _ in rows] == ["/castor/odd.txt", "/castor/other.txt"]
+    assert all(len(why) > 10 for _, why in rows)
+
+
+def test_a_task_without_inputs_left_out_says_so(failed_job: int) -> None:
+    assert "No input is known to have been left out" in text_of(browser("viewer").get(address("/tasks/{task}")))
+
+
 @pytest.mark.parametrize("pattern", READ)
 def test_texts_of_logs_nodes_and_tasks_stay_texts(pattern: str) -> None:
     submit()

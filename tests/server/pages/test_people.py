@@ -14,10 +14,15 @@ from django.contrib.auth.models import User  # noqa: E402  needs boot
 from django.db import connection  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
+from pilotext.api.schemas.sites import BreakerHold  # noqa: E402
+from pilotext.server.database import transact  # noqa: E402
 from pilotext.server.pages.submit import MAX_TEXT_BYTES  # noqa: E402
 from pilotext.server.production.access.people import role_of  # noqa: E402
 from pilotext.server.production.access.tokens import fingerprint  # noqa: E402
+from pilotext.server.production.manual_decisions.sites import hold as hold_breaker  # noqa: E402
 from pilotext.server.production.models import AuditEntry, CycleStep, Job, Task, Token  # noqa: E402
+from pilotext.server.production.profiles import remember_all  # noqa: E402
+from pilotext.server.production.transitions import Reason  # noqa: E402
 from pilotext.server.times import now  # noqa: E402
 from tests.server.pages.browsing import browser, text_of  # noqa: E402
 from tests.server.support import raw, submit  # noqa: E402
@@ -49,6 +54,29 @@ def test_the_trail_shows_who_did_what_and_can_be_chosen(failed_job: int) -> None
     for query in ("who=person:nobody", "since=2999-01-01", "until=1990-01-01", "subject=breaker"):
         assert "No line of the trail" in text_of(expert.get(f"/trail?{query}")), query
     assert "hopeless" in text_of(expert.get("/trail.csv?subject=job"))
+
+
+def test_the_trail_shows_first_what_people_did(failed_job: int) -> None:
+    browser("manager").post(f"/jobs/{failed_job}/decide", {"to": "fail", "why": "hopeless"})
+    text = text_of(browser("viewer").get("/trail"))
+    link = re.search(r'href="([^"]+)">what people did</a>', text)
+    assert link is not None
+    chosen = text_of(browser("viewer").get(link[1].replace("&amp;", "&")))
+    who = re.findall(r"</time></td><td>([^<]+)</td>", chosen)
+    assert "person:a-manager" in who
+    assert "dispatch" in text
+    assert "dispatch" not in who
+
+
+def test_the_moves_of_a_breaker_are_in_the_trail() -> None:
+    remember_all()
+    by = Reason("person:boss", "it is being moved", "person")
+    asked = BreakerHold("conditions database", by.why, "COMPASS", None, "")
+    [number] = transact(lambda: hold_breaker(asked, by))
+    browser("manager").post(f"/breakers/{number}/decide", {"to": "close", "why": "it is back"})
+    text = text_of(browser("viewer").get("/trail?subject=breaker"))
+    moves = re.findall(rf"breaker {number}</td><td>([^<]+)</td><td class=\"wide\">([^<]+)<", text)
+    assert moves == [("open → closed", "it is back"), ("closed → open", "it is being moved")]
 
 
 def test_the_trail_goes_on_on_the_next_page(failed_job: int) -> None:

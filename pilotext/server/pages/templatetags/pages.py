@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from pilotext.formatting import bytes_of, clock, duration
 from pilotext.sanitize import one_line, printable
+from pilotext.server.production.statistics.job_choice import without_numbers
 from pilotext.server.times import to_seconds
 
 register = template.Library()
@@ -50,6 +51,15 @@ def chip(state: str, words: str = "") -> SafeString:
 def plain(text: object) -> str:
     """Return a text of others in one line; what does not print is shown as its escape."""
     return one_line(str(text))
+
+
+@register.filter
+def without(text: str, code: str | None) -> str:
+    """Return a message without the code that it begins with: that stands before it already."""
+    for begin in (code, without_numbers(code or "")):
+        if begin and text.startswith(f"{begin} "):
+            return text[len(begin) + 1 :]
+    return text
 
 
 @register.filter

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from django.db.models import Count
+from django.db.models import Count, Sum
 
 from pilotext.api.schemas.jobs import (
     BulkMove,
@@ -39,6 +40,21 @@ def preview_many(asked: BulkMove) -> BulkMoved:
 def preview_of(asked: BulkMove) -> MovePreview:
     """Return the same, for a page."""
     return _preview(asked)[0]
+
+
+@dataclass(frozen=True)
+class DecisionScope:
+    """Jobs that a decision moves: the runs that they are of, and the attempts that they have had."""
+
+    runs: int
+    attempts: int
+
+
+def scope_of(asked: BulkMove) -> DecisionScope:
+    """Return how many runs and attempts a decision concerns, by two queries whatever the number of jobs."""
+    rows = choose_jobs(asked.jobs).filter(state__in=may_move(asked.to)).order_by()
+    runs = rows.filter(run__isnull=False).values("task", "run").distinct().count()
+    return DecisionScope(runs, rows.aggregate(number=Sum("attempts"))["number"] or 0)
 
 
 def _preview(asked: BulkMove) -> tuple[MovePreview, tuple[NotMoved, ...]]:

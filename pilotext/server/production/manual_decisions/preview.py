@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words
 from pilotext.server.production.manual_decisions.jobs import JOB_WORDS, NO_OUTPUTS, hindered, may_move, published_by
 from pilotext.server.production.models import Job, Product
 from pilotext.server.production.published_names import why_replaced
@@ -77,7 +78,8 @@ def _effects(word: str, job: Job, products: Sequence[Product]) -> Iterator[str]:
 
 
 def _effects_of_resend(job: Job, products: Sequence[Product]) -> Iterator[str]:
-    yield "it runs again, and its attempts count anew"
+    tried = f"it had {counted_words(job.attempts, 'attempt')}, and " if job.attempts else ""
+    yield f"it runs again: {tried}its attempts count anew, up to {job.task.max_attempts}"
     if job.state == JobState.FINISHED:
         yield "the files that it has published count no more"
     if job.task.staging and not job.product:

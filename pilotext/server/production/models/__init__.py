@@ -12,7 +12,15 @@ from pilotext.server.production.models.merge import LogArchive, MergeGroup, Prod
 from pilotext.server.production.models.notice import Notice, NoticeChannel, NoticeDelivery
 from pilotext.server.production.models.people import Agent, Token
 from pilotext.server.production.models.statistics import HourlyAttempts, HourlyTransfers
-from pilotext.server.production.models.task import AvoidedPlace, Experiment, Job, PublishedFile, Site, Task
+from pilotext.server.production.models.task import (
+    AvoidedPlace,
+    Experiment,
+    Job,
+    LeftOutInput,
+    PublishedFile,
+    Site,
+    Task,
+)
 
 __all__ = [
     "Agent",
@@ -28,6 +36,7 @@ __all__ = [
     "HourlyAttempts",
     "HourlyTransfers",
     "Job",
+    "LeftOutInput",
     "LogArchive",
     "MergeGroup",
     "Notice",

@@ -90,6 +90,14 @@ class Task(models.Model):
         ]
 
 
+class LeftOutInput(models.Model):
+    """An input of a task that makes no job, and the reason."""
+
+    task = models.ForeignKey(Task, models.CASCADE, related_name="left_out_inputs")
+    file = models.TextField()
+    why = models.TextField()
+
+
 class JobQuerySet(models.QuerySet["Job"]):
     def open(self) -> Self:
         """Select jobs that may still be run, or wait for a decision."""

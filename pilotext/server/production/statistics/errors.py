@@ -103,7 +103,7 @@ def count_by(rows: QuerySet[Attempt], fields: list[str]) -> Iterator[ErrorRow]:
 
 def list_signatures(*, experiment: str | None, limit: int) -> SignatureList:
     """The unknown failures that came last."""
-    rows = Signature.objects.select_related("experiment").order_by("-last")
+    rows = Signature.objects.filter(count__gt=0).select_related("experiment").order_by("-last")
     if experiment is not None:
         rows = rows.filter(experiment=experiment_named(experiment))
     found = list(rows[:limit])

@@ -12,7 +12,7 @@ from pilotext.api.schemas.tasks import TaskPage, TaskRow
 from pilotext.server.database import number_of
 from pilotext.server.production import waiting
 from pilotext.server.production.lookup import tasks_named
-from pilotext.server.production.models import Attempt, LogArchive, Product, Task
+from pilotext.server.production.models import Attempt, LeftOutInput, LogArchive, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import OPEN_JOB, AttemptState, JobState, LogArchiveState, ProductState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of_rows, with_last
@@ -21,6 +21,9 @@ from pilotext.server.times import earlier, now, to_seconds
 MAX_TASKS = 1000
 MAX_TASKS_OF_PERIODS = 2000
 """Tasks whose jobs are counted by period, the newest."""
+
+MAX_LEFT_OUT = 100
+"""Inputs left out that a page names."""
 
 DAY_S = 86400.0
 RECENT_S = 6 * 3600.0
@@ -42,11 +45,16 @@ class Pace:
 
 @dataclass(frozen=True)
 class TaskDescription:
-    """The page of a task with the row that it was made of, and its pace: a few queries for all of them."""
+    """The page of a task with the row that it was made of, and its pace: a few queries for all of them.
+
+    `refused` are the first inputs that were left out, each with the reason; `left_out` is the number of all of them.
+    """
 
     row: Task
     page: TaskPage
     pace: Pace
+    left_out: int
+    refused: tuple[tuple[str, str], ...]
 
 
 def list_tasks(
@@ -92,7 +100,11 @@ def description_of(task_id: int) -> TaskDescription:
     at = now()
     ended = Attempt.objects.filter(task=OuterRef("pk"), state=AttemptState.FINISHED)
     day, recent = (number_of(ended.filter(ended__gte=earlier(at, time_s))) for time_s in (DAY_S, RECENT_S))
-    rows = waiting.with_put_off(_tasks(), at).annotate(ended_day=day, ended_recently=recent)
+    rows = waiting.with_put_off(_tasks(), at).annotate(
+        ended_day=day,
+        ended_recently=recent,
+        left_out=number_of(LeftOutInput.objects.filter(task=OuterRef("pk"))),
+    )
     row = rows.filter(pk=task_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no task {task_id}.")
@@ -110,7 +122,9 @@ def description_of(task_id: int) -> TaskDescription:
         waits=waiting.of_task(row, at, parts),
         needs_person=waiting.needs_person(row, parts),
     )
-    return TaskDescription(row, page, pace_of(found, row.ended_day, row.ended_recently))
+    left_out = list(row.left_out_inputs.order_by("pk")[:MAX_LEFT_OUT]) if row.left_out else []
+    pace = pace_of(found, row.ended_day, row.ended_recently)
+    return TaskDescription(row, page, pace, row.left_out, tuple((each.file, each.why) for each in left_out))
 
 
 def pace_of(task: TaskRow, day: int, recent: int) -> Pace:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pilotext.api.schemas.tasks import Submitted
 from pilotext.profile.records import Experiment
 from pilotext.server.database import insert_many, transact
-from pilotext.server.production.models import Job, Product, Task
+from pilotext.server.production.models import Job, LeftOutInput, Product, Task
 from pilotext.server.production.profiles import remember
 from pilotext.server.production.published_names import claim
 from pilotext.server.production.refusal import RefusalError
@@ -123,3 +123,4 @@ def _insert(experiment: Experiment, task: Task, plan: Plan) -> None:
         ("run", "merge"),
         [(run, each) for run in plan.runs for each in plan.merges],
     )
+    insert_many(LeftOutInput, {"task": task}, ("file", "why"), [(each.file, each.why) for each in plan.refused])

@@ -239,7 +239,8 @@ def _its_turn(job: Job, free: list[str], at: datetime) -> Wait:
         f"It can run at {', '.join(free)}"
     )
     how = f"pilotext tasks set {quote(job.task.name)} --priority N --share X --why ..."
-    return wait_for("others-first", what, job.changed, None, "manager", how)
+    since = max(job.changed, job.not_before, job.task.changed)  # its back-off, and the start of its task, are over
+    return wait_for("others-first", what, since, None, "manager", how)
 
 
 def _number(count: int) -> str:

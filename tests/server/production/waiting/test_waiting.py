@@ -214,6 +214,17 @@ def test_a_job_whose_turn_has_not_come_says_how_many_are_before_it() -> None:
     assert "2 of its own task; the task has 50% of the places among 2 running tasks" in wait.what
 
 
+def test_a_ready_job_waits_for_its_turn_since_its_task_began_and_its_back_off_is_over() -> None:
+    submit_at()
+    agent(slots=9)
+    times = [earlier(now(), hours * 3600.0) for hours in (9, 5, 3)]
+    Job.objects.update(created=times[0], changed=times[0])
+    Task.objects.update(changed=times[1])
+    assert only(of_job()).since == to_seconds(times[1])
+    Job.objects.update(not_before=times[2])
+    assert only(of_job()).since == to_seconds(times[2])
+
+
 def test_a_job_at_work_says_where_and_a_silent_one_until_when_it_is_waited_for() -> None:
     submit_at()
     leased()
