@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from pilotext.classify.prefilter.hyperscan import is_plain
+from pilotext.classify.prefilter.hyperscan import is_plain, may_be_utf8, may_have_dos_line_ends
 from pilotext.rules import patterns
 from pilotext.rules.line_prefix import has_prefix
 
@@ -29,6 +29,7 @@ MAX_PREFIX_BYTES = 400
 _LINE_END = re.compile(patterns.LINE_END.encode())
 _ANSI = re.compile(patterns.ANSI_ESCAPE.encode())
 _CONTROLS = patterns.CONTROLS.encode()
+_LINE_ENDS_AND_TABS = bytes.maketrans(b"\r\t", b"\n ")
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -61,12 +62,16 @@ class Block:
             text = _without_mark(text)
         if is_plain(text):
             return text.replace(b"\t", b" ")
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if b"\r" in text and may_have_dos_line_ends(text):
+            text = text.replace(b"\r\n", b"\n")
         if b"\x1b" in text:
             text = _ANSI.sub(b"", text)
-        text = text.translate(None, _CONTROLS).replace(b"\t", b" ")
-        return text if text.isascii() else text.decode(errors="backslashreplace").encode()
+        text = text.translate(_LINE_ENDS_AND_TABS, _CONTROLS)
+        if text.isascii():
+            return text
+        if may_be_utf8(text):
+            return text.decode(errors="backslashreplace").encode()
+        return text.decode("latin-1").encode("ascii", errors="backslashreplace")
 
     @cached_property
     def is_prefixed(self) -> bool:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotext.classify.cleaning import MAX_LINE_BYTES, Line, Splitter
+from pilotext.classify.prefilter.hyperscan import MIN_HYPERSCAN_BYTES
 
 LOG_BYTES = st.lists(
     st.one_of(
@@ -65,6 +66,30 @@ def test_a_progress_bar_is_many_lines() -> None:
 
 def test_bytes_that_are_not_utf8_are_shown_as_numbers() -> None:
     assert texts_of("détecteur ".encode() + b"caf\xe9\n") == ["détecteur caf\\xe9"]
+
+
+PIECES = [
+    b"caf\xe9 ",
+    "détecteur ".encode(),
+    b"\r\n",
+    b"\r",
+    b"\n",
+    b"\t",
+    b"\x1b[31m",
+    b"\x07",
+    b"\xe2\x82",
+    b"\xc2",
+    b"plain ",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6), st.lists(st.sampled_from(PIECES), max_size=6))
+def test_large_blocks_are_cleaned_like_small_ones(often: list[bytes], once: list[bytes]) -> None:
+    """Of large blocks hyperscan says first what need not be replaced."""
+    piece = b"".join(often) + b"\n"
+    log = piece * (MIN_HYPERSCAN_BYTES // len(piece) + 1) + b"".join(once) + b"\n"
+    by_line = [texts_of(line) for line in re.split(rb"(?<=\n)|(?<=\r)(?!\n)", log) if line]
+    assert texts_of(log) == [text for (text,) in by_line]
 
 
 def test_a_long_line_keeps_head_and_tail_and_says_what_is_cut() -> None:

@@ -57,6 +57,16 @@ def has_long_lines(data: bytes) -> bool:
     return not is_fast_for(data) or bool(_LONG_LINE.candidates(data))
 
 
+def may_have_dos_line_ends(data: bytes) -> bool:
+    """Whether there may be a `\\r\\n`; to replace none takes longer than to look."""
+    return not is_fast_for(data) or bool(_DOS_LINE_END.candidates(data))
+
+
+def may_be_utf8(data: bytes) -> bool:
+    """Whether there may be a character of several bytes in UTF-8; other bytes beyond ASCII are none."""
+    return not is_fast_for(data) or bool(_SEVERAL_BYTES.candidates(data))
+
+
 @dataclass(frozen=True)
 class SearchTerm:
     """Search term with a number: a bytes pattern that crosses no line end, or the literal texts that it requires.
@@ -140,6 +150,8 @@ def _compile(expressions: Sequence[tuple[int, bytes, int]]) -> Any:
 
 _NOT_PLAIN = BlockDatabase([SearchTerm(0, rb"[\x00-\x08\x0b-\x1f\x7f-\xff]")])
 _LONG_LINE = BlockDatabase([SearchTerm(0, rb"[^\n]{1000}")])
+_DOS_LINE_END = BlockDatabase([SearchTerm(0, rb"\r\n")])
+_SEVERAL_BYTES = BlockDatabase([SearchTerm(0, rb"[\xc2-\xf4][\x80-\xbf]")])
 
 
 def _library() -> ModuleType:

@@ -21,7 +21,7 @@ FREQUENT_BLOCKS = 4
 EVERYWHERE = 0.75
 """Part of the blocks that have a match of a condition, from which on it is not searched: each line with one costs."""
 
-PATTERNS_AFTER_BYTES = 4 << 20
+PATTERNS_AFTER_BYTES = 2 << 20
 """Bytes of a stream after which patterns are compiled; those of all rules take seconds, so only frequent ones are."""
 
 
@@ -54,7 +54,6 @@ class LineSelector:
         self._terms = [term for term in self._wanted if term.texts]
         self._texts = BlockDatabase(self._terms)
         self._narrow: _Narrow | None = None
-        self._compiling: Future[_Narrow] | None = None
         self._blocks = 0
         self._blocks_with: Counter[int] = Counter()
         """Condition → blocks, of those since the last compilation, that had its literals or pattern."""
@@ -68,7 +67,6 @@ class LineSelector:
             return sorted([*self._every, *self._looked_up(data)])
         self._narrow_down()
         if self._narrow is None or not block.is_ascii or block.is_prefixed:  # the patterns begin where the lines do
-            self._compile_texts()
             found = self._texts.candidates(data)
         else:
             found = {*self._narrow.everywhere, *self._narrow.database.candidates(data)}
@@ -77,19 +75,11 @@ class LineSelector:
         self._blocks_with.update(found)
         return sorted([*self._every, *found])
 
-    def _compile_texts(self) -> None:
-        """Compile where patterns are compiled too: memory that another thread has freed would stay with it."""
-        if not self._texts.is_compiled:
-            _compiler().submit(self._texts.compile).result()
-
     def _narrow_down(self) -> None:
-        """Take what was compiled in another thread, and from time to time compile anew with what is frequent by now."""
-        if self._compiling is not None:
-            if not self._compiling.done():
-                return
-            self._narrow, self._compiling = self._compiling.result(), None
-            self._blocks = 0
-            self._blocks_with.clear()
+        """From time to time, compile anew with what is frequent by now.
+
+        To go on meanwhile, in another thread, took longer: a block with frequent literals costs tens of milliseconds.
+        """
         if self._looked_at < self._compile_at or self._blocks < FREQUENT_BLOCKS:
             return
         self._compile_at = 2 * self._looked_at
@@ -97,8 +87,9 @@ class LineSelector:
         frequent = {number for number, blocks in self._blocks_with.items() if blocks >= FREQUENT_BLOCKS}
         everywhere = {number for number in before.patterns if self._blocks_with[number] >= EVERYWHERE * self._blocks}
         if everywhere != before.everywhere or not frequent <= before.patterns:
-            patterns = before.patterns | frequent
-            self._compiling = _compiler().submit(self._compiled, patterns, frozenset(everywhere))
+            self._narrow = self._compiled(before.patterns | frequent, frozenset(everywhere))
+            self._blocks = 0
+            self._blocks_with.clear()
 
     def _compiled(self, patterns: frozenset[int], everywhere: frozenset[int]) -> _Narrow:
         terms = [term for term in self._terms if term.number not in everywhere]
@@ -130,11 +121,6 @@ class LineSelector:
         if len(look.texts) != 1 or look.folded:
             return reversed([*self.places(block, index)])
         return _places_from_end(block.cleaned, look.texts[0])
-
-
-@cache
-def _compiler() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="pilotext-compile")
 
 
 def begins(data: bytes) -> Iterator[int]:
