@@ -16,6 +16,7 @@ from pilotext.server.pages.queries import address, choice_of, given, in_words, t
 from pilotext.server.production.manual_decisions import merged_runs
 from pilotext.server.production.manual_decisions.groups import (
     MAX_GROUPED,
+    MAX_RUNS,
     WaitingGroup,
     add_samples,
     group_waiting,
@@ -28,7 +29,8 @@ GROUPS = 20
 """Groups on a page."""
 
 MAX_PAGE = 200
-PAGING = ("page", "limit", "after")
+MAX_FIRST_RUN = 100_000
+PAGING = ("page", "limit", "after", "runs")
 MAX_NAMED = 3
 """Tasks, sites and people that a group names."""
 
@@ -61,6 +63,8 @@ def show(request: HttpRequest) -> HttpResponse:
     shown = groups[first : first + GROUPS]
     add_samples(shown)
     more = len(groups) > first + GROUPS
+    first_run = min(whole_number(request.GET.get("runs", "0")) or 0, MAX_FIRST_RUN)
+    runs = list(held_runs(first_run))
     words = {
         "groups": [_shown(group, choice) for group in shown],
         "number": len(groups),
@@ -70,7 +74,10 @@ def show(request: HttpRequest) -> HttpResponse:
         "fields": [(name, name.replace("_", " "), choice.get(name, "")) for name in FIELDS],
         "further": address(reverse("manual"), **choice, page=first // GROUPS + 1) if more else "",
         "one_by_one": address(reverse("manual-jobs"), **choice),
-        "runs": list(held_runs()),
+        "runs": runs[: MAX_RUNS - 1],
+        "further_runs": address(reverse("manual"), **choice, runs=first_run + MAX_RUNS - 1)
+        if len(runs) == MAX_RUNS
+        else "",
         "hidden": {**choice, "state": "manual"},
         **_rights(request),
     }

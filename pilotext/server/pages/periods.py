@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from pilotext.api.schemas.fields import Number
-from pilotext.api.schemas.runs import RunRow
+from pilotext.api.schemas.runs import RunList, RunRow
 from pilotext.model import Record
 from pilotext.server.pages.access import page
 from pilotext.server.pages.queries import address, choice_of, given
@@ -23,9 +23,10 @@ from pilotext.server.production.statistics.runs import runs_of_tasks
 from pilotext.server.production.statistics.tasks import Period, list_periods, task_rows, tasks_of_period
 
 RUNS = 25
-"""Runs of a page, each with a row for every task that has it."""
+MAX_ROWS = 60
+"""Runs of a page, each with a row for every task that has it; fewer where these would be more rows."""
 
-MAX_TASKS = 50
+MAX_TASKS = 20
 """Tasks of a period that are shown, the newest."""
 
 ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED, JobState.MANUAL)
@@ -76,7 +77,7 @@ def show_one(request: HttpRequest) -> HttpResponse:
     if not tasks:
         raise RefusalError("not-found", f"there is no task of {asked.year or 'no year'} {asked.period!r:.40}.")
     shown = tasks[:MAX_TASKS]
-    runs = runs_of_tasks(shown, after=asked.after, limit=RUNS)
+    runs = fitting(runs_of_tasks(shown, after=asked.after, limit=RUNS))
     words = {
         "asked": asked,
         "tasks": [counted(row) for row in task_rows([row.pk for row in shown])],
@@ -88,6 +89,15 @@ def show_one(request: HttpRequest) -> HttpResponse:
         "further": address(reverse("period"), **{**texts, "after": runs.next}) if runs.next is not None else "",
     }
     return render(request, "pages/period.html", words)
+
+
+def fitting(found: RunList) -> RunList:
+    """Return the first runs that have not more rows than a page, and at least one of them."""
+    if len(found.runs) <= MAX_ROWS:
+        return found
+    last = found.runs[MAX_ROWS].run
+    kept = tuple(row for row in found.runs if row.run < last) or tuple(row for row in found.runs if row.run == last)
+    return RunList(kept, kept[-1].run)
 
 
 def line_of(row: Period) -> PeriodLine:

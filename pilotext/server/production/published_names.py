@@ -119,8 +119,11 @@ def refuse_if_replaced(task: Task) -> None:
 def why_replaced(task: Task) -> str:
     """A sentence that says which task has taken over the names of this one; empty when none has."""
     successor = Task.objects.filter(replaces=task.pk).values_list("name", flat=True).first()
-    if successor is None:
-        return ""
+    return replaced_by(task, successor) if successor is not None else ""
+
+
+def replaced_by(task: Task, successor: str) -> str:
+    """Return the sentence that says that another task has taken over the names of this one."""
     return f"the task {task.name} was replaced by {successor}, which owns its published names now"
 
 

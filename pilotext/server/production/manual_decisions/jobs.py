@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
@@ -13,7 +13,7 @@ from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.lookup import no_such_word
 from pilotext.server.production.manual_decisions.resend import ENDED, hindrances, merge_with, resend_jobs
 from pilotext.server.production.models import Attempt, Job, Output, Product, Task
-from pilotext.server.production.published_names import why_replaced
+from pilotext.server.production.published_names import replaced_by
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.success import NOT_PUBLISHED, outputs_of, why_elsewhere
 from pilotext.server.production.states import JOB, JobState, OutputState, TaskState
@@ -50,7 +50,8 @@ def hindered(jobs: QuerySet[Job], word: str) -> dict[int, str]:
     if word == "resend":
         return hindrances(jobs.filter(state__in=ENDED))
     if word == "accept":
-        return {job.pk: why for job in _to_accept(jobs) if (why := _unacceptable(job))}
+        accepting = _Accepting(jobs)
+        return {job.pk: why for job in accepting.jobs if (why := accepting.hindrance(job))}
     return {}
 
 
@@ -71,33 +72,44 @@ def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     """Take jobs as finished; their outputs are those that the last attempt published."""
     hold_tasks(Task.objects.filter(pk__in=jobs.values("task")))
     moved = []
-    for job in _to_accept(jobs):
-        if _unacceptable(job):
+    accepting = _Accepting(jobs)
+    for job in accepting.jobs:
+        if accepting.hindrance(job):
             continue
         Output.objects.valid().filter(job=job).update(state=OutputState.SUPERSEDED, group=None)
-        insert_rows(Output, _published(job))
+        insert_rows(Output, accepting.published(job))
         moved += advance(JOB, Job.objects.filter(pk=job.pk), ACCEPTED_FROM, JobState.FINISHED, reason, assigned="")
     merge_with(Job.objects.filter(pk__in=moved), reason)
     return moved
 
 
-def _to_accept(jobs: QuerySet[Job]) -> QuerySet[Job]:
-    return jobs.filter(state__in=ACCEPTED_FROM).select_related("task__experiment")
+class _Accepting:
+    """Jobs that are to be accepted, with what their last attempts published: a few queries for all of them."""
 
+    def __init__(self, jobs: QuerySet[Job]) -> None:
+        chosen = jobs.filter(state__in=ACCEPTED_FROM)
+        self.jobs = list(chosen.select_related("task__experiment", "task__successor"))
+        ids = [job.pk for job in self.jobs]
+        tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts"), final_report__late=False)
+        self._last = {attempt.job_id: attempt for attempt in tries.select_related("final_report")}
+        tasks, runs = {job.task_id for job in self.jobs}, {job.run for job in self.jobs if job.run is not None}
+        of_runs = Product.objects.filter(task__in=tasks, run__in=runs)
+        self._merged = set(of_runs.values_list("task_id", "run"))
 
-def _unacceptable(job: Job) -> str:
-    """Return why a job cannot count as finished: its run would be merged without its events, and nobody would know."""
-    if job.task.state in (TaskState.ARCHIVING, TaskState.ARCHIVED):
-        return f"its task {job.task.name} is {job.task.state}"
-    if why := why_replaced(job.task):
-        return why
-    merged = job.run is not None and Product.objects.filter(task=job.task_id, run=job.run).exists()
-    return "" if not (merged or job.product) or _published(job) else NO_OUTPUTS
+    def hindrance(self, job: Job) -> str:
+        """Return why a job cannot count as finished: its run would be merged without its events, unnoticed."""
+        if job.task.state in (TaskState.ARCHIVING, TaskState.ARCHIVED):
+            return f"its task {job.task.name} is {job.task.state}"
+        successor: Task | None = getattr(job.task, "successor", None)
+        if successor is not None:
+            return replaced_by(job.task, successor.name)
+        merged = (job.task_id, job.run) in self._merged
+        return "" if not (merged or job.product) or self.published(job) else NO_OUTPUTS
 
-
-def _published(job: Job) -> list[dict[str, Any]]:
-    last = job.tries.filter(number=job.attempts, final_report__late=False).select_related("final_report").first()
-    return [] if last is None else published_by(job, last)
+    def published(self, job: Job) -> list[dict[str, Any]]:
+        """Return the outputs of a job as its last attempt published them."""
+        last = self._last.get(job.pk)
+        return [] if last is None else published_by(job, last)
 
 
 def published_by(job: Job, last: Attempt) -> list[dict[str, Any]]:

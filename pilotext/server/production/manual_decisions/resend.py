@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 
 from pilotext.server.production.models import Attempt, AvoidedPlace, Job, Output, Product, Task
 from pilotext.server.production.states import (
@@ -52,12 +52,12 @@ def _cleaned(jobs: QuerySet[Job]) -> dict[int, str]:
         "pk", "task_id", "run"
     ):
         asked[task, run].append(pk)
+    cleaned = {key: mine for key, mine in asked.items() if key in runs}
+    chunks = Job.objects.filter(product="", task__in={task for task, _ in cleaned}, run__in={run for _, run in cleaned})
+    all_of = {(task, run): number for task, run, number in chunks.values_list("task_id", "run").annotate(Count("pk"))}
     found = {}
-    for (task, run), mine in asked.items():
-        if (task, run) not in runs:
-            continue
-        others = Job.objects.chunks(task, run).exclude(pk__in=mine).count()
-        if others:
+    for (task, run), mine in cleaned.items():
+        if others := all_of[task, run] - len(mine):
             why = (
                 f"the chunk files of run {run} were removed after its merge: send its {others} other jobs again as well"
             )
