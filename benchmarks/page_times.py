@@ -49,6 +49,8 @@ PAGES = {
     "periods": "/periods",
     "a period": "/period?year=2016&period=P09",
     "sites": "/sites",
+    "a site": "/sites/1",
+    "settings of a site": "/sites/1/settings",
     "trail": "/trail",
     "server": "/server",
 }

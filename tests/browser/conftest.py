@@ -125,6 +125,7 @@ def numbers(made_database: Path) -> dict[str, int]:
         "run": "run from production_product where state = 'manual'",
         "run_task": "task_id from production_product where state = 'manual'",
         "running": "id from production_job where state = 'running' and attempts = 1",
+        "site": "id from production_site where closed = ''",
         "task": "id from production_task where state = 'running'",
     }
     with sqlite3.connect(made_database) as connection:

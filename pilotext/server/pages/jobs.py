@@ -122,7 +122,7 @@ def search(request: HttpRequest) -> HttpResponse:
     if task := Task.objects.filter(name=word).order_by("-pk").first():
         return HttpResponseRedirect(reverse("task", args=[task.pk]))
     if site := Site.objects.filter(name__iexact=word).first():
-        return HttpResponseRedirect(address(reverse("jobs"), site=site.name))
+        return HttpResponseRedirect(reverse("site", args=[site.pk]))
     if period := _period_named(word):
         return HttpResponseRedirect(period)
     if "-" in word and word.rpartition("-")[2].isdigit():

@@ -112,8 +112,10 @@ def _link(found: Concern) -> str:
         return address(reverse("attempts"), by="silent", site=found.name)
     if found.subject == "archive":
         return address(reverse("tasks"), state="archiving")
-    page_of: dict[Subject, str] = {"factory": "factory", "agent": "sites", "job": "manual", "product": "manual"}
-    part = {"agent": "#agents", "product": "#runs"}.get(found.subject, "")
+    if found.subject == "agent":
+        return f"{reverse('site', args=[found.site])}#agents"
+    page_of: dict[Subject, str] = {"factory": "factory", "job": "manual", "product": "manual"}
+    part = "#runs" if found.subject == "product" else ""
     return reverse(page_of.get(found.subject, "server")) + part
 
 

@@ -70,6 +70,12 @@ ADDRESSES = {
     "plot-csv": Address("/plots/states/hours.csv", "data"),
     "attempts": Address("/attempts?since=520w"),
     "sites": Address("/sites"),
+    "site": Address("/sites/{site}"),
+    "site-settings": Address("/sites/{site}/settings"),
+    "site-decide": _decision("/sites/{site}/decide", "close", "manager"),
+    "site-limit": Address(
+        "/sites/{site}/limit", "nothing", changes="manager", form=(("most", "17"), ("why", "slow storage"))
+    ),
     "factory": Address("/factory"),
     "notices": Address("/notices"),
     "notices-atom": Address("/notices.atom", "feed"),

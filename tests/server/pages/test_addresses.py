@@ -21,7 +21,7 @@ from fixtures.demo.production import fill  # noqa: E402
 from pilotext.server.pages.urls import urlpatterns  # noqa: E402
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
-from pilotext.server.production.models import Attempt, AuditEntry, Breaker, Job, Product, Task, Token  # noqa: E402
+from pilotext.server.production.models import Attempt, AuditEntry, Breaker, Job, Product, Site, Task, Token  # noqa: E402
 from pilotext.server.production.states import JOB, PRODUCT  # noqa: E402
 from pilotext.server.production.transitions import Reason  # noqa: E402
 from tests.server.conftest import Maker, use  # noqa: E402
@@ -67,6 +67,7 @@ def path_of(address: Address) -> str:
         "task": Task.objects.filter(state="running"),
         "product": Product.objects.filter(state="manual"),
         "breaker": Breaker.objects.filter(state="open"),
+        "site": Site.objects.filter(closed=""),
         "token": Token.objects.all(),
     }
     numbers = {name: query.order_by("pk").values_list("pk", flat=True)[0] for name, query in chosen.items()}

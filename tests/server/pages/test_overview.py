@@ -57,7 +57,7 @@ def test_each_thing_that_needs_attention_leads_to_its_page() -> None:
     assert found == {
         "The cycle does not run: nothing advances": "/server",
         "The factory f1 is silent": "/factory",
-        f"1 agent at {SITE} is silent and holds 1 attempt": "/sites#agents",
+        f"1 agent at {SITE} is silent and holds 1 attempt": f"/sites/{site().pk}#agents",
         f"1 attempt at {SITE} sends no heartbeat": f"/attempts?by=silent&site={SITE}",
         "1 job waits for a decision": "/manual",
         "1 merged product waits for a decision": "/manual#runs",
@@ -100,6 +100,6 @@ def test_a_closed_site_says_since_when() -> None:
     transact(lambda: move_site(SITE, "close", WHY))
     text = text_of(browser("viewer").get("/"))
     row = text.partition("What holds jobs back")[2]
-    assert f"<td>{SITE}</td>" in row
+    assert f'<td><a href="/sites/{site().pk}">{SITE}</a></td>' in row
     assert "0 s ago" in row or "1 s ago" in row
     assert "1</b><span>site closed" in text

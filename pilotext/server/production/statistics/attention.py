@@ -34,8 +34,8 @@ Subject = Literal["cycle", "step", "factory", "agent", "attempt", "job", "produc
 class Concern:
     """So many of one kind that need attention: the oldest since then.
 
-    `name` is that of the factory, of the site of agents or attempts, or of the step of the cycle. `attempts` are those
-    that silent agents hold.
+    `name` is that of the factory, of the site of agents or attempts, or of the step of the cycle; `site` is the number
+    of that site. `attempts` are those that silent agents hold.
     """
 
     subject: Subject
@@ -43,6 +43,7 @@ class Concern:
     since: datetime | None
     name: str = ""
     attempts: int = 0
+    site: int | None = None
 
 
 def concerns(at: datetime | None = None) -> list[Concern]:
@@ -79,16 +80,17 @@ def _of_silent_attempts(at: datetime) -> Iterator[Concern]:
     busy = Attempt.objects.filter(agent=OuterRef("agent"), state__in=ACTIVE_ATTEMPT, seen__gte=point)
     heard = Agent.objects.filter(pk=OuterRef("agent"), seen__gte=point).exclude(state=AgentState.GONE)
     rows = silent_attempts(at).annotate(alive=Exists(heard) | Exists(busy))
-    counted = rows.order_by().values_list("site__name", "agent", "alive").annotate(Count("pk"), Min("seen"))
-    agents: defaultdict[str, list[tuple[int, datetime]]] = defaultdict(list)
-    others: defaultdict[str, list[tuple[int, datetime]]] = defaultdict(list)
-    for site, agent, alive, number, since in counted:
+    counted = rows.order_by().values_list("site", "site__name", "agent", "alive").annotate(Count("pk"), Min("seen"))
+    agents: defaultdict[tuple[str, int], list[tuple[int, datetime]]] = defaultdict(list)
+    others: defaultdict[tuple[str, int], list[tuple[int, datetime]]] = defaultdict(list)
+    for site, name, agent, alive, number, since in counted:
         found = others if agent is None or alive else agents
-        found[site].append((number, since))
-    for site, held in sorted(agents.items()):
-        yield Concern("agent", len(held), min(since for _, since in held), site, sum(number for number, _ in held))
-    for site, lone in sorted(others.items()):
-        yield Concern("attempt", sum(number for number, _ in lone), min(since for _, since in lone), site)
+        found[name, site].append((number, since))
+    for (name, site), held in sorted(agents.items()):
+        since = min(since for _, since in held)
+        yield Concern("agent", len(held), since, name, sum(number for number, _ in held), site)
+    for (name, site), lone in sorted(others.items()):
+        yield Concern("attempt", sum(number for number, _ in lone), min(since for _, since in lone), name, site=site)
 
 
 def _of_people() -> Iterator[Concern]:

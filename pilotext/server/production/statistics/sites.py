@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Max, OuterRef, Subquery
+from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
 
 from pilotext.api.schemas.agents import AgentList, AgentRow
 from pilotext.api.schemas.sites import BreakerRow, SiteList, SiteRow
@@ -18,6 +18,7 @@ from pilotext.server.production.lookup import (
     site_named,
 )
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Site, Token
+from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, AgentState, AttemptState
 from pilotext.server.times import EPOCH, FOREVER, earlier, now, record_fields, to_seconds
 
@@ -26,35 +27,54 @@ HOUR_S = 3600.0
 
 def list_sites() -> SiteList:
     """All sites with what happens there, and all breakers that are not closed."""
+    rows, breakers = _rows(Site.objects.order_by("experiment", "name"))
+    return SiteList(tuple(row for _, row in rows), tuple(breakers[None]))
+
+
+def describe_site(number: int) -> tuple[Site, SiteRow]:
+    """Return the row of a site with what happens there. Raises RefusalError if there is no site of this number."""
+    rows, _ = _rows(Site.objects.filter(pk=number))
+    if not rows:
+        raise RefusalError("not-found", f"there is no site {number}.")
+    return rows[0]
+
+
+def _rows(
+    sites: QuerySet[Site],
+) -> tuple[list[tuple[Site, SiteRow]], defaultdict[int | None, list[BreakerRow]]]:
     recent = Counter(Attempt.objects.filter(ended__gte=earlier(now(), HOUR_S)).values_list("site", "state"))
-    there = Site.objects.select_related("experiment").annotate(
+    there = sites.select_related("experiment").annotate(
         active=number_of(Attempt.objects.active().filter(site=OuterRef("pk"))),
         heard=number_of(Agent.objects.filter(site=OuterRef("pk"), state=AgentState.ACTIVE)),
     )
     breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
     for row in Breaker.objects.not_closed().order_by("pk"):
         breakers[row.site_id].append(_breaker(row))
-    rows = tuple(
-        SiteRow(
-            site=site.name,
-            experiment=site.experiment.name,
-            max_active=site.max_active,
-            active=site.active,
-            finished=recent[site.pk, AttemptState.FINISHED],
-            failed=sum(recent[site.pk, state] for state in FAILED_ATTEMPT),
-            agents=site.heard,
-            closed=site.closed,
-            breakers=tuple(breakers[site.pk]),
+    rows: list[tuple[Site, SiteRow]] = [
+        (
+            site,
+            SiteRow(
+                site=site.name,
+                experiment=site.experiment.name,
+                max_active=site.max_active,
+                active=site.active,
+                finished=recent[site.pk, AttemptState.FINISHED],
+                failed=sum(recent[site.pk, state] for state in FAILED_ATTEMPT),
+                agents=site.heard,
+                closed=site.closed,
+                breakers=tuple(breakers[site.pk]),
+            ),
         )
-        for site in there.order_by("experiment", "name")
-    )
-    return SiteList(rows, tuple(breakers[None]))
+        for site in there
+    ]
+    return rows, breakers
 
 
 @dataclass(frozen=True)
 class ClosedSite:
     """A site that somebody has closed."""
 
+    number: int
     name: str
     why: str
     since: datetime | None
@@ -64,7 +84,7 @@ def closed_sites() -> list[ClosedSite]:
     """Return the sites that get no jobs because somebody has closed them."""
     told = AuditEntry.objects.filter(subject="site", subject_id=OuterRef("pk"), after="closed").order_by("-pk")
     rows = Site.objects.exclude(closed="").annotate(since=Subquery(told.values("at")[:1]))
-    return [ClosedSite(*row) for row in rows.order_by("name").values_list("name", "closed", "since")]
+    return [ClosedSite(*row) for row in rows.order_by("name").values_list("pk", "name", "closed", "since")]
 
 
 def list_breakers() -> list[BreakerRow]:
@@ -86,6 +106,16 @@ def list_agents(*, name: str | None = None, site: str | None, state: str | None,
         rows = rows.filter(site=site_named(site))
     if state is not None:
         rows = rows.filter(state=state)
+    return _page_of_agents(rows, limit)
+
+
+def agents_of(site: Site, *, after: int, limit: int) -> AgentList:
+    """Return a page of the agents of a site that have not gone, in the order of their ids."""
+    rows = Agent.objects.filter(site=site, pk__gt=after).exclude(state=AgentState.GONE)
+    return _page_of_agents(rows.select_related("site").order_by("pk"), limit)
+
+
+def _page_of_agents(rows: QuerySet[Agent], limit: int) -> AgentList:
     found = list(rows[: limit + 1])
     page = found[:limit]
     busy = Attempt.objects.filter(state__in=spelled_out(ACTIVE_ATTEMPT), agent__in=[row.pk for row in page])
