@@ -58,9 +58,10 @@ def read_compiled(profile: Path, files: Sequence[Path]) -> RuleSet | None:
         if not _is_as_safe_as(path, profile):
             return None
         digest, _, data = path.read_bytes().partition(b"\n")
-        if digest.decode("ascii", "replace") != _digest(files):
+        root = _root(profile)
+        if digest.decode("ascii", "replace") != _digest(files, root):
             return None
-        return _unpacked(msgspec.msgpack.decode(data, type=ready(_Pack)))
+        return _unpacked(msgspec.msgpack.decode(data, type=ready(_Pack)), root)
     except (OSError, msgspec.MsgspecError):
         return None  # absent, or of another version of the records
 
@@ -70,7 +71,8 @@ def write_compiled(profile: Path, files: Sequence[Path], ruleset: RuleSet) -> Pa
     path = _place(profile)
     path.parent.mkdir(mode=0o755, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    data = _digest(files).encode() + b"\n" + msgspec.msgpack.encode(_packed(ruleset))
+    root = _root(profile)
+    data = _digest(files, root).encode() + b"\n" + msgspec.msgpack.encode(_packed(ruleset, root))
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     with os.fdopen(descriptor, "wb") as file:
@@ -79,8 +81,17 @@ def write_compiled(profile: Path, files: Sequence[Path], ruleset: RuleSet) -> Pa
     return path
 
 
+def _root(profile: Path) -> Path:
+    """Return the folder of the rule packs; what is below it is named from there, so that it may be moved."""
+    return profile.parent.parent
+
+
 def _place(profile: Path) -> Path:
-    return profile.parent.parent / FOLDER / f"{profile.parent.name}.msgpack"
+    return _root(profile) / FOLDER / f"{profile.parent.name}.msgpack"
+
+
+def _name_below(root: Path, file: Path) -> str:
+    return str(file.relative_to(root) if file.is_relative_to(root) else file)
 
 
 def _is_as_safe_as(path: Path, profile: Path) -> bool:
@@ -90,26 +101,28 @@ def _is_as_safe_as(path: Path, profile: Path) -> bool:
     return all(one.st_uid == owner and not one.st_mode & (stat.S_IWGRP | stat.S_IWOTH) for one in found)
 
 
-def _digest(files: Iterable[Path]) -> str:
+def _digest(files: Iterable[Path], root: Path) -> str:
     digest = hashlib.sha256(repr((pilotext.__version__, regex.__version__)).encode())
     package = Path(pilotext.__file__).parent
     for code in sorted(file for folder in CODE for file in package.glob(folder)):
-        digest.update(repr((str(code), code.stat().st_mtime_ns, code.stat().st_size)).encode())
+        status = code.stat()  # whole seconds: CVMFS and archives keep no more
+        digest.update(repr((_name_below(package, code), int(status.st_mtime), status.st_size)).encode())
     for file in files:
         content = file.read_bytes()
-        digest.update(repr((str(file), len(content))).encode())
+        digest.update(repr((_name_below(root, file), len(content))).encode())
         digest.update(content)
     return digest.hexdigest()
 
 
-def _packed(ruleset: RuleSet) -> _Pack:
-    rules = tuple(
-        _PackedRule(rule.text, rule.code.digits, rule.common, str(rule.place.file), rule.place.line, rule.place.column)
-        for rule in ruleset.rules
-    )
+def _packed(ruleset: RuleSet, root: Path) -> _Pack:
+    rules = tuple(_packed_rule(rule, _name_below(root, rule.place.file)) for rule in ruleset.rules)
     kinds, markers = {**ruleset.kinds}, {**ruleset.markers}
     literals = {pattern: literals_of_pattern(pattern) for pattern in _patterns(ruleset)}
     return _Pack(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters, kinds, markers, literals)
+
+
+def _packed_rule(rule: Rule, file: str) -> _PackedRule:
+    return _PackedRule(rule.text, rule.code.digits, rule.common, file, rule.place.line, rule.place.column)
 
 
 def _patterns(ruleset: RuleSet) -> Iterator[str]:
@@ -118,7 +131,7 @@ def _patterns(ruleset: RuleSet) -> Iterator[str]:
     yield from (counter.match for counter in ruleset.counters)
 
 
-def _unpacked(known: _Pack) -> RuleSet:
+def _unpacked(known: _Pack, root: Path) -> RuleSet:
     remember_literals(known.literals)
     rules = tuple(
         Rule(
@@ -126,7 +139,7 @@ def _unpacked(known: _Pack) -> RuleSet:
             code=Code(known.experiment, known.number, one.code),
             conditions=conditions_of(one.text),
             common=one.common,
-            place=Place(Path(one.file), one.line, one.column),
+            place=Place(root / one.file, one.line, one.column),
         )
         for one in known.rules
     )

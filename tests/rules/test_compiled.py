@@ -51,6 +51,17 @@ def test_a_run_with_compiled_rules_derives_no_literals_anew(root: Path, monkeypa
     assert [required_literals(condition) for condition in conditions] == derived
 
 
+def test_compiled_rules_that_were_moved_count_and_name_the_files_where_they_are_now(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An environment is made in one place, and published on CVMFS in another."""
+    compile_rules("COMPASS")
+    moved = root.rename(root.with_name("moved"))
+    monkeypatch.setattr("pilotext.profile.find_rules_root", lambda: moved)
+    assert not read_anew(monkeypatch)
+    assert {rule.place.file.is_relative_to(moved) for rule in load_rules("COMPASS").rules} == {True}
+
+
 @pytest.mark.parametrize("change", ["a rule file", "a further file", "another format"])
 def test_what_is_out_of_date_does_not_count(root: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     path = compile_rules("COMPASS")

@@ -17,7 +17,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pilotext.server.production.models import Agent, Attempt, Job, Site
+from pilotext.server.production.models import Agent, Attempt, CycleStep, Job, Site
+from pilotext.server.times import to_seconds
 
 FRESH_S = 5.0
 """Age up to which counts of the database are shown again."""
@@ -56,7 +57,7 @@ class DatabaseCounts(Collector):
             return self._counted
         try:
             close_old_connections()
-            self._counted, self._counted_s = [_jobs(), _attempts(), _agents()], time.monotonic()
+            self._counted, self._counted_s = [_jobs(), _attempts(), _agents(), *_cycle()], time.monotonic()
             close_old_connections()
         finally:
             self._lock.release()
@@ -119,3 +120,12 @@ def _agents() -> Metric:
     for state, number in Agent.objects.values_list("state").annotate(Count("pk")).order_by("state"):
         gauge.add_metric([state], number)
     return gauge
+
+
+def _cycle() -> tuple[Metric, Metric]:
+    last = GaugeMetricFamily("pilotext_cycle_last_seconds", "Unix time at which a step was last tried", labels=["step"])
+    failing = GaugeMetricFamily("pilotext_cycle_failing", "1 for a step of the cycle that fails", labels=["step"])
+    for step in CycleStep.objects.order_by("name"):
+        last.add_metric([step.name], to_seconds(step.at))
+        failing.add_metric([step.name], int(bool(step.error)))
+    return last, failing
