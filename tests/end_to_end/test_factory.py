@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -222,6 +222,10 @@ def test_pbs_commands_over_slurm_submit_list_and_cancel(tmp_path: Path, monkeypa
         wait_for(lambda: cluster.command("sinfo", "-h", "-o", "%T").strip() != "")
         engine.cancel([job.number for job in jobs_of_f1()])
         wait_for(lambda: jobs_of_f1() == [])
+        assert engine.submit(replace(order, count=1)).jobs == 1
+        wait_for(cluster.steps)
+        cluster.kill_controller()
+    assert cluster.steps() == [], "nothing of a cluster outlives it, not even what its controller never heard of"
 
 
 @pytest.mark.long(30)

@@ -48,10 +48,10 @@ class _Course(msgspec.Struct):
 
 
 def columns_of_kept(report: str | bytes) -> dict[str, Any]:
-    """Return the same columns for a kept report; all are None for one of a version whose reports were others."""
+    """Return the same columns for a kept report; all are None for one that is of another version, or damaged."""
     try:
         told = msgspec.json.decode(report, type=ready(_Course))
-    except msgspec.ValidationError:
+    except msgspec.DecodeError:
         return dict.fromkeys(COLUMNS)
     return usage_columns(told.usage, told.verdict.counters, told.inputs, told.outputs)
 
