@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse
@@ -52,19 +52,22 @@ class Attention:
 def show(request: HttpRequest) -> HttpResponse:
     """Show what needs attention, what runs, what is held, and the most frequent failures of a day."""
     tasks = [one for each in list_tasks(without=ENDED) if _at_work(one := counted(each))]
-    closed, breakers = closed_sites(), list_breakers()
+    closed, breakers, tiles = closed_sites(), list_breakers(), list(job_tiles(tasks))
+    whole = sum_of(tasks)
+    if whole is not None:
+        tasks, whole = [_without_empty(each, whole) for each in tasks], _without_empty(whole, whole)
     failures = failures_since(earlier(now(), DAY_S), ("code", "cause", "site"))
     failed = sum(row.attempts for row in failures)
     words = {
         "attention": [attention_of(each) for each in concerns()],
         "tiles": [
-            *job_tiles(tasks),
+            *tiles,
             Tile(failed, "failed in 24 hours", reverse("failures")),
             Tile(len(closed), "site closed" if len(closed) == 1 else "sites closed", reverse("sites")),
             Tile(len(breakers), "breaker open" if len(breakers) == 1 else "breakers open", reverse("sites")),
         ],
         "tasks": tasks,
-        "sum": sum_of(tasks),
+        "sum": whole,
         "closed": closed,
         "breakers": breakers,
         "failures": failures[:TOP_FAILURES],
@@ -139,6 +142,12 @@ def sum_of(tasks: Sequence[Counted]) -> Counted | None:
     columns = tuple((state, own[state]) for state, _ in tasks[0].columns)
     shown = tuple((state, merges[state]) for state, _ in columns if merges[state])
     return Counted(tasks[0].row, columns, sum(own.values()), shown)
+
+
+def _without_empty(task: Counted, whole: Counted) -> Counted:
+    """Return a task without the columns that are empty in the whole table, but for those that have a tile."""
+    filled = {state for state, number in whole.columns if number or state in TILES}
+    return replace(task, columns=tuple(each for each in task.columns if each[0] in filled))
 
 
 def _at_work(task: Counted) -> bool:
