@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pilotext.server.boot import boot
-from pilotext.server.times import from_seconds
+from pilotext.server.times import earlier, from_seconds
 
 boot()
 
@@ -57,6 +59,43 @@ def test_a_made_production_has_everything_in_the_states_that_belong_together() -
     assert dict(told) == dict(Breaker.objects.values_list("pk", "state"))
     later = Job.objects.create(task=Task.objects.all()[0], type="mass production", file="submitted later")
     assert later.pk == Job.objects.count()
+
+
+@pytest.mark.usefixtures("database")
+def test_a_made_production_does_not_contradict_itself() -> None:
+    fill(JOBS, seed=58, at=AT)
+    now = from_seconds(AT)
+    tries = Attempt.objects.filter(job__product="")
+    assert not Attempt.objects.filter(leased__lt=F("task__created")).exists()
+    assert not Attempt.objects.filter(Q(seen__lt=F("leased")) | Q(ended__lt=F("leased"))).exists()
+    assert not tries.exclude(task__state__in=("running", "ready")).filter(ended__gt=F("task__changed")).exists()
+    assert not Attempt.objects.filter(state="running", leased__lt=earlier(now, 10 * 3600.0)).exists()
+    assert not Job.objects.filter(task__state="ready").exclude(state__in=("defined", "ready")).exists()
+    assert not Job.objects.filter(changed__lt=F("created")).exists()
+    checked = list(Product.objects.filter(finding__contains="has"))
+    assert checked
+    for product in checked:
+        chunks = Job.objects.chunks(product.task_id, product.run).filter(state="finished")
+        processed = sum((job.events_done or 0) - (job.events_skipped or 0) for job in chunks)
+        less, whole = map(int, re.findall(r"\d+(?= events)|(?<=have )\d+", product.finding))
+        assert less < whole == processed
+
+
+@pytest.mark.usefixtures("database")
+def test_a_made_file_has_the_same_checksum_everywhere() -> None:
+    fill(JOBS, seed=58, at=AT)
+    inputs = outputs = 0
+    for row in AttemptReport.objects.select_related("attempt__job").filter(attempt__state="finished"):
+        report, job = from_json(row.report.encode(), Report), row.attempt.job
+        if not job.product:
+            assert [file.adler32 for file in report.inputs] == [job.adler32]
+            inputs += 1
+        told = {file.url: file.adler32 for file in report.outputs}
+        for output in Output.objects.filter(attempt=row.attempt):
+            assert told[output.url] == output.adler32
+            outputs += 1
+    assert inputs > JOBS / 4
+    assert outputs > inputs
 
 
 @pytest.mark.usefixtures("database")
