@@ -13,6 +13,7 @@ from pilotext.classify import matching
 from pilotext.classify.matching import StreamCondition, StreamMatcher
 from pilotext.classify.prefilter import flood as flood_module
 from pilotext.classify.prefilter import hyperscan as hyperscan_module
+from pilotext.classify.prefilter import selector as selector_module
 from pilotext.classify.rule_match import RuleMatch
 from pilotext.rules.schema import CounterText, Rule
 from tests.classify.inline import counter, rule
@@ -76,8 +77,12 @@ def seen(chunks: Sequence[bytes], rules: Sequence[Rule], counters: Sequence[Coun
 
 
 @contextmanager
-def engine(*, large: int, flood: int, hyperscan: bool = True) -> Iterator[None]:
+def engine(*, large: int, flood: int, hyperscan: bool = True, narrow: bool = False) -> Iterator[None]:
+    """Set the sizes from which on data are large and lines a flood; with `narrow`, patterns are compiled at once."""
     with pytest.MonkeyPatch.context() as patch:
+        if narrow:
+            patch.setattr(selector_module, "PATTERNS_AFTER_BYTES", 1)
+            patch.setattr(selector_module, "FREQUENT_BLOCKS", 1)
         patch.setattr(hyperscan_module, "MIN_HYPERSCAN_BYTES", large)
         patch.setattr(matching, "MIN_FLOOD_LINES", flood)
         patch.setattr(flood_module, "MIN_FLOOD_LINES", flood)
@@ -93,8 +98,9 @@ def test_what_is_seen_depends_on_nothing_but_log_and_rules(log: bytes, rules: li
     with engine(large=1 << 30, flood=1 << 30, hyperscan=False):
         plain = seen([log], rules)
     for cut in ([log], chunks):
-        with engine(large=0, flood=1):
-            assert seen(cut, rules) == plain
+        for narrow in (False, True):
+            with engine(large=0, flood=1, narrow=narrow):
+                assert seen(cut, rules) == plain
         with engine(large=0, flood=1, hyperscan=False):
             assert seen(cut, rules) == plain
 
