@@ -12,6 +12,8 @@ import pytest
 from tests.end_to_end import whole_production_checks as checks
 from tests.end_to_end import whole_production_neighbours as neighbours
 from tests.end_to_end import whole_production_outages as outages
+from tests.end_to_end import whole_production_page_files as page_files
+from tests.end_to_end import whole_production_pages as web_pages
 from tests.end_to_end.whole_production import NODES, PERSON, PILOTS, TASK, Production, Scale
 from tests.end_to_end.whole_production_faults import (
     ASKED_ABOUT,
@@ -66,6 +68,7 @@ def test_a_whole_production_ends_by_itself_but_for_one_decision(production: Prod
     outages.lose_both_storages(production)
     production.wait_until(only_decisions_are_missing)
     outages.outages_cost_nothing_but_time(production)
+    web_pages.counters_equal_the_database(production)
     decide(production)
     production.wait_until(lambda: production.task_state() == "done")
 
@@ -79,6 +82,8 @@ def test_a_whole_production_ends_by_itself_but_for_one_decision(production: Prod
     production.wait_until(lambda: production.raws_on_disk() == 0)
     checks.tapes_were_given_back(production)
     checks.chunk_files_are_still_there(production)
+    web_pages.counters_equal_the_database(production)
+    page_files.files_equal_the_storage(production)
 
     put_away = server.command("manager", "tasks", "archive", TASK, "--why", "validated")
     assert put_away.returncode == 0, put_away.stderr
@@ -87,6 +92,7 @@ def test_a_whole_production_ends_by_itself_but_for_one_decision(production: Prod
     checks.the_archives_hold_the_log_of_every_report(production, pages)
     checks.every_file_is_what_its_record_says(production)
     neighbours.nothing_of_them_has_changed(production, before)
+    web_pages.counters_equal_the_database(production)
     production.stop()
     checks.nothing_is_left_running(production)
 

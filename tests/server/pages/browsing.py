@@ -34,6 +34,17 @@ def text_of(answer: HttpResponseBase) -> str:
     return answer.content.decode()
 
 
+def rows_of(text: str, caption: str) -> list[list[str]]:
+    """The cells of a table, by its caption, without tags."""
+    table = re.search(rf"<caption[^>]*>{caption}.*?</table>", text, re.DOTALL)
+    assert table is not None, caption
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table[0], re.DOTALL)
+    return [
+        [re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)]
+        for row in rows
+    ]
+
+
 class Tags(HTMLParser):
     """The tags and the attributes of a page."""
 

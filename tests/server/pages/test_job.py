@@ -19,7 +19,7 @@ from pilotext.model.report import PhaseRecord, Report, Series, Transfer, Usage  
 from pilotext.model.verdict import Dropped, Evidence, Match, Verdict  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Product, Task  # noqa: E402
-from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
+from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, rows_of, text_of  # noqa: E402
 from tests.server.support import fail, leased, raw, report_of, send, submit, succeed, the_job  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database", "quick_hashes")
@@ -64,17 +64,6 @@ def page_of(job: int, role: str = "expert", **query: str | int) -> str:
     answer = browser(role).get(f"/jobs/{job}", query)
     assert answer.status_code == 200
     return text_of(answer)
-
-
-def rows_of(text: str, caption: str) -> list[list[str]]:
-    """The cells of a table, by its caption, without tags."""
-    table = re.search(rf"<caption[^>]*>{caption}.*?</table>", text, re.DOTALL)
-    assert table is not None, caption
-    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table[0], re.DOTALL)
-    return [
-        [re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)]
-        for row in rows
-    ]
 
 
 def test_the_verdict_stands_with_its_line_the_lines_around_it_and_what_was_caught() -> None:
