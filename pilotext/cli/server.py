@@ -77,6 +77,15 @@ def _add_user_arguments(parser: argparse.ArgumentParser) -> None:
     add_reason(parser, default="at the console")
 
 
+def _add_certificate_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_database(parser)
+    parser.add_argument("--user", required=True, metavar="NAME", help="the user")
+    text = "the subject of the certificate, as the proxy writes it: CN=Maria Muster,O=CERN,C=CH"
+    parser.add_argument("--subject", required=True, metavar="DN", help=text)
+    parser.add_argument("--remove", action="store_true", help="it logs nobody in any more")
+    add_reason(parser, default="at the console")
+
+
 def _add_manage_arguments(parser: argparse.ArgumentParser) -> None:
     _add_database(parser)
     text = "a command of Django with its options, such as `dbshell`; `help` lists them"
@@ -154,6 +163,16 @@ def _user(options: argparse.Namespace) -> int:
     password = sys.stdin.readline().rstrip("\n") if options.password_stdin else None
     with _database_errors():
         people.set_user(options.user, None if options.role == "none" else options.role, by, password)
+    return Exit.SUCCESS
+
+
+def _certificate(options: argparse.Namespace) -> int:
+    by = _set_up_access(options)
+    from pilotext.server.production.access import people  # noqa: PLC0415  needs Django to be set up
+
+    change = people.remove_certificate if options.remove else people.add_certificate
+    with _database_errors():
+        change(options.user, options.subject, by)
     return Exit.SUCCESS
 
 
@@ -295,6 +314,12 @@ NOUN = Noun(
             "pilotext server user --user maria --role expert --password-stdin",
             _add_user_arguments,
             _user,
+        ),
+        "certificate": Verb(
+            "let a client certificate log a user in, behind a proxy that verifies it; or no more",
+            'pilotext server certificate --user maria --subject "CN=Maria Muster,O=CERN,C=CH"',
+            _add_certificate_arguments,
+            _certificate,
         ),
         "manage": Verb(
             "run a management command of Django on the database",

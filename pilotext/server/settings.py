@@ -8,6 +8,10 @@ PILOTEXT_TRUSTED_PROXIES  addresses and networks of proxies whose X-Forwarded-Fo
 PILOTEXT_REMOTE_USER_HEADER  header by which a single sign-on proxy names who has logged in, such as X-Remote-User
                        (default: none, and nobody is logged in like this)
 PILOTEXT_REMOTE_USER_PROXIES  addresses and networks of the proxies whose header is believed (default: none)
+PILOTEXT_CERTIFICATE_HEADER  header by which a proxy that has verified a client certificate gives its subject, such as
+                       X-Client-Subject; X-Client-Verify must be SUCCESS beside it
+                       (default: none, and nobody is logged in like this)
+PILOTEXT_CERTIFICATE_PROXIES  addresses and networks of the proxies whose header is believed (default: none)
 PILOTEXT_LISTABLE_FOLDERS  folders of the server's own disk, separated by colons, that tasks may list (default: none)
 PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 3600)
 PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
@@ -57,6 +61,10 @@ TRF_URL = os.environ.get("PILOTEXT_TRF_URL") or f"{PUBLIC_URL}/trf/pilotext-trf"
 REMOTE_USER_HEADER = os.environ.get("PILOTEXT_REMOTE_USER_HEADER", "")
 REMOTE_USER_PROXIES = trusted_networks(
     os.environ.get("PILOTEXT_REMOTE_USER_PROXIES", ""), "PILOTEXT_REMOTE_USER_PROXIES"
+)
+CERTIFICATE_HEADER = os.environ.get("PILOTEXT_CERTIFICATE_HEADER", "")
+CERTIFICATE_PROXIES = trusted_networks(
+    os.environ.get("PILOTEXT_CERTIFICATE_PROXIES", ""), "PILOTEXT_CERTIFICATE_PROXIES"
 )
 _SECURE = PUBLIC_URL.startswith("https:")
 

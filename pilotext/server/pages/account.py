@@ -67,7 +67,7 @@ def people(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _set_person(request)
     good = Count("api_tokens", filter=Q(api_tokens__revoked=None))
-    rows = User.objects.annotate(good=good).prefetch_related("groups").order_by("username")[:MAX_PEOPLE]
+    rows = User.objects.annotate(good=good).prefetch_related("groups", "certificates").order_by("username")[:MAX_PEOPLE]
     shown = [(row, _role(row), row.last_login.timestamp() if row.last_login else None) for row in rows]
     return render(request, "pages/people.html", {"people": shown, "roles": (*ROLES, "none")})
 

@@ -11,7 +11,11 @@ from django.db.models import Case, OuterRef, QuerySet, Subquery, Value, When
 
 from pilotext.errors import UsageError
 from pilotext.server.database import transact
+from pilotext.server.production.models import ClientCertificate
 from pilotext.server.production.transitions import Reason, record
+
+MAX_SUBJECT = 1000
+"""Characters of the subject of a certificate."""
 
 ROLES = ("manager", "expert", "viewer")
 """Names of the groups, the mightiest first: each may what the next one may."""
@@ -72,3 +76,58 @@ def _set_user(name: str, role: str | None, reason: Reason, password: str | None)
     what = f"{name}{', with a new password' if password is not None else ''}: {reason.why}"
     record("user", role or "none", Reason(reason.who, what, reason.actor), [(user.pk, before, None)])
     return user
+
+
+def add_certificate(name: str, subject: str, reason: Reason) -> None:
+    """Let the client certificate with this subject log a person in, besides those of before.
+
+    Raises UsageError where there is no such person, or the subject is that of another one.
+    """
+    if not subject.strip() or len(subject) > MAX_SUBJECT or not subject.isprintable():
+        raise UsageError(
+            f"{subject!r:.60} is no subject of a certificate: it has 1 to {MAX_SUBJECT} printable characters.",
+            advice="Write it as the proxy does: CN=Maria Muster,O=CERN,C=CH.",
+        )
+    transact(lambda: _add_certificate(name, subject.strip(), reason))
+
+
+def _add_certificate(name: str, subject: str, reason: Reason) -> None:
+    user = User.objects.filter(username=name).first()
+    if user is None:
+        raise UsageError(f"there is no user {name!r:.60}.", advice="Make one with `pilotext server user`.")
+    kept, new = ClientCertificate.objects.get_or_create(subject=subject, defaults={"user": user})
+    if kept.user_id != user.pk:
+        advice = "Remove it there first: `pilotext server certificate --remove`."
+        raise UsageError(f"the certificate {subject!r:.200} is that of {kept.user.username}.", advice=advice)
+    if new:
+        _record_certificate(user, f"certificate {subject} added", reason)
+
+
+def remove_certificate(name: str, subject: str, reason: Reason) -> None:
+    """Let the certificate with this subject log nobody in any more. Raises UsageError where it is not the person's."""
+    transact(lambda: _remove_certificate(name, subject.strip(), reason))
+
+
+def _remove_certificate(name: str, subject: str, reason: Reason) -> None:
+    kept = ClientCertificate.objects.select_related("user").filter(subject=subject, user__username=name).first()
+    if kept is None:
+        raise UsageError(
+            f"{name!r:.60} has no certificate {subject!r:.200}.", advice="The page /people shows those of everybody."
+        )
+    kept.delete()
+    _record_certificate(kept.user, f"certificate {subject} removed", reason)
+
+
+def _record_certificate(user: User, what: str, reason: Reason) -> None:
+    role = role_of(user) or "none"
+    record(
+        "user",
+        role,
+        Reason(reason.who, f"{user.username}, {what}: {reason.why}", reason.actor),
+        [(user.pk, role, None)],
+    )
+
+
+def certified_name(subject: str) -> str:
+    """Return the name of the person whom the certificate with this subject logs in; empty for nobody."""
+    return User.objects.filter(certificates__subject=subject).values_list("username", flat=True).first() or ""

@@ -10,7 +10,7 @@ from pilotext.server.production.models.breaker import Breaker
 from pilotext.server.production.models.factory import Factory, FactoryLabel
 from pilotext.server.production.models.merge import LogArchive, MergeGroup, Product, StagedFile
 from pilotext.server.production.models.notice import Notice, NoticeChannel, NoticeDelivery
-from pilotext.server.production.models.people import Agent, Token
+from pilotext.server.production.models.people import Agent, ClientCertificate, Token
 from pilotext.server.production.models.statistics import HourlyAttempts, HourlyTransfers
 from pilotext.server.production.models.task import (
     AvoidedPlace,
@@ -29,6 +29,7 @@ __all__ = [
     "AuditEntry",
     "AvoidedPlace",
     "Breaker",
+    "ClientCertificate",
     "CycleStep",
     "Experiment",
     "Factory",

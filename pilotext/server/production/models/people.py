@@ -32,6 +32,13 @@ class Agent(models.Model):
         constraints = [only_states_of(AGENT)]
 
 
+class ClientCertificate(models.Model):
+    """Subject of a client certificate, as the proxy that verifies it writes it, and the person whom it logs in."""
+
+    subject = models.TextField(unique=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="certificates")
+
+
 class TokenQuerySet(models.QuerySet["Token"]):
     def not_revoked(self) -> Self:
         return self.filter(revoked=None)
