@@ -18,6 +18,7 @@ MIN_HYPERSCAN_BYTES = 16 * 1024
 """Smaller blocks are searched by Python before hyperscan would be loaded."""
 
 MANY_EXPRESSIONS = 100
+"""Number of expressions from which on FILLERS are added; fewer take little memory anyway."""
 
 FILLERS = [rb"\x00%03d" % number + b"-" * 60 for number in range(140)]
 """Texts that no cleaned block contains. For up to 8000 letters of text Hyperscan 5.4 builds a second engine, for data
@@ -97,10 +98,6 @@ class BlockDatabase:
     @cached_property
     def _database(self) -> Any:
         return _compiled(self._looks)
-
-    @property
-    def is_compiled(self) -> bool:
-        return not self._looks or "_database" in self.__dict__
 
     def compile(self) -> None:
         """Compile the database now instead of with the first block; other threads run meanwhile."""
