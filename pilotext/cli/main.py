@@ -27,6 +27,7 @@ COMMANDS = {
     ),
     "report": Command("pilotext.cli.report", "send reports that wait for their server, or print the schema of one"),
     "rules": Command("pilotext.cli.rules", "check, test and explain rules, and export them"),
+    "profile": Command("pilotext.cli.profile", "check and show profiles of experiments, and begin a new one"),
     "submit": Command("pilotext.cli.submit", "submit a task to the server, or show what it would do"),
     "tasks": Command("pilotext.cli.tasks", "list and show tasks, wait for one, and decide on them"),
     "jobs": Command("pilotext.cli.jobs", "list and show jobs, and decide on them"),

@@ -13,7 +13,8 @@ from pilotext.cli.main import COMMANDS
 from pilotext.cli.parser import parse
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-TEXT = "".join((DOCS / name).read_text() for name in ("manager.md", "administrator.md", "factory.md"))
+DOCUMENTS = ("manager.md", "administrator.md", "factory.md", "profiles.md", "operate.md")
+TEXT = "".join((DOCS / name).read_text() for name in DOCUMENTS)
 
 
 def commands(text: str) -> Iterator[str]:

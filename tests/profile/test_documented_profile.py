@@ -28,6 +28,13 @@ def test_the_profile_has_no_problem(folder: Path, capfd: pytest.CaptureFixture[s
     assert main(["rules", "lint", str(folder / "rules")]) == 0, capfd.readouterr().out
 
 
+def test_the_profile_is_the_one_that_the_command_writes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "new", "SHINE", "--number", "61", "--folder", str(tmp_path / "rules")]) == 0
+    path = tmp_path / "rules" / "shine" / "experiment.yaml"
+    assert capfd.readouterr().out.startswith(f"{path}\n")
+    assert path.read_text() == PROFILE
+
+
 def test_a_dry_run_of_the_task_prints_a_whole_job(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["submit", "--dry-run", str(folder / "task.yaml")]) == 0, capfd.readouterr().err
     out = capfd.readouterr().out

@@ -1,0 +1,149 @@
+"""`pilotext profile`: check and show profiles of experiments, and begin a new one."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pilotext.cli.arguments import FolderPath, add_rules
+from pilotext.cli.output import say, write_text
+from pilotext.cli.parser import Noun, Verb
+from pilotext.cli.rules.problems import print_problems
+from pilotext.cli.tables import print_table, write_json
+from pilotext.formatting import duration
+from pilotext.model.codes import Exit
+from pilotext.profile import find_profile, known_experiments, load_experiment
+from pilotext.profile.records import Experiment, JobType, Merge
+from pilotext.profile.started import write_started
+
+
+def _add_experiment(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    text = "the experiments (default: all)" if several else "the experiment"
+    parser.add_argument("experiment", nargs="*" if several else None, metavar="EXPERIMENT", help=text)
+    add_rules(parser)
+
+
+def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
+    add_rules(parser)
+
+
+def _list(options: argparse.Namespace) -> int:
+    found = [(load_experiment(name, options.rules), find_profile(name, options.rules)) for name in _all(options)]
+    rows = [(each.name, each.number, len(each.job_types), len(each.sites), path) for each, path in found]
+    print_table(("experiment", "number", "job types", "sites", "profile"), rows)
+    return Exit.SUCCESS
+
+
+def _all(options: argparse.Namespace) -> tuple[str, ...]:
+    return known_experiments(options.rules)
+
+
+def _add_lint_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_experiment(parser, several=True)
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from pilotext.rules.lint.runner import lint  # noqa: PLC0415  reads all rules, which no other verb here needs
+
+    files = [find_profile(name, options.rules) for name in options.experiment or _all(options)]
+    return print_problems(lint(files, options.rules), f"profiles: {len(files)}")
+
+
+def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_experiment(parser)
+    parser.add_argument("--json", action="store_true", help="print the profile as one JSON document, with all defaults")
+
+
+def _show(options: argparse.Namespace) -> int:
+    experiment = load_experiment(options.experiment, options.rules)
+    if options.json:
+        write_json(experiment)
+        return Exit.SUCCESS
+    say(f"{experiment.name}, number {experiment.number}: {find_profile(options.experiment, options.rules)}")
+    for head, rows in _tables(experiment):
+        if rows:
+            say("")
+            print_table(head, rows)
+    return Exit.SUCCESS
+
+
+def _tables(experiment: Experiment) -> Iterator[tuple[Sequence[str], list[Sequence[object]]]]:
+    yield (
+        ("job type", "kind", "input", "time", "memory", "outputs", "merges"),
+        [_job_type(name, job_type) for name, job_type in experiment.job_types.items()],
+    )
+    yield ("job type", "command"), [(name, " ".join(each.command)) for name, each in experiment.job_types.items()]
+    yield (
+        ("merge", "of", "by", "up to", "after", "compared by"),
+        [_merge(name, merge) for name, merge in experiment.merges.items()],
+    )
+    yield ("parameter", "default"), [*experiment.parameters.items()]
+    yield ("file name", "form"), [*experiment.names.items()]
+    yield (
+        ("site", "jobs at once", "merges go to"),
+        [(name, site.max_active, site.merging) for name, site in experiment.sites.items()],
+    )
+
+
+def _job_type(name: str, job_type: JobType) -> Sequence[object]:
+    limits = job_type.limits
+    memory = None if limits.memory_mb is None else f"{limits.memory_mb:g} MB"
+    source = None if job_type.input is None else job_type.input.form
+    outputs = ", ".join(f"{output.kind} {output.publish_as or output.name}" for output in job_type.outputs)
+    wall = None if limits.wall_s is None else duration(limits.wall_s)
+    return name, job_type.kind, source, wall, memory, outputs, ", ".join(job_type.merges)
+
+
+def _merge(name: str, merge: Merge) -> Sequence[object]:
+    compared = None if merge.check is None else merge.check.by
+    return name, merge.of, merge.type, f"{merge.limit / 1e9:g} GB", ", ".join(merge.after), compared
+
+
+def _add_new_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the experiment, in capitals, as it leads its codes")
+    text = "its number, which leads its codes in PanDA (58 for NA58)"
+    parser.add_argument("--number", type=int, required=True, metavar="N", help=text)
+    text = "the folder of rules that it belongs to (default: rules)"
+    parser.add_argument("--folder", action=FolderPath, default=Path("rules"), metavar="DIR", help=text)
+
+
+def _new(options: argparse.Namespace) -> int:
+    from pilotext.rules.export.schema import profile_schema  # noqa: PLC0415  of all records of a profile
+
+    path = write_started(options.folder, options.name, options.number, profile_schema())
+    write_text(f"{path}\n")
+    check = f"pilotext profile lint {options.name}"
+    say(f"Name {options.folder.resolve()} in PILOTEXT_RULES, change the file, then: {check}")
+    return Exit.SUCCESS
+
+
+NOUN = Noun(
+    {
+        "list": Verb(
+            "list the experiments that have a profile",
+            "pilotext profile list",
+            _add_list_arguments,
+            _list,
+        ),
+        "lint": Verb(
+            "report every problem of profiles, with its place and the remedy",
+            "pilotext profile lint COMPASS",
+            _add_lint_arguments,
+            _lint,
+        ),
+        "show": Verb(
+            "print the job types, merges, parameters and sites of an experiment",
+            "pilotext profile show COMPASS",
+            _add_show_arguments,
+            _show,
+        ),
+        "new": Verb(
+            "write a complete profile to begin with, and its schema for editors",
+            "pilotext profile new SHINE --number 61 --folder /opt/shine/rules",
+            _add_new_arguments,
+            _new,
+        ),
+    },
+    default="list",
+)
