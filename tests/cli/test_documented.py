@@ -13,7 +13,7 @@ from pilotext.cli.main import COMMANDS
 from pilotext.cli.parser import parse
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-DOCUMENTS = ("manager.md", "administrator.md", "factory.md", "profiles.md", "operate.md")
+DOCUMENTS = ("manager.md", "administrator.md", "factory.md", "profiles.md")
 TEXT = "".join((DOCS / name).read_text() for name in DOCUMENTS)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-
 from pilotext.errors import UsageError
 from pilotext.profile import read_profile
 from pilotext.profile.started import started_profile, write_started
