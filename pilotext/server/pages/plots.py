@@ -17,7 +17,7 @@ from pilotext.server.production.statistics.attempts import AttemptQuery, list_at
 from pilotext.server.production.statistics.hourly import begin_of
 from pilotext.server.production.statistics.series import measure
 
-COARSE_H, FINE_H = 8, 1
+COARSE_H, FINE_H = 12, 1
 """Hours of a bar where all plots stand together, and of one that stands alone."""
 
 WORDS = {"started": "started", "ended": "ended", "running": "were running", "silent": "send no heartbeat"}
@@ -40,7 +40,7 @@ class PlotNumber(Record, frozen=True):
 
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
-    """Show all plots, a bar for each eight hours, with tables by day."""
+    """Show all plots, a bar for each twelve hours, with tables by day."""
     if clean := tidy(request):
         return clean
     asked, texts = choice_of(request, PlotQuery), given(request)
@@ -56,7 +56,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 @page("viewer")
 def show_one(request: HttpRequest, name: str) -> HttpResponse:
-    """Show one plot, a bar for each hour, with a table of eight hours a row."""
+    """Show one plot, a bar for each hour, with a table of twelve hours a row."""
     asked, texts = choice_of(request, PlotQuery), given(request)
     plot = draw(_known(name), measure(HOURS, task=asked.task, site=asked.site), texts, FINE_H, COARSE_H)
     words = {

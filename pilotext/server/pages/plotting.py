@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from pilotext.server.pages.queries import address
-from pilotext.server.production.states import FAILED_ATTEMPT
+from pilotext.server.production.states import FAILED_ATTEMPT, STAGED_FILE
 from pilotext.server.production.statistics.hourly import HOUR_S, begin_of
 from pilotext.server.production.statistics.series import Hours, Measured
 
@@ -35,8 +35,8 @@ class PlotKind:
     title: str
     numbers: Callable[[Measured], Hours]
     combine: Callable[[Sequence[float]], float]
-    link: Callable[[str], Fields | None]
-    """Fields of the list of attempts behind a series; None: the submissions in the trail."""
+    link: Callable[[str], Fields]
+    """Fields of the list of attempts behind a series; with a subject, of the trail."""
 
 
 def _sum(numbers: Sequence[float]) -> float:
@@ -67,7 +67,9 @@ PLOTS = {
     "started": PlotKind(
         "Attempts started, by type", lambda found: found.started, _sum, lambda name: {"by": "started", "type": name}
     ),
-    "submitted": PlotKind("Jobs submitted, by person", lambda found: found.submitted, _sum, lambda _: None),
+    "submitted": PlotKind(
+        "Jobs submitted, by person", lambda found: found.submitted, _sum, lambda _: {"subject": "task"}
+    ),
     "states": PlotKind("Attempts ended, by state", lambda found: found.ended, _sum, lambda name: {"state": name}),
     "efficiency": PlotKind("CPU efficiency, percent of one core", lambda found: found.usage, _sum, lambda _: {}),
     "running-sites": PlotKind(
@@ -91,6 +93,9 @@ PLOTS = {
     ),
     "sites": PlotKind(
         "MB a second moved, by site", lambda found: found.by_site, _megabytes_a_second, lambda name: {"site": name}
+    ),
+    "tape": PlotKind(
+        "Files from tape, by time waited", lambda found: found.tape, _sum, lambda _: {"subject": STAGED_FILE.name}
     ),
 }
 """Plots in the order of the page, by the names that addresses have."""
@@ -247,10 +252,10 @@ def _link(kind: PlotKind, name: str | None, hour: int, step: int, texts: Mapping
     """Return the page that lists what a bar counts; that of all series, where none is named."""
     of_all = kind.link("")
     fields = {each: f"{begin_of(at).timestamp():.0f}" for each, at in (("since", hour), ("until", hour + step))}
-    if of_all is None:
-        return address(reverse("trail"), subject="task", **fields)
+    if "subject" in of_all:
+        return address(reverse("trail"), **of_all, **fields)
     common = {each: text for each, text in of_all.items() if text}
-    own = (kind.link(name) or {}) if name is not None else {}
+    own = kind.link(name) if name is not None else {}
     return address(reverse("attempts"), **{**texts, **common, **own, **fields})
 
 

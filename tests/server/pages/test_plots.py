@@ -20,9 +20,18 @@ from msgspec.structs import replace  # noqa: E402
 
 from pilotext.model.report import Transfer, Usage  # noqa: E402
 from pilotext.server.pages.plotting import PLOTS, Plot, draw, series_of  # noqa: E402
-from pilotext.server.production.models import Attempt, HourlyTransfers, Site, Task  # noqa: E402
+from pilotext.server.production.models import (  # noqa: E402
+    Attempt,
+    Experiment,
+    HourlyTransfers,
+    Job,
+    Site,
+    StagedFile,
+    Task,
+)
 from pilotext.server.production.statistics.hourly import HOUR_S, count_hours  # noqa: E402
-from pilotext.server.production.statistics.series import Measured  # noqa: E402
+from pilotext.server.production.statistics.series import Measured, wait_named  # noqa: E402
+from pilotext.server.times import earlier, now  # noqa: E402
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import SITE, fail, leased, raw, report_of, send, submit  # noqa: E402
 
@@ -100,6 +109,44 @@ def test_attempts_that_ran_then_are_listed() -> None:
     assert "were running" in listed
     nobody = text_of(browser("viewer").get("/attempts?by=running&submitter=nobody"))
     assert "There is no such attempt" in nobody
+
+
+@DATABASE
+def test_files_from_tape_are_counted_by_the_time_that_they_were_waited_for() -> None:
+    """Not those that are asked for again, nor those that came before the week, nor those that have not come."""
+    submit([raw(1, 1)])
+    at, compass = now(), Experiment.objects.get(name="COMPASS")
+    for number, (asked_h, came_h) in enumerate(((3, 2.5), (9, 2.5), (2, 3), (300, 200), (5, None), (60, 2))):
+        StagedFile.objects.create(
+            url=f"root://tape//{number}.raw",
+            experiment=compass,
+            requested=earlier(at, asked_h * HOUR_S),
+            came=None if came_h is None else earlier(at, came_h * HOUR_S),
+        )
+    assert numbers("tape") == {"under 1 h": 1, "4 to 12 h": 1, "over 24 h": 1}
+    text = text_of(browser("viewer").get("/plots/tape"))
+    assert re.search(r'href="/trail\?subject=staged\+file&amp;since=\d+&amp;until=\d+">1</a>', text)
+    chosen = text_of(browser("viewer").get("/plots/tape?task=t1"))
+    assert "Nothing of this in the last seven days" in chosen
+    assert "Nothing of this in the last seven days" in text_of(browser("viewer").get(f"/plots/tape?site={SITE}"))
+    Job.objects.update(staged_file=StagedFile.objects.order_by("pk")[1])
+    assert "<b>1</b>" in text_of(browser("viewer").get("/plots/tape?task=t1"))
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("hours", "name"),
+    [
+        (0, "under 1 h"),
+        (0.99, "under 1 h"),
+        (1, "1 to 4 h"),
+        (23.9, "12 to 24 h"),
+        (24, "over 24 h"),
+        (999, "over 24 h"),
+    ],
+)
+def test_a_wait_for_tape_has_one_name(hours: float, name: str) -> None:
+    assert wait_named(hours * HOUR_S) == name
 
 
 @DATABASE

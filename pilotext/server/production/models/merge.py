@@ -86,6 +86,9 @@ class StagedFile(models.Model):
     tries = models.IntegerField(default=0)
     requested = models.DateTimeField(null=True)
     online = models.DateTimeField(null=True)
+    """Time when it was seen on disk last; None while it is not there."""
+    came = models.DateTimeField(null=True)
+    """Time when it came from tape last; earlier than `requested` while it is asked for again."""
     finding = models.TextField(default="")
     busy_until = models.DateTimeField(default=EPOCH)
     """Somebody works at it, or it waits after a failure, until then."""
@@ -95,7 +98,10 @@ class StagedFile(models.Model):
 
     class Meta:
         constraints = [only_states_of(STAGED_FILE)]
-        indexes = [models.Index(fields=["state", "run"], name="staged_by_state")]
+        indexes = [
+            models.Index(fields=["state", "run"], name="staged_by_state"),
+            models.Index(fields=["came"], name="staged_by_arrival"),
+        ]
 
 
 class LogArchive(models.Model):

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from pilotext.server.production.lookup import site_named, tasks_named
-from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Site, Task
+from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Job, Site, StagedFile, Task
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.counts import counts_of_rows, with_last
-from pilotext.server.production.statistics.hourly import begin_of, hour_of
+from pilotext.server.production.statistics.hourly import HOUR_S, begin_of, hour_of
 from pilotext.server.times import now
 
 Hours = defaultdict[str, defaultdict[int, float]]
@@ -43,6 +43,8 @@ class Measured:
     of_people: Hours = field(default_factory=no_hours)
     by_storage: Hours = field(default_factory=no_hours)
     by_site: Hours = field(default_factory=no_hours)
+    tape: Hours = field(default_factory=no_hours)
+    """Files that came from tape, by the time that they were waited for."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class _Chosen:
 def measure(hours: int, *, task: str | None = None, site: str | None = None) -> Measured:
     """Return the numbers of the last hours, of a task or a site if one is named.
 
-    Raises RefusalError for a name that nobody has. Submitted jobs are of no site, transfers of no task.
+    Raises RefusalError for a name that nobody has. Submitted jobs are of no site, transfers of no task; files from
+    tape are left out where a site is named.
     """
     end = hour_of(now())
     found = Measured(end - hours + 1, end)
@@ -73,6 +76,8 @@ def measure(hours: int, *, task: str | None = None, site: str | None = None) -> 
     _measure_work(found, chosen, sites)
     _measure_submissions(found, chosen)
     _measure_transfers(found, chosen, sites)
+    if site is None:
+        _measure_tape(found, chosen)
     return found
 
 
@@ -127,6 +132,26 @@ def _measure_submissions(found: Measured, chosen: _Chosen) -> None:
     counts = counts_of_rows(tasks)
     for task in tasks:
         found.submitted[task.submitter or "unknown"][hour_of(task.created)] += sum(counts[task.pk].own.values())
+
+
+TAPE_WAITS_H = {"under 1 h": 1.0, "1 to 4 h": 4.0, "4 to 12 h": 12.0, "12 to 24 h": 24.0}
+OVER_A_DAY = "over 24 h"
+"""Names of the times that files from tape are waited for, with their ends in hours."""
+
+
+def wait_named(wait_s: float) -> str:
+    """Return the name of the time that a file was waited for."""
+    return next((name for name, end_h in TAPE_WAITS_H.items() if wait_s < end_h * HOUR_S), OVER_A_DAY)
+
+
+def _measure_tape(found: Measured, chosen: _Chosen) -> None:
+    rows = StagedFile.objects.filter(came__gte=begin_of(found.begin), requested__lte=F("came"))
+    if chosen.tasks is not None:
+        mine = Job.objects.filter(task__in=chosen.tasks, staged_file__isnull=False)
+        rows = rows.filter(pk__in=mine.values("staged_file"))
+    for requested, came in rows.order_by().values_list("requested", "came"):
+        if requested is not None and came is not None:
+            found.tape[wait_named((came - requested).total_seconds())][hour_of(came)] += 1
 
 
 def _measure_transfers(found: Measured, chosen: _Chosen, sites: Mapping[int, str]) -> None:

@@ -128,6 +128,7 @@ def put_online(files: QuerySet[StagedFile], at: datetime) -> int:
         StagedFileState.ONLINE,
         Reason(_WHO, "the tape system says that it is on disk", "cycle"),
         online=at,
+        came=at,
         busy_until=EPOCH,
     )
     advance(

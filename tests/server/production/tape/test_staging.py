@@ -82,6 +82,27 @@ def test_a_job_is_given_out_when_its_file_is_on_disk_and_not_before(storage: Mem
 
 
 @pytest.mark.usefixtures("limit")
+def test_the_time_when_a_file_came_outlives_checks_and_its_release(storage: MemoryStorage) -> None:
+    on_tape(storage, {1: 1})
+    assert StagedFile.objects.filter(came__isnull=False).count() == 0
+    cycle(2)
+    file = StagedFile.objects.get()
+    assert file.state == "online"
+    assert file.came is not None
+    assert file.requested is not None
+    assert file.requested <= file.came == file.online
+    came, old = file.came, earlier(now(), 1e6)
+    StagedFile.objects.update(online=old)
+    requests.check_files()
+    checked = StagedFile.objects.get()
+    assert (checked.came, checked.online != old) == (came, True)
+    transact(lambda: move_job(Job.objects.get().pk, "cancel", WHY))
+    requests.release_files()
+    released = StagedFile.objects.get()
+    assert (released.state, released.online, released.came) == ("released", None, came)
+
+
+@pytest.mark.usefixtures("limit")
 def test_files_are_asked_for_in_one_request_for_each_run(storage: MemoryStorage) -> None:
     on_tape(storage, {1: 3, 2: 2})
     staging.plan_staging()

@@ -1,0 +1,14 @@
+"""Time when a file came from tape: `online` moves with every check, and is forgotten when the file is given back."""
+
+from __future__ import annotations
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("production", "0014_left_out")]
+
+    operations = [
+        migrations.AddField("stagedfile", "came", models.DateTimeField(null=True)),
+        migrations.AddIndex("stagedfile", models.Index(fields=["came"], name="staged_by_arrival")),
+    ]
