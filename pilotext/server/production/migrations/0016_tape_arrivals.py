@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("production", "0014_left_out")]
+    dependencies = [("production", "0015_client_certificates")]
 
     operations = [
         migrations.AddField("stagedfile", "came", models.DateTimeField(null=True)),
