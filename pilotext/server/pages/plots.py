@@ -64,7 +64,7 @@ def show_one(request: HttpRequest, name: str) -> HttpResponse:
         "choice": in_words(texts),
         "csv": address(reverse("plot-csv", args=[name]), **texts),
         "back": address(reverse("plots"), **texts),
-        "others": [(each, kind.title) for each, kind in PLOTS.items()],
+        "others": [(each, kind.title) for each, kind in PLOTS.items() if each != name],
         "query": address("", **texts),
     }
     return render(request, "pages/plot.html", words)
