@@ -145,7 +145,8 @@ def _lines(*texts: str) -> dict[str, TaskLine]:
 
 
 def _line(row: dict[str, str]) -> TaskLine:
-    jobs = {state: number for state in JOB.states if (number := number_of(row[state]))}
+    """Return a row of the table; the overview leaves out columns without a number."""
+    jobs = {state: number for state in JOB.states if (number := number_of(row.get(state, "")))}
     return row["State"], number_of(row["Jobs"]), jobs, counts_of(row["Merges"])
 
 
