@@ -11,9 +11,10 @@ from pilotext.cli.output import say, write_text
 from pilotext.cli.parser import Noun, Verb
 from pilotext.cli.rules.problems import print_problems
 from pilotext.cli.tables import print_table, write_json
+from pilotext.errors import UsageError
 from pilotext.formatting import duration
 from pilotext.model.codes import Exit
-from pilotext.profile import find_profile, known_experiments, load_experiment
+from pilotext.profile import PROFILE, find_profile, known_experiments, load_experiment, rules_roots
 from pilotext.profile.records import Experiment, JobType, Merge
 from pilotext.profile.started import write_started
 
@@ -46,8 +47,18 @@ def _add_lint_arguments(parser: argparse.ArgumentParser) -> None:
 def _lint(options: argparse.Namespace) -> int:
     from pilotext.rules.lint.runner import lint  # noqa: PLC0415  reads all rules, which no other verb here needs
 
-    files = [find_profile(name, options.rules) for name in options.experiment or _all(options)]
+    files = [_only_profile(name, options.rules) for name in options.experiment or _all(options)]
     return print_problems(lint(files, options.rules), f"profiles: {len(files)}")
+
+
+def _only_profile(name: str, folders: Sequence[Path]) -> Path:
+    """Return the profile of an experiment. Raises UsageError where there are two, of which one is never read."""
+    first = find_profile(name, folders)
+    places = [root / name.lower() / PROFILE for root in rules_roots(folders)]
+    if others := [place for place in places if place != first and place.is_file()]:
+        advice = "Give the experiment in one of them another name, and its folder too."
+        raise UsageError(f"{name.upper()} has two profiles: {first}, which counts, and {others[0]}.", advice=advice)
+    return first
 
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,11 +117,17 @@ def _add_new_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--number", type=int, required=True, metavar="N", help=text)
     text = "the folder of rules that it belongs to (default: rules)"
     parser.add_argument("--folder", action=FolderPath, default=Path("rules"), metavar="DIR", help=text)
+    add_rules(parser)
 
 
 def _new(options: argparse.Namespace) -> int:
     from pilotext.rules.export.schema import profile_schema  # noqa: PLC0415  of all records of a profile
 
+    for name in _all(options):
+        known = load_experiment(name, options.rules)
+        if options.name == known.name or options.number == known.number:
+            advice = "Choose another name and number: they lead the codes of its failures."
+            raise UsageError(f"{known.name}, number {known.number}, is known already.", advice=advice)
     path = write_started(options.folder, options.name, options.number, profile_schema())
     write_text(f"{path}\n")
     check = f"pilotext profile lint {options.name}"

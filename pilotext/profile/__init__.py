@@ -64,7 +64,7 @@ def rules_roots(folders: Sequence[Path] = ()) -> tuple[Path, ...]:
 def known_experiments(folders: Sequence[Path] = ()) -> tuple[str, ...]:
     """Names of all experiments that have a profile, sorted."""
     return tuple(
-        sorted(path.parent.name.upper() for root in rules_roots(folders) for path in root.glob(f"*/{PROFILE}"))
+        sorted({path.parent.name.upper() for root in rules_roots(folders) for path in root.glob(f"*/{PROFILE}")})
     )
 
 

@@ -42,6 +42,26 @@ def test_an_unknown_experiment_is_an_error_with_the_nearest(folder: Path, capfd:
     assert "SPD" in capfd.readouterr().err.partition("SPDD")[2]
 
 
+@pytest.mark.parametrize("words", [("COMPASS", "901"), ("SPD", "901"), ("AMBER", "58"), ("AMBER", "900")])
+def test_a_name_or_a_number_that_another_experiment_has_is_refused(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], words: tuple[str, str]
+) -> None:
+    assert main(["profile", "new", words[0], "--number", words[1], "--folder", str(tmp_path / "other")]) == 64
+    assert "is known already" in capfd.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_second_profile_of_an_experiment_is_named_since_it_is_never_read(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "compass").mkdir()
+    (folder / "compass/experiment.yaml").write_text("experiment: [broken\n")
+    assert main(["profile", "lint", "COMPASS"]) == 64
+    assert str(folder / "compass/experiment.yaml") in capfd.readouterr().err
+    assert main(["profile", "list"]) == 0
+    assert capfd.readouterr().out.count("COMPASS") == 1
+
+
 def test_good_profiles_have_no_problems(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "lint"]) == 0
     assert capfd.readouterr().out == "profiles: 3, problems: 0\n"

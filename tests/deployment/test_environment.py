@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -42,6 +43,26 @@ def test_a_pilot_runs_a_job_from_a_read_only_file_system(moved: Path, tmp_path: 
     ended = on_a_read_only_system(moved, str(moved / "bin/pilotext-trf"), "--spec", spec, cwd=tmp_path)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert json.loads((tmp_path / "job.report.json").read_text())["state"] == "done"
+
+
+def test_a_server_finds_what_it_gives_to_pilots(moved: Path) -> None:
+    asked = "import sys; from pathlib import Path; print((Path(sys.prefix) / 'bin/pilotext-trf').read_text(), end='')"
+    python = [str(moved / ".venv/bin/python"), "-P", "-c", asked]
+    given = subprocess.run(python, cwd="/", capture_output=True, text=True, check=True).stdout
+    assert given == (CHECKOUT / "bin/pilotext-trf").read_text()
+
+
+def test_a_node_without_its_python_says_so(moved: Path, tmp_path: Path) -> None:
+    """A node of a grid may have CVMFS and another Python."""
+    for folder, name in (("bin", "pilotext"), (".venv/bin", "python")):
+        (tmp_path / folder).mkdir(parents=True)
+        if name == "pilotext":
+            shutil.copy(moved / folder / name, tmp_path / folder)
+    (tmp_path / ".venv/bin/python").symlink_to("/nowhere/python3.11")
+    told = subprocess.run([tmp_path / "bin/pilotext", "--version"], capture_output=True, text=True, check=False)
+    assert told.returncode == 64
+    assert "there is no Python at /nowhere/python3.11" in told.stderr
+    assert "quickstart" not in told.stderr
 
 
 def test_its_rules_are_compiled_and_nothing_names_the_folder_where_it_was_made(moved: Path) -> None:

@@ -42,6 +42,18 @@ def test_systemd_refuses_a_unit_whose_program_is_missing_or_whose_setting_is_unk
     assert "UMaks" in told
 
 
+def test_a_migration_is_not_broken_off() -> None:
+    """Systemd kills what starts for more than 90 s, if nothing else is said, and begins it anew."""
+    (web,) = [unit.read_text() for unit in UNITS if "server migrate" in unit.read_text()]
+    assert "\nTimeoutStartSec=infinity\n" in web
+
+
+def test_agents_have_a_user_of_their_own() -> None:
+    users = {unit.name: re.findall(r"^User=(.*)$", unit.read_text(), re.MULTILINE) for unit in UNITS}
+    assert users.pop("pilotext-agent@.service") == ["pilotext-agent"]
+    assert {*map(tuple, users.values())} == {("pilotext",)}
+
+
 def commands() -> list[str]:
     lines = [line for unit in UNITS for line in unit.read_text().splitlines() if line.startswith("ExecStart")]
     return [line.partition("=")[2] for line in lines]

@@ -35,6 +35,7 @@ def test_its_schema_lies_where_the_first_line_says_and_accepts_it(tmp_path: Path
         ("S", 900, "capital letters"),
         ("9SPD", 900, "a letter first"),
         ("../X", 900, "capital letters"),
+        ("COMMON", 900, "not COMMON"),
         ("SPD", 0, "from 1 to 999"),
         ("SPD", 1000, "from 1 to 999"),
     ],
@@ -42,6 +43,11 @@ def test_its_schema_lies_where_the_first_line_says_and_accepts_it(tmp_path: Path
 def test_a_name_or_number_that_cannot_lead_codes_is_refused(name: str, number: int, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         started_profile(name, number)
+
+
+@pytest.mark.parametrize("name", ["NO", "ON", "NULL", "TRUE"])
+def test_a_name_that_is_a_word_of_yaml_stays_a_name(tmp_path: Path, name: str) -> None:
+    assert read_profile(write_started(tmp_path, name, 900, "{}")).name == name
 
 
 def test_a_profile_that_is_there_is_not_replaced(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ attempts whose published files are still compared, and, once an hour, those with
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -21,6 +21,8 @@ from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.reports.usage import MovedBytes
 from pilotext.server.production.states import AttemptState
 from pilotext.server.times import from_seconds, now, to_seconds
+
+Row = tuple[Any, ...]
 
 Hourly = TypeVar("Hourly", HourlyAttempts, HourlyTransfers)
 
@@ -59,8 +61,8 @@ def begin_of(hour: int) -> datetime:
 
 def count_hour(hour: int) -> None:
     """Write the rows of an hour; nothing is written where they are as they were."""
-    _write(HourlyAttempts, hour, _ATTEMPTS, [*_started(hour), *_ended(hour)])
-    _write(HourlyTransfers, hour, _TRANSFERS, list(_transfers(hour)))
+    _write(HourlyAttempts, hour, _ATTEMPTS, lambda: {*_started(hour), *_ended(hour)})
+    _write(HourlyTransfers, hour, _TRANSFERS, lambda: {*_transfers(hour)})
 
 
 def _unsettled(current: int, last: int | None) -> list[int]:
@@ -93,20 +95,20 @@ def _within(column: str, hour: int) -> Q:
     return Q(**{f"{column}__gte": begin_of(hour), f"{column}__lt": begin_of(hour + 1)})
 
 
-def _started(hour: int) -> Iterator[tuple[Any, ...]]:
+def _started(hour: int) -> Iterator[Row]:
     rows = Attempt.objects.filter(_within("leased", hour)).order_by().values_list("task", "site")
     for task, site, number in rows.annotate(Count("pk")):
         yield task, site, STARTED, "", number, 0.0, 0.0, 0.0, 0
 
 
-def _ended(hour: int) -> Iterator[tuple[Any, ...]]:
+def _ended(hour: int) -> Iterator[Row]:
     rows = Attempt.objects.filter(_within("ended", hour)).order_by().values_list("task", "site", "state", "cause")
     sums = {f"sum_{name}": Coalesce(Sum(name), Value(0.0)) for name in ("wall_s", "cpu_s")}
     sums |= {"highest": Coalesce(Max("peak_memory_mb"), Value(0.0)), "sum_events": Coalesce(Sum("events"), 0)}
     yield from rows.annotate(number=Count("pk"), **sums)
 
 
-def _transfers(hour: int) -> Iterator[tuple[Any, ...]]:
+def _transfers(hour: int) -> Iterator[Row]:
     moved = Attempt.objects.filter(_within("ended", hour), transfers__isnull=False).values_list("site", "transfers")
     sums: defaultdict[tuple[int, str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
     for site, transfers in moved.iterator():
@@ -118,15 +120,15 @@ def _transfers(hour: int) -> Iterator[tuple[Any, ...]]:
         yield site, storage, direction, int(numbers[0]), int(numbers[1]), numbers[2]
 
 
-def _write(model: type[Hourly], hour: int, names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+def _write(model: type[Hourly], hour: int, names: Sequence[str], count: Callable[[], set[Row]]) -> None:
     mine = model._default_manager.filter(hour=hour)
-    found = set(rows)
-    if set(mine.values_list(*names)) == found:
+    if set(mine.values_list(*names)) == count():
         return
 
     def replace() -> None:
-        hold_until_committed(HOURS_LOCK)  # another process may count the same hour
+        hold_until_committed(HOURS_LOCK)  # another process may have counted the same hour meanwhile, with later rows
+        rows = [dict(zip(names, row, strict=True)) for row in count()]
         mine.delete()
-        model._default_manager.bulk_create([model(hour=hour, **dict(zip(names, row, strict=True))) for row in found])
+        model._default_manager.bulk_create([model(hour=hour, **row) for row in rows])
 
     transact(replace)
