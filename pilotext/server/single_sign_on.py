@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from pilotext.server.front.address import PEER, Network, is_trusted, parsed
+from pilotext.server.front.address import PEER, REPEATED, Network, is_trusted, parsed
 from pilotext.server.production.access.people import certified_name
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -40,13 +40,15 @@ def remote_user(get_response: GetResponse) -> GetResponse:
 def named_person(request: HttpRequest) -> str:
     """Return the name in the header of a single sign-on proxy; empty where no named proxy has sent one."""
     name = _header(request, settings.REMOTE_USER_HEADER, settings.REMOTE_USER_PROXIES)
-    return "" if "," in name else name  # a comma: the client has sent the header as well
+    return "" if "," in name else name  # a comma: a proxy on the way has joined two
 
 
 def certified_person(request: HttpRequest) -> str:
     """Return the person of a verified client certificate; empty where no named proxy has sent one that is known.
 
-    A header that the client has sent as well has two words for the verification, and is not believed.
+    Neither header is believed where it is there twice: the client may have sent it as well, and a subject has commas
+    anyway. It is compared as it was sent: a header with characters beyond ASCII does not arrive, and each proxy
+    escapes them in its own way.
     """
     proxies = settings.CERTIFICATE_PROXIES
     if _header(request, VERIFY_HEADER, proxies) != VERIFIED:
@@ -56,11 +58,14 @@ def certified_person(request: HttpRequest) -> str:
 
 
 def _header(request: HttpRequest, name: str, proxies: Sequence[Network]) -> str:
-    """Return the text of a header; empty where there is none, or who sent it is no named proxy."""
+    """Return the text of a header; empty where there is none, or more than one, or who sent it is no named proxy."""
     peer = parsed(str(request.META.get(PEER, "")))
     if not name or peer is None or not is_trusted(peer, proxies):
         return ""
-    text = str(request.META.get(f"HTTP_{name.upper().replace('-', '_')}", "")).strip()
+    key = f"HTTP_{name.upper().replace('-', '_')}"
+    if key in request.META.get(REPEATED, ()):
+        return ""
+    text = str(request.META.get(key, "")).strip()
     return text if text.isprintable() else ""
 
 

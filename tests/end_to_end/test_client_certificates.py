@@ -8,7 +8,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -21,9 +23,19 @@ from tests.support.pilotext_server import ProductionServer, free_port, productio
 APACHE = "/usr/sbin/apache2"
 MODULES = Path("/usr/lib/apache2/modules")
 READY_WITHIN_S = 60.0
-SUBJECTS = {"maria": "/C=CH/O=CERN/CN=Maria Muster", "unknown": "/C=CH/O=CERN/CN=Otto", "strange": "/C=CH/O=CERN/CN=X"}
+SUBJECTS = {
+    "maria": "/C=CH/O=CERN/CN=Maria Muster",
+    "joerg": "/C=CH/O=CERN/CN=Jörg Müller",
+    "percent": "/C=CH/O=CERN/CN=J%c3%b6rg%20M%c3%bcller",
+    "unknown": "/C=CH/O=CERN/CN=Otto",
+    "strange": "/C=CH/O=CERN/CN=Maria Muster",
+}
+"""Subjects by the name of the file; that of `strange` is signed by another authority."""
+
 WRITTEN = "CN=Maria Muster,O=CERN,C=CH"
 """The subject of Maria's certificate as proxies write it."""
+
+READABLE = "CN=Jörg Müller,O=CERN,C=CH"
 
 
 def openssl(*words: str | Path) -> None:
@@ -39,7 +51,7 @@ def make_authority(folder: Path, name: str) -> None:
 def make_certificate(folder: Path, name: str, subject: str, authority: str) -> None:
     """Make a certificate that an authority has signed, `NAME.pem` and `NAME.key`."""
     request, key = folder / f"{name}.csr", folder / f"{name}.key"
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-keyout", key, "-out", request)
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-utf8", "-subj", subject, "-keyout", key, "-out", request)
     extensions = folder / f"{name}.ext"
     extensions.write_text("subjectAltName=IP:127.0.0.1\n")
     signed = "-CA", folder / f"{authority}.pem", "-CAkey", folder / f"{authority}.key", "-CAcreateserial"
@@ -149,8 +161,9 @@ def test_a_certificate_logs_its_person_in_through_a_real_proxy(proxy: Proxy, ser
     assert proxy.ask(None, **spoofed).status_code == 302, "the proxy drops what a client says in its headers"
     assert proxy.ask("unknown").status_code == 302, "a certificate of nobody"
     assert proxy.ask("unknown", **spoofed).status_code == 302
-    with pytest.raises(requests.ConnectionError):
-        proxy.ask("strange")
+    strange = proxy.ask("strange")
+    assert (strange.status_code, strange.headers["Location"]) == (302, "/login?next=/account"), "of another authority"
+    assert proxy.ask("strange", **spoofed).status_code == 302
     removed = ("server", "certificate", "--user", "maria", "--subject", WRITTEN, "--remove")
     elsewhere = requests.Session()
     elsewhere.mount("http://", From("127.0.0.2"))
@@ -159,3 +172,36 @@ def test_a_certificate_logs_its_person_in_through_a_real_proxy(proxy: Proxy, ser
     assert (near.status_code, far.status_code) == (200, 302), "the headers count from the proxy's address alone"
     assert server.command("manager", *removed).returncode == 0
     assert proxy.ask("maria").status_code == 302
+
+
+@pytest.mark.long(20)
+def test_a_subject_beyond_ascii_is_registered_as_the_server_says(proxy: Proxy, server: ProductionServer) -> None:
+    words = ("server", "certificate", "--user", "maria", "--subject")
+    refused = server.command("manager", *words, READABLE)
+    assert refused.returncode == 64
+    found = re.search(r"Apache, as documented: (\S+)\.$", refused.stderr, re.MULTILINE)
+    assert found is not None, refused.stderr
+    assert proxy.ask("joerg").status_code == 302
+    assert server.command("manager", *words, found[1]).returncode == 0
+    assert proxy.ask("joerg").status_code == 200
+    assert proxy.ask("percent").status_code == 302, "whose subject is what Apache makes of the other one"
+
+
+@pytest.mark.parametrize("twice", ["X-Client-Subject", "X-Client-Verify"])
+def test_a_header_that_comes_twice_logs_nobody_in(twice: str, server: ProductionServer) -> None:
+    name, _, rest = WRITTEN.partition(",")
+    once = [("X-Client-Subject", WRITTEN), ("X-Client-Verify", "SUCCESS")]
+    parts = [("X-Client-Subject", name), ("X-Client-Subject", rest), once[1]]
+    assert status(server, once) == 200
+    assert status(server, parts if twice == "X-Client-Subject" else [*once, once[1]]) == 302
+
+
+def status(server: ProductionServer, headers: list[tuple[str, str]]) -> int:
+    """Ask as a proxy for the account page."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with closing(connection):
+        connection.putrequest("GET", "/account")
+        for name, text in headers:
+            connection.putheader(name, text)
+        connection.endheaders()
+        return connection.getresponse().status

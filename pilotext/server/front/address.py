@@ -16,6 +16,9 @@ MAX_HOPS = 20
 PEER = "pilotext.peer"
 """Key of the WSGI environment with the other end of the connection, proxy or not; no header can have this name."""
 
+REPEATED = "pilotext.repeated"
+"""Key of the WSGI environment with the names there (`HTTP_…`) of headers that the request has more than once."""
+
 _IPV6_SITE_BITS = 64
 """One client usually has a whole network of this size: its addresses share their limits."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
-from pilotext.server.front.address import PEER, Network, client_address
+from pilotext.server.front.address import PEER, REPEATED, Network, client_address
 from pilotext.server.front.guard import BodyPolicy, Guard, Response
 from pilotext.server.front.health import HealthProbe
 from pilotext.server.production.refusal import RefusalError
@@ -223,10 +223,14 @@ def environ_of(request: RsgiRequest, body: bytes) -> dict[str, Any]:
     }
     server, _, port = scope.server.rpartition(":")
     environ["SERVER_NAME"], environ["SERVER_PORT"] = server, port
+    repeated = set()
     for name, value in scope.headers.items():
         if name not in ("content-type", "content-length", "proxy") and "_" not in name:
             key = f"HTTP_{name.upper().replace('-', '_')}"
+            if key in environ:
+                repeated.add(key)
             environ[key] = f"{environ[key]},{value}" if key in environ else value
+    environ[REPEATED] = frozenset(repeated)
     if kind := scope.headers.get("content-type"):
         environ["CONTENT_TYPE"] = kind
     if scope.authority is not None and "HTTP_HOST" not in environ:

@@ -14,7 +14,7 @@ boot()
 from django.contrib.auth.models import User  # noqa: E402  needs boot
 from django.test import Client, override_settings  # noqa: E402
 
-from pilotext.server.front.address import PEER, trusted_networks  # noqa: E402
+from pilotext.server.front.address import PEER, REPEATED, trusted_networks  # noqa: E402
 from pilotext.server.production.access.people import (  # noqa: E402
     add_certificate,
     make_groups,
@@ -76,6 +76,13 @@ def test_a_subject_that_nobody_has_logs_nobody_in(subject: str, certificates: No
     assert status(browser(), subject) == 302
 
 
+@pytest.mark.parametrize("header", ["HTTP_X_CLIENT_SUBJECT", "HTTP_X_CLIENT_VERIFY"])
+def test_a_header_that_comes_twice_is_not_believed(header: str, certificates: None, eva: User) -> None:
+    for repeated, expected in (frozenset(["HTTP_COOKIE"]), 200), (frozenset([header]), 302):
+        found = browser().get("/jobs", **{**headers(EVA), REPEATED: repeated})  # type: ignore[arg-type]
+        assert found.status_code == expected, repeated
+
+
 def test_a_person_who_may_nothing_any_more_is_not_logged_in(certificates: None, eva: User) -> None:
     found = browser()
     assert status(found, EVA) == 200
@@ -121,6 +128,14 @@ def test_a_person_has_several_certificates_and_a_certificate_one_person(eva: Use
         add_certificate("igor", IGOR, BY)
     said = list(AuditEntry.objects.filter(subject="user", why__contains="certificate").values_list("why", flat=True))
     assert said == [f"eva, certificate {subject} added: for a test" for subject in (EVA, IGOR)]
+
+
+def test_a_subject_that_no_header_carries_is_refused_with_the_forms_that_proxies_write(eva: User) -> None:
+    with pytest.raises(UsageError, match="beyond ASCII") as refused:
+        add_certificate("eva", "CN=Jörg Müller,C=CH", BY)
+    assert r"nginx: CN=J\C3\B6rg M\C3\BCller,C=CH; " in str(refused.value.advice)
+    assert "documented: CN=J%c3%b6rg%20M%c3%bcller,C=CH." in str(refused.value.advice)
+    add_certificate("eva", r"CN=J\C3\B6rg M\C3\BCller,C=CH", BY)
 
 
 @pytest.mark.parametrize(

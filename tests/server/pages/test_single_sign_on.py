@@ -13,7 +13,7 @@ boot()
 from django.contrib.auth.models import User  # noqa: E402  needs boot
 from django.test import Client, override_settings  # noqa: E402
 
-from pilotext.server.front.address import PEER, trusted_networks  # noqa: E402
+from pilotext.server.front.address import PEER, REPEATED, trusted_networks  # noqa: E402
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
 from tests.server.pages.browsing import BY, PASSWORD, browser, text_of  # noqa: E402
 
@@ -55,6 +55,12 @@ def test_nobody_else_is_believed(peer: str, sso: None, eva: User) -> None:
 @pytest.mark.parametrize("name", ["eve", "", "eva,boss", "boss,eva", "EVA", "eva\x1b"])
 def test_a_name_without_an_account_and_a_doubled_header_log_nobody_in(name: str, sso: None, eva: User) -> None:
     assert status(browser(), name) == 302
+
+
+def test_a_header_that_comes_twice_logs_nobody_in(sso: None, eva: User) -> None:
+    for repeated, expected in (frozenset(["HTTP_COOKIE"]), 200), (frozenset(["HTTP_X_REMOTE_USER"]), 302):
+        sent = {"HTTP_X_REMOTE_USER": "eva", PEER: PROXY, REPEATED: repeated}
+        assert browser().get("/jobs", **sent).status_code == expected, repeated  # type: ignore[arg-type]
 
 
 def test_without_the_setting_the_header_means_nothing(eva: User) -> None:

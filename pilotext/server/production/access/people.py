@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from typing import cast
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
@@ -16,6 +17,10 @@ from pilotext.server.production.transitions import Reason, record
 
 MAX_SUBJECT = 1000
 """Characters of the subject of a certificate."""
+
+ASCII = frozenset(range(0x80))
+UNESCAPED_BY_APACHE = frozenset((string.ascii_letters + string.digits + "$-_.+!*'(),:@&=/~").encode())
+"""Bytes that `escape` in an expression of Apache leaves as they are."""
 
 ROLES = ("manager", "expert", "viewer")
 """Names of the groups, the mightiest first: each may what the next one may."""
@@ -81,14 +86,25 @@ def _set_user(name: str, role: str | None, reason: Reason, password: str | None)
 def add_certificate(name: str, subject: str, reason: Reason) -> None:
     """Let the client certificate with this subject log a person in, besides those of before.
 
-    Raises UsageError where there is no such person, or the subject is that of another one.
+    Raises UsageError where there is no such person, or the subject is that of another one, or cannot be in a header.
     """
     if not subject.strip() or len(subject) > MAX_SUBJECT or not subject.isprintable():
         raise UsageError(
             f"{subject!r:.60} is no subject of a certificate: it has 1 to {MAX_SUBJECT} printable characters.",
             advice="Write it as the proxy does: CN=Maria Muster,O=CERN,C=CH.",
         )
+    if not subject.isascii():
+        nginx, apache = _escaped(subject, "\\{:02X}", ASCII), _escaped(subject, "%{:02x}", UNESCAPED_BY_APACHE)
+        raise UsageError(
+            f"the subject {subject!r:.200} has characters beyond ASCII, which never arrive in a header.",
+            advice=f"Write them as the proxy does. nginx: {nginx}; Apache, as documented: {apache}.",
+        )
     transact(lambda: _add_certificate(name, subject.strip(), reason))
+
+
+def _escaped(subject: str, form: str, kept: frozenset[int]) -> str:
+    """Return the subject with each byte in this form, except those that are kept."""
+    return "".join(chr(byte) if byte in kept else form.format(byte) for byte in subject.encode())
 
 
 def _add_certificate(name: str, subject: str, reason: Reason) -> None:
