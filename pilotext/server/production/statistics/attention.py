@@ -32,7 +32,7 @@ Subject = Literal["cycle", "step", "factory", "agent", "attempt", "job", "produc
 
 @dataclass(frozen=True)
 class Concern:
-    """So many of one kind that need attention: the oldest since then.
+    """Number of objects of one kind that need attention, with the time of the oldest.
 
     `name` is that of the factory, of the site of agents or attempts, or of the step of the cycle; `site` is the number
     of that site. `attempts` are those that silent agents hold.
@@ -53,9 +53,20 @@ def concerns(at: datetime | None = None) -> list[Concern]:
 
 
 def silent_attempts(at: datetime) -> QuerySet[Attempt]:
-    """Return the attempts that should have sent a heartbeat and have not, and whose lease has not ended yet."""
+    """Return the silent attempts that no silent agent holds: their concern counts them, and the list has them."""
+    return _all_silent(at).filter(Q(agent=None) | Q(alive=True))
+
+
+def _all_silent(at: datetime) -> QuerySet[Attempt]:
+    """Return the attempts that should have sent a heartbeat and have not, and whose lease has not ended yet.
+
+    `alive` says whether their agent, or another attempt of it, was heard of.
+    """
+    point = earlier(at, GONE_AFTER_S)
+    busy = Attempt.objects.filter(agent=OuterRef("agent"), state__in=ACTIVE_ATTEMPT, seen__gte=point)
+    heard = Agent.objects.filter(pk=OuterRef("agent"), seen__gte=point).exclude(state=AgentState.GONE)
     limit = Q(pilot="", seen__lt=earlier(at, SILENT_AFTER_S)) | Q(seen__lt=earlier(at, PILOT_SILENT_AFTER_S))
-    return Attempt.objects.active().filter(limit)
+    return Attempt.objects.active().filter(limit).annotate(alive=Exists(heard) | Exists(busy))
 
 
 def _of_cycle(at: datetime) -> Iterator[Concern]:
@@ -76,11 +87,8 @@ def _of_factories(at: datetime) -> Iterator[Concern]:
 
 def _of_silent_attempts(at: datetime) -> Iterator[Concern]:
     """Yield the agents of each site that hold attempts and are silent or gone, and the other silent attempts."""
-    point = earlier(at, GONE_AFTER_S)
-    busy = Attempt.objects.filter(agent=OuterRef("agent"), state__in=ACTIVE_ATTEMPT, seen__gte=point)
-    heard = Agent.objects.filter(pk=OuterRef("agent"), seen__gte=point).exclude(state=AgentState.GONE)
-    rows = silent_attempts(at).annotate(alive=Exists(heard) | Exists(busy))
-    counted = rows.order_by().values_list("site", "site__name", "agent", "alive").annotate(Count("pk"), Min("seen"))
+    rows = _all_silent(at).order_by().values_list("site", "site__name", "agent", "alive")
+    counted = rows.annotate(Count("pk"), Min("seen"))
     agents: defaultdict[tuple[str, int], list[tuple[int, datetime]]] = defaultdict(list)
     others: defaultdict[tuple[str, int], list[tuple[int, datetime]]] = defaultdict(list)
     for site, name, agent, alive, number, since in counted:

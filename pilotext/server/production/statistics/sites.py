@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Max, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
 
 from pilotext.api.schemas.agents import AgentList, AgentRow
 from pilotext.api.schemas.sites import BreakerRow, SiteList, SiteRow
@@ -110,8 +110,9 @@ def list_agents(*, name: str | None = None, site: str | None, state: str | None,
 
 
 def agents_of(site: Site, *, after: int, limit: int) -> AgentList:
-    """Return a page of the agents of a site that have not gone, in the order of their ids."""
-    rows = Agent.objects.filter(site=site, pk__gt=after).exclude(state=AgentState.GONE)
+    """Return a page of the agents of a site that have not gone or hold attempts, in the order of their ids."""
+    holding = Exists(Attempt.objects.active().filter(agent=OuterRef("pk")))
+    rows = Agent.objects.filter(~Q(state=AgentState.GONE) | holding, site=site, pk__gt=after)
     return _page_of_agents(rows.select_related("site").order_by("pk"), limit)
 
 

@@ -1,4 +1,4 @@
-"""What needs attention: each kind, and that nothing is named without a reason."""
+"""Concerns: each kind is named, with the number that its list has, and nothing without a reason."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from pilotext.server.production.models import (  # noqa: E402
 )
 from pilotext.server.production.statistics.attempts import AttemptQuery, list_attempts  # noqa: E402
 from pilotext.server.production.statistics.attention import Concern, concerns  # noqa: E402
+from pilotext.server.production.statistics.sites import agents_of  # noqa: E402
 from pilotext.server.times import earlier, now  # noqa: E402
 from tests.server.support import SITE, fail, leased, raw, site, submit  # noqa: E402
 
@@ -111,6 +112,27 @@ def test_silent_attempts_are_listed() -> None:
     rows, _ = list_attempts(AttemptQuery(by="silent", site=SITE))
     assert [row.attempt for row in rows] == list(Attempt.objects.order_by("pk").values_list("pk", flat=True)[:1])
     assert list_attempts(AttemptQuery(by="silent", site="BW_COMPASS_MCORE"))[0] == []
+
+
+def test_the_list_of_silent_attempts_has_as_many_as_their_concern_counts() -> None:
+    """Those of silent agents are counted with these agents."""
+    hold(HOUR_S)
+    hold(HOUR_S, agent=agent("a1"))
+    hold(HOUR_S, agent=agent("a2", HOUR_S))
+    assert found() == [("agent", 1, SITE, 1), ("attempt", 2, SITE, 0)]
+    rows, _ = list_attempts(AttemptQuery(by="silent", site=SITE))
+    assert len(rows) == 2
+
+
+def test_the_list_of_agents_of_a_site_has_those_that_have_gone_and_hold_attempts() -> None:
+    dead = agent("a1", state="gone")
+    hold(HOUR_S, agent=dead)
+    ended = agent("a2", state="gone")
+    hold(HOUR_S, agent=ended)
+    Attempt.objects.filter(agent=ended).update(state="lost")
+    listed = agents_of(site(), after=0, limit=10)
+    assert [row.name for row in listed.agents] == ["a1"]
+    assert found() == [("agent", len(listed.agents), SITE, 1)]
 
 
 def test_what_waits_for_a_person_is_counted_since_the_oldest() -> None:
