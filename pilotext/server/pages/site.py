@@ -75,12 +75,11 @@ def show(request: HttpRequest, site: int) -> HttpResponse:
 def show_settings(request: HttpRequest, site: int) -> HttpResponse:
     """Show what a site is: by its profile, what was set manually, and what pilots get; and who has changed it."""
     row = _site(site)
-    history = history_of(row)
     words = {
         "site": row,
-        "settings": list(settings_of(row, history)),
+        "settings": list(settings_of(row)),
         "given": values_for_pilots(row),
-        "history": history,
+        "history": history_of(row),
         "may_change": may(request, "manager"),
         "words": ("open",) if row.closed else ("close",),
     }

@@ -36,7 +36,7 @@ def remember(given: profile.Experiment) -> Experiment:
     for name, site in given.sites.items():
         rules = {"max_active": site.max_active, "staging": site.staging, "merging": site.merging or ""}
         before = Site.objects.filter(name=name, experiment=row).first()
-        if before is not None and limited_by_hand(before):
+        if before is not None and manual_limit(before):
             del rules["max_active"]
         changed = {key: value for key, value in rules.items() if before is None or getattr(before, key) != value}
         if not changed:
@@ -48,9 +48,10 @@ def remember(given: profile.Experiment) -> Experiment:
     return row
 
 
-def limited_by_hand(site: Site) -> bool:
+def manual_limit(site: Site) -> AuditEntry | None:
+    """Return the audit entry by which the limit of a site was set manually; None where that of the profile holds."""
     last = AuditEntry.objects.filter(subject=SITE_LIMIT, subject_id=site.pk).order_by("-pk").first()
-    return last is not None and last.after != "profile"
+    return last if last is not None and last.after != "profile" else None
 
 
 def _tell_changes(row: Experiment, given: profile.Experiment) -> None:

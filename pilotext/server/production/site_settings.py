@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pilotext.server.production.models import AuditEntry, Site
-from pilotext.server.production.profiles import SITE_LIMIT, profile_of
+from pilotext.server.production.profiles import SITE_LIMIT, manual_limit, profile_of
 
 MAX_HISTORY = 50
 UNLIMITED = "no limit"
+NOT_THERE = "not in the profile"
 
 
 @dataclass(frozen=True)
 class SiteSetting:
-    """A setting in words; `manual` is empty where nobody has set it, and `told` the last line of the trail about it.
+    """A setting in words; `manual` is empty where nobody has set it, and `entry` is the audit entry by which it was set.
 
     A setting that is not `editable` comes from the profile alone.
     """
@@ -24,7 +25,7 @@ class SiteSetting:
     manual: str
     in_force: str
     editable: bool
-    told: AuditEntry | None = None
+    entry: AuditEntry | None = None
 
 
 def history_of(site: Site) -> list[AuditEntry]:
@@ -33,24 +34,34 @@ def history_of(site: Site) -> list[AuditEntry]:
     return list(rows.order_by("-pk")[:MAX_HISTORY])
 
 
-def settings_of(site: Site, history: list[AuditEntry]) -> Iterator[SiteSetting]:
-    """Yield all settings of a site, which comes with its experiment; `history` is that of `history_of`."""
+def settings_of(site: Site) -> Iterator[SiteSetting]:
+    """Yield all settings of a site, which comes with its experiment."""
     profile = profile_of(site.experiment.name).sites.get(site.name)
-    moved = next((row for row in history if row.subject == "site" and row.before != row.after), None)
-    limited = next((row for row in history if row.subject == SITE_LIMIT), None)
     closed = f"closed: {site.closed}" if site.closed else ""
-    yield SiteSetting("New jobs", "open", closed, closed or "open", True, moved if closed else None)
-    by_hand = limited is not None and limited.after != "profile"
-    of_profile = "not in the profile" if profile is None else _limit(profile.max_active)
-    manual = _limit(site.max_active) if by_hand else ""
-    yield SiteSetting(
-        "Attempts at once", of_profile, manual, _limit(site.max_active), True, limited if by_hand else None
-    )
-    staging = "brought to disk before" if site.staging else "used where they are"
-    yield SiteSetting("Inputs on tape", staging, "", staging, False)
-    merging = f"at {site.merging}" if site.merging else "where the task runs"
-    yield SiteSetting("Merges of its tasks", merging, "", merging, False)
+    yield SiteSetting("New jobs", "open", closed, closed or "open", True, _closing(site) if closed else None)
+    limited = manual_limit(site)
+    of_profile = NOT_THERE if profile is None else _limit(profile.max_active)
+    in_force = _limit(site.max_active)
+    yield SiteSetting("Attempts at once", of_profile, in_force if limited else "", in_force, True, limited)
+    of_profile = NOT_THERE if profile is None else _staging(profile.staging)
+    yield SiteSetting("Inputs on tape", of_profile, "", _staging(site.staging), False)
+    of_profile = NOT_THERE if profile is None else _merging(profile.merging)
+    yield SiteSetting("Merges of its tasks", of_profile, "", _merging(site.merging), False)
+
+
+def _closing(site: Site) -> AuditEntry | None:
+    """Return the audit entry of the last time that a site was closed."""
+    closings = AuditEntry.objects.filter(subject="site", subject_id=site.pk, after="closed")
+    return closings.exclude(before="closed").order_by("-pk").first()
 
 
 def _limit(number: int | None) -> str:
     return UNLIMITED if number is None else f"at most {number}"
+
+
+def _staging(needed: bool) -> str:
+    return "brought to disk before" if needed else "used where they are"
+
+
+def _merging(site: str | None) -> str:
+    return f"at {site}" if site else "where the task runs"

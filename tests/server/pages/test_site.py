@@ -109,6 +109,28 @@ def test_settings_tell_the_profile_from_what_was_set_manually() -> None:
     assert setting("New jobs") == ["open", "open", "not set"]
 
 
+def test_a_manual_setting_is_shown_after_any_number_of_other_entries() -> None:
+    manager = browser("manager")
+    manager.post(f"/sites/{site().pk}/limit", {"most": "17", "to": "limit", "why": "slow storage"})
+    manager.post(f"/sites/{site().pk}/decide", {"to": "close", "why": "maintenance"})
+    same = {"subject": "site", "subject_id": site().pk, "before": "closed", "after": "closed", "who": "profile"}
+    AuditEntry.objects.bulk_create(AuditEntry(**same, why="staging") for _ in range(60))
+    for name in ("New jobs", "Attempts at once"):
+        assert "by person:a-manager" in setting(name)[2]
+
+
+def test_a_site_that_its_profile_has_no_more_has_no_settings_of_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    changed = ProfileSite(max_active=5, staging=False, merging=OTHER)
+    names = ("Attempts at once", "Inputs on tape", "Merges of its tasks")
+    monkeypatch.setitem(profile_of("COMPASS").sites, SITE, changed)
+    assert [setting(name)[1] for name in names] == ["at most 5", "used where they are", f"at {OTHER}"]
+    monkeypatch.delitem(profile_of("COMPASS").sites, SITE)
+    for name in names:
+        in_force, of_profile, _ = setting(name)
+        assert of_profile == "not in the profile"
+        assert in_force != of_profile
+
+
 @pytest.mark.parametrize(
     ("form", "status", "said"),
     [
