@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from pilotext.server.pages.queries import address
-from pilotext.server.production.states import FAILED_ATTEMPT, STAGED_FILE
+from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.hourly import HOUR_S, begin_of
 from pilotext.server.production.statistics.series import Hours, Measured
 
@@ -35,8 +35,8 @@ class PlotKind:
     title: str
     numbers: Callable[[Measured], Hours]
     combine: Callable[[Sequence[float]], float]
-    link: Callable[[str], Fields]
-    """Fields of the list of attempts behind a series; with a subject, of the trail."""
+    link: Callable[[str], Fields | None]
+    """Fields of the list of attempts behind a series; with a subject, of the trail. None where no list has these."""
 
 
 def _sum(numbers: Sequence[float]) -> float:
@@ -94,9 +94,7 @@ PLOTS = {
     "sites": PlotKind(
         "MB a second moved, by site", lambda found: found.by_site, _megabytes_a_second, lambda name: {"site": name}
     ),
-    "tape": PlotKind(
-        "Files from tape, by time waited", lambda found: found.tape, _sum, lambda _: {"subject": STAGED_FILE.name}
-    ),
+    "tape": PlotKind("Files from tape, by time waited", lambda found: found.tape, _sum, lambda _: None),
 }
 """Plots in the order of the page, by the names that addresses have."""
 
@@ -113,7 +111,7 @@ class DrawnSeries:
 
 @dataclass(frozen=True)
 class DrawnColumn:
-    """The place of a bar, with what it says, and what it lists."""
+    """The place of a bar, with what it says, and the page of what it counts; empty where no page lists that."""
 
     x: int
     words: str
@@ -249,13 +247,15 @@ class _Table:
 
 
 def _link(kind: PlotKind, name: str | None, hour: int, step: int, texts: Mapping[str, str]) -> str:
-    """Return the page that lists what a bar counts; that of all series, where none is named."""
+    """Return the page that lists what a bar counts, if there is one; that of all series, where none is named."""
     of_all = kind.link("")
+    if of_all is None:
+        return ""
     fields = {each: f"{begin_of(at).timestamp():.0f}" for each, at in (("since", hour), ("until", hour + step))}
     if "subject" in of_all:
         return address(reverse("trail"), **of_all, **fields)
     common = {each: text for each, text in of_all.items() if text}
-    own = kind.link(name) if name is not None else {}
+    own = (kind.link(name) or {}) if name is not None else {}
     return address(reverse("attempts"), **{**texts, **common, **own, **fields})
 
 
