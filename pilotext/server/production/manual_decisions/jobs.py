@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db.models import F, QuerySet
@@ -21,6 +21,9 @@ from pilotext.server.production.transitions import Reason, advance, cancel_jobs,
 from pilotext.server.rows import insert_rows
 
 ACCEPTED_FROM = (JobState.MANUAL, JobState.FAILED)
+
+REPORTS_AT_ONCE = 20
+"""Final reports that are read together: each may have megabytes."""
 
 NO_OUTPUTS = "no attempt has published its outputs; fail it, and have its run merged without it"
 
@@ -51,7 +54,7 @@ def hindered(jobs: QuerySet[Job], word: str) -> dict[int, str]:
         return hindrances(jobs.filter(state__in=ENDED))
     if word == "accept":
         accepting = _Accepting(jobs)
-        return {job.pk: why for job in accepting.jobs if (why := accepting.hindrance(job))}
+        return {job.pk: why for job, last in accepting.tries() if (why := accepting.hindrance(job, last))}
     return {}
 
 
@@ -73,11 +76,11 @@ def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     hold_tasks(Task.objects.filter(pk__in=jobs.values("task")))
     moved = []
     accepting = _Accepting(jobs)
-    for job in accepting.jobs:
-        if accepting.hindrance(job):
+    for job, last in accepting.tries():
+        if accepting.hindrance(job, last):
             continue
         Output.objects.valid().filter(job=job).update(state=OutputState.SUPERSEDED, group=None)
-        insert_rows(Output, accepting.published(job))
+        insert_rows(Output, [] if last is None else published_by(job, last))
         moved += advance(JOB, Job.objects.filter(pk=job.pk), ACCEPTED_FROM, JobState.FINISHED, reason, assigned="")
     merge_with(Job.objects.filter(pk__in=moved), reason)
     return moved
@@ -89,14 +92,16 @@ class _Accepting:
     def __init__(self, jobs: QuerySet[Job]) -> None:
         chosen = jobs.filter(state__in=ACCEPTED_FROM)
         self.jobs = list(chosen.select_related("task__experiment", "task__successor"))
-        ids = [job.pk for job in self.jobs]
-        tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts"), final_report__late=False)
-        self._last = {attempt.job_id: attempt for attempt in tries.select_related("final_report")}
         tasks, runs = {job.task_id for job in self.jobs}, {job.run for job in self.jobs if job.run is not None}
         of_runs = Product.objects.filter(task__in=tasks, run__in=runs)
         self._merged = set(of_runs.values_list("task_id", "run"))
 
-    def hindrance(self, job: Job) -> str:
+    def tries(self) -> Iterator[tuple[Job, Attempt | None]]:
+        """Yield each job with its last attempt if that has a report; no more than a batch of reports is in memory."""
+        for begin in range(0, len(self.jobs), REPORTS_AT_ONCE):
+            yield from _tries_of(self.jobs[begin : begin + REPORTS_AT_ONCE])
+
+    def hindrance(self, job: Job, last: Attempt | None) -> str:
         """Return why a job cannot count as finished: its run would be merged without its events, unnoticed."""
         if job.task.state in (TaskState.ARCHIVING, TaskState.ARCHIVED):
             return f"its task {job.task.name} is {job.task.state}"
@@ -104,12 +109,17 @@ class _Accepting:
         if successor is not None:
             return replaced_by(job.task, successor.name)
         merged = (job.task_id, job.run) in self._merged
-        return "" if not (merged or job.product) or self.published(job) else NO_OUTPUTS
+        if not (merged or job.product) or (last is not None and published_by(job, last)):
+            return ""
+        return NO_OUTPUTS
 
-    def published(self, job: Job) -> list[dict[str, Any]]:
-        """Return the outputs of a job as its last attempt published them."""
-        last = self._last.get(job.pk)
-        return [] if last is None else published_by(job, last)
+
+def _tries_of(jobs: Sequence[Job]) -> Iterator[tuple[Job, Attempt | None]]:
+    ids = [job.pk for job in jobs]
+    tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts"), final_report__late=False)
+    last = {attempt.job_id: attempt for attempt in tries.select_related("final_report")}
+    for job in jobs:
+        yield job, last.pop(job.pk, None)
 
 
 def published_by(job: Job, last: Attempt) -> list[dict[str, Any]]:

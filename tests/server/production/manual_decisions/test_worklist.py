@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import gc
+
 import msgspec
 import pytest
 
 from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter, JobQuery
 from pilotext.model.verdict import Evidence
 from pilotext.server.database import transact
+from pilotext.server.production.manual_decisions import jobs
 from pilotext.server.production.manual_decisions.jobs import assign, move_job, note
 from pilotext.server.production.manual_decisions.worklist import move_many, worklist
-from pilotext.server.production.models import AuditEntry, Job, Output, Product
+from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output, Product
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.transitions import Reason
@@ -29,8 +32,8 @@ def fail_for_somebody(number: int = 1, **more: object) -> None:
         send(given, msgspec.structs.replace(report, verdict=verdict))
 
 
-def many(word: str, *, limit: int = 500, after: int = 0, **jobs: object) -> BulkMoved:
-    asked = BulkMove(word, "looked at it", JobFilter(**jobs), after, limit)  # type: ignore[arg-type]
+def many(word: str, *, limit: int = 500, after: int = 0, **chosen: object) -> BulkMoved:
+    asked = BulkMove(word, "looked at it", JobFilter(**chosen), after, limit)  # type: ignore[arg-type]
     return transact(lambda: move_many(asked, WHY))
 
 
@@ -132,3 +135,20 @@ def test_a_job_whose_outputs_were_published_is_accepted_with_them() -> None:
     transact(lambda: move_job(the_job().pk, "accept", WHY))
     assert the_job().state == "finished"
     assert {output.kind for output in Output.objects.filter(state="valid")} == {"mdst", "hist", "dump"}
+
+
+def test_few_reports_are_in_memory_while_jobs_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may have megabytes."""
+    fail_for_somebody(5, merges=["mdst"])
+    in_memory = []
+
+    def published(_job: Job, _last: Attempt) -> list[dict[str, object]]:
+        gc.collect()
+        in_memory.append(sum(type(each) is AttemptReport for each in gc.get_objects()))
+        return []
+
+    monkeypatch.setattr(jobs, "REPORTS_AT_ONCE", 2, raising=False)
+    monkeypatch.setattr(jobs, "published_by", published)
+    assert len(many("accept", state="manual").hindered) == 5
+    assert len(in_memory) >= 5
+    assert max(in_memory) <= 2
