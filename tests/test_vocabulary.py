@@ -56,7 +56,6 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/server/production/models/audit.py": "a file of tables",
     "pilotext/server/production/models/breaker.py": "a file of tables",
     "pilotext/server/production/models/factory.py": "a file of tables",
-    "pilotext/server/production/site_settings.py": "a domain rule: which setting of a site is in force",
     "pilotext/server/production/submission/labels.py": "a domain rule, also for a migration",
     "pilotext/server/wsgi.py": "an entry point",
 }

@@ -15,7 +15,7 @@ NOT_THERE = "not in the profile"
 
 @dataclass(frozen=True)
 class SiteSetting:
-    """A setting in words; `manual` is empty where nobody has set it, and `entry` is the audit entry by which it was set.
+    """A setting in words; `manual` is empty where nobody has set it, `entry` the audit entry by which it was set.
 
     A setting that is not `editable` comes from the profile alone.
     """

@@ -54,19 +54,21 @@ def concerns(at: datetime | None = None) -> list[Concern]:
 
 def silent_attempts(at: datetime) -> QuerySet[Attempt]:
     """Return the silent attempts that no silent agent holds: their concern counts them, and the list has them."""
-    return _all_silent(at).filter(Q(agent=None) | Q(alive=True))
+    return _all_silent(at).annotate(alive=_agent_alive(at)).filter(Q(agent=None) | Q(alive=True))
 
 
 def _all_silent(at: datetime) -> QuerySet[Attempt]:
-    """Return the attempts that should have sent a heartbeat and have not, and whose lease has not ended yet.
+    """Return the attempts that should have sent a heartbeat and have not, and whose lease has not ended yet."""
+    limit = Q(pilot="", seen__lt=earlier(at, SILENT_AFTER_S)) | Q(seen__lt=earlier(at, PILOT_SILENT_AFTER_S))
+    return Attempt.objects.active().filter(limit)
 
-    `alive` says whether their agent, or another attempt of it, was heard of.
-    """
+
+def _agent_alive(at: datetime) -> Q:
+    """Return the condition that the agent of an attempt, or another attempt of this agent, was heard of."""
     point = earlier(at, GONE_AFTER_S)
     busy = Attempt.objects.filter(agent=OuterRef("agent"), state__in=ACTIVE_ATTEMPT, seen__gte=point)
     heard = Agent.objects.filter(pk=OuterRef("agent"), seen__gte=point).exclude(state=AgentState.GONE)
-    limit = Q(pilot="", seen__lt=earlier(at, SILENT_AFTER_S)) | Q(seen__lt=earlier(at, PILOT_SILENT_AFTER_S))
-    return Attempt.objects.active().filter(limit).annotate(alive=Exists(heard) | Exists(busy))
+    return Exists(heard) | Exists(busy)
 
 
 def _of_cycle(at: datetime) -> Iterator[Concern]:
@@ -87,8 +89,8 @@ def _of_factories(at: datetime) -> Iterator[Concern]:
 
 def _of_silent_attempts(at: datetime) -> Iterator[Concern]:
     """Yield the agents of each site that hold attempts and are silent or gone, and the other silent attempts."""
-    rows = _all_silent(at).order_by().values_list("site", "site__name", "agent", "alive")
-    counted = rows.annotate(Count("pk"), Min("seen"))
+    rows = _all_silent(at).annotate(alive=_agent_alive(at)).order_by()
+    counted = rows.values_list("site", "site__name", "agent", "alive").annotate(Count("pk"), Min("seen"))
     agents: defaultdict[tuple[str, int], list[tuple[int, datetime]]] = defaultdict(list)
     others: defaultdict[tuple[str, int], list[tuple[int, datetime]]] = defaultdict(list)
     for site, name, agent, alive, number, since in counted:
