@@ -184,8 +184,8 @@ def table_of(found: Sequence[ErrorRow], asked: FailureQuery, texts: Mapping[str,
         columns[column] += row.attempts
         last[name] = max(last[name], row.last)
     total = sum(columns.values())
-    heads = tuple(sorted(columns, key=lambda each: (-columns[each], each))[:MAX_COLUMNS])
-    names = sorted(cells, key=lambda each: (-sum(cells[each].values()), each))
+    heads = tuple(_in_order(asked.columns, columns)[:MAX_COLUMNS])
+    names = _in_order(asked.rows, {name: sum(of_name.values()) for name, of_name in cells.items()})
 
     def link(name: str, column: str | None = None) -> str:
         fields = {**texts, **_field(asked.rows, name), **(_field(asked.columns, column) if column is not None else {})}
@@ -197,6 +197,13 @@ def table_of(found: Sequence[ErrorRow], asked: FailureQuery, texts: Mapping[str,
         shown = tuple(FailureCell(cells[name].get(column, 0), link(name, column)) for column in heads)
         lines.append(FailureLine(name, shown, attempts_here, link(name), 100 * attempts_here / total, last[name]))
     return FailureTable(heads, tuple(lines), max(0, len(names) - MAX_ROWS), max(0, len(columns) - MAX_COLUMNS), total)
+
+
+def _in_order(field: str, counts: Mapping[str, int]) -> list[str]:
+    """Return the values of a field, the most frequent first; days, the last one first."""
+    if field == "day":
+        return sorted(counts, reverse=True)
+    return sorted(counts, key=lambda each: (-counts[each], each))
 
 
 def days_of(found: Sequence[ErrorRow], filters: Mapping[str, str]) -> list[DayBar]:

@@ -1,14 +1,13 @@
-"""Lists of jobs by choice, with their numbers by attribute and twins for programs; the search for what a word names."""
+"""Lists of jobs by choice, with their numbers by attribute and twins for programs."""
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -24,10 +23,8 @@ from pilotext.server.pages.queries import (
     in_words,
     tidy,
     time_locked,
-    whole_number,
 )
 from pilotext.server.production.manual_decisions.jobs import JOB_WORDS
-from pilotext.server.production.models import Job, Site, Task
 from pilotext.server.production.statistics.job_choice import (
     MAX_COUNTED,
     LastAttempt,
@@ -43,10 +40,6 @@ MAX_VALUES = 8
 
 FIELDS = ("task", "run", "state", "code", "cause", "rule", "site", "node", "assigned", "changed_since", "changed_until")
 """Fields of the form that chooses jobs."""
-
-MAX_RUN = 2**31 - 1
-MAX_FOUND = 50
-"""Tasks whose run of a number is found."""
 
 PAGING = ("after", "limit", "order")
 
@@ -111,51 +104,6 @@ def as_json(request: HttpRequest) -> HttpResponse:
 def as_csv(request: HttpRequest) -> HttpResponse:
     """Return the same page of jobs as `pilotext jobs list --csv`."""
     return csv_answer("jobs", csv_of(JobRow, list_jobs(_asked(request)).jobs))
-
-
-@page("viewer")
-def search(request: HttpRequest) -> HttpResponse:
-    """Go to the job, the run, the task, the site, the period or the code that a word names."""
-    word = request.GET.get("q", "").strip()
-    if (number := whole_number(word)) is not None:
-        return _search_number(request, number)
-    if task := Task.objects.filter(name=word).order_by("-pk").first():
-        return HttpResponseRedirect(reverse("task", args=[task.pk]))
-    if site := Site.objects.filter(name__iexact=word).first():
-        return HttpResponseRedirect(reverse("site", args=[site.pk]))
-    if period := _period_named(word):
-        return HttpResponseRedirect(period)
-    if "-" in word and word.rpartition("-")[2].isdigit():
-        return HttpResponseRedirect(address(reverse("jobs"), code=word.upper()))
-    return HttpResponseRedirect(address(reverse("jobs"), task=word))
-
-
-def _search_number(request: HttpRequest, number: int) -> HttpResponse:
-    """Go to the job or the run of this number; show both where there are both."""
-    is_job = Job.objects.filter(pk=number).exists()
-    rows = Job.objects.filter(run=number, product="") if number <= MAX_RUN else Job.objects.none()
-    tasks = list(rows.order_by().values_list("task_id", "task__name").distinct()[:MAX_FOUND])
-    if is_job and tasks:
-        runs = [(name, reverse("run", args=[task, number])) for task, name in sorted(tasks, reverse=True)]
-        words = {"number": number, "runs": runs, "jobs": address(reverse("jobs"), run=number)}
-        return render(request, "pages/search.html", words)
-    if is_job:
-        return HttpResponseRedirect(reverse("job", args=[number]))
-    return HttpResponseRedirect(address(reverse("jobs"), run=number))
-
-
-def _period_named(word: str) -> str:
-    """Return the page of the period of this name, alone or with its year; that of all years where several have it."""
-    year, period = ("", word)
-    if found := re.fullmatch(r"(\d{4})[ /-]?([A-Za-z]\w*)", word):
-        year, period = found.groups()
-    rows = Task.objects.filter(period__iexact=period, period__gt="", **({"year": year} if year else {}))
-    known = sorted(set(rows.values_list("year", "period")), key=lambda each: (each[0] or 0, each[1]))
-    if not known:
-        return ""
-    if len(known) > 1:
-        return reverse("periods")
-    return address(reverse("period"), year=known[0][0], period=known[0][1])
 
 
 def csv_answer(name: str, text: str) -> HttpResponse:

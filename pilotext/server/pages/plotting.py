@@ -266,7 +266,7 @@ def _said(shown: Mapping[str, Sequence[float]], place: int) -> str:
 def _number(number: float) -> str:
     """Return a number with as many digits as a plot needs."""
     if number >= 100 or number == int(number):
-        return f"{number:,.0f}".replace(",", "\u2009")
+        return f"{number:,.0f}".replace(",", " ")
     return f"{number:.1f}" if number >= 1 else f"{number:.3g}"
 
 

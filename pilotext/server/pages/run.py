@@ -144,7 +144,9 @@ def held_by(row: RunRow) -> HeldBy:
     chosen = {"task": row.task, "run": row.run}
     if number := row.jobs.get(JobState.MANUAL, 0):
         link = address(reverse("jobs"), **chosen, state=JobState.MANUAL, product="")
-        return HeldBy(f"{number} chunk{'s' * (number > 1)} in manual check", link)
+        failed = row.jobs.get(JobState.FAILED, 0)
+        more = f", {failed} failed" if failed else ""
+        return HeldBy(f"{number} chunk{'s' * (number > 1)} in manual check{more}", link)
     manual = [merge for merge, state in row.products.items() if state == ProductState.MANUAL]
     if manual:
         findings = [f"{merge}: {row.findings.get(merge) or 'needs a decision'}" for merge in manual]

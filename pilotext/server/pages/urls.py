@@ -23,6 +23,7 @@ from pilotext.server.pages import (
     plots,
     rules,
     run,
+    search,
     site,
     sites,
     submit,
@@ -85,5 +86,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("account/tokens/<number:token>/revoke", account.revoke_own, name="token-revoke"),
     path("people", account.people, name="people"),
     path("server", health.show, name="server"),
-    path("search", jobs.search, name="search"),
+    path("search", search.show, name="search"),
 ]

@@ -16,7 +16,8 @@ boot()
 from django.db import connection  # noqa: E402  needs boot
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
-from pilotext.server.pages.failures import days_of  # noqa: E402
+from pilotext.api.schemas.errors import ErrorRow  # noqa: E402
+from pilotext.server.pages.failures import Axis, FailureQuery, days_of, table_of  # noqa: E402
 from pilotext.server.production.models import Attempt, Breaker, Experiment, Signature  # noqa: E402
 from pilotext.server.times import earlier, now  # noqa: E402
 from tests.server.pages.browsing import browser, text_of  # noqa: E402
@@ -48,6 +49,22 @@ def test_each_number_leads_to_as_many_attempts(axes: str, failures: None) -> Non
     for link, number in links:
         listed = text_of(viewer.get(link.replace("&amp;", "&")))
         assert listed.count('class="num"><a href="/jobs/') == int(number), link
+
+
+@pytest.mark.parametrize(("rows", "columns"), [("day", "code"), ("site", "day")])
+def test_days_stand_in_the_order_of_time_and_not_of_their_numbers(rows: Axis, columns: Axis) -> None:
+    counts = {"2026-11-28": 5, "2026-11-30": 1, "2026-11-29": 9}
+    found = [ErrorRow("C-1", "crash", "A", "t", day, number, number, 0.0) for day, number in counts.items()]
+    table = table_of(found, FailureQuery(rows=rows, columns=columns), {})
+    shown = table.columns if columns == "day" else tuple(line.name for line in table.lines)
+    assert shown == ("2026-11-30", "2026-11-29", "2026-11-28")
+
+
+def test_other_values_stand_by_their_numbers_the_most_frequent_first() -> None:
+    found = [
+        ErrorRow("C-1", "crash", site, "t", "2026-11-30", number, number, 0.0) for site, number in (("A", 1), ("B", 7))
+    ]
+    assert table_of(found, FailureQuery(), {}).columns == ("B", "A")
 
 
 def test_attempts_of_a_choice_go_on_on_the_next_page(failures: None) -> None:

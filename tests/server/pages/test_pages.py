@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
@@ -226,7 +227,6 @@ def test_the_search_leads_to_what_a_word_names(word: str, place: str, failed_job
         ("2016W14", "/period?year=2016&period=W14"),
         ("P01", "/periods"),
         ("2017P01", "/period?year=2017&period=P01"),
-        ("2018W14", "/jobs?task=2018W14"),
     ],
 )
 def test_the_search_finds_sites_and_periods(word: str, place: str) -> None:
@@ -235,6 +235,33 @@ def test_the_search_finds_sites_and_periods(word: str, place: str) -> None:
         Task.objects.filter(name=f"t{number}").update(year=year, period=period)
     site = Site.objects.get(name="BW_COMPASS_MCORE").pk
     assert browser("viewer").get("/search", {"q": word})["Location"] == place.format(site=site)
+
+
+@pytest.mark.parametrize("word", ["cdr00003-7.raw", "mDST-7-3-0-7.root", "COMPASS-7-3.log"])
+def test_the_search_finds_the_job_of_a_raw_or_an_output_file(word: str) -> None:
+    submit([raw(7, 2), raw(7, 3), raw(3, 4)])
+    job = Job.objects.get(run=7, chunk=3).pk
+    assert browser("viewer").get("/search", {"q": word})["Location"] == f"/jobs/{job}"
+
+
+def test_the_search_shows_the_run_where_several_tasks_read_a_file() -> None:
+    for name in ("t1", "t2"):
+        submit([raw(7, 3)], name=name)
+    assert browser("viewer").get("/search", {"q": "cdr00003-7.raw"})["Location"] == "/jobs?run=7"
+
+
+def test_the_search_finds_a_node(failed_job: int) -> None:
+    node = Attempt.objects.exclude(node="").values_list("node", flat=True)[0]
+    assert browser("viewer").get("/search", {"q": node})["Location"] == f"/jobs?node={node}"
+
+
+@pytest.mark.parametrize("word", ["2018W14", "cdr00009-9.raw", "no-such-node.example", "<b>"])
+def test_the_search_for_what_there_is_not_says_what_can_be_found(word: str, failed_job: int) -> None:
+    answer = browser("viewer").get("/search", {"q": word})
+    assert answer.status_code == 404
+    text = text_of(answer)
+    assert f"Nothing is called {html.escape(word)}" in text
+    assert "a node, or a code" in text
 
 
 def test_a_task_names_the_inputs_that_were_left_out_and_why() -> None:

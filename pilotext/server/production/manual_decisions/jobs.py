@@ -22,7 +22,7 @@ from pilotext.server.rows import insert_rows
 
 ACCEPTED_FROM = (JobState.MANUAL, JobState.FAILED)
 
-REPORTS_AT_ONCE = 20
+REPORTS_AT_ONCE = 250
 """Final reports that are read together: each may have megabytes."""
 
 NO_OUTPUTS = "no attempt has published its outputs; fail it, and have its run merged without it"
