@@ -27,23 +27,23 @@ HOUR_S = 3600.0
 
 def list_sites() -> SiteList:
     """All sites with what happens there, and all breakers that are not closed."""
-    rows, breakers = _rows(Site.objects.order_by("experiment", "name"), Attempt.objects.all())
+    rows, breakers = _rows(Site.objects.order_by("experiment", "name"))
     return SiteList(tuple(row for _, row in rows), tuple(breakers[None]))
 
 
 def describe_site(number: int) -> tuple[Site, SiteRow]:
     """Return the row of a site with what happens there. Raises RefusalError if there is no site of this number."""
-    rows, _ = _rows(Site.objects.filter(pk=number), Attempt.objects.filter(site=number))
+    rows, _ = _rows(Site.objects.filter(pk=number))
     if not rows:
         raise RefusalError("not-found", f"there is no site {number}.")
     return rows[0]
 
 
 def _rows(
-    sites: QuerySet[Site], attempts: QuerySet[Attempt]
+    sites: QuerySet[Site],
 ) -> tuple[list[tuple[Site, SiteRow]], defaultdict[int | None, list[BreakerRow]]]:
-    ended = attempts.filter(ended__gte=earlier(now(), HOUR_S)).order_by().values_list("site", "state")
-    recent = Counter({(site, state): number for site, state, number in ended.annotate(Count("pk"))})
+    # Counted here: for a GROUP BY, SQLite reads an index of all attempts instead of those that ended in the last hour.
+    recent = Counter(Attempt.objects.filter(ended__gte=earlier(now(), HOUR_S)).order_by().values_list("site", "state"))
     there = sites.select_related("experiment").annotate(
         active=number_of(Attempt.objects.active().filter(site=OuterRef("pk"))),
         heard=number_of(Agent.objects.filter(site=OuterRef("pk"), state=AgentState.ACTIVE)),
