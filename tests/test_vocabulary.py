@@ -65,7 +65,6 @@ _TABLE = "the Django model, and the record of the same thing that travels or is 
 SAME_NAME = {
     "Agent": "the program on a node, and its row",
     "Experiment": _TABLE,
-    "FactoryLabel": _TABLE,
     "Job": _TABLE,
     "LogArchive": _TABLE,
     "Output": _TABLE,

@@ -14,40 +14,29 @@ from pilotext.cli.tables import print_table, write_json
 from pilotext.errors import UsageError
 from pilotext.formatting import duration
 from pilotext.model.codes import Exit
-from pilotext.profile import PROFILE, find_profile, known_experiments, load_experiment, rules_roots
+from pilotext.profile import PROFILE, find_profile, known_experiments, load_experiment, read_profile, rules_roots
 from pilotext.profile.records import Experiment, JobType, Merge
 from pilotext.profile.started import write_started
 
 
-def _add_experiment(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    text = "the experiments (default: all)" if several else "the experiment"
-    parser.add_argument("experiment", nargs="*" if several else None, metavar="EXPERIMENT", help=text)
-    add_rules(parser)
-
-
-def _add_list_arguments(parser: argparse.ArgumentParser) -> None:
-    add_rules(parser)
-
-
 def _list(options: argparse.Namespace) -> int:
-    found = [(load_experiment(name, options.rules), find_profile(name, options.rules)) for name in _all(options)]
+    paths = [find_profile(name, options.rules) for name in known_experiments(options.rules)]
+    found = [(read_profile(path), path) for path in paths]
     rows = [(each.name, each.number, len(each.job_types), len(each.sites), path) for each, path in found]
     print_table(("experiment", "number", "job types", "sites", "profile"), rows)
     return Exit.SUCCESS
 
 
-def _all(options: argparse.Namespace) -> tuple[str, ...]:
-    return known_experiments(options.rules)
-
-
 def _add_lint_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_experiment(parser, several=True)
+    text = "the experiments (default: all)"
+    parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help=text)
+    add_rules(parser)
 
 
 def _lint(options: argparse.Namespace) -> int:
     from pilotext.rules.lint.runner import lint  # noqa: PLC0415  reads all rules, which no other verb here needs
 
-    files = [_only_profile(name, options.rules) for name in options.experiment or _all(options)]
+    files = [_only_profile(name, options.rules) for name in options.experiments or known_experiments(options.rules)]
     return print_problems(lint(files, options.rules), f"profiles: {len(files)}")
 
 
@@ -62,16 +51,18 @@ def _only_profile(name: str, folders: Sequence[Path]) -> Path:
 
 
 def _add_show_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_experiment(parser)
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="the experiment")
+    add_rules(parser)
     parser.add_argument("--json", action="store_true", help="print the profile as one JSON document, with all defaults")
 
 
 def _show(options: argparse.Namespace) -> int:
-    experiment = load_experiment(options.experiment, options.rules)
+    path = find_profile(options.experiment, options.rules)
+    experiment = read_profile(path)
     if options.json:
         write_json(experiment)
         return Exit.SUCCESS
-    say(f"{experiment.name}, number {experiment.number}: {find_profile(options.experiment, options.rules)}")
+    say(f"{experiment.name}, number {experiment.number}: {path}")
     for head, rows in _tables(experiment):
         if rows:
             say("")
@@ -123,7 +114,7 @@ def _add_new_arguments(parser: argparse.ArgumentParser) -> None:
 def _new(options: argparse.Namespace) -> int:
     from pilotext.rules.export.schema import profile_schema  # noqa: PLC0415  of all records of a profile
 
-    for name in _all(options):
+    for name in known_experiments(options.rules):
         known = load_experiment(name, options.rules)
         if options.name == known.name or options.number == known.number:
             advice = "Choose another name and number: they lead the codes of its failures."
@@ -140,7 +131,7 @@ NOUN = Noun(
         "list": Verb(
             "list the experiments that have a profile",
             "pilotext profile list",
-            _add_list_arguments,
+            add_rules,
             _list,
         ),
         "lint": Verb(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pilotext.engines.settings import FactoryLabel
+from pilotext.engines.settings import LabelSettings
 from pilotext.environment import for_wrapper, is_credential
 from pilotext.errors import BatchError
 
@@ -39,7 +39,7 @@ class Order:
     name: str
     script: Path
     output: Path
-    label: FactoryLabel
+    label: LabelSettings
     count: int = 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pilotext.engines.settings import FactoryLabel
+from pilotext.engines.settings import LabelSettings
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 60.0, 3600.0
 
@@ -38,7 +38,7 @@ class FactoryDecision:
     why: str = ""
 
 
-def decide(label: FactoryLabel, now: Situation) -> FactoryDecision:
+def decide(label: LabelSettings, now: Situation) -> FactoryDecision:
     """Return how many batch jobs of a label are submitted in this cycle."""
     if now.queued is None or now.running is None:
         return FactoryDecision(0, f"the number of batch jobs is unknown: {now.trouble}")

@@ -26,7 +26,7 @@ from pilotext.engines.local import LocalEngine
 from pilotext.engines.lsf import LSFCommands
 from pilotext.engines.pbs import PBSCommands
 from pilotext.engines.script import name_of, script_of
-from pilotext.engines.settings import FactoryFile, FactoryLabel
+from pilotext.engines.settings import FactoryFile, LabelSettings
 from pilotext.engines.slurm import SlurmCommands
 from pilotext.errors import BatchError, UsageError
 
@@ -44,7 +44,7 @@ _REFUSALS = (401, 403)
 MAX_MESSAGE_CHARACTERS = 500
 
 
-def engine_of(label: FactoryLabel, folder: Path) -> Engine:
+def engine_of(label: LabelSettings, folder: Path) -> Engine:
     """Return the batch system of a label."""
     return LocalEngine(folder) if label.system == "local" else CommandEngine(COMMANDS[label.system]())
 

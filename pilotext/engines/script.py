@@ -6,7 +6,7 @@ import shlex
 import sys
 
 from pilotext.engines.base import Engine
-from pilotext.engines.settings import FactoryFile, FactoryLabel
+from pilotext.engines.settings import FactoryFile, LabelSettings
 
 _HEAD = """\
 #!/bin/sh
@@ -66,7 +66,7 @@ def script_of(file: FactoryFile, name: str, engine: Engine) -> str:
     return "".join([_HEAD.format(**words), *exports, setup, _command(file, label, words)])
 
 
-def _command(file: FactoryFile, label: FactoryLabel, words: dict[str, object]) -> str:
+def _command(file: FactoryFile, label: LabelSettings, words: dict[str, object]) -> str:
     if label.pilot:
         return _PILOT.format(pilot=shlex.join(label.pilot))
     program = label.program or (sys.executable, "-P", "-X", "utf8", "-m", "pilotext")

@@ -29,7 +29,7 @@ Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
-class FactoryLabel(Record, frozen=True):
+class LabelSettings(Record, frozen=True):
     """Batch jobs of one kind: the site whose jobs they take, the batch system, and how many there may be."""
 
     site: Annotated[str, msgspec.Meta(min_length=1)]
@@ -74,7 +74,7 @@ class FactoryFile(Record, frozen=True):
     """Address of the server, for the factory and for its agents."""
     token_file: str
     """File with an agent's token, which the nodes can read, too; relative to this file."""
-    labels: Annotated[dict[FactoryWord, FactoryLabel], msgspec.Meta(min_length=1)]
+    labels: Annotated[dict[FactoryWord, LabelSettings], msgspec.Meta(min_length=1)]
     folder: str = "factory"
     """Folder for scripts and for the output of batch jobs, which the nodes can write to; relative to this file."""
     cycle_s: Annotated[float, msgspec.Meta(ge=0.1)] = 60.0
@@ -104,7 +104,7 @@ def _wrong_labels(document: Document) -> Iterator[FileProblem]:
     labels = document.data.get("labels")
     for name, label in labels.items() if isinstance(labels, dict) else ():
         try:
-            from_plain(label, FactoryLabel)
+            from_plain(label, LabelSettings)
         except FieldError as error:
             yield document.field_problem(("labels", name), error, rule=str(name))
 

@@ -14,7 +14,22 @@ from django.db.models import Func, Model, TextField
 from django.db.models.sql.compiler import SQLCompiler
 from django.utils.timezone import now
 
-__all__ = ["EPOCH", "FOREVER", "Day", "earlier", "from_seconds", "later", "now", "record_fields", "to_seconds"]
+__all__ = [
+    "DAY_S",
+    "EPOCH",
+    "FOREVER",
+    "HOUR_S",
+    "Day",
+    "earlier",
+    "from_seconds",
+    "later",
+    "now",
+    "record_fields",
+    "to_seconds",
+]
+
+HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Default of columns such as `busy_until`: since ever."""

@@ -26,7 +26,6 @@ from pilotext.worker.publishing import may_pass, policy_of
 
 HEARTBEAT_S = 60.0
 _ANSWER_WITHIN_S = 10.0
-NO_ANSWER = "its server does not answer"
 
 
 class Outcome(Record, frozen=True):
@@ -80,15 +79,14 @@ def _publish(
 ) -> Outcome:
     lease = _Lease(kept.target if kept.files else None, tick)  # a job whose log alone is kept has ended
     try:
-        if not lease.renewed():
-            return _later(folder, kept, NO_ANSWER)
+        lease.confirm()
         mover = mover_for(kept, lease.tick)
         try:
             report = _published(folder, kept, mover, lease.confirm)
         finally:
             mover.close()
     except SilentServerError:
-        return _later(folder, kept, NO_ANSWER)
+        return _later(folder, kept, "its server does not answer")
     except NotOursError as error:
         return _lost(folder, kept.label, f"its server says: {error}")
     except KeepError as error:
@@ -180,7 +178,7 @@ class _Lease:
         return self._target is None or self._ask(self._target)
 
     def confirm(self) -> None:
-        """Ask whether the job is still ours: an upload may have waited for its storage since the last time.
+        """Ask whether the job is ours: before an upload, and after it, which may have waited for its storage.
 
         Raises NotOursError, and SilentServerError where nobody answers.
         """

@@ -7,13 +7,13 @@ from typing import Any
 
 import yaml
 
-from pilotext.engines.settings import FactoryFile, FactoryLabel, read_factory_file
+from pilotext.engines.settings import FactoryFile, LabelSettings, read_factory_file
 
 SITE = "CERN_COMPASS_PROD"
 
 
-def label(**fields: Any) -> FactoryLabel:
-    return FactoryLabel(**{"site": SITE, "system": "slurm", "max_jobs": 100, "wall_s": 3600.0, **fields})
+def label(**fields: Any) -> LabelSettings:
+    return LabelSettings(**{"site": SITE, "system": "slurm", "max_jobs": 100, "wall_s": 3600.0, **fields})
 
 
 def written(folder: Path, *, server: str = "http://127.0.0.1:9", labels: dict[str, Any], **fields: Any) -> Path:

@@ -15,7 +15,7 @@ import pytest
 
 from pilotext.engines.base import BatchCommands, BatchJob, CommandEngine, CommandOutput, Order
 from pilotext.engines.factory import COMMANDS
-from pilotext.engines.settings import FactoryLabel
+from pilotext.engines.settings import LabelSettings
 from pilotext.errors import BatchError
 from tests.engines.factory_files import label
 
@@ -173,7 +173,7 @@ def stub(folder: Path, name: str, *, out: str = "", err: str = "", status: int =
 
 
 def ordered(tmp_path: Path, system: str, options: tuple[str, ...] = ()) -> Order:
-    asked: FactoryLabel = label(system=system, wall_s=7200.0, warn_s=300.0, options=options)
+    asked: LabelSettings = label(system=system, wall_s=7200.0, warn_s=300.0, options=options)
     return Order(NAME, tmp_path / "short.sh", tmp_path / "output", asked, count=3)
 
 

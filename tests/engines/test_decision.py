@@ -57,9 +57,9 @@ SITUATIONS = st.builds(Situation, COUNTS | st.none(), COUNTS | st.none(), COUNTS
 
 @given(LABELS, SITUATIONS)
 def test_there_are_never_more_batch_jobs_than_allowed_or_needed(limits: object, now: Situation) -> None:
-    from pilotext.engines.settings import FactoryLabel
+    from pilotext.engines.settings import LabelSettings
 
-    assert isinstance(limits, FactoryLabel)
+    assert isinstance(limits, LabelSettings)
     decision = decide(limits, now)
     assert decision.submit >= 0
     assert bool(decision.why) == (decision.submit == 0)
@@ -76,9 +76,9 @@ def test_there_are_never_more_batch_jobs_than_allowed_or_needed(limits: object, 
 def test_an_answer_that_did_not_come_never_counts_as_none(
     limits: object, queued: int, running: int, waiting: int
 ) -> None:
-    from pilotext.engines.settings import FactoryLabel
+    from pilotext.engines.settings import LabelSettings
 
-    assert isinstance(limits, FactoryLabel)
+    assert isinstance(limits, LabelSettings)
     for unknown in (
         Situation(None, running, waiting),
         Situation(queued, None, waiting),

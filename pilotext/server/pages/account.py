@@ -17,8 +17,8 @@ from pilotext.server.production.access.people import ROLES, role_of, set_user
 from pilotext.server.production.access.tokens import issue, revoke
 from pilotext.server.production.models import Token
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.times import DAY_S
 
-DAY_S = 86400.0
 MAX_DAYS = 365
 MAX_TOKENS = 100
 MAX_PEOPLE = 500

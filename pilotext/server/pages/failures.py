@@ -24,9 +24,9 @@ from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.jobs import csv_answer
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, time_locked
 from pilotext.server.production.manual_decisions import sites as decisions
-from pilotext.server.production.statistics.errors import DAY_S, list_errors, list_failed_attempts, list_signatures
+from pilotext.server.production.statistics.errors import list_errors, list_failed_attempts, list_signatures
 from pilotext.server.production.statistics.sites import list_breakers
-from pilotext.server.times import earlier, from_seconds, later, now, to_seconds
+from pilotext.server.times import DAY_S, earlier, from_seconds, later, now, to_seconds
 
 PERIODS = (("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"))
 DEFAULT_PERIOD = "24h"

@@ -16,7 +16,6 @@ from pilotext.server.pages.queries import address, choice_of, given, in_words, t
 from pilotext.server.production.manual_decisions import merged_runs
 from pilotext.server.production.manual_decisions.groups import (
     MAX_GROUPED,
-    MAX_RUNS,
     WaitingGroup,
     add_samples,
     group_waiting,
@@ -27,6 +26,9 @@ from pilotext.server.production.manual_decisions.worklist import worklist
 
 GROUPS = 20
 """Groups on a page."""
+
+RUNS = 25
+"""Products on a page."""
 
 MAX_PAGE = 200
 MAX_FIRST_RUN = 100_000
@@ -64,7 +66,8 @@ def show(request: HttpRequest) -> HttpResponse:
     add_samples(shown)
     more = len(groups) > first + GROUPS
     first_run = min(whole_number(request.GET.get("runs", "0")) or 0, MAX_FIRST_RUN)
-    runs = list(held_runs(first_run))
+    runs = list(held_runs(first_run, RUNS + 1))
+    following = first_run + RUNS if len(runs) > RUNS else None
     words = {
         "groups": [_shown(group, choice) for group in shown],
         "number": len(groups),
@@ -74,10 +77,8 @@ def show(request: HttpRequest) -> HttpResponse:
         "fields": [(name, name.replace("_", " "), choice.get(name, "")) for name in FIELDS],
         "further": address(reverse("manual"), **choice, page=first // GROUPS + 1) if more else "",
         "one_by_one": address(reverse("manual-jobs"), **choice),
-        "runs": runs[: MAX_RUNS - 1],
-        "further_runs": address(reverse("manual"), **choice, runs=first_run + MAX_RUNS - 1)
-        if len(runs) == MAX_RUNS
-        else "",
+        "runs": runs[:RUNS],
+        "further_runs": address(reverse("manual"), **choice, runs=following) if following is not None else "",
         "hidden": {**choice, "state": "manual"},
         **_rights(request),
     }

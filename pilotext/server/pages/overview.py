@@ -19,9 +19,8 @@ from pilotext.server.pages.tasks import ENDED, Counted, counted
 from pilotext.server.production.statistics.attention import Concern, Subject, concerns
 from pilotext.server.production.statistics.sites import closed_sites, list_breakers
 from pilotext.server.production.statistics.tasks import list_tasks
-from pilotext.server.times import earlier, now
+from pilotext.server.times import DAY_S, earlier, now
 
-DAY_S = 86400.0
 TOP_FAILURES = 10
 AT_WORK = ("draft", "running", "paused", "ready", "archiving")
 TILES = ("running", "ready", "manual")

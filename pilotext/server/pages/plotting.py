@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from django.urls import reverse
 
 from pilotext.server.pages.queries import address
 from pilotext.server.production.states import FAILED_ATTEMPT
-from pilotext.server.production.statistics.hourly import HOUR_S, begin_of
+from pilotext.server.production.statistics.hourly import begin_of
 from pilotext.server.production.statistics.series import Hours, Measured
+from pilotext.server.times import HOUR_S
 
 HOURS = 7 * 24
 MAX_SERIES = 6
@@ -35,8 +37,10 @@ class PlotKind:
     title: str
     numbers: Callable[[Measured], Hours]
     combine: Callable[[Sequence[float]], float]
-    link: Callable[[str], Fields | None]
-    """Fields of the list of attempts behind a series; with a subject, of the trail. None where no list has these."""
+    fields: Callable[[str], Fields]
+    """Choice of what lies behind a series, on the page that `lists` it."""
+    lists: Literal["attempts", "trail", ""] = "attempts"
+    """Page that lists what a bar counts; empty where none does."""
 
 
 def _sum(numbers: Sequence[float]) -> float:
@@ -68,7 +72,7 @@ PLOTS = {
         "Attempts started, by type", lambda found: found.started, _sum, lambda name: {"by": "started", "type": name}
     ),
     "submitted": PlotKind(
-        "Jobs submitted, by person", lambda found: found.submitted, _sum, lambda _: {"subject": "task"}
+        "Jobs submitted, by person", lambda found: found.submitted, _sum, lambda _: {"subject": "task"}, "trail"
     ),
     "states": PlotKind("Attempts ended, by state", lambda found: found.ended, _sum, lambda name: {"state": name}),
     "efficiency": PlotKind("CPU efficiency, percent of one core", lambda found: found.usage, _sum, lambda _: {}),
@@ -94,9 +98,12 @@ PLOTS = {
     "sites": PlotKind(
         "MB a second moved, by site", lambda found: found.by_site, _megabytes_a_second, lambda name: {"site": name}
     ),
-    "tape": PlotKind("Files from tape, by time waited", lambda found: found.tape, _sum, lambda _: None),
+    "tape": PlotKind("Files from tape, by time waited", lambda found: found.tape, _sum, lambda _: {}, ""),
 }
 """Plots in the order of the page, by the names that addresses have."""
+
+CHOSEN_BY = {"attempts": ("task", "site"), "trail": ("task",)}
+"""Fields of the choice of plots that the page behind a bar has too."""
 
 
 @dataclass(frozen=True)
@@ -248,15 +255,13 @@ class _Table:
 
 def _link(kind: PlotKind, name: str | None, hour: int, step: int, texts: Mapping[str, str]) -> str:
     """Return the page that lists what a bar counts, if there is one; that of all series, where none is named."""
-    of_all = kind.link("")
-    if of_all is None:
+    if not kind.lists:
         return ""
-    fields = {each: f"{begin_of(at).timestamp():.0f}" for each, at in (("since", hour), ("until", hour + step))}
-    if "subject" in of_all:
-        return address(reverse("trail"), **of_all, **fields)
-    common = {each: text for each, text in of_all.items() if text}
-    own = (kind.link(name) or {}) if name is not None else {}
-    return address(reverse("attempts"), **{**texts, **common, **own, **fields})
+    times = {each: f"{begin_of(at).timestamp():.0f}" for each, at in (("since", hour), ("until", hour + step))}
+    of_all = {each: text for each, text in kind.fields("").items() if text}
+    own = kind.fields(name) if name is not None else {}
+    chosen = {each: text for each, text in texts.items() if each in CHOSEN_BY[kind.lists]}
+    return address(reverse(kind.lists), **{**chosen, **of_all, **own, **times})
 
 
 def _said(shown: Mapping[str, Sequence[float]], place: int) -> str:

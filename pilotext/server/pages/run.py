@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from pilotext.api.schemas.runs import ProductRow, RunPage, RunRow
 from pilotext.api.schemas.waits import Wait
+from pilotext.formatting import counted_words
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.queries import address, whole_number
@@ -146,7 +147,7 @@ def held_by(row: RunRow) -> HeldBy:
         link = address(reverse("jobs"), **chosen, state=JobState.MANUAL, product="")
         failed = row.jobs.get(JobState.FAILED, 0)
         more = f", {failed} failed" if failed else ""
-        return HeldBy(f"{number} chunk{'s' * (number > 1)} in manual check{more}", link)
+        return HeldBy(f"{counted_words(number, 'chunk')} in manual check{more}", link)
     manual = [merge for merge, state in row.products.items() if state == ProductState.MANUAL]
     if manual:
         findings = [f"{merge}: {row.findings.get(merge) or 'needs a decision'}" for merge in manual]

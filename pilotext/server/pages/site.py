@@ -28,12 +28,11 @@ from pilotext.server.production.statistics.attempts import listed
 from pilotext.server.production.statistics.errors import count_by, failed_between
 from pilotext.server.production.statistics.sites import agents_of, describe_site
 from pilotext.server.production.transitions import Reason
-from pilotext.server.times import earlier, later, now
+from pilotext.server.times import DAY_S, earlier, later, now
 
 AGENTS = 50
 ATTEMPTS = 50
 TOP_FAILURES = 20
-DAY_S = 86400.0
 
 
 @dataclass(frozen=True)

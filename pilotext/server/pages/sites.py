@@ -8,9 +8,8 @@ from django.urls import reverse
 
 from pilotext.server.pages.access import page
 from pilotext.server.pages.queries import address, whole_number
-from pilotext.server.production.models import Site
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.statistics.sites import list_agents, list_sites
+from pilotext.server.production.statistics.sites import describe_sites, list_agents
 
 AGENTS = 200
 
@@ -18,15 +17,14 @@ AGENTS = 200
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
     """Show all sites, what holds them, and a page of the agents."""
-    found = list_sites()
-    numbers = dict(Site.objects.values_list("name", "pk"))
+    found = describe_sites()
     text = request.GET.get("after") or "0"
     after = whole_number(text)
     if after is None:
         raise RefusalError("invalid", f"there is no agent {text!r:.20}.")
     agents = list_agents(site=None, state=None, after=after, limit=AGENTS)
     words = {
-        "sites": [(numbers[row.site], row) for row in found.sites],
+        "sites": [(site.pk, row) for site, row in found.rows],
         "breakers": found.breakers,
         "agents": agents.agents,
         "after": after,

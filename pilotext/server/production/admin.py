@@ -27,6 +27,7 @@ from pilotext.server.production.access.tokens import check_label, fingerprint, i
 from pilotext.server.production.models import Token
 from pilotext.server.production.models.people import ROLES as TOKEN_ROLES
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import DAY_S
 
 if TYPE_CHECKING:
     UserModelAdmin = admin.ModelAdmin[User]
@@ -39,7 +40,6 @@ else:
     UserModelForm = TokenModelForm = forms.ModelForm
 
 NO_ROLE = "none"
-DAY_S = 86400.0
 
 
 def is_manager(user: AbstractBaseUser | AnonymousUser) -> bool:

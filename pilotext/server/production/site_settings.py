@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from django.db.models import OuterRef, QuerySet
+
 from pilotext.server.production.models import AuditEntry, Site
 from pilotext.server.production.profiles import SITE_LIMIT, manual_limit, profile_of
 
@@ -38,7 +40,7 @@ def settings_of(site: Site) -> Iterator[SiteSetting]:
     """Yield all settings of a site, which comes with its experiment."""
     profile = profile_of(site.experiment.name).sites.get(site.name)
     closed = f"closed: {site.closed}" if site.closed else ""
-    yield SiteSetting("New jobs", "open", closed, closed or "open", True, _closing(site) if closed else None)
+    yield SiteSetting("New jobs", "open", closed, closed or "open", True, closings(site.pk).first() if closed else None)
     limited = manual_limit(site)
     of_profile = NOT_THERE if profile is None else _limit(profile.max_active)
     in_force = _limit(site.max_active)
@@ -49,10 +51,10 @@ def settings_of(site: Site) -> Iterator[SiteSetting]:
     yield SiteSetting("Merges of its tasks", of_profile, "", _merging(site.merging), False)
 
 
-def _closing(site: Site) -> AuditEntry | None:
-    """Return the audit entry of the last time that a site was closed."""
-    closings = AuditEntry.objects.filter(subject="site", subject_id=site.pk, after="closed")
-    return closings.exclude(before="closed").order_by("-pk").first()
+def closings(site: int | OuterRef) -> QuerySet[AuditEntry]:
+    """Return the audit entries by which an open site was closed, the last one first."""
+    rows = AuditEntry.objects.filter(subject="site", subject_id=site, after="closed")
+    return rows.exclude(before="closed").order_by("-pk")
 
 
 def _limit(number: int | None) -> str:

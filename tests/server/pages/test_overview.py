@@ -22,13 +22,11 @@ from pilotext.server.production.models import (  # noqa: E402
     Product,
     Task,
 )
-from pilotext.server.times import earlier, now  # noqa: E402
+from pilotext.server.times import HOUR_S, earlier, now  # noqa: E402
 from tests.server.pages.browsing import browser, text_of  # noqa: E402
 from tests.server.support import SITE, WHY, fail, leased, raw, site, submit  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database", "quick_hashes")
-
-HOUR_S = 3600.0
 
 
 def attention() -> dict[str, str]:

@@ -29,9 +29,9 @@ from pilotext.server.production.models import (  # noqa: E402
     StagedFile,
     Task,
 )
-from pilotext.server.production.statistics.hourly import HOUR_S, count_hours  # noqa: E402
+from pilotext.server.production.statistics.hourly import count_hours  # noqa: E402
 from pilotext.server.production.statistics.series import Measured, wait_named  # noqa: E402
-from pilotext.server.times import earlier, now  # noqa: E402
+from pilotext.server.times import HOUR_S, earlier, now  # noqa: E402
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import SITE, fail, leased, raw, report_of, send, submit  # noqa: E402
 

@@ -90,7 +90,7 @@ def add_certificate(name: str, subject: str, reason: Reason) -> None:
     """
     if not subject.strip() or len(subject) > MAX_SUBJECT or not subject.isprintable():
         raise UsageError(
-            f"{subject!r:.60} is no subject of a certificate: it has 1 to {MAX_SUBJECT} printable characters.",
+            f"{subject!r:.60} cannot be the subject of a certificate, which has 1 to {MAX_SUBJECT} characters.",
             advice="Write it as the proxy does: CN=Maria Muster,O=CERN,C=CH.",
         )
     if not subject.isascii():

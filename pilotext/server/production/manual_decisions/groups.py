@@ -21,8 +21,6 @@ MAX_GROUPED = 2000
 """Jobs that are grouped: those that wait with the lowest numbers."""
 
 MAX_SAMPLES = 3
-MAX_RUNS = 26
-"""Products of a page, and one more where there are others."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +103,8 @@ def add_samples(groups: list[WaitingGroup]) -> None:
         group.samples.append(sample)
 
 
-def held_runs(first: int = 0) -> Iterator[HeldRun]:
-    """Yield the products that wait for a decision, the oldest first, MAX_RUNS at most; `first` are left out."""
+def held_runs(first: int, limit: int) -> Iterator[HeldRun]:
+    """Yield the products that wait for a decision, the oldest first, `limit` at most; `first` are left out."""
     rows = Product.objects.filter(state=ProductState.MANUAL).select_related("task").order_by("changed", "pk")
-    for row in rows[first : first + MAX_RUNS]:
+    for row in rows[first : first + limit]:
         yield HeldRun(row.pk, row.task_id, row.task.name, row.run, row.merge, row.finding, to_seconds(row.changed))

@@ -23,7 +23,7 @@ from pilotext.server.rows import insert_rows
 ACCEPTED_FROM = (JobState.MANUAL, JobState.FAILED)
 
 REPORTS_AT_ONCE = 250
-"""Final reports that are read together: each may have megabytes."""
+"""Final reports that are read together: most have some kilobytes, the largest one megabyte."""
 
 NO_OUTPUTS = "no attempt has published its outputs; fail it, and have its run merged without it"
 
@@ -119,7 +119,7 @@ def _tries_of(jobs: Sequence[Job]) -> Iterator[tuple[Job, Attempt | None]]:
     tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts"), final_report__late=False)
     last = {attempt.job_id: attempt for attempt in tries.select_related("final_report")}
     for job in jobs:
-        yield job, last.pop(job.pk, None)
+        yield job, last.get(job.pk)
 
 
 def published_by(job: Job, last: Attempt) -> list[dict[str, Any]]:

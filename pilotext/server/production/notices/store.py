@@ -13,11 +13,10 @@ from django.db.models import F
 from pilotext.redaction import Redactor, shortened
 from pilotext.sanitize import one_line
 from pilotext.server.production.models import Notice
-from pilotext.server.times import earlier, now, to_seconds
+from pilotext.server.times import HOUR_S, earlier, now, to_seconds
 
 NoticeKind = Literal["task", "run", "breaker", "site", "agent", "factory", "rules", "failures"]
 
-HOUR_S = 3600.0
 MAX_TITLE = 200
 MAX_TEXT = 1000
 

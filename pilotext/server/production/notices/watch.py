@@ -13,10 +13,10 @@ from django.db.models import Count
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.factories import HEARD_S
 from pilotext.server.production.models import Factory, Notice, Task
-from pilotext.server.production.notices.store import HOUR_S, MAX_TITLE, Announcement, announce, announce_once, fit
+from pilotext.server.production.notices.store import MAX_TITLE, Announcement, announce, announce_once, fit
 from pilotext.server.production.rule_files import changed_rule_files
 from pilotext.server.production.statistics.errors import failed_between
-from pilotext.server.times import earlier, now, to_seconds
+from pilotext.server.times import HOUR_S, earlier, now, to_seconds
 
 MAX_SILENT_S = 86400.0
 """Silence after which a factory was given up, and not forgotten."""

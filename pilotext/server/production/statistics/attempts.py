@@ -13,9 +13,7 @@ from pilotext.server.production.lookup import site_named, tasks_named
 from pilotext.server.production.models import Attempt, Site, Task
 from pilotext.server.production.states import ACTIVE_ATTEMPT
 from pilotext.server.production.statistics.attention import silent_attempts
-from pilotext.server.times import earlier, from_seconds, later, now, record_fields
-
-DAY_S = 86400.0
+from pilotext.server.times import DAY_S, earlier, from_seconds, later, now, record_fields
 
 
 class AttemptQuery(Record, frozen=True):

@@ -21,7 +21,6 @@ from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.attempts import ListedAttempt, page_of_attempts
 from pilotext.server.times import Day, record_fields, to_seconds
 
-DAY_S = 86400.0
 ERROR_FIELDS = {"code": "code", "cause": "cause", "site": "site__name", "task": "task__name", "day": "day"}
 
 MAX_ERRORS = 1000

@@ -10,9 +10,7 @@ from pilotext.api.schemas.factories import FactoryLabelRow, FactoryList, Factory
 from pilotext.server.production.dispatch.factories import HEARD_S
 from pilotext.server.production.models import Agent, Attempt, Factory, FactoryLabel
 from pilotext.server.production.states import AgentState
-from pilotext.server.times import earlier, now, record_fields, to_seconds
-
-DAY_S = 86400.0
+from pilotext.server.times import DAY_S, earlier, now, record_fields, to_seconds
 
 
 def list_factories() -> FactoryList:

@@ -20,13 +20,12 @@ from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTra
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.reports.usage import MovedBytes
 from pilotext.server.production.states import AttemptState
-from pilotext.server.times import from_seconds, now, to_seconds
+from pilotext.server.times import HOUR_S, from_seconds, now, to_seconds
 
 Row = tuple[Any, ...]
 
 Hourly = TypeVar("Hourly", HourlyAttempts, HourlyTransfers)
 
-HOUR_S = 3600.0
 HOURS_AT_ONCE = 48
 """Hours that one step counts at the most; the next one goes on."""
 

@@ -12,8 +12,8 @@ import msgspec
 from pilotext.model.verdict import Match
 from pilotext.serialization.json import ready
 from pilotext.server.production.models import AttemptReport
-from pilotext.server.production.statistics.errors import DAY_S, count_by, failed_between, list_errors
-from pilotext.server.times import earlier, later, now, to_seconds
+from pilotext.server.production.statistics.errors import count_by, failed_between, list_errors
+from pilotext.server.times import DAY_S, earlier, later, now, to_seconds
 
 PERIODS_DAYS = (1, 7, 30)
 MAX_TASKS = 50

@@ -14,8 +14,8 @@ from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTra
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.counts import counts_of_rows, with_last
-from pilotext.server.production.statistics.hourly import HOUR_S, begin_of, hour_of
-from pilotext.server.times import now
+from pilotext.server.production.statistics.hourly import begin_of, hour_of
+from pilotext.server.times import HOUR_S, now
 
 Hours = defaultdict[str, defaultdict[int, float]]
 """Numbers by the name of their series and the hour."""

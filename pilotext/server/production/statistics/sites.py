@@ -17,31 +17,41 @@ from pilotext.server.production.lookup import (
     agent_named,
     site_named,
 )
-from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Site, Token
+from pilotext.server.production.models import Agent, Attempt, Breaker, Site, Token
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.site_settings import closings
 from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, AgentState, AttemptState
-from pilotext.server.times import EPOCH, FOREVER, earlier, now, record_fields, to_seconds
-
-HOUR_S = 3600.0
+from pilotext.server.times import EPOCH, FOREVER, HOUR_S, earlier, now, record_fields, to_seconds
 
 
 def list_sites() -> SiteList:
-    """All sites with what happens there, and all breakers that are not closed."""
-    rows, breakers = _rows(Site.objects.order_by("experiment", "name"))
-    return SiteList(tuple(row for _, row in rows), tuple(breakers[None]))
+    """Return all sites with what happens there, and all breakers that are not closed."""
+    found = describe_sites()
+    return SiteList(tuple(row for _, row in found.rows), found.breakers)
+
+
+@dataclass(frozen=True)
+class DescribedSites:
+    """Sites with their rows, and the open breakers of no site."""
+
+    rows: tuple[tuple[Site, SiteRow], ...]
+    breakers: tuple[BreakerRow, ...]
+
+
+def describe_sites() -> DescribedSites:
+    """Return all sites, each with what happens there, in the order of their experiments and names."""
+    return _described(Site.objects.order_by("experiment", "name"))
 
 
 def describe_site(number: int) -> tuple[Site, SiteRow]:
     """Return the row of a site with what happens there. Raises RefusalError if there is no site of this number."""
-    rows, _ = _rows(Site.objects.filter(pk=number))
-    if not rows:
+    found = _described(Site.objects.filter(pk=number))
+    if not found.rows:
         raise RefusalError("not-found", f"there is no site {number}.")
-    return rows[0]
+    return found.rows[0]
 
 
-def _rows(
-    sites: QuerySet[Site],
-) -> tuple[list[tuple[Site, SiteRow]], defaultdict[int | None, list[BreakerRow]]]:
+def _described(sites: QuerySet[Site]) -> DescribedSites:
     # Counted here: for a GROUP BY, SQLite reads an index of all attempts instead of those that ended in the last hour.
     recent = Counter(Attempt.objects.filter(ended__gte=earlier(now(), HOUR_S)).order_by().values_list("site", "state"))
     there = sites.select_related("experiment").annotate(
@@ -51,7 +61,7 @@ def _rows(
     breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
     for row in Breaker.objects.not_closed().order_by("pk"):
         breakers[row.site_id].append(_breaker(row))
-    rows: list[tuple[Site, SiteRow]] = [
+    rows = tuple(
         (
             site,
             SiteRow(
@@ -67,8 +77,8 @@ def _rows(
             ),
         )
         for site in there
-    ]
-    return rows, breakers
+    )
+    return DescribedSites(rows, tuple(breakers[None]))
 
 
 @dataclass(frozen=True)
@@ -83,8 +93,7 @@ class ClosedSite:
 
 def closed_sites() -> list[ClosedSite]:
     """Return the sites that get no jobs because somebody has closed them."""
-    told = AuditEntry.objects.filter(subject="site", subject_id=OuterRef("pk"), after="closed").order_by("-pk")
-    rows = Site.objects.exclude(closed="").annotate(since=Subquery(told.values("at")[:1]))
+    rows = Site.objects.exclude(closed="").annotate(since=Subquery(closings(OuterRef("pk")).values("at")[:1]))
     return [ClosedSite(*row) for row in rows.order_by("name").values_list("pk", "name", "closed", "since")]
 
 

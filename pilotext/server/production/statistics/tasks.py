@@ -16,7 +16,7 @@ from pilotext.server.production.models import Attempt, LeftOutInput, LogArchive,
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import OPEN_JOB, AttemptState, JobState, LogArchiveState, ProductState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of_rows, with_last
-from pilotext.server.times import earlier, now, to_seconds
+from pilotext.server.times import DAY_S, earlier, now, to_seconds
 
 MAX_TASKS = 1000
 MAX_TASKS_OF_PERIODS = 2000
@@ -25,7 +25,6 @@ MAX_TASKS_OF_PERIODS = 2000
 MAX_LEFT_OUT = 100
 """Inputs left out that a page names."""
 
-DAY_S = 86400.0
 RECENT_S = 6 * 3600.0
 """Time in seconds over which the pace of a task is taken."""
 

@@ -24,12 +24,10 @@ from pilotext.server.production.models import (  # noqa: E402
 from pilotext.server.production.statistics.attempts import AttemptQuery, list_attempts  # noqa: E402
 from pilotext.server.production.statistics.attention import Concern, concerns  # noqa: E402
 from pilotext.server.production.statistics.sites import agents_of  # noqa: E402
-from pilotext.server.times import earlier, now  # noqa: E402
+from pilotext.server.times import HOUR_S, earlier, now  # noqa: E402
 from tests.server.support import SITE, fail, leased, raw, site, submit  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
-
-HOUR_S = 3600.0
 
 
 @pytest.fixture(autouse=True)
