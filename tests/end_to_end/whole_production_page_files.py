@@ -210,7 +210,9 @@ def _course_of_an_attempt(text: str, storage: Storage, job: Job, kept: AttemptRe
     if report.log is not None and report.log.url and storage.has(report.log.url):
         url, size = LOG.findall(text)[0]
         assert (url, size) == (report.log.url, storage.at(url).size), text
-    for row in table_of(text, "Inputs of attempt") if "Inputs of attempt" in text else []:
+    inputs = table_of(text, "Inputs of attempt") if report.inputs else []
+    assert len(inputs) == len(report.inputs), text
+    for row in inputs:
         file = storage.raw_of(job) if not job.product else storage.at(row["From"])
         assert (row["Size"], row["adler32"]) == (file.size, file.adler32), row
     if not job.product:

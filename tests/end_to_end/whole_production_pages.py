@@ -41,9 +41,6 @@ Failures = tuple[list[int], list[tuple[str, str, int | None, int | None]]]
 
 FAILED = ("failed", "lost")
 ENDED = ("finished", "failed", "cancelled", "manual")
-WORDS = {"manual": "manual check", "sent": "given out"}
-"""States that have other words on a page."""
-
 SINGULAR = {
     "job running": "jobs running",
     "job ready": "jobs ready",

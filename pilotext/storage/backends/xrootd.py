@@ -171,6 +171,8 @@ class XRootDStorage:
         return tuple(sorted(name for name, info in found if not info.flags & folder))
 
     def checksum(self, url: str, progress: Progress = unwatched) -> str:  # noqa: ARG002 - the server tells none
+        # XRootD 5.5.3 that was asked for the checksum of a folder some hundred times never answers for it again.
+        self.stat(url)
         server, path = split_xrootd(url)
         wanted = path + ("&" if "?" in path else "?") + "cks.type=adler32"
         status, answer = self._client.FileSystem(server).query(self._flags.QueryCode.CHECKSUM, wanted)

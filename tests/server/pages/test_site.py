@@ -154,7 +154,7 @@ def test_a_site_that_is_closed_already_is_not_closed_again() -> None:
     transact(lambda: move_site(SITE, "close", WHY))
     answer = browser("manager").post(f"/sites/{site().pk}/decide", {"to": "close", "why": "x"})
     assert answer.status_code == 409
-    assert f"{WHY.why}" in page("/settings")
+    assert WHY.why in page("/settings")
 
 
 def test_only_a_manager_is_offered_to_change_settings() -> None:

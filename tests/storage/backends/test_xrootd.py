@@ -76,6 +76,15 @@ def test_the_opaque_part_of_a_url_goes_all_the_way(storage: Storage, eos: XrdSer
     storage.remove(url("b"))
 
 
+def test_a_server_is_never_asked_for_the_checksum_of_a_folder(storage: Storage, eos: XrdServer) -> None:
+    """XRootD 5.5.3 stops to answer such questions, after some hundreds or after the first."""
+    (eos.store / "eos/compass/folder").mkdir()
+    for _ in range(50):
+        with pytest.raises(NotFoundError):
+            storage.checksum(eos.url("/eos/compass/folder"))
+    assert "Unable to checksum /eos/compass/folder" not in eos.log.read_text()
+
+
 def test_a_file_is_read_once_to_be_sent_and_compared(eos: XrdServer, tmp_path: Path) -> None:
     """The checksum is computed while the bytes move; to read an output twice takes minutes on a node."""
     path, url, size = tmp_path / "large.raw", eos.url("/eos/compass/large.raw"), 32 << 20

@@ -147,7 +147,7 @@ def test_few_reports_are_in_memory_while_jobs_are_accepted(monkeypatch: pytest.M
         in_memory.append(sum(type(each) is AttemptReport for each in gc.get_objects()))
         return []
 
-    monkeypatch.setattr(jobs, "REPORTS_AT_ONCE", 2, raising=False)
+    monkeypatch.setattr(jobs, "REPORTS_AT_ONCE", 2)
     monkeypatch.setattr(jobs, "published_by", published)
     assert len(many("accept", state="manual").hindered) == 5
     assert len(in_memory) >= 5
