@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,11 @@ from tests.end_to_end.reader import Reader, counts_of, table_of, tiles_of  # noq
 SCRIPT = CHECKOUT / "fixtures/demo/serve.py"
 RESTS = "nothing of the live production moves"
 ENDED_WITHIN_S = 60.0
+JOB_WITHIN_S = 180.0
+POLL_S = 0.1
+PORT_TRIES = 100
+PAUSE = ["sleep", "600"]
+"""Command of the stand-ins in a demo with a pause of 600 s."""
 
 
 @dataclass
@@ -53,10 +59,25 @@ class Demo:
     def password(self, name: str) -> str:
         return next(line.split()[-1] for line in self.lines if f" {name} " in line)
 
-    def end(self, number: signal.Signals) -> None:
-        """Send a signal; the demo and all that it has started must end."""
-        below = children_of(psutil.Process(self.process.pid), recursive=True)
+    def below(self) -> list[psutil.Process]:
+        """Return the processes that the demo has started, and those that they have started."""
+        return children_of(psutil.Process(self.process.pid), recursive=True)
+
+    def wait_for_a_job(self) -> psutil.Process:
+        """Return the process of a stand-in in its pause, once there is one."""
+        deadline = time.monotonic() + JOB_WITHIN_S
+        while True:
+            if stand_ins := [each for each in self.below() if command_of(each) == PAUSE]:
+                return stand_ins[0]
+            assert self.process.poll() is None, f"the demo ended before a job ran: {self.lines}"
+            assert time.monotonic() < deadline, f"no job ran within {JOB_WITHIN_S:g} s"
+            time.sleep(POLL_S)
+
+    def end(self, number: signal.Signals, *more: psutil.Process) -> None:
+        """Send a signal; the demo and all that it has started must end, `more` among them."""
+        below = self.below()
         assert any("xrootd" in " ".join(command_of(each)) for each in below), below
+        assert set(more) <= set(below), (more, below)
         self.process.send_signal(number)
         assert self.process.wait(ENDED_WITHIN_S) == 0, self.lines
         left = [each for each in below if is_alive(each)]
@@ -74,17 +95,26 @@ def demo(folder: Path, *words: str) -> Iterator[Demo]:
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=ENDED_WITHIN_S)
+        try:
+            process.communicate(timeout=ENDED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
 
 
 def two_ports() -> int:
     """Return a free port whose next one is free, too."""
-    while True:
+    for _ in range(PORT_TRIES):
         with socket.socket() as one, socket.socket() as two:
             one.bind(("127.0.0.1", 0))
             port: int = one.getsockname()[1]
-            if port < 65535 and two.connect_ex(("127.0.0.1", port + 1)):
-                return port
+            try:
+                two.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):  # somebody has the next one, or there is none
+                continue
+            return port
+    raise AssertionError(f"none of {PORT_TRIES} free ports has a free one next to it")
 
 
 @pytest.mark.long(60)
@@ -123,7 +153,7 @@ def test_the_demo_can_end_with_its_live_production(open_folder: Path) -> None:
 def test_a_signal_ends_the_demo_while_its_jobs_run(number: signal.Signals, open_folder: Path) -> None:
     with demo(open_folder, "--live", "--jobs", "0", "--pause", "600") as running:
         running.wait_for("maria")
-        running.end(number)
+        running.end(number, running.wait_for_a_job())
     assert not list(open_folder.iterdir())
 
 
