@@ -81,8 +81,13 @@ class _Server(ThreadingHTTPServer):
 
 def _handler(told: ReportServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(b"")
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _answer(self, body: bytes) -> None:
             told.requests.append(Taken(self.path, self.headers["Authorization"], body, dict(self.headers.items())))
             if told.answer_after is not None:
                 told.answer_after.wait()
