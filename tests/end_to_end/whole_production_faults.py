@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fixtures import software_area
+from fixtures.software_area import ONCE, fail_once, hadd
+
 Place = tuple[int, int]
 """Run and chunk."""
 
@@ -32,9 +35,9 @@ class Fault:
     @property
     def shell(self) -> str:
         """The line of the program for this chunk."""
-        name = f"{self.place[0]}-{self.place[1]}"
         if self.mode:
-            return f"once {name} && export PILOTEXT_STANDIN={self.mode}"
+            return fail_once(self.place, self.mode)
+        name = f"{self.place[0]}-{self.place[1]}"
         return f"once {name} && {{ {self.instead} }}" if self.instead else ""
 
 
@@ -73,21 +76,16 @@ BAD_MERGE = FIRST
 """The merge of this run's mDSTs cannot read one of them, once: COMPASS-2105, root-io."""
 
 # Whoever has the lock runs this job; a second one at the same time tells so in `twice`.
-_ALONE = """#!/bin/bash
-once() { mkdir "@MARKS@/$1" 2>/dev/null; }
-alone() { exec 9>"@MARKS@/running-$1"; flock -n 9 || echo "$1 $$" >> "@MARKS@/twice"; }
+_ALONE = f"""#!/bin/bash
+{ONCE}
+alone() {{ exec 9>"@MARKS@/running-$1"; flock -n 9 || echo "$1 $$" >> "@MARKS@/twice"; }}
 """
 CORAL = f"""{_ALONE}
 alone "$TMPRAWFILE"
-case $TMPRAWFILE in
-@CASES@
-esac
-exec "@PAYLOADS@/coral.exe" "$@"
-"""
+{software_area.CORAL}"""
 SETUP = f"""echo "setup of the production"
 if [ "$TMPRAWFILE" = cdr16-{FIRST}.raw ] && mkdir "@MARKS@/setup" 2>/dev/null; then return 3; fi
-export COMPASS_FILES=@PAYLOADS@ PATH="@BIN@:$PATH"
-"""
+{software_area.SETUP}"""
 PHAST = f"""{_ALONE}
 alone "$MERGEDMDSTFILE"
 if [ "$MERGEDMDSTFILE" = mDST-{BAD_MERGE}-0-7.root ] && once merge; then
@@ -96,12 +94,7 @@ if [ "$MERGEDMDSTFILE" = mDST-{BAD_MERGE}-0-7.root ] && once merge; then
 fi
 exec "@PAYLOADS@/phast.exe" "$@"
 """
-HADD = f"""{_ALONE}
-[ "$1" = -f ] || exit 1
-alone "$2"
-echo "hadd Target file: $2"
-exec "@PAYLOADS@/phast.exe" -m -o "${{@:2}}" > /dev/null
-"""
+HADD = hadd(f"{_ALONE}\n", then='alone "$2"\n')
 
 
 def events_of(place: Place) -> int:

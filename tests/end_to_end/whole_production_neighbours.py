@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from fixtures.software_area import SETUP
 from tests.end_to_end.whole_production import GONE_WITHIN_S, NODES, Production
 from tests.end_to_end.whole_production_checks import StoredFile, stored_files
 from tests.end_to_end.whole_production_faults import FIRST
 from tests.end_to_end.whole_production_parts import install_software, write_task
-from tests.support.jobs import PAYLOADS
 
 from pilotext.server.production.models import AuditEntry, Job, Output, Product, Task  # isort: skip  needs the boot
 
@@ -18,7 +18,6 @@ EARLIER, DROPPED = "early2016P09t1", "dropped2016P09t1"
 # The same programs without a fault in them: the faults are for the main task, each of them once.
 _CORAL = '#!/bin/sh\nexec "@PAYLOADS@/coral.exe" "$@"\n'
 _PHAST = '#!/bin/sh\nexec "@PAYLOADS@/phast.exe" "$@"\n'
-_SETUP = f'export COMPASS_FILES={PAYLOADS} PATH="@BIN@:$PATH"\n'
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Neighbours:
 
 def finish_earlier_task(production: Production) -> None:
     """A task of the first run is worked on by one agent until it is done, and then the agent ends."""
-    install_software(production, "plain", {"coral.exe": _CORAL, "phast.exe": _PHAST, "coral/setup.sh": _SETUP})
+    install_software(production, "plain", {"coral.exe": _CORAL, "phast.exe": _PHAST, "coral/setup.sh": SETUP})
     _submit(production, EARLIER, "early", "plain", merges=["mdst"])
     production.start_agent(NODES[0], "--slots", "2")
     production.wait_until(lambda: production.task_state(EARLIER) == "done")

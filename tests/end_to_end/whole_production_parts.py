@@ -6,16 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import yaml
-
+from fixtures import software_area
 from fixtures.servers.postgres import PostgresServer, serving_postgres
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
+from fixtures.software_area import cases, servers, write_catalogue
 from pilotext.formats.date_raw_writer import make_raw, raw_name
 from tests.end_to_end.whole_production import RAW, TASK, Production, Scale
 from tests.end_to_end.whole_production_faults import CORAL, HADD, PHAST, SETUP, events_of
 from tests.server.conftest import use
-from tests.support.jobs import PAYLOADS
 from tests.support.pilot import installed_release
 from tests.support.pilotext_server import ProductionServer, free_port, impatient_checkout, serving
 
@@ -43,15 +42,9 @@ def prepare(production: Production) -> Path:
 
 def install_software(production: Production, soft: str, texts: Mapping[str, str]) -> None:
     """An area below the home of all software, with these programs in it."""
-    area = production.server.folder / "sw/gen" / soft
-    (area / "coral").mkdir(parents=True)
-    (area / "template.opt").symlink_to(PAYLOADS / "template.opt")
-    cases = "\n".join(f"{raw_name(*fault.place)}) {fault.shell} ;;" for fault in production.faults.values())
-    for name, text in texts.items():
-        for word, value in {"CASES": cases, "MARKS": production.marks, "PAYLOADS": PAYLOADS, "BIN": area}.items():
-            text = text.replace(f"@{word}@", str(value))  # noqa: PLW2901
-        (area / name).write_text(text)
-        (area / name).chmod(0o755)
+    commands = cases({fault.place: fault.shell for fault in production.faults.values()})
+    words = {"CASES": commands, "MARKS": production.marks}
+    software_area.install_software(production.server.folder / "sw/gen" / soft, texts, words)
 
 
 def write_task(
@@ -62,27 +55,11 @@ def write_task(
     merges: Sequence[str] | None = None,
 ) -> Path:
     """The file of a task of these runs, with these parameters beside those of the servers and folders."""
-    catalogue = [f"{RAW}/{raw_name(*place)},{events_of(place)}" for place in production.places]
-    (production.server.folder / "catalogue.csv").write_text("\n".join(["file,events", *catalogue, ""]))
-    task = {
-        "experiment": "COMPASS",
-        "name": name,
-        "type": "mass production",
-        "files": {"runs": list(runs)},
-        "catalogue": "catalogue.csv",
-        "parameters": {
-            "home": f"{production.server.folder}/sw/",
-            "path": "gen/",
-            "year": 2016,
-            "eos_server": production.eos.url().rstrip("/") + "/",
-            "tape_server": production.tape.url().rstrip("/") + "/",
-            **parameters,
-        },
-        **({} if merges is None else {"merges": list(merges)}),
-    }
-    path = production.server.folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(task))
-    return path
+    folder = production.server.folder
+    write_catalogue(folder, {f"{RAW}/{raw_name(*place)}": events_of(place) for place in production.places})
+    given = {**servers(production.eos.url(), production.tape.url()), **parameters}
+    more = {} if merges is None else {"merges": list(merges)}
+    return software_area.write_task(folder, name, runs, given, **more)
 
 
 @contextmanager
