@@ -19,10 +19,11 @@ from pathlib import Path
 
 import requests
 
+from fixtures.demo import processes
 from pilotext.api.client import Client
 from tests.support.jobs import CHECKOUT
 
-COMMAND = (sys.executable, "-P", "-X", "utf8", "-m", "pilotext")
+COMMAND = processes.COMMAND
 READY_WITHIN_S = 150.0
 ROLES = ("viewer", "expert", "manager", "agent")
 
