@@ -37,6 +37,9 @@ MAX_WAIT_S = 60.0
 TOKEN_REFUSED = (401, 403)
 """Statuses of HTTP for a token that was revoked, has expired, or is for something else."""
 _TICK_S = 0.1
+RESEND_S = 5.0
+"""Time between two looks for reports that could not be sent; longer, up to MAX_WAIT_S, while the server takes none."""
+
 _REST_S = 30.0
 """After a job that the agent itself could not run: a node in disorder must not use up one job after the other."""
 
@@ -126,7 +129,9 @@ class Agent:
         self._spool.deliver(client)
         names = [f"slot-{number}" for number in range(self.settings.slots)]
         slots = [threading.Thread(target=self._slot, args=(agent,), name=name) for name in names]
+        resending = threading.Thread(target=self._resend, name="reports")
         self._kept.resume(self._client)
+        resending.start()
         for slot in slots:
             slot.start()
         while any(slot.is_alive() for slot in slots) or (self._kept.busy and not self._drained):
@@ -137,6 +142,7 @@ class Agent:
                 self._print("the time on this node is over: no more jobs are taken")
                 self.drain()
         self._ending.set()
+        resending.join()
         self._kept.join()
         self._spool.deliver(client)
         self._say(client, "gone")
@@ -202,6 +208,12 @@ class Agent:
             client.hello(self._hello(state))
         except ServerError:
             return  # the server will find out by our silence
+
+    def _resend(self) -> None:
+        """Send the reports that wait, until the agent ends: the next job of their slot may outlast their leases."""
+        client, wait = self._client(), RESEND_S
+        while not self._ending.wait(wait * random.uniform(0.5, 1.5)):  # noqa: S311  only spreads the questions
+            wait = min(wait * 2, MAX_WAIT_S) if self._spool.deliver(client) else RESEND_S
 
     def _left_s(self) -> float | None:
         """Return the rest of the time on this node; None: no end is known."""

@@ -33,10 +33,11 @@ def job(open_folder: Path, tape: TapeServer) -> CopyJob:
     return job
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], told: Callable[[], object] = str) -> None:
+    """Wait for a condition; the failure of the test shows what `told` returns."""
     end = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < end, "it never happened"
+        assert time.monotonic() < end, f"it never happened: {told()}"
         time.sleep(0.02)
 
 
@@ -52,7 +53,9 @@ def on_disk(tape: TapeServer) -> bool:
 
 def assert_given_back(job: CopyJob, tape: TapeServer, prepared: int) -> None:
     """Every request was followed by one release; what the server does in the background may take a moment."""
-    until(lambda: tape.requests("evict") + tape.requests("cancel") >= prepared)
+    until(
+        lambda: tape.requests("evict") + tape.requests("cancel") >= prepared, lambda: (tape.calls, job.report().inputs)
+    )
     assert tape.requests("stage") == prepared
     assert tape.requests("evict") + tape.requests("cancel") == prepared
     assert not (job.workdir / NOTES).exists()
@@ -136,7 +139,9 @@ def test_a_second_run_gives_back_what_a_killed_one_has_asked_for(job: CopyJob, t
     until(lambda: not job.survivors())
     assert job.report().phase == "stage-in"
     tape.behave(MOUNT_MS=100)
-    assert job.run().exit_status == 0
+    report = job.run()
+    assert report.exit_status == 0
+    assert report.inputs[0].tries == ()
     assert_given_back(job, tape, prepared=2)
 
 

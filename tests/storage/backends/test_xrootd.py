@@ -197,7 +197,7 @@ def test_the_user_s_timeouts_go_before_ours(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_error_says_what_the_server_said_on_one_line(storage: Storage, eos: XrdServer) -> None:
     with pytest.raises(StorageError) as caught:
         storage.checksum(eos.url("/eos/compass/missing"))
-    assert caught.value.reason == "[3011] Unable to checksum /eos/compass/missing; no such file or directory"
+    assert caught.value.reason == "[3011] Unable to locate /eos/compass/missing; no such file or directory"
 
 
 # ------------------------------------------------------------------------------------------------- files on tape
