@@ -63,10 +63,8 @@ SMALL_WITH_ONE_IMPORTER = {
 
 _TABLE = "the Django model, and the record of the same thing that travels or is configured"
 SAME_NAME = {
-    "Agent": "the program on a node, and its row",
     "Experiment": _TABLE,
     "Job": _TABLE,
-    "LogArchive": _TABLE,
     "Output": _TABLE,
     "Site": _TABLE,
 }

@@ -70,7 +70,7 @@ class Settings:
 
 
 @dataclass
-class Agent:
+class AgentProcess:
     """`run` returns when it was drained, idle, or had its number of jobs.
 
     It raises UsageError when this node has no profile of the experiment whose jobs it would get, and ServerError when

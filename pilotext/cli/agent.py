@@ -8,7 +8,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from pilotext.agent.agent import Agent, Settings
+from pilotext.agent.agent import AgentProcess, Settings
 from pilotext.agent.kept_outputs import IN_SLOT_S
 from pilotext.cli import connection
 from pilotext.cli.arguments import FolderPath
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         keep=options.keep,
         verbose=options.verbose or sys.stderr.isatty(),
     )
-    agent = Agent(settings)
+    agent = AgentProcess(settings)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):  # the last is how Grid Engine and LSF warn
         signal.signal(number, lambda *_: agent.drain())
     done = agent.run()

@@ -124,7 +124,7 @@ class Merge(_Strict, frozen=True):
     """Permanent place of the merged file; empty: only where the merge published it."""
 
 
-class LogArchive(_Strict, frozen=True):
+class LogArchiveSettings(_Strict, frozen=True):
     """The logs of a production for good: an archive for each run in a folder of `to`, one of all of them in `tape`.
 
     Both are folders, best first. The jobs' own log files are removed when the archive of all is verified there.
@@ -261,7 +261,7 @@ class Experiment(_Strict, frozen=True):
     rotate: dict[str, tuple[str, ...]] = {}
     """Values of which each attempt takes the next one, such as servers that share a load."""
     merges: dict[str, Merge] = {}
-    logs: LogArchive | None = None
+    logs: LogArchiveSettings | None = None
     staging: Staging = Staging()
     sites: dict[str, Site] = {}
     retry: Retry = Retry()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.agent.agent import Agent, Settings
+from pilotext.agent.agent import AgentProcess, Settings
 from pilotext.api.client import ServerError
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer
 from pilotext.cli.main import main
@@ -32,8 +32,8 @@ class Server:
         return JobAnswer(ask_again_s=0.01)
 
 
-def agent(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, until: float | None = None) -> Agent:
-    made = Agent(Settings("http://server", "token", "SITE", folder / "agent", name="a1", until=until))
+def agent(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, until: float | None = None) -> AgentProcess:
+    made = AgentProcess(Settings("http://server", "token", "SITE", folder / "agent", name="a1", until=until))
     monkeypatch.setattr(made, "_client", lambda: server)
     return made
 

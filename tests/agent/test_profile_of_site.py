@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.agent.agent import Agent, Settings
+from pilotext.agent.agent import AgentProcess, Settings
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer
 from pilotext.errors import UsageError
 
@@ -35,8 +35,8 @@ class Server:
         return JobAnswer(ask_again_s=0.01)
 
 
-def agent(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: float) -> Agent:
-    made = Agent(Settings("http://server", "token", "CERN_NA64", folder / "agent", name="a1", **settings))  # type: ignore[arg-type]
+def agent(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: float) -> AgentProcess:
+    made = AgentProcess(Settings("http://server", "token", "CERN_NA64", folder / "agent", name="a1", **settings))  # type: ignore[arg-type]
     monkeypatch.setattr(made, "_client", lambda: server)
     return made
 

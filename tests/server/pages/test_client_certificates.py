@@ -140,7 +140,11 @@ def test_a_subject_that_no_header_carries_is_refused_with_the_forms_that_proxies
 
 @pytest.mark.parametrize(
     ("name", "subject", "said"),
-    [("nobody", IGOR, "no user 'nobody'"), ("eva", " ", "cannot be the subject"), ("eva", "CN=\n", "cannot be the subject")],
+    [
+        ("nobody", IGOR, "no user 'nobody'"),
+        ("eva", " ", "cannot be the subject"),
+        ("eva", "CN=\n", "cannot be the subject"),
+    ],
 )
 def test_a_certificate_needs_a_person_and_a_subject(name: str, subject: str, said: str, eva: User) -> None:
     with pytest.raises(UsageError, match=said):
