@@ -49,7 +49,7 @@ class LabelSettings(Record, frozen=True):
     program: tuple[str, ...] = ()
     """The command of pilotext on the nodes; empty: the one that runs the factory."""
     pilot: tuple[str, ...] = ()
-    """BatchCommand of an unmodified pilot, started instead of our agent."""
+    """Command of an unmodified pilot, started instead of our agent."""
     setup: str = ""
     """Script that is sourced before."""
     environment: dict[str, str] = {}
