@@ -16,7 +16,7 @@ from pilotext.cli.output import say, write_json
 from pilotext.errors import UsageError
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
-from pilotext.storage.transfer import ChildMover
+from pilotext.storage.transfer import ChildMover, Mover, with_credentials
 from pilotext.worker import kept as keeping
 from pilotext.worker.delivery import OF_A_JOB, Delivery
 from pilotext.worker.kept import KeepError, KeptOutputs
@@ -110,5 +110,6 @@ def _publish(folder: Path, sha256: str | None, switch: StopSwitch, channel: Repo
     return outcome if not problem else msgspec.structs.replace(outcome, said=problem)
 
 
-def _mover(kept: KeptOutputs, tick: Callable[[], None]) -> ChildMover:
-    return ChildMover(kept.limits.transfer_stall_s, tick, kept.limits.transfer_min_kb_s)
+def _mover(kept: KeptOutputs, tick: Callable[[], None]) -> Mover:
+    mover = ChildMover(kept.limits.transfer_stall_s, tick, kept.limits.transfer_min_kb_s)
+    return with_credentials(mover, os.environ)

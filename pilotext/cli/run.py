@@ -23,7 +23,7 @@ from pilotext.model.job import Job
 from pilotext.model.report import Report
 from pilotext.rules.loader import load_rules
 from pilotext.rules.schema import RuleSet
-from pilotext.storage.transfer import ChildMover
+from pilotext.storage.transfer import ChildMover, with_credentials
 from pilotext.worker import job_source as jobfile
 from pilotext.worker import report_files as reports
 from pilotext.worker.delivery import FLUSH_WITHIN_S, ON_THE_SIDE, by_http
@@ -102,11 +102,12 @@ def _run(
 ) -> Report:
     ruleset = _rules_for(job, options)
     check_type(job, ruleset.kinds)
+    mover = ChildMover(job.limits.transfer_stall_s, switch.tick, job.limits.transfer_min_kb_s)
     return run_job(
         job,
         workdir,
         ruleset,
-        mover=ChildMover(job.limits.transfer_stall_s, switch.tick, job.limits.transfer_min_kb_s),
+        mover=with_credentials(mover, os.environ),
         policy=policy_of(job.limits),
         switch=switch,
         warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),

@@ -12,6 +12,9 @@ PILOTEXT_CERTIFICATE_HEADER  header by which a proxy that has verified a client 
                        X-Client-Subject; X-Client-Verify must be SUCCESS beside it
                        (default: none, and nobody is logged in like this)
 PILOTEXT_CERTIFICATE_PROXIES  addresses and networks of the proxies whose header is believed (default: none)
+PILOTEXT_CREDENTIALS   proxy, token or both: what storage asks this server for; no transfer begins with one that ends
+                       before it does (default: none is watched)
+PILOTEXT_CREDENTIALS_REFRESH  command that renews them (default: none)
 PILOTEXT_LISTABLE_FOLDERS  folders of the server's own disk, separated by colons, that tasks may list (default: none)
 PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 3600)
 PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)
@@ -41,8 +44,10 @@ from urllib.parse import urlsplit
 from pilotext.server.database import database_settings, url_from_environment
 from pilotext.server.front.address import trusted_networks
 from pilotext.server.notice_settings import mail_addresses, mail_sender, server_and_port, tls_of_mails, webhook_urls
+from pilotext.storage.credentials import credential_settings
 
 PUBLIC_URL = os.environ.get("PILOTEXT_PUBLIC_URL", "http://127.0.0.1:8080").rstrip("/")
+CREDENTIALS = credential_settings(os.environ)
 LEASE_S = float(os.environ.get("PILOTEXT_LEASE_S", "3600"))
 PILOT_LEASE_S = float(os.environ.get("PILOTEXT_PILOT_LEASE_S", "7200"))  # a pilot is heard of every half hour
 REPORT_GRACE_S = float(os.environ.get("PILOTEXT_REPORT_GRACE_S", "60"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,3 +116,57 @@ def test_the_next_destination_serves_when_the_first_refuses_us(job: CopyJob, kno
     assert report.exit_status == 0
     assert [each.fault for each in report.outputs[0].tries][:1] == ["credentials"]
     assert (job.published / "out.bin").read_bytes() == SMALL
+
+
+def renewed_by(job: CopyJob, command: str, known: Known) -> None:
+    """Let the job watch its proxy, which has ended, and renew it by a shell command; `$good` is a proxy that holds."""
+    _, security = known
+    proxy = job.folder / "proxy"
+    shutil.copy(security.client("expired")["X509_USER_PROXY"], proxy)
+    proxy.chmod(0o600)
+    script = job.folder / "renew.sh"
+    script.write_text(f"good={security.client('good')['X509_USER_PROXY']}\n{command}\n")
+    job.environment |= {"X509_USER_PROXY": str(proxy), "PILOTEXT_CREDENTIALS": "proxy"}
+    if command:
+        job.environment["PILOTEXT_CREDENTIALS_REFRESH"] = f"sh {script}"
+
+
+@pytest.mark.parametrize("known", ["gsi"], indirect=True)
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_proxy_that_has_ended_is_renewed_before_the_transfer(job: CopyJob, known: Known, phase: str) -> None:
+    aim_known(job, known, phase, "expired")
+    renewed_by(job, "cp -p $good $X509_USER_PROXY.new; mv $X509_USER_PROXY.new $X509_USER_PROXY", known)
+    report = job.run()
+    assert report.exit_status == 0, report.verdict.diag
+    assert transfers(report) == []
+
+
+@pytest.mark.parametrize("known", ["gsi"], indirect=True)
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [
+        pytest.param(
+            "",
+            ("credentials", "has ended at"),
+            marks=pytest.mark.fault("stage-in", "proxy ended, and nothing renews it"),
+        ),
+        pytest.param(
+            "echo no voms server; exit 1",
+            ("unreachable", "has not renewed it: status 1: no voms server"),
+            marks=pytest.mark.fault("stage-in", "proxy ended, and its renewal fails"),
+        ),
+    ],
+)
+def test_a_proxy_that_has_ended_and_is_not_renewed_stops_the_transfer_with_the_reason(
+    job: CopyJob, known: Known, phase: str, command: str, ending: tuple[str, str]
+) -> None:
+    aim_known(job, known, phase, "expired")
+    renewed_by(job, command, known)
+    report = job.run()
+    assert report.phase == phase
+    assert report.exit_status == REFUSED[phase][0]
+    fault, said = ending
+    assert set(faults(report)) == {fault}
+    assert said in report.verdict.evidence[0].text
+    assert not list((known[0].store / "eos/compass").rglob("*out.bin*"))

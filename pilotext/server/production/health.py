@@ -1,8 +1,10 @@
-"""Health of the server, part by part: the database, its disk, the cycle, the agents, the files of rules."""
+"""Health of the server, part by part: the database, its disk, the cycle, agents, rule files, credentials."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,10 @@ from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.models import Agent, CycleStep, Token
 from pilotext.server.production.rule_files import changed_rule_files
 from pilotext.server.production.states import AgentState
-from pilotext.server.times import earlier, now
+from pilotext.server.settings import CREDENTIALS
+from pilotext.server.times import DAY_S, earlier, now
+from pilotext.storage.credentials import REFRESH, Credential, find_credential, told_end
+from pilotext.storage.transfer.renewal import RENEW_BEFORE_S
 
 LOW_BYTES = 5_000_000_000
 LOW_SHARE = 0.05
@@ -26,6 +31,9 @@ FULL_BYTES = 200_000_000
 """Free space below which the disk of the database is reported as low, as a number or as a share, and as full."""
 
 LOCAL = ("", "localhost", "127.0.0.1", "::1")
+
+CREDENTIAL_ENDS_SOON_S = DAY_S
+"""Time before the end of a credential from which on somebody is reminded to renew it, where no command does."""
 
 MAX_CHANGED = 3
 """Changed files of rules that are named."""
@@ -43,6 +51,8 @@ def health() -> Health:
             "agents": _agents,
             "rules": _rules,
         }
+        if CREDENTIALS.kinds:
+            looks["credentials"] = _credentials
         parts |= {name: _looked_at(look) for name, look in looks.items()}
     worst = max((part.status for part in parts.values()), key=_ORDER.index)
     return Health(worst, __version__, parts)
@@ -128,6 +138,24 @@ def _rules() -> HealthPart:
         f"files of rules and profiles differ from those that this server has loaded: {', '.join(changed[:MAX_CHANGED])}"
     )
     return HealthPart("warning", f"{what}{more}; restart the server to use them")
+
+
+def _credentials() -> HealthPart:
+    found = [find_credential(kind, os.environ) for kind in CREDENTIALS.kinds]
+    return credentials_part(found, time.time(), renewed=bool(CREDENTIALS.refresh))
+
+
+def credentials_part(found: list[Credential], at: float, *, renewed: bool) -> HealthPart:
+    """Rate the credentials of this machine by the seconds to their end; `renewed`: a command renews them."""
+    soon_s = RENEW_BEFORE_S / 2 if renewed else CREDENTIAL_ENDS_SOON_S
+    worst = min(found, key=lambda each: each.left_s(at))
+    what = f"the {worst.kind} {worst.path} {told_end(worst, at)}"
+    if worst.left_s(at) == 0:
+        return HealthPart("failed", f"{what}: files cannot be moved until it is renewed")
+    if worst.left_s(at) < soon_s:
+        mend = f"look at the command of {REFRESH}" if renewed else f"renew it, or set {REFRESH}"
+        return HealthPart("warning", f"{what}: {mend}")
+    return HealthPart("ok", what)
 
 
 def _agents() -> HealthPart:

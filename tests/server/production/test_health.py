@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from pilotext.server.production.models import Agent, Attempt, CycleStep, Token
 from pilotext.server.production.statistics.sites import list_agents
 from pilotext.server.production.transitions import Reason
 from pilotext.server.times import EPOCH, earlier, now, to_seconds
+from pilotext.storage.credentials import Credential, CredentialSettings
 from tests.server.calls import request
 from tests.server.conftest import use
 from tests.server.support import SITE, leased, site, submit
@@ -108,6 +110,38 @@ def test_all_views_are_imported_before_the_first_request() -> None:
 )
 def test_a_disk_is_told_before_it_is_full(free: float, total: float, status: str) -> None:
     assert health.disk_part(int(free), int(total)).status == status
+
+
+@pytest.mark.parametrize(
+    ("left_s", "renewed", "status"),
+    [
+        (None, True, "failed"),
+        (0.0, False, "failed"),
+        (23 * 3600.0, False, "warning"),
+        (25 * 3600.0, False, "ok"),
+        (20 * 60.0, True, "warning"),
+        (40 * 60.0, True, "ok"),
+        (math.inf, False, "ok"),
+    ],
+)
+def test_a_credential_is_told_before_it_ends(left_s: float | None, renewed: bool, status: str) -> None:
+    good = Credential("token", "/t", math.inf)
+    asked = Credential("proxy", "/p", None if left_s is None else 1000.0 + left_s)
+    part = health.credentials_part([good, asked], 1000.0, renewed=renewed)
+    assert part.status == status
+    assert part.what.startswith("the proxy /p ") or left_s == math.inf
+    assert ("look at the command of" in part.what) == (status == "warning" and renewed)
+
+
+def test_credentials_are_a_part_where_they_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "credentials" not in look().parts
+    monkeypatch.setattr(health, "CREDENTIALS", CredentialSettings(("token",)))
+    monkeypatch.setenv("BEARER_TOKEN_FILE", str(tmp_path / "token"))
+    part = look().parts["credentials"]
+    assert part.status == "failed"
+    assert part.what == (
+        f"the token {tmp_path}/token is missing or cannot be read: files cannot be moved until it is renewed"
+    )
 
 
 def test_the_disk_that_is_looked_at_is_that_of_the_database(monkeypatch: pytest.MonkeyPatch) -> None:

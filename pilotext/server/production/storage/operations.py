@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +29,7 @@ from pilotext.server.production.row_leases import lease_rows, wait_after
 from pilotext.server.production.storage.breakers import GuardedMover, ServerAwayError
 from pilotext.storage.leftovers import part_of
 from pilotext.storage.retry import Policy, retried
-from pilotext.storage.transfer import ChildMover, Mover
+from pilotext.storage.transfer import ChildMover, Mover, with_credentials
 from pilotext.storage.urls import is_folder, join
 
 R = TypeVar("R", Product, LogArchive)
@@ -55,7 +56,7 @@ class File(Record, frozen=True):
 
 def open_mover(tick: Callable[[], None]) -> Mover:
     """A mover for the cycle; `tick` is called while it works or waits. Tests put another one here."""
-    return ChildMover(STALL_S, tick)
+    return with_credentials(ChildMover(STALL_S, tick), os.environ)
 
 
 @contextmanager
