@@ -46,7 +46,7 @@ SINGULAR = {
     "job ready": "jobs ready",
     "job to decide": "jobs to decide",
     "site closed": "sites closed",
-    "breaker open": "breakers open",
+    "breaker tripped": "breakers tripped",
 }
 NAME, PASSWORD = "vera", "correct horse battery"
 MAX_LOOKS = 20
@@ -125,7 +125,7 @@ def _known_overview() -> tuple[Counts, dict[str, TaskLine], Failures]:
         "jobs to decide": jobs.get("manual", 0),
         "failed in 24 hours": failed.count(),
         "sites closed": Site.objects.exclude(closed="").count(),
-        "breakers open": Breaker.objects.filter(state__in=("open", "probing")).count(),
+        "breakers tripped": Breaker.objects.filter(state__in=("open", "probing")).count(),
     }
     waiting = jobs.get("manual", 0)
     tiles |= {"jobs that need attention": waiting} if waiting else {}

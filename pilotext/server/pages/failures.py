@@ -25,7 +25,7 @@ from pilotext.server.pages.jobs import csv_answer
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, time_locked
 from pilotext.server.production.manual_decisions import sites as decisions
 from pilotext.server.production.statistics.errors import list_errors, list_failed_attempts, list_signatures
-from pilotext.server.production.statistics.sites import list_breakers
+from pilotext.server.production.statistics.sites import tripped_breakers
 from pilotext.server.times import DAY_S, earlier, from_seconds, later, now, to_seconds
 
 PERIODS = (("1h", "hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"))
@@ -123,7 +123,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "locked": time_locked(reverse("failures"), {"since": DEFAULT_PERIOD, **texts}, ("since", "until")),
         "csv": address(reverse("failures-csv"), **texts),
         "signatures": list_signatures(experiment=None, limit=SIGNATURES).signatures,
-        "breakers": list_breakers(),
+        "breakers": [each.row for each in tripped_breakers()],
         "words": ("close",) if may(request, "manager") else (),
         "command": f"pilotext errors --by {asked.rows},{asked.columns}",
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -17,11 +16,14 @@ from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address
 from pilotext.server.pages.tasks import ENDED, Counted, counted
 from pilotext.server.production.statistics.attention import Concern, Subject, concerns
-from pilotext.server.production.statistics.sites import closed_sites, list_breakers
+from pilotext.server.production.statistics.audit import ANYBODY
+from pilotext.server.production.statistics.sites import ClosedSite, TrippedBreaker, closed_sites, tripped_breakers
 from pilotext.server.production.statistics.tasks import list_tasks
-from pilotext.server.times import DAY_S, earlier, now
+from pilotext.server.times import DAY_S, earlier, now, to_seconds
 
 TOP_FAILURES = 10
+MAX_NAMED = 10
+"""Closed sites, and tripped breakers, that are named."""
 AT_WORK = ("draft", "running", "paused", "ready", "archiving")
 TILES = ("running", "ready", "manual")
 """States whose jobs have a tile; a task that has some stands in the table, whatever its own state."""
@@ -43,32 +45,36 @@ class Attention:
 
     state: str
     words: str
-    since: datetime | None
+    since: float | None
     link: str
+    note: str = ""
+    """By whom, and why."""
 
 
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
     """Show what needs attention, what runs, what is held, and the most frequent failures of a day."""
     tasks = [one for each in list_tasks(without=ENDED) if _at_work(one := counted(each))]
-    closed, breakers, tiles = closed_sites(), list_breakers(), list(job_tiles(tasks))
+    closed, breakers, tiles = closed_sites(), tripped_breakers(), list(job_tiles(tasks))
     whole = sum_of(tasks)
     if whole is not None:
         tasks, whole = [_without_empty(each, whole) for each in tasks], _without_empty(whole, whole)
     failures = failures_since(earlier(now(), DAY_S), ("code", "cause", "site"))
     failed = sum(row.attempts for row in failures)
     words = {
-        "attention": [attention_of(each) for each in concerns()],
+        "attention": [*map(attention_of, concerns()), *held_by(closed, breakers)],
         "tiles": [
             *tiles,
             Tile(failed, "failed in 24 hours", reverse("failures")),
             Tile(len(closed), "site closed" if len(closed) == 1 else "sites closed", reverse("sites")),
-            Tile(len(breakers), "breaker open" if len(breakers) == 1 else "breakers open", reverse("sites")),
+            Tile(
+                len(breakers),
+                "breaker tripped" if len(breakers) == 1 else "breakers tripped",
+                f"{reverse('failures')}#breakers",
+            ),
         ],
         "tasks": tasks,
         "sum": whole,
-        "closed": closed,
-        "breakers": breakers,
         "failures": failures[:TOP_FAILURES],
     }
     return render(request, "pages/overview.html", words)
@@ -81,7 +87,30 @@ def attention_of(found: Concern) -> Attention:
     words = (one if found.number == 1 else many).format(
         number=number, name=found.name, attempts=counted_words(found.attempts, "attempt")
     )
-    return Attention(state, words, found.since, _link(found))
+    return Attention(state, words, to_seconds(found.since), _link(found))
+
+
+def held_by(closed: Sequence[ClosedSite], breakers: Sequence[TrippedBreaker]) -> Iterator[Attention]:
+    """Yield the sites that somebody has closed and the breakers that have tripped; of many, the last only counted."""
+    for site in closed[:MAX_NAMED]:
+        words, link = f"The site {site.name} is closed and takes no jobs", reverse("site", args=[site.number])
+        yield Attention("closed", words, to_seconds(site.since), link, _by(site.who, site.why))
+    if (more := len(closed) - MAX_NAMED) > 0:
+        verb = "is" if more == 1 else "are"
+        yield Attention("closed", f"{counted_words(more, 'further site')} {verb} closed", None, reverse("sites"))
+    everywhere = f"{reverse('failures')}#breakers"
+    for each in breakers[:MAX_NAMED]:
+        row = each.row
+        link = everywhere if each.site is None else f"{reverse('site', args=[each.site])}#breakers"
+        words = f"The breaker {row.rule} has tripped and blocks {row.scope or 'everything'}"
+        yield Attention("held", words, row.since, link, _by(each.who or "itself", row.why))
+    if (more := len(breakers) - MAX_NAMED) > 0:
+        verb = "has" if more == 1 else "have"
+        yield Attention("held", f"{counted_words(more, 'further breaker')} {verb} tripped", None, everywhere)
+
+
+def _by(who: str, why: str) -> str:
+    return f"by {who.removeprefix(ANYBODY) or 'somebody'}: {why}"
 
 
 CONCERNS: dict[Subject, tuple[str, str, str]] = {

@@ -12,16 +12,19 @@ boot()
 
 from pilotext.server.database import transact  # noqa: E402
 from pilotext.server.production.cycle.status import record_step  # noqa: E402  needs boot
-from pilotext.server.production.manual_decisions.sites import move_site  # noqa: E402
+from pilotext.server.production.manual_decisions.sites import move_breaker, move_site  # noqa: E402
 from pilotext.server.production.models import (  # noqa: E402
     Agent,
     Attempt,
+    Breaker,
+    Experiment,
     Factory,
     Job,
     LogArchive,
     Product,
     Task,
 )
+from pilotext.server.production.transitions import Reason  # noqa: E402
 from pilotext.server.times import HOUR_S, earlier, now  # noqa: E402
 from tests.server.pages.browsing import browser, text_of  # noqa: E402
 from tests.server.support import SITE, WHY, fail, leased, raw, site, submit  # noqa: E402
@@ -96,8 +99,53 @@ def test_tiles_and_the_sum_of_the_table_are_the_same_numbers() -> None:
 
 def test_a_closed_site_says_since_when() -> None:
     transact(lambda: move_site(SITE, "close", WHY))
+    record_step("leases")
     text = text_of(browser("viewer").get("/"))
-    row = text.partition("What holds jobs back")[2]
-    assert f'<td><a href="/sites/{site().pk}">{SITE}</a></td>' in row
-    assert re.search(r">[^<]*\b\d+ s ago", row)
+    assert attention() == {f"The site {SITE} is closed and takes no jobs": f"/sites/{site().pk}"}
+    row = text.partition("takes no jobs")[2].partition("</li>")[0]
+    assert re.search(r">\d+ s ago", row)
+    assert f"by {WHY.who}: {WHY.why}" in row.replace("person:", "")
     assert "1</b><span>site closed" in text
+
+
+def test_a_tripped_breaker_says_who_opened_it_and_leads_to_where_it_can_be_reset() -> None:
+    submit()
+    record_step("leases")
+    compass = Experiment.objects.get(name="COMPASS")
+    same = {"experiment": compass, "since": earlier(now(), HOUR_S)}
+    Breaker.objects.create(rule="bad-node", scope="wn1", site=site(), state="open", why="5 of 5 failed", **same)
+    manual = Breaker.objects.create(rule="conditions database", **same)
+    transact(lambda: move_breaker(manual.pk, "open", Reason("person:maria", "it is moved", "person")))
+    closed = Breaker.objects.create(rule="bad-node", scope="wn2", site=site(), why="over", **same)
+    assert closed.state == "closed"
+    assert attention() == {
+        "The breaker bad-node has tripped and blocks wn1": f"/sites/{site().pk}#breakers",
+        "The breaker conditions database has tripped and blocks everything": "/failures#breakers",
+    }
+    block = text_of(browser("viewer").get("/")).partition('id="attention"')[2].partition("</section>")[0]
+    assert "by itself: 5 of 5 failed" in block
+    assert "by maria: it is moved" in block
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(10, ""), (11, "1 further breaker has"), (12, "2 further breakers have")]
+)
+def test_of_many_breakers_the_last_are_counted(number: int, words: str) -> None:
+    submit()
+    compass = Experiment.objects.get(name="COMPASS")
+    for node in range(number):
+        Breaker.objects.create(experiment=compass, rule="bad-node", scope=f"wn{node}", site=site(), state="open")
+    found = attention()
+    assert sum("blocks wn" in each for each in found) == 10
+    assert [each for each in found if "further" in each] == ([f"{words} tripped"] if words else [])
+
+
+def test_an_open_breaker_has_no_word_of_an_open_site() -> None:
+    submit()
+    compass = Experiment.objects.get(name="COMPASS")
+    Breaker.objects.create(experiment=compass, rule="bad-node", scope="wn1", site=site(), state="open")
+    for path in (f"/sites/{site().pk}", "/failures"):
+        text = text_of(browser("viewer").get(path))
+        assert '<span class="chip bad">tripped</span>' in text
+        assert "A tripped breaker blocks jobs" in text
+        assert 'bad">open' not in text

@@ -34,6 +34,9 @@ TONES: dict[str, Tone] = {
 WORDS = {"manual": "manual check", "sent": "given out"}
 """Words of states that are not their names."""
 
+BREAKER_WORDS = {"open": "tripped", "probing": "tripped, one job tries", "closed": "reset"}
+"""Words of the states of breakers on pages."""
+
 
 @register.filter
 def tone(state: str) -> Tone:
@@ -45,6 +48,12 @@ def tone(state: str) -> Tone:
 def chip(state: str, words: str = "") -> SafeString:
     """Return a state as word, icon and tone."""
     return format_html('<span class="chip {}">{}</span>', tone(state), plain(words or WORDS.get(state, state)))
+
+
+@register.simple_tag
+def breaker(state: str) -> SafeString:
+    """Return the state of a breaker in words that no site has: an open site takes jobs, an open breaker blocks them."""
+    return chip("held" if state == "open" else state, BREAKER_WORDS.get(state, state))
 
 
 @register.filter

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value, When
+from django.db.models.functions import Coalesce
 
 from pilotext.api.schemas.agents import AgentList, AgentRow
 from pilotext.api.schemas.sites import BreakerRow, SiteList, SiteRow
@@ -17,10 +18,17 @@ from pilotext.server.production.lookup import (
     agent_named,
     site_named,
 )
-from pilotext.server.production.models import Agent, Attempt, Breaker, Site, Token
+from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Site, Token
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.site_settings import closings
-from pilotext.server.production.states import ACTIVE_ATTEMPT, FAILED_ATTEMPT, AgentState, AttemptState
+from pilotext.server.production.states import (
+    ACTIVE_ATTEMPT,
+    BREAKER,
+    FAILED_ATTEMPT,
+    AgentState,
+    AttemptState,
+    BreakerState,
+)
 from pilotext.server.times import EPOCH, FOREVER, HOUR_S, earlier, now, record_fields, to_seconds
 
 
@@ -89,17 +97,38 @@ class ClosedSite:
     name: str
     why: str
     since: datetime | None
+    who: str
+    """Name of the person who closed it; empty where the trail does not have it any more."""
 
 
 def closed_sites() -> list[ClosedSite]:
     """Return the sites that get no jobs because somebody has closed them."""
-    rows = Site.objects.exclude(closed="").annotate(since=Subquery(closings(OuterRef("pk")).values("at")[:1]))
-    return [ClosedSite(*row) for row in rows.order_by("name").values_list("pk", "name", "closed", "since")]
+    closing, unknown = closings(OuterRef("pk")), Value("", TextField())
+    rows = Site.objects.exclude(closed="").annotate(
+        since=Subquery(closing.values("at")[:1]), who=Coalesce(Subquery(closing.values("who")[:1]), unknown)
+    )
+    return [ClosedSite(*row) for row in rows.order_by("name").values_list("pk", "name", "closed", "since", "who")]
 
 
-def list_breakers() -> list[BreakerRow]:
+@dataclass(frozen=True)
+class TrippedBreaker:
+    """A breaker that is not closed, with the number of its site, if it is about one.
+
+    `who` is the person who opened it; empty where it opened by itself.
+    """
+
+    row: BreakerRow
+    site: int | None
+    who: str
+
+
+def tripped_breakers() -> list[TrippedBreaker]:
     """Return all breakers that are not closed, of sites and of everything else."""
-    return [_breaker(row) for row in Breaker.objects.not_closed().order_by("pk")]
+    opened = AuditEntry.objects.filter(subject=BREAKER.name, subject_id=OuterRef("pk"), after=BreakerState.OPEN)
+    person = Case(When(actor="person", then="who"), default=Value("", TextField()))
+    last = opened.order_by("-pk").annotate(person=person).values("person")[:1]
+    rows = Breaker.objects.not_closed().annotate(who=Subquery(last))
+    return [TrippedBreaker(_breaker(row), row.site_id, getattr(row, "who", None) or "") for row in rows.order_by("pk")]
 
 
 def _breaker(row: Breaker) -> BreakerRow:

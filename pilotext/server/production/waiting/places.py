@@ -114,7 +114,7 @@ def _nobody(place: JobPlace) -> Iterator[Wait]:
 
 
 def _breaker(row: Breaker) -> Wait:
-    what = f"breaker {row.pk} ({row.rule}) is {row.state} for {row.scope or 'everything'}: {row.why}"
+    what = f"breaker {row.pk} ({row.rule}) has tripped and blocks {row.scope or 'everything'}: {row.why}"
     how = f"pilotext sites close --breaker {row.pk}"
     if row.state == BreakerState.PROBING:
         return wait_for("breaker", f"{what}; one job tries whether it works again", row.changed, None, "manager", how)
