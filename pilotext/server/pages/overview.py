@@ -76,6 +76,7 @@ def show(request: HttpRequest) -> HttpResponse:
         "tasks": tasks,
         "sum": whole,
         "failures": failures[:TOP_FAILURES],
+        "more_failures": max(0, len(failures) - TOP_FAILURES),
     }
     return render(request, "pages/overview.html", words)
 

@@ -149,3 +149,15 @@ def test_an_open_breaker_has_no_word_of_an_open_site() -> None:
         assert '<span class="chip bad">tripped</span>' in text
         assert "A tripped breaker blocks jobs" in text
         assert 'bad">open' not in text
+
+
+@pytest.mark.parametrize(("number", "words"), [(10, ""), (11, "1 more row with"), (12, "2 more rows with")])
+def test_failures_that_are_not_shown_are_counted_and_lead_to_the_whole(number: int, words: str) -> None:
+    submit([raw(1, chunk) for chunk in range(number)])
+    for code in range(number):
+        attempt = leased().attempt
+        Attempt.objects.filter(pk=attempt).update(state="failed", code=f"X-{code}", cause="crash", ended=now())
+    text = text_of(browser("viewer").get("/"))
+    assert text.count("code=X-") == 10
+    assert re.findall(r"\d+ more rows? with", text) == ([words] if words else [])
+    assert ("All failures of the last 24 hours" in text) == bool(words)
