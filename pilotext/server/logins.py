@@ -16,6 +16,7 @@ from django.http import HttpRequest
 
 from pilotext.server.api.auth import WRONG, address_of
 from pilotext.server.production.access.people import users_with_roles
+from pilotext.server.production.statistics.marks import with_marks
 
 log = logging.getLogger("pilotext.logins")
 
@@ -44,6 +45,6 @@ class LimitedBackend(ModelBackend):
         return user
 
     def get_user(self, user_id: int) -> User | None:
-        """Return the user of a session with the role, by one query; None for one who may nothing (any more)."""
-        user = users_with_roles().filter(pk=user_id).first()
+        """Return the user of a session with role and marks, by one query; None for one who may nothing (any more)."""
+        user = with_marks(users_with_roles().filter(pk=user_id)).first()
         return user if self.user_can_authenticate(user) else None

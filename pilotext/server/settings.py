@@ -142,6 +142,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "pilotext.server.pages.context.navigation",
+                "pilotext.server.pages.context.refreshing",
             ]
         },
     }

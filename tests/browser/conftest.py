@@ -55,11 +55,15 @@ def made_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def server(made_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a web server on a copy of the made production."""
-    folder = tmp_path_factory.mktemp("web")
-    shutil.copyfile(made_database, folder / "copy.sqlite3")
-    with served(f"sqlite:///{folder / 'copy.sqlite3'}", free_port(), folder / "web.log") as url:
+def database_copy(made_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the made production, which tests change."""
+    return Path(shutil.copyfile(made_database, tmp_path_factory.mktemp("web") / "copy.sqlite3"))
+
+
+@pytest.fixture(scope="package")
+def server(database_copy: Path) -> Iterator[str]:
+    """URL of a web server on the copy of the made production."""
+    with served(f"sqlite:///{database_copy}", free_port(), database_copy.with_name("web.log")) as url:
         yield url
 
 
@@ -80,15 +84,19 @@ def sessions(chromium: Browser, server: str) -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
     for name, role in ACCOUNTS.items():
         context = chromium.new_context(base_url=server)
-        page = context.new_page()
-        page.goto("/tasks")
-        page.get_by_label("Name").fill(name)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url("**/tasks")
+        log_in(context.new_page(), name)
         found[role] = [{"name": one["name"], "value": one["value"], "url": server} for one in context.cookies()]
         context.close()
     return found
+
+
+def log_in(page: Page, name: str) -> None:
+    """Log in by the form, and go to the tasks."""
+    page.goto("/tasks")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/tasks")
 
 
 @pytest.fixture

@@ -31,6 +31,9 @@ POLICY = (
 ROLE = "pilotext.role"
 """Key of the role of the person who asks, with a request; no header can have this name."""
 
+STAMP = "pilotext.stamp"
+"""Key of the stamp of a page that refreshes itself, with a request."""
+
 MAX_REASON = 500
 """Characters of a reason for the audit trail."""
 

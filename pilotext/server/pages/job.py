@@ -23,6 +23,7 @@ from pilotext.server.pages.attempts import read_report
 from pilotext.server.pages.charts import resource_curves, sample_rows, time_line
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.quotes import Quote, quote_of
+from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.manual_decisions import jobs as decisions
 from pilotext.server.production.manual_decisions.preview import preview_decisions
@@ -107,6 +108,7 @@ class ShownAttempt:
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def show(request: HttpRequest, job: int) -> HttpResponse:
     """Show everything about a job, its verdict first; `attempt` of the address chooses the attempt that is shown."""
     history = history_of(job)

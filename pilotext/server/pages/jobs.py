@@ -24,6 +24,7 @@ from pilotext.server.pages.queries import (
     tidy,
     time_locked,
 )
+from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.manual_decisions.jobs import JOB_WORDS
 from pilotext.server.production.statistics.job_choice import (
     MAX_COUNTED,
@@ -63,6 +64,7 @@ class Attribute:
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def show(request: HttpRequest) -> HttpResponse:
     """Show a page of the jobs of a choice, the newest first."""
     if clean := tidy(request):

@@ -13,6 +13,7 @@ from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.manual_decide import OTHER_WORDS
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, whole_number
+from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.manual_decisions import merged_runs
 from pilotext.server.production.manual_decisions.groups import (
     MAX_GROUPED,
@@ -55,6 +56,7 @@ class Shown:
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def show(request: HttpRequest) -> HttpResponse:
     """Show the waiting jobs in groups with samples, and the runs that wait beside them."""
     if clean := tidy(request):
@@ -86,6 +88,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def one_by_one(request: HttpRequest) -> HttpResponse:
     """Show a page of the waiting jobs with evidence and remedy; some can be ticked and decided on."""
     found = worklist(choice_of(request, JobQuery))

@@ -14,6 +14,7 @@ from pilotext.formatting import counted_words
 from pilotext.server.pages.access import page
 from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address
+from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.pages.tasks import ENDED, Counted, counted
 from pilotext.server.production.statistics.attention import Concern, Subject, concerns
 from pilotext.server.production.statistics.audit import ANYBODY
@@ -52,6 +53,7 @@ class Attention:
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def show(request: HttpRequest) -> HttpResponse:
     """Show what needs attention, what runs, what is held, and the most frequent failures of a day."""
     tasks = [one for each in list_tasks(without=ENDED) if _at_work(one := counted(each))]

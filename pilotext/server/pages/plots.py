@@ -12,6 +12,7 @@ from pilotext.server.pages.access import page
 from pilotext.server.pages.jobs import csv_answer
 from pilotext.server.pages.plotting import HOURS, PLOTS, draw, series_of
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy
+from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.attempts import AttemptQuery, list_attempts
 from pilotext.server.production.statistics.hourly import begin_of
@@ -39,6 +40,7 @@ class PlotNumber(Record, frozen=True):
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def show(request: HttpRequest) -> HttpResponse:
     """Show all plots, a bar for each twelve hours, with tables by day."""
     if clean := tidy(request):
@@ -55,6 +57,7 @@ def show(request: HttpRequest) -> HttpResponse:
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def show_one(request: HttpRequest, name: str) -> HttpResponse:
     """Show one plot, a bar for each hour, with a table of twelve hours a row."""
     asked, texts = choice_of(request, PlotQuery), given(request)

@@ -16,6 +16,7 @@ from pilotext.formatting import counted_words
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.queries import address, whole_number
+from pilotext.server.pages.refreshing import marks_of_task, refreshed
 from pilotext.server.pages.templatetags.pages import Tone, tone
 from pilotext.server.production.manual_decisions import merged_runs
 from pilotext.server.production.models import LogArchive, Product, StagedFile, Task
@@ -85,6 +86,7 @@ class ShownProduct:
 
 
 @page("viewer")
+@refreshed(marks_of_task)
 def show(request: HttpRequest, task: int, run: int) -> HttpResponse:
     """Show a run of a task."""
     described = run_description(task, run)

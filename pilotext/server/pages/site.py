@@ -19,6 +19,7 @@ from pilotext.server.database import transact
 from pilotext.server.pages.access import may, page, reason_of
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.queries import address, whole_number
+from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.manual_decisions import sites as decisions
 from pilotext.server.production.models import Attempt, Site
 from pilotext.server.production.profiles import profile_of
@@ -45,6 +46,7 @@ class PilotValue:
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def show(request: HttpRequest, site: int) -> HttpResponse:
     """Show a site: what holds it, its agents, what failed there within a day, and what runs."""
     text = request.GET.get("after") or "0"

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from pilotext.server.pages.access import page
 from pilotext.server.pages.queries import address, whole_number
+from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.sites import describe_sites, list_agents
 
@@ -15,6 +16,7 @@ AGENTS = 200
 
 
 @page("viewer")
+@refreshed(marks_of_all)
 def show(request: HttpRequest) -> HttpResponse:
     """Show all sites, what holds them, and a page of the agents."""
     found = describe_sites()

@@ -45,8 +45,12 @@ def rows_of(text: str, caption: str) -> list[list[str]]:
     ]
 
 
+OWN_SCRIPT = ("script", [("src", "/static/pilotext/refresh.js"), ("defer", None)])
+"""The one script that a page may have."""
+
+
 class Tags(HTMLParser):
-    """The tags and the attributes of a page."""
+    """The tags and the attributes of a page, but for its own script."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +58,8 @@ class Tags(HTMLParser):
         self.attributes: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
+        if (tag, attrs) != OWN_SCRIPT:
+            self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count
 
-from pilotext.server.production.models import AuditEntry, Job, Task
+from pilotext.server.production.models import Job, Task
+from pilotext.server.production.statistics.marks import Marks, marks_of, with_last
 from pilotext.server.times import later, now
 
 Counts = dict[str, int]
@@ -29,7 +30,7 @@ class TaskCounts:
 
 @dataclass
 class _Known:
-    last: tuple[int | None, int | None]
+    last: Marks
     until: datetime
     counts: TaskCounts
 
@@ -43,19 +44,11 @@ def counts_of(tasks: Iterable[int]) -> dict[int, TaskCounts]:
     return counts_of_rows(with_last(Task.objects.filter(pk__in=list(tasks)).only("pk")))
 
 
-def with_last(tasks: QuerySet[Task]) -> QuerySet[Task]:
-    """Return these tasks, each with its last line of the audit trail and its last job, for `counts_of_rows`."""
-    mine = OuterRef("pk")
-    entry = AuditEntry.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
-    job = Job.objects.filter(task=mine).order_by("-pk").values("pk")[:1]
-    return tasks.annotate(last_entry=Subquery(entry), last_job=Subquery(job))
-
-
 def counts_of_rows(tasks: Iterable[Task]) -> dict[int, TaskCounts]:
     """The counts of these tasks, which come with what `with_last` adds."""
     at = now()
     base = str(connection.settings_dict["NAME"])
-    last = {row.pk: (getattr(row, "last_entry"), getattr(row, "last_job")) for row in tasks}  # noqa: B009  annotations
+    last = {row.pk: marks_of(row) for row in tasks}
     with _lock:
         known = {pk: _known.get((base, pk)) for pk in last}
     good = {pk: each.counts for pk, each in known.items() if each and each.last == last[pk] and each.until > at}

@@ -13,8 +13,9 @@ from pilotext.server.production.lookup import site_named, tasks_named
 from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Job, Site, StagedFile, Task
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.states import FAILED_ATTEMPT
-from pilotext.server.production.statistics.counts import counts_of_rows, with_last
+from pilotext.server.production.statistics.counts import counts_of_rows
 from pilotext.server.production.statistics.hourly import begin_of, hour_of
+from pilotext.server.production.statistics.marks import with_last
 from pilotext.server.times import HOUR_S, now
 
 Hours = defaultdict[str, defaultdict[int, float]]

@@ -15,7 +15,8 @@ from pilotext.server.production.lookup import tasks_named
 from pilotext.server.production.models import Attempt, LeftOutInput, LogArchive, Product, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import OPEN_JOB, AttemptState, JobState, LogArchiveState, ProductState
-from pilotext.server.production.statistics.counts import TaskCounts, counts_of_rows, with_last
+from pilotext.server.production.statistics.counts import TaskCounts, counts_of_rows
+from pilotext.server.production.statistics.marks import with_last
 from pilotext.server.times import DAY_S, earlier, now, to_seconds
 
 MAX_TASKS = 1000
