@@ -188,6 +188,10 @@ class TransientError(StorageError):
     retryable = True
 
 
+class RenewalError(TransientError):
+    """A credential would end before the operation, and has not been renewed: the server was not asked."""
+
+
 class StalledError(TransientError):
     """Nothing, or far too little, moved for too long, so the transfer was ended."""
 

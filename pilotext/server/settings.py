@@ -12,9 +12,9 @@ PILOTEXT_CERTIFICATE_HEADER  header by which a proxy that has verified a client 
                        X-Client-Subject; X-Client-Verify must be SUCCESS beside it
                        (default: none, and nobody is logged in like this)
 PILOTEXT_CERTIFICATE_PROXIES  addresses and networks of the proxies whose header is believed (default: none)
-PILOTEXT_CREDENTIALS   proxy, token or both: what storage asks this server for; no transfer begins with one that ends
-                       before it does (default: none is watched)
-PILOTEXT_CREDENTIALS_REFRESH  command that renews them (default: none)
+PILOTEXT_CREDENTIAL_KINDS  proxy, token or both: what storage asks this server for; no transfer begins with one that
+                       ends before it does (default: none is watched)
+PILOTEXT_CREDENTIAL_REFRESH  command that renews them (default: none)
 PILOTEXT_LISTABLE_FOLDERS  folders of the server's own disk, separated by colons, that tasks may list (default: none)
 PILOTEXT_LEASE_S       seconds without a heartbeat after which an attempt is lost (default: 3600)
 PILOTEXT_PILOT_LEASE_S the same for attempts of PanDA pilots (default: 7200)

@@ -11,6 +11,8 @@ import binascii
 import math
 import os
 import shlex
+import stat
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +21,16 @@ from typing import Literal, get_args
 import msgspec
 
 from pilotext.errors import UsageError
+from pilotext.formatting import duration
 from pilotext.model import Record
 from pilotext.serialization.json import ready
 
-CREDENTIALS = "PILOTEXT_CREDENTIALS"
-REFRESH = "PILOTEXT_CREDENTIALS_REFRESH"
+KINDS = "PILOTEXT_CREDENTIAL_KINDS"
+REFRESH = "PILOTEXT_CREDENTIAL_REFRESH"
 
 CredentialKind = Literal["proxy", "token"]
+
+CLOCKS_DIFFER_S = 300.0
 
 MAX_FILE_BYTES = 1_000_000
 """A proxy with the attributes of a large organisation has about 20 kB."""
@@ -60,12 +65,12 @@ class _Claims(msgspec.Struct):
 
 
 def credential_settings(environ: Mapping[str, str]) -> CredentialSettings:
-    """Return what PILOTEXT_CREDENTIALS and PILOTEXT_CREDENTIALS_REFRESH say. Raises UsageError."""
+    """Return what PILOTEXT_CREDENTIAL_KINDS and PILOTEXT_CREDENTIAL_REFRESH say. Raises UsageError."""
     known = get_args(CredentialKind)
-    kinds = [word.strip() for word in environ.get(CREDENTIALS, "").split(",") if word.strip()]
+    kinds = list(dict.fromkeys(word.strip() for word in environ.get(KINDS, "").split(",") if word.strip()))
     if wrong := [kind for kind in kinds if kind not in known]:
         raise UsageError(
-            f"{CREDENTIALS} names {wrong[0]!r:.40}, which is no kind of credential.",
+            f"{KINDS} names {wrong[0]!r:.40}, which is no kind of credential.",
             advice=f"Write one or several of {', '.join(known)}, with commas between.",
         )
     try:
@@ -74,21 +79,35 @@ def credential_settings(environ: Mapping[str, str]) -> CredentialSettings:
         advice = "Write it as in a shell, every quote closed."
         raise UsageError(f"{REFRESH} is no command: {error}.", advice=advice) from None
     if refresh and not kinds:
-        advice = f"Set {CREDENTIALS} to proxy, token or both."
-        raise UsageError(f"{REFRESH} is set, and {CREDENTIALS} does not say what it renews.", advice=advice)
+        advice = f"Set {KINDS} to proxy, token or both."
+        raise UsageError(f"{REFRESH} is set, and {KINDS} does not say what it renews.", advice=advice)
     return CredentialSettings(tuple(msgspec.convert(kind, ready(CredentialKind)) for kind in kinds), tuple(refresh))
 
 
 def find_credential(kind: CredentialKind, environ: Mapping[str, str]) -> Credential:
     """Return the credential of a kind as it is now; without a readable file its end is None."""
-    path = _path_of(kind, environ)
+    place = "BEARER_TOKEN" if kind == "token" and environ.get("BEARER_TOKEN") else str(_path_of(kind, environ))
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES)
+        data = environ[place].encode() if place == "BEARER_TOKEN" else _content(place)
         ends = _end_of_proxy(data) if kind == "proxy" else _end_of_token(data)
     except (OSError, ValueError):
         ends = None
-    return Credential(kind, str(path), ends)
+    return Credential(kind, place, ends)
+
+
+def _content(path: str) -> bytes:
+    """Return the content of an ordinary file of bounded size, at once whatever lies in its place.
+
+    Raises OSError and ValueError.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("no ordinary file")
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError("too large for a credential")
+    return data
 
 
 def _path_of(kind: CredentialKind, environ: Mapping[str, str]) -> Path:
@@ -101,32 +120,44 @@ def _path_of(kind: CredentialKind, environ: Mapping[str, str]) -> Path:
 
 
 def _end_of_proxy(data: bytes) -> float:
-    """Return the first end of all certificates in a file. Raises ValueError without one."""
+    """Return the first end of all certificates in a file. Raises ValueError without one that holds now."""
     from cryptography import x509  # noqa: PLC0415  only where credentials are watched
 
-    return min(each.not_valid_after_utc.timestamp() for each in x509.load_pem_x509_certificates(data))
+    try:
+        found = x509.load_pem_x509_certificates(data)
+    except x509.InvalidVersion as error:
+        raise ValueError(str(error)) from error
+    if len(found) != data.count(b"-----BEGIN CERTIFICATE-----"):
+        raise ValueError("a certificate that is cut off")
+    if max(each.not_valid_before_utc.timestamp() for each in found) > time.time() + CLOCKS_DIFFER_S:
+        raise ValueError("not valid yet")
+    return min(each.not_valid_after_utc.timestamp() for each in found)
 
 
 def _end_of_token(data: bytes) -> float:
     """Return the end that a JSON Web Token names; infinite for other tokens. Raises ValueError without a token."""
     token = data.decode("ascii").strip()
-    if not token:
-        raise ValueError("an empty file")
+    if not token or any(character <= " " for character in token):
+        raise ValueError("no token, or several")
     parts = token.split(".")
     if len(parts) != 3:
         return math.inf
     try:
         content = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
-        claims = msgspec.json.decode(content, type=ready(_Claims))
-    except (binascii.Error, msgspec.DecodeError):
+        claims = msgspec.json.decode(content, type=ready(_Claims), strict=False)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+    except (binascii.Error, msgspec.DecodeError, RecursionError):  # another kind of token
         return math.inf
-    if claims.exp is None or claims.exp > _LAST:
+    if claims.exp is None:
         return math.inf
-    return max(0.0, claims.exp)
+    if not 0 <= claims.exp <= _LAST:
+        raise ValueError("an end that is no time in seconds")
+    return claims.exp
 
 
 def told_end(credential: Credential, now: float) -> str:
-    """Return the words about the end of a credential, such as `ends in 3 min`."""
+    """Return the words about the end of a credential, such as `ends in 0:03:00 h, at …`."""
     if credential.ends is None:
         return "is missing or cannot be read"
     if credential.ends == math.inf:
@@ -134,4 +165,4 @@ def told_end(credential: Credential, now: float) -> str:
     when = f"{datetime.fromtimestamp(credential.ends, UTC):%Y-%m-%d %H:%M} UTC"
     if credential.ends <= now:
         return f"has ended at {when}"
-    return f"ends in {credential.left_s(now) / 60:.0f} min, at {when}"
+    return f"ends in {duration(round(credential.left_s(now)))}, at {when}"

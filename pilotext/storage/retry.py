@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pilotext.errors import ChecksumError, StorageError
+from pilotext.errors import ChecksumError, RenewalError, StorageError
 from pilotext.model import Record
 from pilotext.model.report import Try
 from pilotext.storage.transfer import Mover
@@ -88,7 +88,8 @@ class Retries:
                 self.mover.close()
                 left_s = self.policy.retry_within_s - self._spent_s
                 if failed >= self.policy.tries or left_s <= 0:
-                    self.silent.add(server_of(url))
+                    if not isinstance(error, RenewalError):
+                        self.silent.add(server_of(url))
                     raise
                 self._wait(min(self.policy.wait_s(failed), left_s))
 

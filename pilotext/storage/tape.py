@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from pilotext.errors import NotFoundError, OfflineError, StorageError, TransientError
+from pilotext.errors import NotFoundError, OfflineError, RenewalError, StorageError, TransientError
 from pilotext.model import Record
 from pilotext.model.report import Try
 from pilotext.serialization.json import from_json
@@ -67,7 +67,7 @@ class TapeRequests:
         try:
             request = TapeRequest(url, mover.do("prepare", urls=[url]))
         except StorageError as error:
-            if not error.retryable:  # it was refused, so nothing is asked for
+            if not error.retryable or isinstance(error, RenewalError):  # it was refused, so nothing is asked for
                 self._note(before)
             raise
         self._note([*before, request])

@@ -126,9 +126,9 @@ def renewed_by(job: CopyJob, command: str, known: Known) -> None:
     proxy.chmod(0o600)
     script = job.folder / "renew.sh"
     script.write_text(f"good={security.client('good')['X509_USER_PROXY']}\n{command}\n")
-    job.environment |= {"X509_USER_PROXY": str(proxy), "PILOTEXT_CREDENTIALS": "proxy"}
+    job.environment |= {"X509_USER_PROXY": str(proxy), "PILOTEXT_CREDENTIAL_KINDS": "proxy"}
     if command:
-        job.environment["PILOTEXT_CREDENTIALS_REFRESH"] = f"sh {script}"
+        job.environment["PILOTEXT_CREDENTIAL_REFRESH"] = f"sh {script}"
 
 
 @pytest.mark.parametrize("known", ["gsi"], indirect=True)

@@ -6,7 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from pilotext.errors import ChecksumError, DeniedError, SizeError, StalledError, StorageError, TransientError
+from pilotext.errors import (
+    ChecksumError,
+    DeniedError,
+    RenewalError,
+    SizeError,
+    StalledError,
+    StorageError,
+    TransientError,
+)
 from pilotext.model.report import Try
 from pilotext.storage.retry import Policy, Retries, retried
 from pilotext.storage.transfer import InProcessMover
@@ -142,3 +150,10 @@ def test_servers_that_were_given_up_for_being_away_are_known() -> None:
         with pytest.raises(StorageError):
             retries.run(script(error, error), f"{server}//eos/x")
     assert retries.silent == {"root://away:1094"}
+
+
+def test_a_server_that_was_not_asked_for_want_of_a_credential_is_not_away() -> None:
+    retries = Retries(Watched(), Policy(tries=2, first_wait_s=0))
+    with pytest.raises(RenewalError):
+        retries.run(script(*[RenewalError(URL, "the proxy has ended")] * 2), URL)
+    assert retries.silent == set()

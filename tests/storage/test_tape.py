@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotext.errors import DeniedError, OfflineError, StalledError, TransientError
+from pilotext.errors import DeniedError, OfflineError, RenewalError, StalledError, TransientError
 from pilotext.model.job import Input
 from pilotext.storage import registry
 from pilotext.storage.memory import MemoryStorage
@@ -163,6 +163,15 @@ def test_a_request_that_a_killed_run_was_making_is_reported_by_the_next(
     done = stage_in(Input("raw", (HERE,)), tmp_path, InProcessMover(), impatient)
     assert ["perhaps still asked" in each.message for each in done.tries] == [True]
     assert (count(losing, "prepare"), count(losing, "release")) == (2, 1)
+
+
+def test_a_request_that_was_never_made_for_want_of_a_credential_is_forgotten(
+    tape: MemoryStorage, tmp_path: Path, impatient: Policy
+) -> None:
+    tape.fail_next("prepare", RenewalError(HERE, "the proxy has ended"))
+    with pytest.raises(RenewalError):
+        TapeRequests(tmp_path).bring_online(HERE, InProcessMover(), impatient, deadline=1e12)
+    assert not (tmp_path / NOTES).exists()
 
 
 def test_a_request_that_was_refused_is_forgotten(tape: MemoryStorage, tmp_path: Path, impatient: Policy) -> None:

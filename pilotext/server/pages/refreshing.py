@@ -76,5 +76,5 @@ def marks_of_all(request: HttpRequest, **_names: object) -> Marks:
 
 
 def marks_of_task(_request: HttpRequest, task: int, **_names: object) -> Marks:
-    """Return what changes with the pages of a task and of its runs."""
+    """Return what changes with the pages of the runs of a task."""
     return tuple(marks_of(row) for row in with_last(Task.objects.filter(pk=task).only("pk")))

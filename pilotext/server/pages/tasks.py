@@ -17,7 +17,7 @@ from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address, choice_of, given, in_words, whole_number
-from pilotext.server.pages.refreshing import marks_of_all, marks_of_task, refreshed
+from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.pages.run import held_by, parts_of
 from pilotext.server.production.manual_decisions import tasks as decisions
 from pilotext.server.production.models import Task
@@ -72,7 +72,7 @@ def list_all(request: HttpRequest) -> HttpResponse:
 
 
 @page("viewer")
-@refreshed(marks_of_task)
+@refreshed(marks_of_all)
 def show(request: HttpRequest, task: int) -> HttpResponse:
     """Show a task: counters, why it waits, the most frequent failures, its runs and its parameters."""
     described = description_of(task)

@@ -23,7 +23,7 @@ from pilotext.server.production.states import AgentState
 from pilotext.server.settings import CREDENTIALS
 from pilotext.server.times import DAY_S, earlier, now
 from pilotext.storage.credentials import REFRESH, Credential, find_credential, told_end
-from pilotext.storage.transfer.renewal import RENEW_BEFORE_S
+from pilotext.storage.transfer.renewal import MIN_TRANSFER_S
 
 LOW_BYTES = 5_000_000_000
 LOW_SHARE = 0.05
@@ -147,14 +147,16 @@ def _credentials() -> HealthPart:
 
 def credentials_part(found: list[Credential], at: float, *, renewed: bool) -> HealthPart:
     """Rate the credentials of this machine by the seconds to their end; `renewed`: a command renews them."""
-    soon_s = RENEW_BEFORE_S / 2 if renewed else CREDENTIAL_ENDS_SOON_S
     worst = min(found, key=lambda each: each.left_s(at))
     what = f"the {worst.kind} {worst.path} {told_end(worst, at)}"
+    if renewed:
+        if worst.left_s(at) >= MIN_TRANSFER_S:
+            return HealthPart("ok", what)
+        return HealthPart("warning", f"{what}: the next transfer renews it; if it does not, look at {REFRESH}")
     if worst.left_s(at) == 0:
         return HealthPart("failed", f"{what}: files cannot be moved until it is renewed")
-    if worst.left_s(at) < soon_s:
-        mend = f"look at the command of {REFRESH}" if renewed else f"renew it, or set {REFRESH}"
-        return HealthPart("warning", f"{what}: {mend}")
+    if worst.left_s(at) < CREDENTIAL_ENDS_SOON_S:
+        return HealthPart("warning", f"{what}: renew it, or set {REFRESH}")
     return HealthPart("ok", what)
 
 

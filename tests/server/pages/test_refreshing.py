@@ -22,7 +22,7 @@ from pilotext.server.front.address import PEER, trusted_networks  # noqa: E402
 from pilotext.server.pages.access import POLICY  # noqa: E402
 from pilotext.server.pages.refreshing import MAX_AGE_S, holds  # noqa: E402
 from pilotext.server.production.access.people import set_user  # noqa: E402
-from pilotext.server.production.models import Attempt, Task  # noqa: E402
+from pilotext.server.production.models import Attempt, Job, Task  # noqa: E402
 from tests.server.pages.addresses import ADDRESSES  # noqa: E402
 from tests.server.pages.browsing import BY, browser, text_of  # noqa: E402
 from tests.server.support import fail, leased, raw, site, submit, succeed, the_job  # noqa: E402
@@ -85,12 +85,12 @@ def test_pages_without_moving_numbers_do_not_refresh_themselves() -> None:
         assert "refresh.js" not in text_of(answer)
 
 
-def test_a_move_of_another_task_changes_the_overview_and_no_page_of_this_task() -> None:
+def test_a_move_of_another_task_changes_the_overview_and_no_run_of_this_task() -> None:
     submit()
-    client, task = browser("viewer"), path_of("task")
-    before = {path: stamp_of(client, path) for path in (task, "/")}
+    client, run = browser("viewer"), f"{path_of('task')}/runs/{Job.objects.values_list('run', flat=True).get()}"
+    before = {path: stamp_of(client, path) for path in (run, "/")}
     submit([raw(2, 1)], name="another")
-    assert poll(client, task, before[task]).status_code == 304
+    assert poll(client, run, before[run]).status_code == 304
     assert poll(client, "/", before["/"]).status_code == 200
 
 

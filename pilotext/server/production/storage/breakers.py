@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pilotext.errors import CredentialError, StorageError, TransientError
+from pilotext.errors import CredentialError, RenewalError, StorageError, TransientError
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.server.database import transact
 from pilotext.server.production.models import Breaker
@@ -59,6 +59,8 @@ class GuardedMover:
         self._pass(url)
         try:
             return self._mover.do(operation, **arguments)
+        except RenewalError:  # nothing was heard of the server
+            raise
         except (TransientError, CredentialError) as error:
             if self._why_away(url) is None:
                 raise
@@ -105,9 +107,11 @@ class GuardedMover:
         transact(lambda: advance(BREAKER, mine, (BreakerState.PROBING,), BreakerState.CLOSED, reason, trips=0, why=""))
 
     def _why_away(self, url: str) -> str | None:
-        """Ask about the file; None when the server answers anything."""
+        """Ask about the file; None when the server answers anything. Raises RenewalError, which tells nothing of it."""
         try:
             self._mover.do("stat", url=url)
+        except RenewalError:
+            raise
         except (TransientError, CredentialError) as error:
             return error.reason
         except StorageError:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pilotext.errors import UsageError
 from pilotext.server.production.refusal import RefusalError
-from pilotext.storage.transfer import ChildMover, with_credentials
+from pilotext.storage.transfer import ChildMover
 from pilotext.storage.urls import join
 
 STALL_S = 120.0
@@ -30,7 +30,7 @@ _listing = threading.BoundedSemaphore(MAX_AT_ONCE)
 
 def list_folder(url: str, within_s: float = STALL_S) -> tuple[str, ...]:
     """Return URLs of the files in a folder, sorted; its sub-folders are not looked into. Raises StorageError."""
-    mover = with_credentials(ChildMover(within_s), os.environ)
+    mover = ChildMover(within_s)
     try:
         names: tuple[str, ...] = mover.do("list", url=url)
     finally:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from django.db import connection
 
-from pilotext.errors import CredentialError, DeniedError, NotFoundError, StorageError, TransientError
+from pilotext.errors import CredentialError, DeniedError, NotFoundError, RenewalError, StorageError, TransientError
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.breakers import watch_breakers
 from pilotext.server.production.manual_decisions.sites import move_breaker
@@ -52,6 +52,17 @@ def server(storage: MemoryStorage) -> Away:
     registry.register("memory", away)
     remember_all()
     return away
+
+
+def test_a_server_that_was_not_asked_for_want_of_a_credential_is_not_away(server: Away) -> None:
+    server.error = RenewalError
+    with pytest.raises(RenewalError):
+        do()
+    assert not Breaker.objects.exists()
+    server.error = TransientError
+    with pytest.raises(ServerAwayError):
+        do()
+    assert Breaker.objects.exists()
 
 
 def do(operation: str = "checksum", url: str = URL) -> object:
