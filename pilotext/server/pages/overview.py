@@ -105,7 +105,7 @@ def held_by(closed: Sequence[ClosedSite], breakers: Sequence[TrippedBreaker]) ->
     for each in breakers[:MAX_NAMED]:
         row = each.row
         link = everywhere if each.site is None else f"{reverse('site', args=[each.site])}#breakers"
-        words = f"The breaker {row.rule} has tripped and blocks {row.scope or 'everything'}"
+        words = f"The breaker `{row.rule}` has tripped and blocks {row.scope or 'everything'}"
         yield Attention("held", words, row.since, link, _by(each.who or "itself", row.why))
     if (more := len(breakers) - MAX_NAMED) > 0:
         verb = "has" if more == 1 else "have"

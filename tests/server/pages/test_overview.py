@@ -119,8 +119,8 @@ def test_a_tripped_breaker_says_who_opened_it_and_leads_to_where_it_can_be_reset
     closed = Breaker.objects.create(rule="bad-node", scope="wn2", site=site(), why="over", **same)
     assert closed.state == "closed"
     assert attention() == {
-        "The breaker bad-node has tripped and blocks wn1": f"/sites/{site().pk}#breakers",
-        "The breaker conditions database has tripped and blocks everything": "/failures#breakers",
+        "The breaker `bad-node` has tripped and blocks wn1": f"/sites/{site().pk}#breakers",
+        "The breaker `conditions database` has tripped and blocks everything": "/failures#breakers",
     }
     block = text_of(browser("viewer").get("/")).partition('id="attention"')[2].partition("</section>")[0]
     assert "by itself: 5 of 5 failed" in block
