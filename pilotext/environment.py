@@ -1,9 +1,11 @@
-"""Environment variables that must not reach the programs of a job, or a wrapper."""
+"""Environment variables of a node: where they place credentials, and which must not reach a wrapper or a payload."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 OF_THE_AGENT = ("PILOTEXT_TOKEN", "PILOTEXT_TOKEN_FILE", "PILOTEXT_SERVER", "PILOTEXT_SECRET_KEY")
 """Credentials of an agent or server of pilotext, which a wrapper does not need."""
@@ -23,6 +25,20 @@ CREDENTIALS = (
 
 FOR_PAYLOADS = ("PILOTEXT_DEADLINE", "PILOTEXT_STANDIN", "PILOTEXT_STANDIN_*")
 """The only variables of ours that mean something to a payload; the latter to the stand-ins of the tests."""
+
+
+def place_of_proxy(around: Mapping[str, str]) -> Path:
+    """Return the place of the X.509 proxy, where the clients of the grid seek it."""
+    return Path(around.get("X509_USER_PROXY") or f"/tmp/x509up_u{os.getuid()}")  # noqa: S108  its standard place
+
+
+def places_of_tokens(around: Mapping[str, str]) -> list[Path]:
+    """Return the places of bearer tokens, the first one of which counts.
+
+    As the WLCG's Bearer Token Discovery (https://doi.org/10.5281/zenodo.3937438), which tries BEARER_TOKEN before.
+    """
+    named = [Path(path) for path in (around.get("BEARER_TOKEN_FILE"),) if path]
+    return [*named, Path(around.get("XDG_RUNTIME_DIR") or "/tmp") / f"bt_u{os.getuid()}"]  # noqa: S108
 
 
 def for_wrapper(around: Mapping[str, str]) -> dict[str, str]:

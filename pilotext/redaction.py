@@ -7,9 +7,7 @@ blanks and newlines stay.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +17,9 @@ from urllib.parse import unquote
 
 import msgspec
 
+from pilotext.environment import place_of_proxy, places_of_tokens
 from pilotext.model.job import Job
+from pilotext.ordinary_file import read_ordinary
 
 _SECRET_NAME = re.compile(
     r"(?:TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRETS|CREDENTIALS?|AUTHZ|COOKIE|_PWD|_PW"
@@ -328,25 +328,16 @@ def _texts(plain: Any) -> Iterator[str]:
 
 def _in_files(environment: Mapping[str, str]) -> Iterator[str]:
     """Proxies, keys and tokens in files, where the grid's own tools look for them."""
-    user = os.getuid()
-    proxy = environment.get("X509_USER_PROXY") or f"/tmp/x509up_u{user}"  # noqa: S108  its standard place
-    for path in (proxy, environment.get("X509_USER_KEY"), environment.get("XrdSecSSSKT")):
+    keys = [Path(path) for path in map(environment.get, ("X509_USER_KEY", "XrdSecSSSKT")) if path]
+    for path in (place_of_proxy(environment), *keys):
         yield from _by_shape([_content(path)])
-    folder = environment.get("XDG_RUNTIME_DIR") or "/tmp"  # noqa: S108
-    for path in (environment.get("BEARER_TOKEN_FILE"), f"{folder}/bt_u{user}"):
+    for path in places_of_tokens(environment):
         yield from _lines(_content(path))
 
 
-def _content(path: str | None) -> str:
+def _content(path: Path) -> str:
     """Return the content of a small file; empty if it cannot be read: then the job cannot show it either."""
-    if not path:
-        return ""
     try:
-        # Without waiting: a pipe in its place must not hold up the job.
-        descriptor = os.open(Path(path), os.O_RDONLY | os.O_NONBLOCK)
+        return read_ordinary(path, MAX_SECRET_FILE_BYTES).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return ""
-        return file.read(MAX_SECRET_FILE_BYTES).decode("utf-8", "replace")

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "pilotext"
 SHARED = {
     *("model", "errors", "serialization", "profile", "environment"),
-    *("redaction", "process_lifetime", "directory_tree", "sanitize", "formatting"),
+    *("redaction", "process_lifetime", "directory_tree", "ordinary_file", "sanitize", "formatting"),
 }
 MAY_IMPORT = {
     "api": {"api"},

@@ -36,10 +36,10 @@ from pilotext.sanitize import one_line
 MAX_WAIT_S = 60.0
 TOKEN_REFUSED = (401, 403)
 """Statuses of HTTP for a token that was revoked, has expired, or is for something else."""
-_TICK_S = 0.1
 RESEND_S = 5.0
 """Time between two looks for reports that could not be sent; longer, up to MAX_WAIT_S, while the server takes none."""
 
+_TICK_S = 0.1
 _REST_S = 30.0
 """After a job that the agent itself could not run: a node in disorder must not use up one job after the other."""
 
@@ -71,10 +71,10 @@ class Settings:
 
 @dataclass
 class AgentProcess:
-    """`run` returns when it was drained, idle, or had its number of jobs.
+    """Agent of one site; `run` works until it was drained, was idle too long, or had its number of jobs.
 
-    It raises UsageError when this node has no profile of the experiment whose jobs it would get, and ServerError when
-    the server refuses its token.
+    `run` raises UsageError when this node has no profile of the experiment whose jobs it would get, and ServerError
+    when the server refuses its token.
     """
 
     settings: Settings

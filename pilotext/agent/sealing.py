@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pilotext.directory_tree import remove_tree
 from pilotext.errors import FieldError
+from pilotext.ordinary_file import read_ordinary
 
 MAX_FILE_BYTES = 64_000_000
 
@@ -98,9 +99,7 @@ def put_aside(path: Path, suffix: str) -> None:
 
 def read_own(path: Path) -> bytes:
     """Return the content of an ordinary file of bounded size, whatever was put in its place. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if data is None or len(data) > MAX_FILE_BYTES:
+    data = read_ordinary(path, MAX_FILE_BYTES + 1, follow=False)
+    if len(data) > MAX_FILE_BYTES:
         raise OSError(f"{path}: it is too large")
     return data

@@ -1,7 +1,6 @@
 """Credentials with which storage is reached from this machine: where they are, and when they end.
 
-A proxy is found as by the grid's clients: X509_USER_PROXY, else /tmp/x509up_u and the number of the user. A token is
-found by the WLCG's Bearer Token Discovery (https://doi.org/10.5281/zenodo.3937438), as far as it names files.
+A proxy is sought in one place. A token is that of BEARER_TOKEN, or the first place of a file.
 """
 
 from __future__ import annotations
@@ -9,20 +8,21 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-import os
 import shlex
-import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
 import msgspec
 
+from pilotext.environment import place_of_proxy, places_of_tokens
 from pilotext.errors import UsageError
 from pilotext.formatting import duration
 from pilotext.model import Record
+from pilotext.ordinary_file import read_ordinary
 from pilotext.serialization.json import ready
 
 KINDS = "PILOTEXT_CREDENTIAL_KINDS"
@@ -86,37 +86,28 @@ def credential_settings(environ: Mapping[str, str]) -> CredentialSettings:
 
 def find_credential(kind: CredentialKind, environ: Mapping[str, str]) -> Credential:
     """Return the credential of a kind as it is now; without a readable file its end is None."""
-    place = "BEARER_TOKEN" if kind == "token" and environ.get("BEARER_TOKEN") else str(_path_of(kind, environ))
+    if kind == "proxy":
+        path = place_of_proxy(environ)
+        return Credential(kind, str(path), _end(_end_of_proxy, partial(_content, path)))
+    if token := environ.get("BEARER_TOKEN"):
+        return Credential(kind, "BEARER_TOKEN", _end(_end_of_token, token.encode))
+    path = places_of_tokens(environ)[0]
+    return Credential(kind, str(path), _end(_end_of_token, partial(_content, path)))
+
+
+def _end(end_of: Callable[[bytes], float], content: Callable[[], bytes]) -> float | None:
+    """Return the end of a credential; None where its content cannot be read, or is none."""
     try:
-        data = environ[place].encode() if place == "BEARER_TOKEN" else _content(place)
-        ends = _end_of_proxy(data) if kind == "proxy" else _end_of_token(data)
+        return end_of(content())
     except (OSError, ValueError):
-        ends = None
-    return Credential(kind, place, ends)
+        return None
 
 
-def _content(path: str) -> bytes:
-    """Return the content of an ordinary file of bounded size, at once whatever lies in its place.
-
-    Raises OSError and ValueError.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("no ordinary file")
-        data = file.read(MAX_FILE_BYTES + 1)
+def _content(path: Path) -> bytes:
+    data = read_ordinary(path, MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError("too large for a credential")
     return data
-
-
-def _path_of(kind: CredentialKind, environ: Mapping[str, str]) -> Path:
-    user = os.getuid()
-    if kind == "proxy":
-        return Path(environ.get("X509_USER_PROXY") or f"/tmp/x509up_u{user}")  # noqa: S108  the grid's place
-    if named := environ.get("BEARER_TOKEN_FILE"):
-        return Path(named)
-    return Path(environ.get("XDG_RUNTIME_DIR") or "/tmp") / f"bt_u{user}"  # noqa: S108  the grid's place
 
 
 def _end_of_proxy(data: bytes) -> float:

@@ -29,6 +29,7 @@ from pilotext.errors import FieldError, PilotextError
 from pilotext.model import Record
 from pilotext.model.job import Job, Limits, ReportTarget
 from pilotext.model.report import Kept, Report
+from pilotext.ordinary_file import read_ordinary
 from pilotext.serialization.json import from_json
 from pilotext.storage.base import CHUNK, Copied, adler32_of
 from pilotext.storage.stage_out import Upload
@@ -204,9 +205,7 @@ def read_kept(folder: Path, sha256: str | None = None) -> KeptOutputs:
     It is held against `sha256`, where that is known, or else against the signature by the report's token.
     """
     try:
-        descriptor = os.open(folder / DOCUMENT, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            data = file.read(MAX_DOCUMENT_BYTES)
+        data = read_ordinary(folder / DOCUMENT, MAX_DOCUMENT_BYTES, follow=False)
     except OSError as error:
         raise KeepError(f"{folder / DOCUMENT}: it cannot be read: {error.strerror}.") from None
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:

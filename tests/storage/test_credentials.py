@@ -115,14 +115,17 @@ def test_a_token_in_the_environment_comes_before_a_file() -> None:
     assert found == Credential("token", "BEARER_TOKEN", 2_000_000_000)
 
 
-def test_a_proxy_that_was_written_by_half_or_begins_later_has_nothing_left(tmp_path: Path) -> None:
+def test_a_proxy_that_was_written_by_half_or_begins_later_has_nothing_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = certificate(tmp_path, "proxy", 1)
     path = tmp_path / "whole"
     path.write_bytes(good + good[: len(good) // 4])
     assert find_credential("proxy", {"X509_USER_PROXY": str(path)}).ends is None
     path.write_bytes(good)
-    found = find_credential("proxy", {"X509_USER_PROXY": str(path)})
-    assert found.ends is not None
+    assert find_credential("proxy", {"X509_USER_PROXY": str(path)}).ends is not None
+    monkeypatch.setattr("pilotext.storage.credentials.time.time", lambda: 1_700_000_000.0)
+    assert find_credential("proxy", {"X509_USER_PROXY": str(path)}).ends is None
 
 
 @pytest.mark.timeout(20)
@@ -140,6 +143,8 @@ def test_a_credential_is_sought_where_the_clients_of_the_grid_seek_it() -> None:
     assert find_credential("token", {}).path == f"/tmp/bt_u{user}"
     assert find_credential("token", {"XDG_RUNTIME_DIR": "/run/user/7"}).path == f"/run/user/7/bt_u{user}"
     assert find_credential("token", {"XDG_RUNTIME_DIR": "/run", "BEARER_TOKEN_FILE": "/t"}).path == "/t"
+    odd = find_credential("token", {"BEARER_TOKEN_FILE": "BEARER_TOKEN"})
+    assert odd == Credential("token", "BEARER_TOKEN", None), "a file of that name, which is not there"
 
 
 @pytest.mark.parametrize(
