@@ -1,3 +1,5 @@
+"""Tables of attempts: what was reported of each and verified, its outputs, and signatures of unknown failures."""
+
 from __future__ import annotations
 
 from typing import Self

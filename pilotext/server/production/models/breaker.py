@@ -1,3 +1,5 @@
+"""Table of breakers: sites, nodes and storage servers that get no jobs because of failures."""
+
 from __future__ import annotations
 
 from typing import Self

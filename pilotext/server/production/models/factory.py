@@ -1,3 +1,5 @@
+"""Tables of factories: each one and its labels, as they were reported last."""
+
 from __future__ import annotations
 
 from django.db import models
@@ -21,10 +23,14 @@ class FactoryLabel(models.Model):
 
     factory = models.ForeignKey(Factory, models.CASCADE, related_name="labels", db_index=False)
     label = models.TextField()
+    """Name of the kind in the factory file."""
     site = models.ForeignKey(Site, models.PROTECT, related_name="factory_labels")
     system = models.TextField()
+    """Batch system, such as `slurm`."""
     starts = models.TextField()
+    """Program of a batch job: `agent` or `pilot`."""
     slots = models.IntegerField(default=1)
+    """Jobs that one batch job runs at once."""
     requested = models.IntegerField(default=0)
     submitted = models.IntegerField(default=0)
     failed = models.IntegerField(default=0)

@@ -1,3 +1,5 @@
+"""Tables of merging and of tape: products of runs, their groups of files, log archives, staged files."""
+
 from __future__ import annotations
 
 from typing import Self

@@ -1,3 +1,5 @@
+"""Tables of who may do what: tokens and client certificates; and of agents."""
+
 from __future__ import annotations
 
 from datetime import datetime

@@ -1,3 +1,5 @@
+"""Tables of experiments, sites, tasks with their jobs and left-out inputs, and owners of published files."""
+
 from __future__ import annotations
 
 from datetime import datetime
