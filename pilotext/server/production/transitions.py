@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from pilotext.server.production.models import Attempt, AuditEntry, Job, LogArchive, MergeGroup, Product, Task
 from pilotext.server.production.notices.changes import announce_changes
-from pilotext.server.production.states import JOB, PRODUCT, Actor, JobState, Machine, ProductState
+from pilotext.server.production.states import JOB, PRODUCT, Actor, JobState, Machine, ProductState, TaskState
 from pilotext.server.rows import change, insert_rows
 from pilotext.server.times import now
 
@@ -124,6 +124,20 @@ def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     moved = advance(JOB, jobs, JOB.sources(JobState.CANCELLED, reason.actor), JobState.CANCELLED, reason)
     Attempt.objects.active().filter(job__in=moved).update(stop=reason.why or "cancelled")
     return moved
+
+
+def cancel_with_task(job: Job) -> bool:
+    """Cancel an open job at once whose task was cancelled; in a transaction. False when the task goes on.
+
+    The cycle does it for all jobs of the task; an attempt that asks before that must not be told to go on. The task is
+    held, so that it is not resumed in between and left without this job.
+    """
+    task = Task.objects.select_for_update(no_key=True).filter(pk=job.task_id, state=TaskState.CANCELLED)
+    reason = Reason("dispatch", "its task was cancelled", "cycle")
+    if task.values_list("pk").first() is None or not cancel_jobs(Job.objects.filter(pk=job.pk), reason):
+        return False
+    job.state = JobState.CANCELLED
+    return True
 
 
 def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:

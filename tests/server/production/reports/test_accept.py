@@ -16,7 +16,7 @@ from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.accept import take_report
-from pilotext.server.production.transitions import Reason
+from pilotext.server.production.transitions import Reason, cancel_with_task
 from pilotext.server.times import EPOCH
 from tests.server.support import events, fail, lease, leased, raw, report_of, send, submit, succeed, the_job
 
@@ -292,6 +292,39 @@ def test_cancel_ends_jobs_and_tells_those_that_run() -> None:
     assert not succeed(given).accepted
     assert set(Job.objects.values_list("state", flat=True)) == {"cancelled"}
     assert Attempt.objects.get().state == "cancelled"
+
+
+def test_an_attempt_of_a_cancelled_task_is_told_to_stop_before_the_cycle_has_come_by() -> None:
+    """What an attempt asks just before it publishes its outputs; the other job is left to the cycle."""
+    submit([raw(1, 1), raw(1, 2)])
+    given = leased()
+    assert heartbeat(given.attempt, given.token, Heartbeat()).command == "go-on"
+    transact(lambda: move_task(Task.objects.get().pk, "cancel", Reason("me", "wrong files", "person")))
+    answer = heartbeat(given.attempt, given.token, Heartbeat())
+    assert (answer.command, answer.why) == ("stop", "its task was cancelled")
+    assert events("job", given.job.job)[-1] == ("running", "cancelled")
+    assert not fail(given, "evicted").accepted
+    assert Attempt.objects.get().state == "cancelled"
+    assert end_cancelled() == 1
+
+
+def test_an_attempt_of_a_task_that_was_cancelled_and_resumed_goes_on() -> None:
+    submit()
+    given = leased()
+    me = Reason("me", "wrong task", "person")
+    transact(lambda: move_task(Task.objects.get().pk, "cancel", me))
+    transact(lambda: move_task(Task.objects.get().pk, "resume", me))
+    assert heartbeat(given.attempt, given.token, Heartbeat()).command == "go-on"
+    assert the_job().state == "running"
+
+
+def test_a_job_whose_task_goes_on_meanwhile_is_not_cancelled_with_it() -> None:
+    submit()
+    given = leased()
+    stale = Job.objects.select_related("task").get()
+    stale.task.state = "cancelled"
+    assert not transact(lambda: cancel_with_task(stale))
+    assert succeed(given).accepted
 
 
 def test_every_move_is_in_the_audit_trail_with_its_reason() -> None:
