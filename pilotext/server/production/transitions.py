@@ -127,10 +127,10 @@ def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
 
 
 def cancel_with_task(job: Job) -> bool:
-    """Cancel an open job at once whose task was cancelled; in a transaction. False when the task goes on.
+    """Cancel an open job whose task was cancelled; in a transaction. False when the task goes on.
 
-    The cycle does it for all jobs of the task; an attempt that asks before that must not be told to go on. The task is
-    held, so that it is not resumed in between and left without this job.
+    The cycle cancels all jobs of the task; an attempt that sends a heartbeat before that has to stop, too. The task is
+    locked: nobody resumes it meanwhile and leaves this job behind.
     """
     task = Task.objects.select_for_update(no_key=True).filter(pk=job.task_id, state=TaskState.CANCELLED)
     reason = Reason("dispatch", "its task was cancelled", "cycle")

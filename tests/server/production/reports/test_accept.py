@@ -294,7 +294,7 @@ def test_cancel_ends_jobs_and_tells_those_that_run() -> None:
     assert Attempt.objects.get().state == "cancelled"
 
 
-def test_an_attempt_of_a_cancelled_task_is_told_to_stop_before_the_cycle_has_come_by() -> None:
+def test_an_attempt_of_a_cancelled_task_has_to_stop_before_the_next_cycle() -> None:
     """What an attempt asks just before it publishes its outputs; the other job is left to the cycle."""
     submit([raw(1, 1), raw(1, 2)])
     given = leased()
