@@ -212,8 +212,9 @@ def test_the_payload_has_the_signals_of_a_login_shell(work: Path) -> None:
     wrapper.communicate(timeout=PATIENCE_S)
     lines = dict(line.split(":\t") for line in (work / "payload_stdout.txt").read_text().splitlines() if ":\t" in line)
     ignored_by_python = {signal.SIGPIPE, signal.SIGXFSZ}
-    ignored = sum(1 << (number - 1) for number in ignored_by_python)
-    assert int(lines["SigIgn"], 16) & ~ignored == 0
+    # Others are glibc's own: its posix_spawn, which Python 3.13 uses, has them ignored in the process that it starts.
+    programs = {number for number in signal.valid_signals() if int(lines["SigIgn"], 16) >> (number - 1) & 1}
+    assert programs <= ignored_by_python
     assert int(lines["SigBlk"], 16) == 0
 
 
