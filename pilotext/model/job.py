@@ -40,15 +40,16 @@ class Output(Record, frozen=True):
     """One file that the payload must leave behind.
 
     A destination that ends in `/` is a folder: the file gets its own name there, or `as`.
-    `check` says how to prove that the file is whole: `root` reads it through, `raw` walks its events.
+    `check` says how to prove that the file is whole: `root` reads it through, `date` (formerly `raw`) walks its events.
     `when_empty: placeholder` allows a missing or empty file and puts the production's placeholder text in its place.
     """
 
     name: str
-    kind: Literal["mdst", "hist", "dump", "log", "other"] = "other"
+    kind: str = "other"
+    """A word of letters, digits and `_`; a file of the kind `log` is also in the log archive."""
     destinations: tuple[str, ...] = ()
     publish_as: str | None = msgspec.field(default=None, name="as")
-    check: Literal["root", "raw", "none"] = "none"
+    check: Literal["root", "date", "raw", "none"] = "none"
     when_empty: Literal["fail", "placeholder"] = "fail"
     replaces: tuple[KnownFile, ...] = ()
     """Files that earlier attempts published under this name, by their reports. Any other file there stays."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pilotext.errors import UsageError
+from pilotext.errors import UsageError, did_you_mean
 from pilotext.profile.records import STORAGE_BREAKER, Experiment, JobType, unknown
 from pilotext.profile.templates import OpenScope, parts_of
 
@@ -15,8 +15,16 @@ Found = Iterator[tuple[tuple[str | int, ...], str, str]]
 GIVEN = frozenset({"task", "job", "attempt", "file", "experiment", "merged", "inputs", "number", "run", "chunk"})
 """Names that every job brings along, whatever the profile says."""
 
-COUNTED_BY = {"events": ("root", "raw"), "entries": ("root",), "size": ("raw",)}
+COUNTED_BY = {"events": ("root", "date", "raw"), "entries": ("root",), "size": ("date", "raw")}
 """Values of an output's `check` that count what a cross-check by this compares; `bytes` needs none."""
+
+ALWAYS = ("log", "other")
+"""Kinds of outputs that need no declaration."""
+
+IDENTIFIER = re.compile(r"[A-Za-z]\w*", re.ASCII)
+
+FORMER_WORD = "raw"
+"""Former value of `check`, which is still read."""
 
 
 def wrong(experiment: Experiment) -> Found:
@@ -28,6 +36,8 @@ def wrong(experiment: Experiment) -> Found:
     yield from _setups(experiment)
     yield from _published(experiment)
     yield from _cross_checks(experiment)
+    yield from _output_kinds(experiment)
+    yield from _balances(experiment)
     known = _known_names(experiment)
     for steps, template in _templates(experiment):
         try:
@@ -95,11 +105,42 @@ def _cross_checks(experiment: Experiment) -> Found:
                     f"the merge {name!r} compares this output by `{merge.check.by}`, and with `check: {output.check}`"
                     " its content is not counted."
                 )
+                words = " or ".join(word for word in needed if word != FORMER_WORD)
                 advice = (
-                    f"Give the output `check: {' or '.join(needed)}`, take `check` out of the merge, or compare sizes"
+                    f"Give the output `check: {words}`, take `check` out of the merge, or compare sizes"
                     " alone by `check: {by: bytes}` in the merge."
                 )
                 yield ("job_types", word, "outputs", index), text, advice
+
+
+def _output_kinds(experiment: Experiment) -> Found:
+    """Kinds that nobody has declared, where some are; and merges of a kind that no output has."""
+    known = [*ALWAYS, *experiment.output_kinds]
+    for name, job_type in experiment.job_types.items():
+        for index, output in enumerate(job_type.outputs):
+            place = ("job_types", name, "outputs", index)
+            if IDENTIFIER.fullmatch(output.kind) is None:
+                advice = "Counters are named by it: write letters, digits and `_`, a letter first."
+                yield place, f"{output.kind!r} cannot be a kind of outputs.", advice
+            elif experiment.output_kinds and output.kind not in known:
+                advice = did_you_mean(output.kind, known, otherwise="Declare it under `output_kinds`.")
+                yield place, f"no kind of outputs is called {output.kind!r}.", advice
+        for merge in job_type.merges:
+            of = experiment.merges[merge].of if merge in experiment.merges else None
+            made = [output.kind for output in job_type.outputs]
+            if of is not None and of not in made and job_type.like is None:
+                error = unknown(
+                    f"the merge {merge!r} collects outputs of a kind that this type does not have:", of, made
+                )
+                yield ("job_types", name, "merges"), error.message, error.advice
+
+
+def _balances(experiment: Experiment) -> Found:
+    known = [*dict.fromkeys(job_type.kind for job_type in experiment.job_types.values()), *experiment.job_types]
+    for name in experiment.balances or {}:
+        if name not in known:
+            error = unknown("the profile has no kind or type of jobs", name, known)
+            yield ("balances", name), error.message, error.advice
 
 
 def _parts(experiment: Experiment, job_type: JobType, template: str) -> list[tuple[str, str | None]] | None:

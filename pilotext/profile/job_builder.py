@@ -205,6 +205,6 @@ def _output(rule: OutputFile, scope: Scope) -> Output:
         kind=rule.kind,
         destinations=tuple(map(scope.print, rule.to)),
         publish_as=None if rule.publish_as is None else scope.print(rule.publish_as),
-        check=rule.check,
+        check="raw" if rule.check == "date" else rule.check,  # the word that agents of former versions know
         when_empty=rule.when_empty,
     )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from pilotext.errors import UsageError, did_you_mean, known_words
+from pilotext.model.file_checks import Balances, FileChecks, FileFormat, OutputKind
 from pilotext.model.job import Kind, Limits, SoftStop
 from pilotext.model.verdict import Action, Cause
 
@@ -50,9 +51,11 @@ class OutputFile(_Strict, frozen=True):
 
     name: str
     to: tuple[str, ...]
-    kind: Literal["mdst", "hist", "dump", "log", "other"] = "other"
+    kind: str = "other"
     publish_as: str | None = msgspec.field(default=None, name="as")
-    check: Literal["root", "raw", "none"] = "none"
+    check: Literal["root", "date", "raw", "none"] = "none"
+    """Proof that the file is whole, which counts its content too: `root` reads it through, `date` walks its events.
+    `raw` is the former name of `date`."""
     when_empty: Literal["fail", "placeholder"] = "fail"
 
 
@@ -91,8 +94,8 @@ class JobType(_Strict, frozen=True):
 class CrossCheck(_Strict, frozen=True):
     """Comparison of merged files with all files of a run.
 
-    `events`: events merged == sum over the chunks == processed, none of them 0 (outputs with `check: root` or `raw`).
-    `entries`: the same for histograms (`check: root`). `size`: bytes, and events by walking the file (`check: raw`).
+    `events`: events merged == sum over the chunks == processed, none of them 0 (outputs with `check: root` or `date`).
+    `entries`: the same for histograms (`check: root`). `size`: bytes, and events by walking the file (`check: date`).
     `bytes`: the sizes alone, for files of any kind that the merge joins as they are, such as text by `cat`.
     """
 
@@ -110,7 +113,8 @@ class Merge(_Strict, frozen=True):
     """
 
     type: str
-    of: Literal["mdst", "hist", "dump"]
+    of: str
+    """Kind of the outputs that it collects."""
     limit: float
     files: int | None = None
     after: tuple[str, ...] = ()
@@ -260,6 +264,18 @@ class Experiment(_Strict, frozen=True):
     """Texts made of other names: folders, programs, archives."""
     rotate: dict[str, tuple[str, ...]] = {}
     """Values of which each attempt takes the next one, such as servers that share a load."""
+    formats: dict[str, FileFormat] = {}
+    """Formats of inputs by patterns of their names, for example `'*.raw': date`; the first that fits is taken.
+
+    An input that none fits is not read before the program: nothing of it is counted. ROOT inputs of merges always are.
+    """
+    output_kinds: dict[str, OutputKind] = {}
+    """Kinds of outputs, which merges collect; `log` and `other` are always there."""
+    balances: dict[str, Balances] | None = None
+    """Relations between counters that jobs keep, by kind or type of jobs.
+
+    Without them, the file of a merge must have all tree entries, events and bytes of its inputs together.
+    """
     merges: dict[str, Merge] = {}
     logs: LogArchiveSettings | None = None
     staging: Staging = Staging()
@@ -275,6 +291,17 @@ class Experiment(_Strict, frozen=True):
     @property
     def name(self) -> str:
         return self.experiment
+
+    @property
+    def known_output_kinds(self) -> dict[str, OutputKind]:
+        """The kinds that the outputs of the profile have, each with what is declared of it."""
+        used = [output.kind for job_type in self.job_types.values() for output in job_type.outputs]
+        return {**dict.fromkeys(used, OutputKind()), **self.output_kinds}
+
+    @property
+    def file_checks(self) -> FileChecks:
+        """The parts of the profile by which the wrapper reads the files of a job."""
+        return FileChecks(self.formats, self.output_kinds, self.balances)
 
     @property
     def known_teams(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ import regex
 
 import pilotext
 from pilotext.model.codes import Code
+from pilotext.model.file_checks import FileChecks
 from pilotext.model.job import Kind
 from pilotext.rules.literals import RequiredLiterals, literals_of_pattern, remember_literals
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
@@ -48,6 +49,7 @@ class _Pack(msgspec.Struct, array_like=True):
     counters: tuple[CounterText, ...]
     kinds: dict[str, Kind]
     markers: dict[str, str]
+    checks: FileChecks
     literals: dict[str, RequiredLiterals | None]
 
 
@@ -116,9 +118,18 @@ def _digest(files: Iterable[Path], root: Path) -> str:
 
 def _packed(ruleset: RuleSet, root: Path) -> _Pack:
     rules = tuple(_packed_rule(rule, _name_below(root, rule.place.file)) for rule in ruleset.rules)
-    kinds, markers = {**ruleset.kinds}, {**ruleset.markers}
     literals = {pattern: literals_of_pattern(pattern) for pattern in _patterns(ruleset)}
-    return _Pack(ruleset.experiment, ruleset.number, ruleset.digest, rules, ruleset.counters, kinds, markers, literals)
+    return _Pack(
+        experiment=ruleset.experiment,
+        number=ruleset.number,
+        digest=ruleset.digest,
+        rules=rules,
+        counters=ruleset.counters,
+        kinds={**ruleset.kinds},
+        markers={**ruleset.markers},
+        checks=ruleset.checks,
+        literals=literals,
+    )
 
 
 def _packed_rule(rule: Rule, file: str) -> _PackedRule:
@@ -143,4 +154,13 @@ def _unpacked(known: _Pack, root: Path) -> RuleSet:
         )
         for one in known.rules
     )
-    return RuleSet(known.experiment, known.number, rules, known.counters, known.digest, known.kinds, known.markers)
+    return RuleSet(
+        experiment=known.experiment,
+        number=known.number,
+        rules=rules,
+        counters=known.counters,
+        digest=known.digest,
+        kinds=known.kinds,
+        markers=known.markers,
+        checks=known.checks,
+    )

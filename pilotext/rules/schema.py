@@ -16,6 +16,7 @@ import msgspec
 
 from pilotext.model import Record
 from pilotext.model.codes import Code
+from pilotext.model.file_checks import FileChecks
 from pilotext.model.job import Kind
 from pilotext.model.verdict import Action, Cause
 from pilotext.rules.conditions import (
@@ -204,6 +205,8 @@ class RuleSet:
     """Kind of each job type of the experiment."""
     markers: Mapping[str, str] = field(default_factory=dict)
     """End marker that the profile requires of a job type."""
+    checks: FileChecks = field(default_factory=FileChecks)
+    """Parts of the profile by which the files of a job are read."""
 
     def rule(self, rule_id: str) -> Rule | None:
         return next((rule for rule in self.rules if rule.id == rule_id), None)

@@ -199,7 +199,7 @@ def _stage_in(context: JobContext) -> bool:
             return False
         context.report.inputs = (*context.report.inputs, transfer)
     context.mover.close()  # nothing of it must idle beside a payload of hours
-    checked = outputs.check_inputs(context.job, context.directory, context.switch.tick)
+    checked = outputs.check_inputs(context.job, context.ruleset.checks, context.directory, context.switch.tick)
     context.report.counters.update(checked.counters)
     context.report.found(*checked.findings)
     return not context.report.failed(checked.findings)
@@ -211,7 +211,8 @@ def _classify(context: JobContext) -> bool:
 
 def _validate(context: JobContext) -> bool:
     known = {**context.report.matches.counters, **context.report.counters}
-    checked = outputs.check_outputs(context.job, context.directory, known, context.switch.tick)
+    checks = context.ruleset.checks
+    checked = outputs.check_outputs(context.job, checks, context.directory, known, context.switch.tick)
     context.report.counters.update(checked.counters)
     context.report.found(*checked.findings)
     return not context.report.failed(checked.findings)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pilotext.classify.conditions import is_placeholder
 from pilotext.errors import FormatError
-from pilotext.formats import date_raw, root_file
+from pilotext.formats import root_file
+from pilotext.formats.date_raw import RawSummary
+from pilotext.formats.event_formats import EVENT_FORMATS, FORMER_CHECKS, EventFormat
 from pilotext.formats.root_file import RootSummary
-from pilotext.model.job import PLACEHOLDER, Input, Job, Kind, Output
+from pilotext.model.file_checks import Balances, FileChecks
+from pilotext.model.job import PLACEHOLDER, Input, Job, Output
 from pilotext.model.verdict import Finding, Phase
 from pilotext.rules import event_balance
 from pilotext.worker.own_files import replace_file
@@ -38,101 +42,105 @@ class Checked:
         return summary.method == "every branch read" and not summary.partly
 
 
-BALANCES_OF_KIND: dict[Kind, tuple[str, ...]] = {
-    "reconstruction": ("mdst_entries == events_written",),
-    "decoding": ("dump_events == raw_filtered_events",),
-    "merging": (
-        "mdst_entries == inputs.events",
-        "hist_histogram_entries == inputs.histogram_entries",
-        "hist_tree_entries == inputs.tree_entries",
-        "merged.dump_events == inputs.dump_events",
-        "merged.dump_bytes == inputs.dump_bytes",
-    ),
-}
-"""Held where both sides were counted: a job without an mDST has nothing to compare."""
-
-NOTED_BALANCES_OF_KIND: dict[Kind, tuple[str, ...]] = {
-    "merging": (
-        "mdst_tree_entries == inputs.tree_entries",
-        "mdst_histogram_entries == inputs.histogram_entries",
-    ),
-}
-"""Told, and no failure: what `phast -m` does with the objects beside the events is not known; `hadd` adds them all."""
+def balances_of(job: Job, checks: FileChecks) -> Balances:
+    """Return the balances of a job: its own law, and those of its profile."""
+    found = checks.balances_of(job.kind, job.type, tuple(output.kind for output in job.outputs))
+    return found if job.law is None else Balances((job.law, *found.hold), found.note)
 
 
-def check_balances(job: Job, counters: Mapping[str, int | float], checked: Checked) -> None:
+def check_balances(job: Job, checks: FileChecks, counters: Mapping[str, int | float], checked: Checked) -> None:
     """Add a finding for each law that is broken. The job's own law is broken, too, by a counter that is missing."""
-    own = [job.law] if job.law else []
-    for name, laws in (
-        ("law-broken", [*own, *_counted(BALANCES_OF_KIND, job, counters)]),
-        ("law-uneven", _counted(NOTED_BALANCES_OF_KIND, job, counters)),
-    ):
+    balances = balances_of(job, checks)
+    for name, laws in (("law-broken", balances.hold), ("law-uneven", balances.note)):
         for text in laws:
+            if text != job.law and not _names_in((text,)) <= counters.keys():
+                continue
             result = event_balance.check(text, counters)
             if not result.holds:
                 checked.findings.append(Finding(name=name, text=result.sentence, phase="validate"))
 
 
-def _counted(laws: Mapping[Kind, tuple[str, ...]], job: Job, counters: Mapping[str, int | float]) -> list[str]:
-    known = laws.get(job.kind, ())
-    return [text for text in known if all(name in counters for name in event_balance.parse(text).names)]
+def _names_in(laws: Iterable[str]) -> set[str]:
+    return {name for text in laws for name in event_balance.parse(text).names}
 
 
 ROOT_CHECK_TIMEOUT_S = 1800.0
 
 
-def check_inputs(job: Job, directory: Path, tick: Callable[[], None] = lambda: None) -> Checked:
+def check_inputs(job: Job, checks: FileChecks, directory: Path, tick: Callable[[], None] = lambda: None) -> Checked:
     """Read the inputs through: a cut file must not cost hours of CPU and then look like a small one.
 
-    Counts `raw_events` (physics events, the ones that a reconstruction processes), `raw_calibration_events`, for a
-    decoding job `raw_filtered_events` (what `ddd --filter-CAL` keeps), and for a merging job what all inputs hold
-    together. `tick` is called several times a second and may raise.
+    Files are read as the formats of the profile say; ROOT files of a merge always are. Counts `raw_events` (physics
+    events, the ones that a reconstruction processes) and `raw_calibration_events` of event files, what else a balance
+    names and the format can tell, and for ROOT files and merges what all inputs hold together. `tick` is called several
+    times a second and may raise.
     """
     checked = Checked()
-    merged = [file for file in job.inputs if job.kind == "merging" and _may_be_root(directory / file.name)]
-    summaries = _read_root([directory / file.name for file in merged], tick)
+    read = [directory / file.name for file in job.inputs if _is_root(job, checks, directory / file.name)]
+    summaries = _read_root(read, tick)
     for file in job.inputs:
-        is_raw = file.name.endswith(".raw")
-        if (is_raw or job.kind == "merging") and (directory / file.name).stat().st_size == 0:
-            name = "raw-truncated" if is_raw else "input-damaged"
+        path, named = directory / file.name, checks.format_of(file.name)
+        events = None if named is None else EVENT_FORMATS.get(named)
+        if (named is not None or job.kind == "merging") and path.stat().st_size == 0:
+            name = "input-damaged" if events is None else "raw-truncated"
             checked.found(name, f"{file.name} is empty (0 bytes)", "stage-in", file.name)
-        elif is_raw:
-            _check_raw_input(job, file, directory / file.name, checked, tick)
-        elif (summary := summaries.get(directory / file.name)) is not None:
-            _check_merging_input(file, summary, checked)
-    if job.kind == "merging" and checked.partly:
+        elif events is not None:
+            _EventInput(job, file, path, events, checked).check(balances_of(job, checks), tick)
+        elif (summary := summaries.get(path)) is not None:
+            _check_root_input(file, summary, checked)
+    if checked.partly:
         _promise(job, checked)
     return checked
 
 
-def _check_raw_input(job: Job, file: Input, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
-    try:
-        summary = date_raw.walk(path, tick)
-    except FormatError as error:
-        checked.found("raw-damaged", str(error), "stage-in", file.name)
-        return
-    checked.count("raw_events", summary.physics)
-    checked.count("raw_calibration_events", summary.calibration)
-    if job.kind == "merging":
-        checked.count("inputs.dump_events", summary.total)
-        checked.count("inputs.dump_bytes", summary.size)
-    promised = "" if file.events is None else f"; the catalogue promises {file.events}"
-    if summary.damage is not None:
-        name = "raw-truncated" if summary.damage.kind == "truncated" else "raw-damaged"
-        text = f"{file.name}: at byte {summary.damage.offset}: {summary.damage.text}; {summary.physics} physics events"
-        checked.found(name, text + promised, "stage-in", file.name)
-    elif file.events is not None and summary.physics != file.events and job.kind != "merging":
-        name = "raw-truncated" if summary.physics < file.events else "raw-damaged"
-        text = f"{file.name} holds {summary.physics} physics events"
-        checked.found(name, text + promised, "stage-in", file.name)
-    elif job.kind == "decoding":
-        filtered = sum(header.random_or_calibration for header in date_raw.iter_headers(path))
-        checked.count("raw_filtered_events", filtered)
+@dataclass(frozen=True)
+class _EventInput:
+    """One input of events, its reader, and where its findings and counters go."""
+
+    job: Job
+    file: Input
+    path: Path
+    reader: EventFormat
+    checked: Checked
+
+    def check(self, balances: Balances, tick: Callable[[], None]) -> None:
+        try:
+            summary = self.reader.walk(self.path, tick)
+        except FormatError as error:
+            self._found("raw-damaged", str(error))
+            return
+        self._count(summary)
+        promised = "" if self.file.events is None else f"; the catalogue promises {self.file.events}"
+        merging = self.job.kind == "merging"
+        if summary.damage is not None:
+            name = "raw-truncated" if summary.damage.kind == "truncated" else "raw-damaged"
+            place = f"{self.file.name}: at byte {summary.damage.offset}"
+            self._found(name, f"{place}: {summary.damage.text}; {summary.physics} physics events{promised}")
+        elif self.file.events is not None and summary.physics != self.file.events and not merging:
+            name = "raw-truncated" if summary.physics < self.file.events else "raw-damaged"
+            self._found(name, f"{self.file.name} holds {summary.physics} physics events{promised}")
+        else:
+            for name in sorted(_names_in((*balances.hold, *balances.note)) & self.reader.on_demand.keys()):
+                self.checked.count(name, self.reader.on_demand[name](self.path))
+
+    def _count(self, summary: RawSummary) -> None:
+        self.checked.count("raw_events", summary.physics)
+        self.checked.count("raw_calibration_events", summary.calibration)
+        for kind in {output.kind for output in self.job.outputs} if self.job.kind == "merging" else ():
+            self.checked.count(f"inputs.{kind}_events", summary.total)
+            self.checked.count(f"inputs.{kind}_bytes", summary.size)
+
+    def _found(self, name: str, text: str) -> None:
+        self.checked.found(name, text, "stage-in", self.file.name)
 
 
-def _may_be_root(path: Path) -> bool:
+def _is_root(job: Job, checks: FileChecks, path: Path) -> bool:
+    """Whether an input is read as ROOT: by its format or, in a merge, where it has none, by its content or name."""
+    named = checks.format_of(path.name)
+    if named is not None or job.kind != "merging":
+        return named == "root" and path.stat().st_size > 0
     with path.open("rb") as opened:
-        return not path.name.endswith(".raw") and (opened.read(4) == b"root" or path.name.endswith(".root"))
+        return opened.read(4) == b"root" or path.name.endswith(".root")
 
 
 def _read_root(paths: Sequence[Path], tick: Callable[[], None]) -> dict[Path, RootSummary]:
@@ -140,18 +148,18 @@ def _read_root(paths: Sequence[Path], tick: Callable[[], None]) -> dict[Path, Ro
     return dict(zip(paths, root_file.check_all_in_child(paths, ROOT_CHECK_TIMEOUT_S, tick), strict=True))
 
 
-def _check_merging_input(file: Input, summary: RootSummary, checked: Checked) -> None:
-    """Check an input of a merge: a merge of a damaged chunk is damaged, and no program reports it."""
+def _check_root_input(file: Input, summary: RootSummary, checked: Checked) -> None:
+    """Check a ROOT input: a merge of a damaged chunk is damaged, and no program reports it."""
     if summary.problem is not None and summary.method != "not checked":
         where = "" if summary.offset is None else f" at byte {summary.offset}:"
         checked.found("input-damaged", f"{file.name}:{where} {summary.problem}", "stage-in", file.name)
     elif not checked.read_whole(summary):
         checked.partly.append(file.name)
     else:
-        _count_merging_input(file, summary, checked)
+        _count_root_input(file, summary, checked)
 
 
-def _count_merging_input(file: Input, summary: RootSummary, checked: Checked) -> None:
+def _count_root_input(file: Input, summary: RootSummary, checked: Checked) -> None:
     entries = max(summary.trees.values(), default=0)
     if file.events is not None and summary.trees and entries != file.events:
         text = f"{file.name} holds {entries} entries, the catalogue promises {file.events}"
@@ -170,12 +178,14 @@ def _promise(job: Job, checked: Checked) -> None:
         checked.count("inputs.events", sum(events))
 
 
-def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], tick: Callable[[], None]) -> Checked:
+def check_outputs(
+    job: Job, checks: FileChecks, directory: Path, counters: dict[str, int | float], tick: Callable[[], None]
+) -> Checked:
     """Prove every output whole, put the placeholder where the job allows it, and hold the job's law.
 
-    `counters` are the numbers known so far. Counts `<kind>_entries` for ROOT files (entries of their largest tree; of
-    histogram files, of everything in them) and `<kind>_events` for raw files, and for a merging job what all outputs
-    hold together. `tick` is called several times a second and may raise.
+    `counters` are the numbers known so far. Counts `<kind>_entries` for ROOT files (as the profile says of the kind:
+    entries of the largest tree, or of everything) and `<kind>_events` for event files, and for a merging job what all
+    outputs hold together. `tick` is called several times a second and may raise.
     """
     checked = find_strayed(job, directory)
     if checked.findings:
@@ -188,10 +198,10 @@ def check_outputs(job: Job, directory: Path, counters: dict[str, int | float], t
     for output in job.outputs:
         path = paths[output.name]
         if (summary := summaries.get(path)) is not None:
-            _check_root(job, output, summary, checked)
+            _check_root(job, checks, output, summary, checked)
         else:
             _check_output(job, output, path, checked, tick)
-    check_balances(job, {**counters, **checked.counters}, checked)
+    check_balances(job, checks, {**counters, **checked.counters}, checked)
     return checked
 
 
@@ -233,8 +243,13 @@ def _check_output(job: Job, output: Output, path: Path, checked: Checked, tick: 
         checked.found("output-damaged", f"{output.name} is not a regular file", "validate", output.name)
     elif not _is_full(path):
         _check_empty_output(output, path, checked)
-    elif output.check == "raw":
-        _check_raw_output(job, output, path, checked, tick)
+    elif _reader_of(output) is not None:
+        _check_event_output(job, output, path, checked, tick)
+
+
+def _reader_of(output: Output) -> EventFormat | None:
+    """Return the reader of an output of events; None for another one."""
+    return EVENT_FORMATS.get(FORMER_CHECKS.get(output.check, output.check))
 
 
 def _is_full(path: Path) -> bool:
@@ -248,13 +263,13 @@ def _check_empty_output(output: Output, path: Path, checked: Checked) -> None:
         checked.found(name, f"{output.name} {what}", "validate", output.name)
         return
     replace_file(path, PLACEHOLDER)  # never written through a link that the payload has left
-    if output.check == "raw":
+    if _reader_of(output) is not None:
         checked.count(f"{output.kind}_events", 0)
     text = f"{output.name} {what}; the placeholder of {len(PLACEHOLDER)} bytes takes its place"
     checked.found("output-replaced", text, "validate", output.name)
 
 
-def _check_root(job: Job, output: Output, summary: RootSummary, checked: Checked) -> None:
+def _check_root(job: Job, checks: FileChecks, output: Output, summary: RootSummary, checked: Checked) -> None:
     if summary.problem is not None:
         name = "output-unchecked" if summary.method == "not checked" else "output-damaged"
         where = "" if summary.offset is None else f" at byte {summary.offset}:"
@@ -263,23 +278,29 @@ def _check_root(job: Job, output: Output, summary: RootSummary, checked: Checked
     if not checked.read_whole(summary):
         what = f"of {', '.join(summary.partly)} only the frame was read" if summary.partly else "by header and trailer"
         checked.found("output-checked-in-part", f"{output.name}: {what}", "validate", output.name)
-    if output.kind == "hist" and (summary.trees or summary.histograms):
-        entries = sum(summary.trees.values()) + round(sum(summary.histograms.values()))
-        checked.count("hist_entries", entries)
-    elif summary.trees:
-        checked.count(f"{output.kind}_entries", max(summary.trees.values()))
+    if (entries := _entries(summary, checks.output_kind(output.kind).counts)) is not None:
+        checked.count(f"{output.kind}_entries", entries)
     if job.kind == "merging" and summary.method == "every branch read":
-        made_by = "mdst" if output.kind == "mdst" else "hist"  # everything but the mDST comes from hadd
-        checked.count(f"{made_by}_tree_entries", sum(summary.trees.values()))
-        checked.count(f"{made_by}_histogram_entries", sum(summary.histograms.values()))
+        checked.count(f"{output.kind}_tree_entries", sum(summary.trees.values()))
+        checked.count(f"{output.kind}_histogram_entries", sum(summary.histograms.values()))
 
 
-def _check_raw_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
+def _entries(summary: RootSummary, counts: Literal["tree", "everything"] | None) -> int | None:
+    """Return the entries of a ROOT file as its kind counts them; None where there is nothing to count."""
+    if counts == "everything" or (counts is None and not summary.trees):
+        whole = sum(summary.trees.values()) + round(sum(summary.histograms.values()))
+        return whole if summary.trees or summary.histograms else None
+    return max(summary.trees.values(), default=None)
+
+
+def _check_event_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
+    reader = _reader_of(output)
+    assert reader is not None
     try:
         if is_placeholder(path):
             checked.count(f"{output.kind}_events", 0)
             return
-        summary = date_raw.walk(path, tick)
+        summary = reader.walk(path, tick)
     except FormatError as error:
         checked.found("output-damaged", str(error), "validate", output.name)
         return
@@ -288,8 +309,8 @@ def _check_raw_output(job: Job, output: Output, path: Path, checked: Checked, ti
         return
     checked.count(f"{output.kind}_events", summary.total)
     if job.kind == "merging":
-        checked.count("merged.dump_events", summary.total)
-        checked.count("merged.dump_bytes", summary.size)
+        checked.count(f"merged.{output.kind}_events", summary.total)
+        checked.count(f"merged.{output.kind}_bytes", summary.size)
     if summary.damage is not None:
         text = f"{output.name}: at byte {summary.damage.offset}: {summary.damage.text}"
         checked.found("output-damaged", text, "validate", output.name)

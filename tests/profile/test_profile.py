@@ -168,6 +168,42 @@ def test_a_form_of_a_parameter_that_means_nothing_is_refused(text: str, words: s
         load_experiment("na64", [profile(tmp_path, f"{NA64}{text}\n")])
 
 
+KINDS = """format: 1
+experiment: NA64
+number: 64
+names: {raw: 'a-{run:d}.raw', out: 'b-{run:d}.root', merged out: 'c-{run:d}.root'}
+job_types:
+  reco:
+    kind: reconstruction
+    input: {form: raw}
+    outputs: [{name: '{out}', kind: ntuple, to: ['file:///s/']}, {name: x, kind: log, to: ['file:///s/']}]
+    merges: [out]
+  merging: {kind: merging, outputs: [{name: '{merged}', kind: ntuple, to: ['file:///m/']}]}
+merges: {out: {type: merging, of: ntuple, name: merged out, limit: 1.0e9}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("job_types", "output_kinds: {ntuples: {}}\njob_types", "is called 'ntuple'. Did you mean 'ntuples'"),
+        ("job_types", "output_kinds: {dump: {}}\njob_types", "is called 'ntuple'. Declare it under `output_kinds`"),
+        ("ntuple", "n-tuple", "'n-tuple' cannot be a kind of outputs"),
+        ("of: ntuple", "of: ntupel", "kind that this type does not have: 'ntupel'. Did you mean 'ntuple'"),
+    ],
+)
+def test_a_kind_of_outputs_that_is_misspelt_is_refused(tmp_path: Path, old: str, new: str, words: str) -> None:
+    with pytest.raises(RuleFilesError, match=words):
+        load_experiment("NA64", [profile(tmp_path, KINDS.replace(old, new))])
+
+
+@pytest.mark.parametrize("declared", ["", "output_kinds: {ntuple: {title: Tracks}}\n"])
+def test_kinds_of_outputs_are_names_of_the_profile(tmp_path: Path, declared: str) -> None:
+    experiment = load_experiment("NA64", [profile(tmp_path, KINDS + declared)])
+    assert [*experiment.known_output_kinds] == ["ntuple", "log"]
+    assert experiment.known_output_kinds["ntuple"].title == ("Tracks" if declared else "")
+
+
 TEXT_MERGE = """format: 1
 experiment: NA64
 number: 64
@@ -213,7 +249,14 @@ def test_a_merge_that_compares_what_nobody_counts_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("by", "check"), [("events", "root"), ("events", "raw"), ("entries", "root"), ("size", "raw"), ("bytes", "none")]
+    ("by", "check"),
+    [
+        *(("events", check) for check in ("root", "date", "raw")),
+        ("entries", "root"),
+        ("size", "date"),
+        ("size", "raw"),
+        ("bytes", "none"),
+    ],
 )
 def test_a_merge_of_outputs_that_are_counted_is_good(by: str, check: str, tmp_path: Path) -> None:
     assert load_experiment("NA64", [text_merge(tmp_path, by, check, check)]).merges["out"].check is not None

@@ -14,21 +14,26 @@ from pilotext.formats import root_file
 from pilotext.formats.date_raw import copy_events, iter_headers
 from pilotext.formats.date_raw_writer import make_raw
 from pilotext.formats.root_file import RootSummary
+from pilotext.model.file_checks import FileChecks, OutputKind
 from pilotext.model.job import PLACEHOLDER
+from pilotext.profile import load_experiment
 from pilotext.storage.transfer import no_tick
 from pilotext.worker.validation import Checked, check_inputs, check_outputs
 from tests.support.jobs import make_job
+
+CHECKS = load_experiment("COMPASS").file_checks
 
 RAW = "cdr12019-275772.raw"
 
 
 def of_raw(directory: Path, **fields: object) -> Checked:
-    return check_inputs(make_job(inputs=[{"name": RAW, "sources": ["file:///x"], **fields}]), directory, no_tick)
+    job = make_job(inputs=[{"name": RAW, "sources": ["file:///x"], **fields}])
+    return check_inputs(job, CHECKS, directory, no_tick)
 
 
 def of_output(directory: Path, law: str | None = None, **fields: object) -> Checked:
     job = make_job(outputs=[{"name": "out", "kind": "dump", **fields}], law=law)
-    return check_outputs(job, directory, {"events_processed": 30}, no_tick)
+    return check_outputs(job, CHECKS, directory, {"events_processed": 30}, no_tick)
 
 
 def names(checked: Checked) -> list[str]:
@@ -142,6 +147,7 @@ def merge_of(
     into: tuple[int, int],
     promised: tuple[int | None, ...] = (None, None),
     kind: str = "mdst",
+    checks: FileChecks = CHECKS,
     **fields: object,
 ) -> Checked:
     """Two chunks of 10 and 20 entries, with 5 and 7 fills, and what was made of them."""
@@ -152,8 +158,8 @@ def merge_of(
     inputs = [{"name": name, "sources": ["file:///x"], "events": n} for name, n in zip(names, promised, strict=True)]
     output = {"name": "merged.root", "kind": kind, "check": "root"}
     job = make_job(type=f"merging {kind}", kind="merging", inputs=inputs, outputs=[output], **fields)
-    checked = check_inputs(job, directory)
-    after = check_outputs(job, directory, {"events_saved": 30, **checked.counters}, no_tick)
+    checked = check_inputs(job, checks, directory)
+    after = check_outputs(job, checks, directory, {"events_saved": 30, **checked.counters}, no_tick)
     return Checked([*checked.findings, *after.findings], {**checked.counters, **after.counters})
 
 
@@ -198,7 +204,7 @@ def test_a_cut_chunk_is_found_before_it_is_merged(tmp_path: Path) -> None:
     write_root_file(tmp_path / "chunk.root", 10, 5)
     os.truncate(tmp_path / "chunk.root", 2000)
     job = make_job(type="merging mdst", kind="merging", inputs=[{"name": "chunk.root", "sources": ["file:///x"]}])
-    assert names(check_inputs(job, tmp_path)) == ["input-damaged"]
+    assert names(check_inputs(job, CHECKS, tmp_path)) == ["input-damaged"]
 
 
 def test_without_a_reader_the_catalogue_stands_for_the_inputs_and_that_is_said(
@@ -223,8 +229,8 @@ def test_a_merged_dump_has_all_events_and_bytes_of_its_chunks(tmp_path: Path, ke
     inputs = [{"name": name, "sources": ["file:///x"]} for name in chunks]
     output = {"name": "merged.raw", "kind": "dump", "check": "raw"}
     job = make_job(type="merging dump", kind="merging", inputs=inputs, outputs=[output])
-    before = check_inputs(job, tmp_path)
-    assert names(check_outputs(job, tmp_path, before.counters, no_tick)) == found
+    before = check_inputs(job, CHECKS, tmp_path)
+    assert names(check_outputs(job, CHECKS, tmp_path, before.counters, no_tick)) == found
 
 
 @pytest.mark.parametrize(("lost", "found"), [(0, []), (1, ["law-broken"])])
@@ -239,9 +245,52 @@ def test_a_filter_has_written_every_event_that_it_keeps(tmp_path: Path, lost: in
         inputs=[{"name": RAW, "sources": ["file:///x"]}],
         outputs=[{"name": "out.raw", "kind": "dump", "check": "raw"}],
     )
-    before = check_inputs(job, tmp_path)
+    before = check_inputs(job, CHECKS, tmp_path)
     assert before.counters["raw_filtered_events"] == len(wanted) > 1
-    assert names(check_outputs(job, tmp_path, before.counters, no_tick)) == found
+    assert names(check_outputs(job, CHECKS, tmp_path, before.counters, no_tick)) == found
+
+
+def test_an_input_whose_format_nobody_gives_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / RAW).write_text("another experiment's format")
+    job = make_job(inputs=[{"name": RAW, "sources": ["file:///x"]}])
+    assert check_inputs(job, FileChecks(), tmp_path) == Checked()
+
+
+def test_a_counter_that_costs_a_pass_of_its_own_is_counted_only_where_a_balance_names_it(tmp_path: Path) -> None:
+    make_raw(tmp_path / RAW, run=275772, events=40)
+    named = {"inputs": [{"name": RAW, "sources": ["file:///x"]}]}
+    for law, counted in (("raw_events == 40", False), ("raw_filtered_events >= 1", True)):
+        checked = check_inputs(make_job(law=law, **named), CHECKS, tmp_path)
+        assert ("raw_filtered_events" in checked.counters) is counted
+
+
+def test_a_root_input_with_a_format_is_read_by_any_job(tmp_path: Path) -> None:
+    write_root_file(tmp_path / "simulated.root", 10, 5)
+    job = make_job(inputs=[{"name": "simulated.root", "sources": ["file:///x"]}])
+    checks = FileChecks(formats={"*.root": "root"})
+    assert check_inputs(job, checks, tmp_path).counters["inputs.events"] == 10
+    os.truncate(tmp_path / "simulated.root", 2000)
+    assert names(check_inputs(job, checks, tmp_path)) == ["input-damaged"]
+    os.truncate(tmp_path / "simulated.root", 0)
+    assert names(check_inputs(job, checks, tmp_path)) == ["input-damaged"]
+
+
+@pytest.mark.parametrize(
+    ("into", "found"), [((30, 12), []), ((20, 12), ["law-broken"]), ((30, 7), ["law-uneven"])], ids=str
+)
+def test_a_profile_without_balances_asks_of_a_merge_what_its_inputs_hold(
+    tmp_path: Path, into: tuple[int, int], found: list[str]
+) -> None:
+    assert names(merge_of(tmp_path, into=into, kind="ntuple", checks=FileChecks())) == found
+
+
+def test_a_file_of_histograms_alone_is_counted_though_its_kind_is_not_declared(tmp_path: Path) -> None:
+    with uproot.recreate(tmp_path / "out") as file:
+        file["spills"] = np.histogram(np.arange(7, dtype=float))
+    job = make_job(outputs=[{"name": "out", "kind": "plots", "check": "root"}])
+    assert check_outputs(job, FileChecks(), tmp_path, {}, no_tick).counters == {"plots_entries": 7}
+    trees_only = FileChecks(output_kinds={"plots": OutputKind(counts="tree")})
+    assert check_outputs(job, trees_only, tmp_path, {}, no_tick).counters == {}
 
 
 @pytest.mark.parametrize(
@@ -251,7 +300,7 @@ def test_a_filter_has_written_every_event_that_it_keeps(tmp_path: Path, lost: in
 def test_an_empty_raw_file_is_found_without_a_catalogue(tmp_path: Path, job_type: str, kind: str) -> None:
     (tmp_path / RAW).touch()
     job = make_job(type=job_type, kind=kind, inputs=[{"name": RAW, "sources": ["file:///x"]}])
-    checked = check_inputs(job, tmp_path)
+    checked = check_inputs(job, CHECKS, tmp_path)
     assert [(one.name, one.text) for one in checked.findings] == [("raw-truncated", f"{RAW} is empty (0 bytes)")]
 
 
@@ -259,7 +308,7 @@ def test_an_empty_chunk_is_found_before_it_is_merged_whatever_its_name(tmp_path:
     for name in ("chunk.root", "mDST-275772.root.001"):
         (tmp_path / name).touch()
         job = make_job(type="merging mdst", kind="merging", inputs=[{"name": name, "sources": ["file:///x"]}])
-        assert names(check_inputs(job, tmp_path)) == ["input-damaged"]
+        assert names(check_inputs(job, CHECKS, tmp_path)) == ["input-damaged"]
 
 
 def test_an_empty_file_beside_the_raw_files_is_no_finding(tmp_path: Path) -> None:
@@ -267,12 +316,12 @@ def test_an_empty_file_beside_the_raw_files_is_no_finding(tmp_path: Path) -> Non
     (tmp_path / "options.txt").touch()
     inputs = [{"name": name, "sources": ["file:///x"]} for name in (RAW, "options.txt")]
     job = make_job(type="DDD filtering", kind="decoding", inputs=inputs)
-    assert names(check_inputs(job, tmp_path)) == []
+    assert names(check_inputs(job, CHECKS, tmp_path)) == []
 
 
 def test_an_mdst_holds_as_many_entries_as_the_program_says(tmp_path: Path) -> None:
     write_root_file(tmp_path / "mDST.root", 29, 1)
     output = {"name": "mDST.root", "kind": "mdst", "check": "root"}
     job = make_job(type="mass production", kind="reconstruction", outputs=[output])
-    assert names(check_outputs(job, tmp_path, {"events_written": 30}, no_tick)) == ["law-broken"]
-    assert names(check_outputs(job, tmp_path, {"events_written": 29}, no_tick)) == []
+    assert names(check_outputs(job, CHECKS, tmp_path, {"events_written": 30}, no_tick)) == ["law-broken"]
+    assert names(check_outputs(job, CHECKS, tmp_path, {"events_written": 29}, no_tick)) == []

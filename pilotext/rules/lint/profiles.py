@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pilotext.errors import FieldError, FileProblem, RuleFilesError, did_you_mean
+from pilotext.model.file_checks import FORMAT_COUNTERS
 from pilotext.profile import Experiment, JobType, read_profile
 from pilotext.rules import event_balance
 from pilotext.rules.lint.references import counters_of, meant
@@ -71,20 +72,52 @@ def _wrong_values(document: Document, experiment: Experiment, source: Source) ->
             for message, advice in _wrong_marker(job_type.success.marker, experiment, name, source):
                 yield document.problem(("job_types", name, "success", "marker"), message, advice)
 
+    yield from _wrong_balances(document, experiment, source)
+
+
+def _wrong_balances(document: Document, experiment: Experiment, source: Source) -> Iterator[FileProblem]:
+    """Yield balances that cannot be read, and counters in them and in kinds of outputs that no job has."""
+    everywhere = {counter for name in experiment.job_types for counter in _counters_of(experiment, name, source)}
+    for key, balances in (experiment.balances or {}).items():
+        types = [name for name, job_type in experiment.job_types.items() if key in (name, job_type.kind)]
+        known = {counter for name in types for counter in _counters_of(experiment, name, source)}
+        for field, laws in (("hold", balances.hold), ("note", balances.note)):
+            for index, law in enumerate(laws):
+                for message, advice in _wrong_names(law, f"{key!r} jobs", sorted(known)):
+                    yield document.problem(("balances", key, field, index), message, advice)
+    for kind, output in experiment.output_kinds.items():
+        for index, counter in enumerate(output.events):
+            if counter not in everywhere:
+                advice = meant(counter, sorted(everywhere))
+                yield document.problem(("output_kinds", kind, "events", index), f"no job counts {counter!r}.", advice)
+
 
 def _wrong_law(law: str, experiment: Experiment, name: str, source: Source) -> Iterator[tuple[str, str]]:
+    yield from _wrong_names(law, f"jobs of type {name!r}", _counters_of(experiment, name, source))
+
+
+def _counters_of(experiment: Experiment, name: str, source: Source) -> list[str]:
+    """Return the counters of jobs of a type: those of the rules, and those of the wrapper."""
+    job_type = experiment.job_types[name]
+    counters = [entry.text for entry in source.counters if entry.experiment in (None, experiment.name)]
+    known = [one.name for one in counters if not one.jobs or {name, job_type.kind} & {*one.jobs}]
+    kinds = [output.kind for output in job_type.outputs]
+    return [*known, *counters_of(job_type.kind, kinds, {*experiment.formats.values()})]
+
+
+def _wrong_names(law: str, whose: str, known: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a balance: that it cannot be read, or that nobody counts what it names."""
     try:
         names = event_balance.parse(law).names
     except event_balance.EventBalanceError as error:
         yield f"`{law}` is not an event balance: {error}", "Write `done + skipped == raw_events`."
         return
-    job_type = experiment.job_types[name]
-    counters = [entry.text for entry in source.counters if entry.experiment in (None, experiment.name)]
-    known = [one.name for one in counters if not one.jobs or {name, job_type.kind} & {*one.jobs}]
-    known += counters_of(job_type.kind, [output.kind for output in job_type.outputs])
     for counter in names:
-        if counter not in known:
-            yield f"jobs of type {name!r} have no counter {counter!r}.", meant(counter, known)
+        if counter in known:
+            continue
+        by = next((name for name, counters in FORMAT_COUNTERS.items() if counter in counters), None)
+        advice = meant(counter, known) if by is None else f"Inputs are counted with `formats: {{'*.raw': {by}}}`."
+        yield f"{whose} have no counter {counter!r}.", advice
 
 
 def _wrong_marker(marker: str, experiment: Experiment, name: str, source: Source) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import get_args
@@ -11,6 +11,7 @@ from typing import get_args
 import regex
 
 from pilotext.errors import FileProblem, did_you_mean
+from pilotext.model.file_checks import FORMAT_COUNTERS, FileFormat
 from pilotext.model.job import Kind
 from pilotext.profile import find_rules_root
 from pilotext.rules.conditions import Unless
@@ -24,21 +25,23 @@ from pilotext.rules.written import former_names
 
 KINDS: tuple[str, ...] = get_args(Kind)
 
-
 WRAPPER_COUNTERS = ("raw_events", "raw_calibration_events")
+"""Counters that a rule may name: an experiment counts them where its profile gives a format of its inputs."""
+
+SIDES = ("inputs", "merged")
 
 
-def counters_of(kind: str, outputs: Iterable[str]) -> tuple[str, ...]:
-    """Return the counters that the wrapper adds for a job of this kind with outputs of these kinds."""
-    made = [f"{output}_{what}" for output in outputs for what in ("entries", "events")]
-    if kind == "decoding":
-        made.append("raw_filtered_events")
+def counters_of(kind: str, outputs: Sequence[str], formats: Collection[FileFormat]) -> tuple[str, ...]:
+    """Return the counters that the wrapper adds for a job of this kind, its outputs' kinds and its inputs' formats."""
+    made = [counter for name in sorted({*formats}) for counter in FORMAT_COUNTERS[name]]
+    made += [f"{output}_{what}" for output in outputs for what in ("entries", "events")]
+    entries = ("tree_entries", "histogram_entries")
     if kind == "merging":
-        entries = ("tree_entries", "histogram_entries")
         made += [f"{output}_{what}" for output in outputs for what in entries]
-        made += [f"inputs.{what}" for what in ("events", "dump_events", "dump_bytes", *entries)]
-        made += [f"merged.{what}" for what in ("dump_events", "dump_bytes")]
-    return (*WRAPPER_COUNTERS, *made)
+        made += [f"{where}.{kind}_{what}" for where in SIDES for kind in outputs for what in ("events", "bytes")]
+    if kind == "merging" or "root" in formats:
+        made += [f"inputs.{what}" for what in ("events", *entries)]
+    return tuple(made)
 
 
 FIELD = re.compile(r"\{(\w+)\}")

@@ -28,6 +28,7 @@ from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.manual_decisions import jobs as decisions
 from pilotext.server.production.manual_decisions.preview import preview_decisions
 from pilotext.server.production.models import Attempt, AttemptReport, Job, Output
+from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import rules_of
 from pilotext.server.production.statistics.jobs import JobHistory, history_of
@@ -40,11 +41,8 @@ EVENT_COUNTERS = {
     "events_skipped": "Skipped",
     "events_written": "Written",
     "events_saved": "Saved",
-    "mdst_entries": "Entries of the mDST",
-    "hist_entries": "Entries of histograms",
-    "dump_events": "Event dump",
 }
-"""Counters of a report that are about events, with their words, in the order of a job."""
+"""Counters of a report that are about events, with their words, in the order of a job; those of outputs follow."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def show(request: HttpRequest, job: int) -> HttpResponse:
         "curves": resource_curves(report.usage, limits.memory_mb, limits.disk_mb) if report is not None else (),
         "samples": sample_rows(report.usage.series) if report is not None else (),
         "events": list(event_counts(history.row, shown)),
-        "counters": other_counters(shown),
+        "counters": other_counters(history.row.task.experiment.name, shown),
         "balance": balance_of(built, shown),
         "inputs": [moved_file(file) for file in report.inputs] if report is not None else [],
         "outputs": list(published_files(history)),
@@ -216,15 +214,24 @@ def event_counts(row: Job, shown: ShownAttempt | None) -> Iterator[EventCount]:
     if not row.product:
         yield EventCount("Catalogue", row.events)
     counters = shown.verdict.counters if shown is not None and shown.verdict is not None else {}
-    for name, words in EVENT_COUNTERS.items():
+    for name, words in event_counters(row.task.experiment.name).items():
         if name in counters:
             yield EventCount(words, counters[name])
 
 
-def other_counters(shown: ShownAttempt | None) -> dict[str, int | float]:
+def event_counters(experiment: str) -> dict[str, str]:
+    """Return the words of counters that are about events, those of the profile's kinds of outputs among them."""
+    found = {**EVENT_COUNTERS}
+    for kind, known in profile_of(experiment).known_output_kinds.items():
+        found[f"{kind}_entries"] = known.title or f"Entries of {kind}"
+        found[f"{kind}_events"] = known.title or f"Events of {kind}"
+    return found
+
+
+def other_counters(experiment: str, shown: ShownAttempt | None) -> dict[str, int | float]:
     """Return the counters of an attempt that are not about events."""
     counters = shown.verdict.counters if shown is not None and shown.verdict is not None else {}
-    return {name: number for name, number in counters.items() if name not in EVENT_COUNTERS}
+    return {name: number for name, number in counters.items() if name not in event_counters(experiment)}
 
 
 def balance_of(built: worker_job.Job | None, shown: ShownAttempt | None) -> event_balance.BalanceResult | None:

@@ -56,14 +56,15 @@ def build_job(
 
 def _merge(experiment: profile.Experiment, task: Task, job: Job, facts: AttemptFacts) -> worker_job.Job:
     group = job.group
+    checks = experiment.file_checks
     inputs = [
         Input(
             name=output.name,
             sources=(output.url,),
             size=output.size,
             adler32=output.adler32,
-            # Of histograms it is the entries of everything in the file, which no reader takes for its events.
-            events=None if output.kind == "hist" else output.events,
+            # The entries of everything in a file, as of histograms, are what no reader takes for its events.
+            events=None if checks.output_kind(output.kind).counts == "everything" else output.events,
         )
         for output in group.inputs.order_by("job__chunk", "job_id")
     ]

@@ -7,7 +7,7 @@ import pytest
 from pilotext.rules.lint.runner import lint
 from tests.rules.packs import Pack
 
-NA62 = "format: 1\nexperiment: NA62\nnumber: 62\njob_types:\n  reco: {kind: reconstruction}\n"
+NA62 = "format: 1\nexperiment: NA62\nnumber: 62\nformats: {'*.dat': date}\njob_types:\n  reco: {kind: reconstruction}\n"
 
 
 def profile(folder: Path, text: str) -> Path:
@@ -23,27 +23,27 @@ def profile(folder: Path, text: str) -> Path:
         ("number: 62", "number: 0", "3:1: 0 is not from 1 to 999. It leads codes of seven digits: 58 for NA58."),
         ("number: 62", "number: 62000", "3:1: 62000 is not from 1 to 999."),
         ("number: 62", "number: 62\nnmaes: {}", "4:1: `nmaes`: there is no such field. Did you mean `names`?"),
-        ("reconstruction", "recostruction", "5:10: `kind`: 'recostruction' is none of: "),
-        ("reconstruction}", "reconstruction, sucess: {}}", "5:32: `sucess`: there is no such field."),
+        ("reconstruction", "recostruction", "6:10: `kind`: 'recostruction' is none of: "),
+        ("reconstruction}", "reconstruction, sucess: {}}", "6:32: `sucess`: there is no such field."),
         (
             "reconstruction}",
             "reconstruction, success: {law: done +}}",
-            "5:42: `done +` is not an event balance: ",
+            "6:42: `done +` is not an event balance: ",
         ),
         (
             "reconstruction}",
             "reconstruction, success: {law: evnts == raw_events}}",
-            "5:42: jobs of type 'reco' have no counter 'evnts'.",
+            "6:42: jobs of type 'reco' have no counter 'evnts'.",
         ),
         (
             "reconstruction}",
             "reconstruction, success: {law: inputs.events == raw_events}}",
-            "5:42: jobs of type 'reco' have no counter 'inputs.events'.",
+            "6:42: jobs of type 'reco' have no counter 'inputs.events'.",
         ),
         (
             "reconstruction}",
             "reconstruction, success: {marker: ''}}",
-            "5:42: the end marker is empty.",
+            "6:42: the end marker is empty.",
         ),
         ("number: 62", "number: 62\nnames: {raw: 'c{run.raw'}", "4:9: 'c{run.raw' cannot be read: "),
     ],
@@ -56,12 +56,44 @@ def test_a_profile_with_a_mistake_is_refused_with_its_line(tmp_path: Path, old: 
 
 def test_all_mistakes_of_a_profile_are_told_in_one_run(tmp_path: Path) -> None:
     path = profile(tmp_path, NA62.replace("62\n", "0\n").replace("reconstruction", "cooking") + "  x: {kind: tol}\n")
-    assert [problem.line for problem in lint([path])] == [5, 6]
+    assert [problem.line for problem in lint([path])] == [6, 7]
 
 
 def test_a_profile_with_names_and_laws_that_can_be_used_has_no_problem(tmp_path: Path) -> None:
     more = "names: {raw: 'cdr{chunk:d}-{run:d}.raw'}\n"
     assert lint([profile(tmp_path, NA62 + more)]) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "said", "advice"),
+    [
+        ("balances: {reco: {hold: [raw_events ==]}}", "`raw_events ==` is not an event balance: ", "Write `done"),
+        ("balances: {reco: {hold: [raw_evnts == 1]}}", "'reco' jobs have no counter 'raw_evnts'.", "Did you mean"),
+        (
+            "balances: {reco: {note: [inputs.events == 1]}}",
+            "'reco' jobs have no counter 'inputs.events'.",
+            "Remove it.",
+        ),
+        ("balances: {recoo: {}}", "the profile has no kind or type of jobs 'recoo'.", "Did you mean 'reco'?"),
+        ("output_kinds: {reco: {events: [raw_evnts]}}", "no job counts 'raw_evnts'.", "Did you mean `raw_events`?"),
+        ("balances: {reconstruction: {hold: [raw_filtered_events == raw_events]}}", None, None),
+        ("output_kinds: {reco: {events: [raw_events]}}", None, None),
+    ],
+)
+def test_balances_and_kinds_name_counters_that_some_job_has(
+    tmp_path: Path, more: str, said: str | None, advice: str | None
+) -> None:
+    found = lint([profile(tmp_path, f"{NA62}{more}\n")])
+    assert [(one.line, one.message.startswith(said or "?"), one.advice.startswith(advice or "?")) for one in found] == (
+        [(7, True, True)] if said else []
+    )
+
+
+def test_a_law_about_raw_events_without_a_format_of_inputs_is_told_what_to_add(tmp_path: Path) -> None:
+    text = NA62.replace("formats: {'*.dat': date}\n", "")
+    [problem] = lint([profile(tmp_path, text.replace("tion}", "tion, success: {law: raw_events == 1}}"))])
+    assert problem.message == "jobs of type 'reco' have no counter 'raw_events'."
+    assert problem.advice == "Inputs are counted with `formats: {'*.raw': date}`."
 
 
 END = """\

@@ -101,12 +101,14 @@ def test_a_good_job_shows_its_balance_and_the_files_that_it_published() -> None:
     submit()
     given = leased()
     report = report_of(given)
-    counters = {"raw_events": 100, "events_processed": 90, "events_skipped": 10, "events_written": 50}
+    counters = {"raw_events": 100, "events_processed": 90, "events_skipped": 10, "mdst_entries": 50}
     send(given, replace(report, verdict=replace(report.verdict, counters=counters)))
     text = page_of(given.job.job)
     assert "balance holds" in text
+    assert ["Entries of the mDST", "50"] in rows_of(text, "Events")
     published = rows_of(text, "Published files")
     assert {row[0] for row in published[1:]} == {"dump", "hist", "mdst"}
+    assert {row[0]: row[6] for row in published[1:]}["mdst"] == "50"
     assert all(row[7] == "0.0" for row in published[1:])  # a kilobyte in a second
     assert "It was over before its resources were sampled twice." in text
 

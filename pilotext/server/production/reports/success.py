@@ -14,6 +14,7 @@ from pilotext.model.report import Report
 from pilotext.redaction import shortened
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Attempt, Output, Signature, Verification
+from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.reports.pilot_verdict import rules_of
 from pilotext.server.production.reports.usage import usage_columns
 from pilotext.server.production.retry import BEFORE_A_REPORT, HELD, follow_failure
@@ -22,13 +23,6 @@ from pilotext.server.production.storage.operations import File, place
 from pilotext.server.production.transitions import Reason, advance_one
 from pilotext.server.rows import insert, insert_rows
 from pilotext.server.times import EPOCH, later, now
-
-_COUNTERS_OF = {
-    "mdst": ("events_saved", "events_written", "mdst_entries"),
-    "hist": ("hist_entries",),
-    "dump": ("dump_events",),
-}
-"""The counters of a report that tell the events in its outputs, by their kind; the first that is there."""
 
 MAX_DIAG = 1000
 """Characters; the whole text stays in the kept report."""
@@ -142,12 +136,13 @@ def end_attempt(attempt: Attempt, state: str, report: Report, why: str) -> None:
 def outputs_of(attempt: Attempt, report: Report, expected: dict[str, worker_job.Output]) -> Iterator[dict[str, Any]]:
     """Rows for those files of a report that the job was expected to publish."""
     counters = report.verdict.counters
+    checks = profile_of(attempt.task.experiment.name).file_checks
     replaced = {finding.fields.get("file") for finding in report.findings if finding.name == "output-replaced"}
     for file in report.outputs:
         output = expected.get(file.name)
         if output is None:
             continue
-        counted = (_count(counters, name) for name in _COUNTERS_OF.get(output.kind, ()) if name in counters)
+        counted = (_count(counters, name) for name in checks.output_kind(output.kind).events if name in counters)
         yield {
             "job_id": attempt.job_id,
             "attempt_id": attempt.pk,
