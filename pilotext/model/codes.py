@@ -1,4 +1,4 @@
-"""Numbers that leave the house: an experiment's error codes, and the exit statuses of `pilotext run`.
+"""Numbers that other systems get: an experiment's error codes, and the exit statuses of `pilotext run`.
 
 A code is four digits with the experiment's CERN number in front, so that no two experiments, and no experiment and the
 pilot, can mean different things by one number: COMPASS is NA58, its 1241 is `COMPASS-1241` and 581241.
@@ -6,17 +6,43 @@ pilot, can mean different things by one number: COMPASS is NA58, its 1241 is `CO
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
 # First and last code of each block, and whose it is. Retired codes stay taken: a number never changes its meaning.
 BLOCKS = {
-    "experiment": range(1200, 1300),
     "common": range(2000, 3000),
     "staging": range(3000, 4000),
     "validation": range(4000, 5000),
     "wrapper": range(5000, 6000),
 }
+"""Codes of the rules of every experiment, by the file that they stand in."""
+
+FREE_BLOCKS = (range(1000, 2000), range(6000, 10_000))
+"""Codes of which a profile takes its experiment's own."""
+
+DEFAULT_CODES = "1200-1299"
+"""Codes of an experiment whose profile does not say which."""
+
+_RANGE = re.compile(r"([0-9]{4})-([0-9]{4})")
+
+
+def code_range(text: str) -> range:
+    """Return the codes that a text such as `1200-1299` gives an experiment. Raises ValueError with what is wrong."""
+    found = _RANGE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not the first and last of some codes, such as {DEFAULT_CODES}")
+    codes = range(int(found[1]), int(found[2]) + 1)
+    if not any(codes and codes[0] in block and codes[-1] in block for block in FREE_BLOCKS):
+        raise ValueError(f"the codes {text} are not within {_named(FREE_BLOCKS)}")
+    return codes
+
+
+def _named(blocks: Iterable[range]) -> str:
+    return " or ".join(f"{block.start}-{block.stop - 1}" for block in blocks)
+
 
 LARGEST_NUMBER = 9_999_999
 """PanDA keeps error codes in columns of 7 digits (NUMBER(7), table JOBSACTIVE4)."""
@@ -31,8 +57,9 @@ class Code:
     digits: int
 
     def __post_init__(self) -> None:
-        if not any(self.digits in block for block in BLOCKS.values()):
-            blocks = ", ".join(f"{name} {block.start}-{block.stop - 1}" for name, block in BLOCKS.items())
+        if not any(self.digits in block for block in (*FREE_BLOCKS, *BLOCKS.values())):
+            blocks = ", ".join(f"{name} {_named([block])}" for name, block in BLOCKS.items())
+            blocks = f"experiment {_named(FREE_BLOCKS)}, {blocks}"
             raise ValueError(f"code {self.digits} is in none of the blocks: {blocks}")
         if self.prefix <= 0 or self.number > LARGEST_NUMBER:
             raise ValueError(f"experiment number {self.prefix}: with four digits behind it, it must fit 7 digits")

@@ -8,8 +8,11 @@ import msgspec
 
 from pilotext.model import Record
 
-Kind = Literal["reconstruction", "decoding", "generation", "merging", "tool"]
-"""Kind of work of a job; rules name their scope by it."""
+Kind = str
+"""Kind of work of a job, by which rules name their scope: one of KINDS, or one that the profile declares."""
+
+KINDS = ("generation", "simulation", "digitisation", "reconstruction", "decoding", "analysis", "merging", "tool")
+"""Kinds of jobs that every experiment has. A `merging` job joins outputs of other jobs; `tool` is any other program."""
 
 LIMITS = ("memory", "wall", "cpu", "disk", "stall", "silence", "free-disk", "output", "processes")
 """Resources that the wrapper can limit; `Limits` holds the values."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pilotext.errors import UsageError, did_you_mean
+from pilotext.errors import UsageError, did_you_mean, known_words
+from pilotext.model.codes import DEFAULT_CODES, code_range
 from pilotext.profile.records import STORAGE_BREAKER, Experiment, JobType, unknown
 from pilotext.profile.templates import OpenScope, parts_of
 
@@ -29,6 +30,8 @@ FORMER_WORD = "raw"
 
 def wrong(experiment: Experiment) -> Found:
     """Everything that is wrong between the entries of a profile."""
+    yield from _codes(experiment)
+    yield from _kinds(experiment)
     yield from _references(experiment)
     yield from _retry(experiment)
     yield from _breakers(experiment)
@@ -50,6 +53,26 @@ def wrong(experiment: Experiment) -> Found:
             if name not in known and name not in own:
                 error = unknown("nothing is called", name, sorted(known))
                 yield steps, error.message, error.advice
+
+
+def _codes(experiment: Experiment) -> Found:
+    for index, text in enumerate(experiment.codes):
+        try:
+            code_range(text)
+        except ValueError as error:
+            yield ("codes", index), f"{error}.", f"Write for example `codes: [{DEFAULT_CODES}]`."
+
+
+def _kinds(experiment: Experiment) -> Found:
+    """Kinds of jobs that nobody has declared, in job types and breakers."""
+    named = [(("job_types", name, "kind"), job_type.kind) for name, job_type in experiment.job_types.items()]
+    for name, rule in experiment.breakers.items():
+        named += [(("breakers", name, "holds"), kind) for kind in rule.holds]
+    for steps, kind in named:
+        if kind not in experiment.known_kinds:
+            known = known_words(experiment.known_kinds)
+            advice = did_you_mean(kind, experiment.known_kinds, otherwise=known)
+            yield steps, f"no kind of jobs is called {kind!r}.", f"{advice} Another kind is declared in `job_kinds`."
 
 
 def _parameter_forms(experiment: Experiment) -> Found:
@@ -123,7 +146,7 @@ def _output_kinds(experiment: Experiment) -> Found:
                 advice = "Counters are named by it: write letters, digits and `_`, a letter first."
                 yield place, f"{output.kind!r} cannot be a kind of outputs.", advice
             elif experiment.output_kinds and output.kind not in known:
-                advice = did_you_mean(output.kind, known, otherwise="Declare it under `output_kinds`.")
+                advice = did_you_mean(output.kind, known, otherwise="Declare it in `output_kinds`.")
                 yield place, f"no kind of outputs is called {output.kind!r}.", advice
         for merge in job_type.merges:
             of = experiment.merges[merge].of if merge in experiment.merges else None
@@ -236,6 +259,7 @@ def _breakers(experiment: Experiment) -> Found:
 
 
 def _templates(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    yield ("software_version",), experiment.software_version
     for section, entries in (("names", experiment.names), ("values", experiment.values)):
         for name, text in entries.items():
             yield (section, name), text

@@ -185,7 +185,7 @@ def _job(
         panda_id=facts.panda_id,
         run=facts.run,
         chunk=facts.chunk,
-        software=str(task.parameters.get("soft", "")),
+        software=scope.print(experiment.software_version),
         setup=None if job_type.setup is None else scope.print(job_type.setup),
         environment={**{name: scope.print(text) for name, text in job_type.environment.items()}, **task.environment},
         credentials=job_type.credentials,

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from pilotext.errors import UsageError, did_you_mean, known_words
+from pilotext.model.codes import DEFAULT_CODES, code_range
 from pilotext.model.file_checks import Balances, FileChecks, FileFormat, OutputKind
-from pilotext.model.job import Kind, Limits, SoftStop
+from pilotext.model.job import KINDS, Kind, Limits, SoftStop
 from pilotext.model.verdict import Action, Cause
 
 
@@ -70,6 +71,8 @@ class JobType(_Strict, frozen=True):
     """A type of job: `like` names the type that it is but for what it says itself."""
 
     kind: Kind
+    """Kind of work, which rules name as their scope: one of `generation`, `simulation`, `digitisation`,
+    `reconstruction`, `decoding`, `analysis`, `merging`, `tool`, or of the profile's `job_kinds`."""
     like: str | None = None
     setup: str | None = None
     command: tuple[str, ...] = ()
@@ -254,6 +257,15 @@ class Experiment(_Strict, frozen=True):
     experiment: str
     number: int
     job_types: dict[str, JobType]
+    codes: tuple[str, ...] = (DEFAULT_CODES,)
+    """First and last of the codes of its own rules, for example `1200-1299`, within 1000-1999 or 6000-9999."""
+    job_kinds: tuple[str, ...] = ()
+    """Kinds of jobs beside those that every experiment has (`kind` of a job type), for example `filtering`."""
+    software_version: str = ""
+    """Version of the software of a job, for example `'{version}'`: rules with `versions` are chosen by it.
+
+    Without it, such rules apply to every job.
+    """
     names: dict[str, str] = {}
     """Forms of file names; each both parses and prints."""
     parameters: dict[str, str | int | float | None] = {}
@@ -291,6 +303,16 @@ class Experiment(_Strict, frozen=True):
     @property
     def name(self) -> str:
         return self.experiment
+
+    @property
+    def known_kinds(self) -> tuple[str, ...]:
+        """The kinds that its jobs may have."""
+        return (*KINDS, *self.job_kinds)
+
+    @property
+    def code_ranges(self) -> tuple[range, ...]:
+        """The codes that rules of the experiment may have."""
+        return tuple(map(code_range, self.codes))
 
     @property
     def known_output_kinds(self) -> dict[str, OutputKind]:

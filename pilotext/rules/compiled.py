@@ -49,6 +49,7 @@ class _Pack(msgspec.Struct, array_like=True):
     counters: tuple[CounterText, ...]
     kinds: dict[str, Kind]
     markers: dict[str, str]
+    codes: tuple[tuple[int, int], ...]
     checks: FileChecks
     literals: dict[str, RequiredLiterals | None]
 
@@ -127,6 +128,7 @@ def _packed(ruleset: RuleSet, root: Path) -> _Pack:
         counters=ruleset.counters,
         kinds={**ruleset.kinds},
         markers={**ruleset.markers},
+        codes=ruleset.codes,
         checks=ruleset.checks,
         literals=literals,
     )
@@ -162,5 +164,6 @@ def _unpacked(known: _Pack, root: Path) -> RuleSet:
         digest=known.digest,
         kinds=known.kinds,
         markers=known.markers,
+        codes=known.codes,
         checks=known.checks,
     )

@@ -65,7 +65,7 @@ def draft(
     pattern = _pattern(line)
     stream = evidence.stream if evidence.stream in ("stdout", "stderr") else "any"
     title = _VARIABLE.sub(lambda found: _FOR_PEOPLE[found.lastgroup or "number"], line)[:80].strip()
-    code = _free_code(ruleset, "common" if common else "experiment")
+    code = _free_code(ruleset, common=common)
     rows = [
         f"# yaml-language-server: $schema={schema}",
         f"format: {FORMAT}",
@@ -121,12 +121,14 @@ def _id(line: str, ruleset: RuleSet) -> str:
     return name if ruleset.rule(name) is None else f"{name}-2"
 
 
-def _free_code(ruleset: RuleSet, block: str) -> int:
+def _free_code(ruleset: RuleSet, *, common: bool) -> int:
     taken = {rule.text.code for rule in ruleset.rules}
-    free = next((code for code in BLOCKS[block] if code not in taken), None)
+    blocks = [BLOCKS["common"]] if common else [range(first, last + 1) for first, last in ruleset.codes]
+    free = next((code for block in blocks for code in block if code not in taken), None)
     if free is None:
-        whose = ruleset.experiment if block == "experiment" else "the common rules"
-        raise UsageError(f"every code of {whose} is taken.", advice="Extend a rule that means the same.")
+        whose = "the common rules" if common else ruleset.experiment
+        advice = "Extend a rule that means the same" + ("." if common else ", or add to `codes` in the profile.")
+        raise UsageError(f"every code of {whose} is taken.", advice=advice)
     return free
 
 

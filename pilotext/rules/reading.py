@@ -39,7 +39,8 @@ def read_rules(profile_file: Path, files: Sequence[Path]) -> RuleSet:
     content = msgspec.json.encode([profile.number, [rule.text for rule in rules], counters, markers])
     kinds = {name: job_type.kind for name, job_type in profile.job_types.items()}
     digest = hashlib.sha256(content).hexdigest()[:16]
-    return RuleSet(profile.name, profile.number, rules, counters, digest, kinds, markers, profile.file_checks)
+    codes = tuple((one.start, one.stop - 1) for one in profile.code_ranges)
+    return RuleSet(profile.name, profile.number, rules, counters, digest, kinds, markers, codes, profile.file_checks)
 
 
 def _rule(entry: Entry[RuleText], profile: Experiment, explains: tuple[str, ...]) -> Rule:

@@ -205,6 +205,8 @@ class RuleSet:
     """Kind of each job type of the experiment."""
     markers: Mapping[str, str] = field(default_factory=dict)
     """End marker that the profile requires of a job type."""
+    codes: tuple[tuple[int, int], ...] = ()
+    """First and last of the codes of the experiment's own rules."""
     checks: FileChecks = field(default_factory=FileChecks)
     """Parts of the profile by which the files of a job are read."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pilotext.errors import did_you_mean
-from pilotext.model.job import Kind
+from pilotext.model.job import KINDS
 from pilotext.rules.schema import RuleFile
 
 FORMER = {"diag": "message"}
@@ -68,7 +68,7 @@ def _unless(words: list[Any]) -> dict[str, Any]:
     """Return the former list by fields; a word that may be a rule or a type of jobs is both."""
     magic = {word: True for word in words if word in ("good-end", "checked-end", "alone")}
     names = [word for word in words if word not in magic]
-    rules = [word for word in names if word not in get_args(Kind)]
+    rules = [word for word in names if word not in KINDS]
     return {**magic, **({"rules": rules} if rules else {}), **({"jobs": names} if names else {})}
 
 

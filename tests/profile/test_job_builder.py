@@ -51,6 +51,7 @@ def test_a_raw_file_becomes_the_job_that_the_worker_takes() -> None:
     ]
     assert job.outputs[2].when_empty == "placeholder"
     assert [file.check for file in job.outputs] == ["root", "root", "raw"]  # agents of former versions know no `date`
+    assert job.software == "dvcs2016P09t1_mu+"
     assert job.law == "events_processed + events_skipped == raw_events"
 
 

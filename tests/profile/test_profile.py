@@ -80,7 +80,10 @@ def test_a_type_like_another_says_only_what_differs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (NA64.replace("reconstruction", "cooking"), "experiment.yaml:4:1: .* is none of: decoding"),
+        (
+            NA64.replace("reconstruction", "cooking"),
+            r"experiment.yaml:5:\d+: no kind of jobs is called 'cooking'. Did you mean .* in `job_kinds`",
+        ),
         (NA64.replace("number: 64\n", ""), "`number`: this field is missing"),
         (NA64.replace("format: 1", "format: 9"), "Upgrade pilotext"),
         (NA64.replace("NA64", "NA65"), "experiment NA65 is in the folder 'na64'"),
@@ -187,7 +190,7 @@ merges: {out: {type: merging, of: ntuple, name: merged out, limit: 1.0e9}}
     ("old", "new", "words"),
     [
         ("job_types", "output_kinds: {ntuples: {}}\njob_types", "is called 'ntuple'. Did you mean 'ntuples'"),
-        ("job_types", "output_kinds: {dump: {}}\njob_types", "is called 'ntuple'. Declare it under `output_kinds`"),
+        ("job_types", "output_kinds: {dump: {}}\njob_types", "is called 'ntuple'. Declare it in `output_kinds`"),
         ("ntuple", "n-tuple", "'n-tuple' cannot be a kind of outputs"),
         ("of: ntuple", "of: ntupel", "kind that this type does not have: 'ntupel'. Did you mean 'ntuple'"),
     ],
@@ -202,6 +205,33 @@ def test_kinds_of_outputs_are_names_of_the_profile(tmp_path: Path, declared: str
     experiment = load_experiment("NA64", [profile(tmp_path, KINDS + declared)])
     assert [*experiment.known_output_kinds] == ["ntuple", "log"]
     assert experiment.known_output_kinds["ntuple"].title == ("Tracks" if declared else "")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("codes: ['1200']", "'1200' is not the first and last of some codes, such as 1200-1299"),
+        ("codes: [1200-2100]", "the codes 1200-2100 are not within 1000-1999 or 6000-9999"),
+        ("codes: [1300-1200]", "the codes 1300-1200 are not within"),
+        ("breakers: {b: {per: node, cause: [lost], holds: [recostruction]}}", "Did you mean 'reconstruction'"),
+        ("software_version: '{version}'", "nothing is called 'version'"),
+    ],
+)
+def test_codes_kinds_and_versions_that_cannot_be_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(RuleFilesError, match=words):
+        load_experiment("NA64", [profile(tmp_path, f"{NA64}{text}\n")])
+
+
+def test_an_experiment_has_codes_and_kinds_of_its_own(tmp_path: Path) -> None:
+    more = "  skim: {kind: skimming}\njob_kinds: [skimming]\ncodes: [1000-1009, 6000-6001]\n"
+    breaker = "breakers: {b: {per: node, cause: [lost], holds: [skimming]}}\n"
+    experiment = load_experiment("NA64", [profile(tmp_path, NA64 + more + breaker)])
+    assert experiment.kind_of("skim") == "skimming"
+    assert [len(codes) for codes in experiment.code_ranges] == [10, 2]
+
+
+def test_an_experiment_that_says_nothing_has_the_usual_codes(tmp_path: Path) -> None:
+    assert load_experiment("NA64", [profile(tmp_path, NA64)]).code_ranges == (range(1200, 1300),)
 
 
 TEXT_MERGE = """format: 1

@@ -33,11 +33,7 @@ def test_a_whole_document_becomes_a_record() -> None:
         ({"limits": {"wall": 3}}, "job.json: limits.wall: there is no such field. Did you mean `wall_s`?"),
         ({"outputs": [{"name": "a", "as": 3}]}, "job.json: outputs[0].as: expected `str | null`, got `int`; found 3."),
         ({"inputs": [{"sources": []}]}, "job.json: inputs[0].name: this field is missing."),
-        (
-            {"kind": "mergin"},
-            "job.json: kind: 'mergin' is none of: decoding, generation, merging, reconstruction, tool. "
-            "Did you mean 'merging'?",
-        ),
+        ({"cores": "kep"}, "job.json: cores: 'kep' is none of: keep, remove. Did you mean 'keep'?"),
         ({"format": 2}, "job.json: format: 2 is none of: 1."),
     ],
     ids=["misspelt", "misspelt inside", "wrong type in a list", "missing in a list", "not one of the words", "newer"],

@@ -64,7 +64,7 @@ def test_a_report_fulfils_it_and_a_misspelt_one_does_not() -> None:
         validate({**document, "stat": "done"}, "report")
 
 
-@pytest.mark.parametrize("fields", [{"comand": ["x"]}, {"format": 2}, {"kind": "x"}, {"inputs": [{"name": "a"}]}])
+@pytest.mark.parametrize("fields", [{"comand": ["x"]}, {"format": 2}, {"cores": "x"}, {"inputs": [{"name": "a"}]}])
 def test_what_is_no_job_does_not_fulfil_it(fields: dict[str, Any]) -> None:
     validate(job_document(), "job")
     with pytest.raises(jsonschema.ValidationError):

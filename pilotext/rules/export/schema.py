@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pilotext.model.job import LIMITS
+from pilotext.model.job import KINDS, LIMITS
 from pilotext.model.verdict import FINDINGS
 from pilotext.profile.records import Experiment
 from pilotext.rules.conditions import CONDITION_KINDS
@@ -41,6 +41,7 @@ def profile_schema() -> str:
     job_type = plain["$defs"]["JobType"]
     # A type that is `like` another one takes its required fields from there.
     job_type["anyOf"] = [{"required": job_type.pop("required")}, {"required": ["like"]}]
+    job_type["properties"]["kind"] = _one_of(job_type["properties"]["kind"], KINDS, r".")
     plain["$defs"]["Experiment"]["properties"]["format"]["const"] = 1
     return document(plain, "Profile of an experiment of pilotext")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pilotext.errors import FileProblem
+from pilotext.model.codes import DEFAULT_CODES, code_range
 from pilotext.rules.conditions import Condition
 from pilotext.rules.schema import CounterText, RuleText, conditions_of
 from pilotext.rules.source import Entry
@@ -18,7 +19,10 @@ class Group:
     experiment: str | None
     rules: tuple[Entry[RuleText], ...]
     counters: tuple[Entry[CounterText], ...]
-    job_types: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
+    """Types of jobs of the experiment, and kinds that its profile declares."""
+    codes: tuple[range, ...] = (code_range(DEFAULT_CODES),)
+    """Codes that rules of the experiment may have."""
 
 
 Check = Callable[[Group], Iterator[FileProblem]]

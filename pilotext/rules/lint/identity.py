@@ -43,9 +43,9 @@ def codes_outside_their_block(group: Group) -> Iterator[FileProblem]:
     for entry in group.rules:
         stem = entry.document.path.stem
         name = "experiment" if entry.experiment else stem if stem in BLOCKS else "common"
-        block = BLOCKS[name]
-        if entry.text.code not in block and not entry.text.override:
-            advice = f"Choose one from {block.start} to {block.stop - 1}."
+        blocks = group.codes if entry.experiment else (BLOCKS[name],)
+        if not any(entry.text.code in block for block in blocks) and not entry.text.override:
+            advice = f"Choose one from {', '.join(f'{block.start} to {block.stop - 1}' for block in blocks)}."
             yield entry.problem("code", f"code {entry.text.code} is not in the block of {name} rules.", advice)
 
 

@@ -33,6 +33,7 @@ def profile_problems(path: Path, source: Source) -> list[FileProblem]:
     return [
         *document.former_format_problem(),
         *_unknown_owners(experiment, source),
+        *_versions_of_nothing(experiment, source),
         *_wrong_values(document, experiment, source),
     ]
 
@@ -46,6 +47,15 @@ def _unknown_owners(experiment: Experiment, source: Source) -> Iterator[FileProb
         if owner not in experiment.known_teams and "@" not in owner and "://" not in owner:
             advice = did_you_mean(owner, experiment.known_teams, otherwise="Add it to `teams`, or write an address.")
             yield entry.problem("owner", f"{owner!r} is no team of the profile of {experiment.name}.", advice)
+
+
+def _versions_of_nothing(experiment: Experiment, source: Source) -> Iterator[FileProblem]:
+    """Yield rules for some versions of a software whose version no job has."""
+    for entry in source.rules:
+        if entry.text.versions and entry.experiment == experiment.name and not experiment.software_version:
+            advice = "Add it, with the parameter that a task gives: software_version: '{version}'."
+            message = f"the profile of {experiment.name} has no `software_version`: the rule applies to every version."
+            yield entry.problem("versions", message, advice)
 
 
 def _wrong_job_types(document: Document) -> Iterator[FileProblem]:

@@ -6,13 +6,12 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import get_args
 
 import regex
 
 from pilotext.errors import FileProblem, did_you_mean
 from pilotext.model.file_checks import FORMAT_COUNTERS, FileFormat
-from pilotext.model.job import Kind
+from pilotext.model.job import KINDS
 from pilotext.profile import find_rules_root
 from pilotext.rules.conditions import Unless
 from pilotext.rules.explanations import ANY, circles
@@ -22,8 +21,6 @@ from pilotext.rules.patterns import compile_pattern
 from pilotext.rules.schema import RuleText
 from pilotext.rules.source import Entry
 from pilotext.rules.written import former_names
-
-KINDS: tuple[str, ...] = get_args(Kind)
 
 WRAPPER_COUNTERS = ("raw_events", "raw_calibration_events")
 """Counters that a rule may name: an experiment counts them where its profile gives a format of its inputs."""
@@ -69,7 +66,7 @@ def circular_explanations(group: Group) -> Iterator[FileProblem]:
 
 
 def unknown_jobs(group: Group) -> Iterator[FileProblem]:
-    jobs = [*KINDS, *group.job_types]
+    jobs = list(dict.fromkeys([*KINDS, *group.jobs]))
     ids = [entry.text.id for entry in group.rules]
     for entry in group.rules:
         if (entry.experiment is None) != (group.experiment is None):

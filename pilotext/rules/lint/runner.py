@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pilotext.errors import FileProblem, RuleFilesError, UsageError
-from pilotext.profile import PROFILE, find_rules_root, read_profile, rule_files, rules_roots
+from pilotext.profile import PROFILE, Experiment, find_rules_root, read_profile, rule_files, rules_roots
 from pilotext.rules.lint.edges import edges_without_effect
 from pilotext.rules.lint.group import Check, Group
 from pilotext.rules.lint.identity import IDENTITY_CHECKS
@@ -81,16 +81,19 @@ def _groups(source: Source) -> Iterator[tuple[Group, tuple[FileProblem, ...]]]:
     for name in dict.fromkeys([None, *experiments]):
         in_force = apply_overrides([rule for rule in source.rules if rule.experiment in (None, name)])
         counters = tuple(counter for counter in source.counters if counter.experiment in (None, name))
-        yield Group(name, in_force.rules, counters, _job_types(in_force.rules)), in_force.problems
+        profiles = _profiles(in_force.rules)
+        jobs = tuple(word for one in profiles for word in (*one.job_types, *one.job_kinds))
+        codes = tuple(codes for one in profiles for codes in one.code_ranges) or Group.codes
+        yield Group(name, in_force.rules, counters, jobs, codes), in_force.problems
 
 
-def _job_types(rules: Sequence[Entry[RuleText]]) -> tuple[str, ...]:
-    """Return the job types in the profiles of these rules; wrong profiles are reported elsewhere."""
-    types: list[str] = []
+def _profiles(rules: Sequence[Entry[RuleText]]) -> list[Experiment]:
+    """Return the profiles of these rules; wrong ones are reported elsewhere."""
+    found: list[Experiment] = []
     for folder in {rule.document.path.parent for rule in rules if rule.experiment}:
         own = folder / PROFILE
         try:
-            types += read_profile(own if own.is_file() else find_rules_root() / folder.name / PROFILE).job_types
+            found.append(read_profile(own if own.is_file() else find_rules_root() / folder.name / PROFILE))
         except RuleFilesError:
             continue
-    return tuple(types)
+    return found

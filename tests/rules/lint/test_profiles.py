@@ -23,7 +23,11 @@ def profile(folder: Path, text: str) -> Path:
         ("number: 62", "number: 0", "3:1: 0 is not from 1 to 999. It leads codes of seven digits: 58 for NA58."),
         ("number: 62", "number: 62000", "3:1: 62000 is not from 1 to 999."),
         ("number: 62", "number: 62\nnmaes: {}", "4:1: `nmaes`: there is no such field. Did you mean `names`?"),
-        ("reconstruction", "recostruction", "6:10: `kind`: 'recostruction' is none of: "),
+        (
+            "reconstruction",
+            "recostruction",
+            "6:10: no kind of jobs is called 'recostruction'. Did you mean 'reconstruction'?",
+        ),
         ("reconstruction}", "reconstruction, sucess: {}}", "6:32: `sucess`: there is no such field."),
         (
             "reconstruction}",
@@ -56,7 +60,7 @@ def test_a_profile_with_a_mistake_is_refused_with_its_line(tmp_path: Path, old: 
 
 def test_all_mistakes_of_a_profile_are_told_in_one_run(tmp_path: Path) -> None:
     path = profile(tmp_path, NA62.replace("62\n", "0\n").replace("reconstruction", "cooking") + "  x: {kind: tol}\n")
-    assert [problem.line for problem in lint([path])] == [6, 7]
+    assert [problem.line for problem in lint([path])] == [2, 6, 7]
 
 
 def test_a_profile_with_names_and_laws_that_can_be_used_has_no_problem(tmp_path: Path) -> None:
@@ -94,6 +98,30 @@ def test_a_law_about_raw_events_without_a_format_of_inputs_is_told_what_to_add(t
     [problem] = lint([profile(tmp_path, text.replace("tion}", "tion, success: {law: raw_events == 1}}"))])
     assert problem.message == "jobs of type 'reco' have no counter 'raw_events'."
     assert problem.advice == "Inputs are counted with `formats: {'*.raw': date}`."
+
+
+OWN = """\
+format: 1
+experiment: NA62
+rules:
+- {id: old, code: 6001, title: t, cause: crash, action: retry, jobs: [skimming], versions: [v1*], exit: {codes: [1]}}
+"""
+
+
+def test_rules_have_the_codes_the_kinds_and_the_versions_of_their_profile(tmp_path: Path) -> None:
+    more = "codes: [6000-6009]\njob_kinds: [skimming]\nparameters: {version: }\nsoftware_version: '{version}'\n"
+    path = profile(tmp_path, NA62 + more)
+    (path.parent / "a.yaml").write_text(OWN)
+    assert lint([path.parent]) == []
+    path.write_text(NA62)
+    assert [(one.message, one.advice) for one in lint([path.parent])] == [
+        ("code 6001 is not in the block of experiment rules.", "Choose one from 1200 to 1299."),
+        ("there is no kind or type of jobs 'skimming'.", "Remove it."),
+        (
+            "the profile of NA62 has no `software_version`: the rule applies to every version.",
+            "Add it, with the parameter that a task gives: software_version: '{version}'.",
+        ),
+    ]
 
 
 END = """\
