@@ -9,6 +9,8 @@ from calendar import timegm
 from pilotext.errors import UsageError
 
 _AGO = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+THIN_SPACE = "\u2009"
+_OF_MANY = {"is": "are", "was": "were", "has": "have", "does": "do"}
 _DATES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 
 
@@ -17,9 +19,33 @@ def clock(at: float | None) -> str:
     return "-" if not at else time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
 
 
-def counted_words(number: int, word: str) -> str:
-    """Return a number with its word, in the plural where it is not one."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}".replace(",", "\u2009")
+def counted_words(number: int, noun: str, verb: str = "", *, group: str = "") -> str:
+    """Return a number with its noun and verb, both given for one thing: `1 job waits`, `2 jobs wait`.
+
+    `group` stands between thousands: `THIN_SPACE` on pages, nothing where the command line prints ASCII.
+    """
+    words = f"{number:,} {noun_for(number, noun)}".replace(",", group)
+    return f"{words} {verb_for(number, verb)}" if verb else words
+
+
+def these_words(number: int, noun: str) -> str:
+    """Return things that stand just before or after: `this job`, `these 2 jobs`."""
+    return f"this {noun}" if number == 1 else f"these {counted_words(number, noun)}"
+
+
+def noun_for(number: int, noun: str) -> str:
+    """Return a noun in the form for a number; of `name of other tasks` the first word has it."""
+    head, of, rest = noun.partition(" of ")
+    if number == 1:
+        return noun
+    if head.endswith("y") and head[-2:-1] not in set("aeiou"):
+        return f"{head[:-1]}ies{of}{rest}"
+    return f"{head}{'es' if head.endswith(('s', 'x', 'ch', 'sh')) else 's'}{of}{rest}"
+
+
+def verb_for(number: int, verb: str) -> str:
+    """Return a verb, given as of one thing (`waits`, `is`), in the form for a number."""
+    return verb if number == 1 else _OF_MANY.get(verb, verb.removesuffix("s"))
 
 
 def bytes_of(size: int | None) -> str:

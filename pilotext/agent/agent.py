@@ -29,6 +29,7 @@ from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration
 from pilotext.api.schemas.attempts import LeasedJob
 from pilotext.directory_tree import remove_tree
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words
 from pilotext.model.report import Report
 from pilotext.profile import find_profile, known_experiments
 from pilotext.sanitize import one_line
@@ -124,7 +125,7 @@ class AgentProcess:
         settings = self.settings
         self._print(
             f"agent {self._name} is connected to {settings.url}: site {settings.site} of"
-            f" {self._experiment or 'an unknown experiment'}, {settings.slots} slots"
+            f" {self._experiment or 'an unknown experiment'}, {counted_words(settings.slots, 'slot')}"
         )
         self._spool.deliver(client)
         names = [f"slot-{number}" for number in range(self.settings.slots)]

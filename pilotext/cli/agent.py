@@ -13,6 +13,7 @@ from pilotext.agent.kept_outputs import IN_SLOT_S
 from pilotext.cli import connection
 from pilotext.cli.arguments import FolderPath
 from pilotext.cli.output import say
+from pilotext.formatting import counted_words
 from pilotext.model.codes import Exit
 
 EXAMPLE = "pilotext agent --site A_SITE --slots 4 --workdir /scratch/agent"
@@ -86,5 +87,5 @@ def run(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2):  # the last is how Grid Engine and LSF warn
         signal.signal(number, lambda *_: agent.drain())
     done = agent.run()
-    say(f"{done} jobs done")
+    say(f"{counted_words(done, 'job')} done")
     return Exit.SUCCESS

@@ -15,7 +15,7 @@ from pilotext.cli.output import say
 from pilotext.cli.parser import Noun, Verb
 from pilotext.cli.tables import print_table, progress, write_csv, write_json
 from pilotext.errors import UsageError
-from pilotext.formatting import clock
+from pilotext.formatting import clock, counted_words, these_words
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
@@ -96,7 +96,7 @@ def _drain(options: argparse.Namespace) -> int:
     rows = _found(client, options, None if options.name else "active", MAX_AGENTS)
     active = [row for row in rows if row.state == "active"]
     if active and not options.name:
-        question = f"drain these {len(active)} agents?"
+        question = f"drain {these_words(len(active), 'agent')}?"
         confirm(_preview(active), AgentList(tuple(active), None), question, options)
     moved: list[int] = []
     with progress("drain") as tell:
@@ -107,13 +107,14 @@ def _drain(options: argparse.Namespace) -> int:
     if options.json:
         write_json({"moved": moved, "missing": missing})
     else:
-        said = [f"drain: {len(moved)} agents", *(f"{name} is not an active agent" for name in missing)]
+        said = [f"drain: {counted_words(len(moved), 'agent')}", *(f"{name} is not an active agent" for name in missing)]
         say("\n".join(map(one_line, said)))
     return Exit.SUCCESS if moved and not missing else Exit.USAGE
 
 
 def _preview(rows: list[AgentRow]) -> str:
-    lines = [f"drain is for {len(rows)} agents, which run {sum(row.active for row in rows)} jobs:"]
+    running = counted_words(sum(row.active for row in rows), "running job")
+    lines = [f"drain is for {counted_words(len(rows), 'agent')} with {running}:"]
     lines += [f"  {row.name} on {row.host or 'an unknown host'}, {row.active}/{row.slots}" for row in rows[:MAX_SHOWN]]
     if len(rows) > MAX_SHOWN:
         lines.append(f"  ... and {len(rows) - MAX_SHOWN} more")

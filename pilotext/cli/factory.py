@@ -17,7 +17,7 @@ from pilotext.engines.factory import FactoryRun, engine_of, only_one
 from pilotext.engines.script import script_of
 from pilotext.engines.settings import FactoryFile, read_factory_file
 from pilotext.errors import UsageError, did_you_mean, known_words
-from pilotext.formatting import clock
+from pilotext.formatting import clock, counted_words
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
@@ -61,7 +61,7 @@ def _script(options: argparse.Namespace) -> int:
 def _cancel(options: argparse.Namespace) -> int:
     file = read_factory_file(options.file)
     number = _factory(file).cancel(_known(file, options.label))
-    say(f"cancel: {number} batch jobs")
+    say(f"cancel: {counted_words(number, 'batch job')}")
     return Exit.SUCCESS
 
 

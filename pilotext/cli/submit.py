@@ -15,6 +15,7 @@ from pilotext.cli import connection
 from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import say, write_json
 from pilotext.cli.tables import table
+from pilotext.formatting import counted_words
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job
 from pilotext.profile import Experiment, load_experiment
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         write_json(msgspec.json.encode(done))
     else:
         known = "" if done.created else " (it was there already)"
-        say(one_line(f"task {done.task} {done.name}: {done.jobs} jobs{known}"))
+        say(one_line(f"task {done.task} {done.name}: {counted_words(done.jobs, 'job')}{known}"))
         for warning in done.warnings:
             say(one_line(f"warning: {warning}"))
         connection.tell_page(url)
@@ -102,17 +103,15 @@ def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
         say("\n".join(map(one_line, _example(told.example, told))))
     staging = "brought from tape" if told.staging else "on disk"
     merges = one_line(", ".join(told.merges) or "none")
-    say(f"\n{told.jobs} jobs, {told.runs} runs, merges: {merges}; inputs are {staging}")
+    made = f"{counted_words(told.jobs, 'job')}, {counted_words(told.runs, 'run')}"
+    say(f"\n{made}, merges: {merges}; inputs are {staging}")
     logs = ", and the log archive of each attempt" if told.example is not None and told.example.log is not None else ""
     unchecked = "" if asked else "; their owners were not checked: no --server"
-    say(f"{told.names} names to publish under{logs}{unchecked}")
-    say(
-        "\n".join(
-            [f"{told.refused_count} inputs refused", *(one_line(f"  {each.file}: {each.why}") for each in plan.refused)]
-        )
-    )
+    say(f"{counted_words(told.names, 'name')} to publish under{logs}{unchecked}")
+    refused = f"{counted_words(told.refused_count, 'input')} refused"
+    say("\n".join([refused, *(one_line(f"  {each.file}: {each.why}") for each in plan.refused)]))
     if told.taken_count:
-        say(f"{told.taken_count} names belong to other tasks:")
+        say(f"{counted_words(told.taken_count, 'name', 'belongs')} to other tasks:")
         say("\n".join(one_line(f"  {each.url}: {each.task}'s") for each in told.taken))
     for problem in told.problems:
         say(one_line(f"refused: {problem}"))

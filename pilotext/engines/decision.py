@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pilotext.engines.settings import LabelSettings
+from pilotext.formatting import counted_words
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 60.0, 3600.0
 
@@ -51,10 +52,10 @@ def decide(label: LabelSettings, now: Situation) -> FactoryDecision:
     needed = -(-(now.waiting - now.queued_elsewhere) // label.slots)
     rooms = {
         "no job waits for another agent": needed - now.queued,
-        f"{label.max_jobs} batch jobs are queued or running, the most allowed": (
+        f"{counted_words(label.max_jobs, 'batch job', 'is')} queued or running, the most allowed": (
             label.max_jobs - now.queued - now.running
         ),
-        f"{label.max_queued} batch jobs are queued, the most allowed": label.max_queued - now.queued,
+        f"{counted_words(label.max_queued, 'batch job', 'is')} queued, the most allowed": label.max_queued - now.queued,
     }
     why, room = min(rooms.items(), key=lambda each: each[1])
     return FactoryDecision(min(room, label.burst)) if room > 0 else FactoryDecision(0, why)

@@ -29,6 +29,7 @@ from pilotext.engines.script import name_of, script_of
 from pilotext.engines.settings import FactoryFile, LabelSettings
 from pilotext.engines.slurm import SlurmCommands
 from pilotext.errors import BatchError, UsageError
+from pilotext.formatting import counted_words
 
 COMMANDS: dict[str, type[BatchCommands]] = {
     "slurm": SlurmCommands,
@@ -153,7 +154,7 @@ class FactoryRun:
         course.requested += decision.submit
         course.submitted += done.jobs
         if done.jobs:
-            self.say(f"{name}: {done.jobs} batch jobs submitted")
+            self.say(f"{name}: {counted_words(done.jobs, 'batch job')} submitted")
         if done.message:
             course.failed += 1
             course.failures_in_a_row += 1

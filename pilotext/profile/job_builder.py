@@ -73,7 +73,7 @@ def differing_parameters(experiment: Experiment, task: TaskFacts, file: str) -> 
     for name, value in _folder_values(rule.folder, folder.rpartition("/")[0] + "/").items():
         given = task.parameters.get(name, experiment.parameters.get(name))
         if given not in (None, "") and str(given) != str(value):
-            yield f"lie in a folder of {name} {value!r}, and the task says {name} {str(given)!r}."
+            yield f"in a folder of {name} {value!r}, and the task says {name} {str(given)!r}."
 
 
 @functools.lru_cache(maxsize=1024)

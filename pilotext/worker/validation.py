@@ -16,6 +16,7 @@ from pilotext.formats import root_file
 from pilotext.formats.date_raw import RawSummary
 from pilotext.formats.event_formats import EVENT_FORMATS, FORMER_CHECKS, EventFormat
 from pilotext.formats.root_file import RootSummary
+from pilotext.formatting import counted_words
 from pilotext.model.file_checks import Balances, FileChecks
 from pilotext.model.job import PLACEHOLDER, Input, Job, Output
 from pilotext.model.verdict import Finding, Phase
@@ -111,14 +112,15 @@ class _EventInput:
             return
         self._count(summary)
         promised = "" if self.file.events is None else f"; the catalogue promises {self.file.events}"
+        events = counted_words(summary.physics, "physics event")
         merging = self.job.kind == "merging"
         if summary.damage is not None:
             name = "raw-truncated" if summary.damage.kind == "truncated" else "raw-damaged"
             place = f"{self.file.name}: at byte {summary.damage.offset}"
-            self._found(name, f"{place}: {summary.damage.text}; {summary.physics} physics events{promised}")
+            self._found(name, f"{place}: {summary.damage.text}; {events}{promised}")
         elif self.file.events is not None and summary.physics != self.file.events and not merging:
             name = "raw-truncated" if summary.physics < self.file.events else "raw-damaged"
-            self._found(name, f"{self.file.name} holds {summary.physics} physics events{promised}")
+            self._found(name, f"{self.file.name} holds {events}{promised}")
         else:
             for name in sorted(_names_in((*balances.hold, *balances.note)) & self.reader.on_demand.keys()):
                 self.checked.count(name, self.reader.on_demand[name](self.path))
@@ -162,7 +164,7 @@ def _check_root_input(file: Input, summary: RootSummary, checked: Checked) -> No
 def _count_root_input(file: Input, summary: RootSummary, checked: Checked) -> None:
     entries = max(summary.trees.values(), default=0)
     if file.events is not None and summary.trees and entries != file.events:
-        text = f"{file.name} holds {entries} entries, the catalogue promises {file.events}"
+        text = f"{file.name} holds {counted_words(entries, 'entry')}, the catalogue promises {file.events}"
         checked.found("input-damaged", text, "stage-in", file.name)
     checked.count("inputs.events", entries)
     checked.count("inputs.tree_entries", sum(summary.trees.values()))

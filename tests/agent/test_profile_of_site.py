@@ -65,7 +65,7 @@ def test_an_agent_says_where_it_is_connected(
     assert agent(server, tmp_path, monkeypatch, idle_s=0.05).run() == 0
     assert server.asked > 0
     (line,) = capfd.readouterr().err.splitlines()
-    assert line == "pilotext: agent a1 is connected to http://server: site CERN_NA64 of NA64, 1 slots"
+    assert line == "pilotext: agent a1 is connected to http://server: site CERN_NA64 of NA64, 1 slot"
 
 
 def test_an_agent_whose_profile_vanishes_takes_no_more_jobs(

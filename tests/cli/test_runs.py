@@ -66,7 +66,7 @@ def test_merge_without_is_asked_once_for_each_run(server: Server, capfd: pytest.
 def test_one_kind_of_one_run_can_be_chosen(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "accept", "t1", "--run", "7", "--merge", "hist", "--why", "two events"]) == 0
     assert [path for path, _ in server.moves] == ["/api/v1/products/2/move"]
-    assert "accept: 1 products" in capfd.readouterr().out
+    assert "accept: 1 product" in capfd.readouterr().out
 
 
 def test_what_the_server_refuses_is_told_and_the_others_go_on(
@@ -75,7 +75,7 @@ def test_what_the_server_refuses_is_told_and_the_others_go_on(
     server.refused[1] = 409
     assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless", "--yes"]) == 64
     told = capfd.readouterr().out
-    assert "merge-without: 1 products" in told
+    assert "merge-without: 1 product" in told
     assert "3 chunks of run 7 are not finished yet" in told
 
 

@@ -47,7 +47,7 @@ def test_what_is_refused_is_told_and_is_no_success(tmp_path: Path, capfd: pytest
     text = (TASKS / "ddd-filtering.yaml").read_text().replace("cdr13040-275772.raw", "README")
     (tmp_path / "task.yaml").write_text(text)
     assert main(["submit", str(tmp_path / "task.yaml"), "--dry-run"]) == 64
-    assert "1 inputs refused" in capfd.readouterr().out
+    assert "1 input refused" in capfd.readouterr().out
 
 
 def test_a_dry_run_shows_one_whole_job_with_every_place(capfd: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +71,7 @@ def test_a_dry_run_shows_one_whole_job_with_every_place(capfd: pytest.CaptureFix
     [
         (", year: 2016", "", "year"),
         ("generalprod/testcoral/", "generalprod/testcoral", "end with a slash"),
-        ("W14.csv", "other.csv", "the catalogue knows none of the task's 3 files"),
+        ("W14.csv", "other.csv", "the catalogue knows none of the task's files (3)"),
     ],
 )
 def test_a_task_that_would_never_end_is_refused_by_its_dry_run(
@@ -90,7 +90,7 @@ def test_a_warning_is_told_and_refuses_nothing(tmp_path: Path, capfd: pytest.Cap
     text = (TASKS / "ddd-filtering.yaml").read_text().replace("year: 2016", "year: 2017")
     (tmp_path / "task.yaml").write_text(text)
     assert main(["submit", str(tmp_path / "task.yaml"), "--dry-run"]) == 0
-    assert "warning: 1 files lie in a folder of year '2016', and the task says year '2017'." in capfd.readouterr().out
+    assert "warning: 1 file lies in a folder of year '2016', and the task says year '2017'." in capfd.readouterr().out
 
 
 RECO = """experiment: NA62

@@ -16,9 +16,9 @@ from pilotext.cli.main import main
 RUNNING = TaskRow(1, "t1", "COMPASS", "mass production", "running", {"running": 3}, {}, 1.0, 2.0)
 DONE = replace(RUNNING, state="done", jobs={"finished": 3})
 MOVES = Wait("attempt", "3 jobs are running", None, None, "server", "pilotext jobs --task t1 --state running")
-ONE = Wait("person", "1 jobs wait for a decision", None, None, "expert", "pilotext jobs manual --task t1")
+ONE = Wait("person", "1 job waits for a decision", None, None, "expert", "pilotext jobs manual --task t1")
 TWO = replace(ONE, what="2 jobs wait for a decision")
-RUNS = Wait("person", "1 products of runs wait for a decision", None, None, "expert", "pilotext runs t1 --state manual")
+RUNS = Wait("person", "1 product of runs waits for a decision", None, None, "expert", "pilotext runs t1 --state manual")
 
 
 def page(*waits: Wait, needs_person: bool = False) -> TaskPage:
@@ -51,7 +51,7 @@ def test_what_waits_for_a_person_is_told_once_a_change(
     pages = [page(MOVES), page(MOVES, ONE), page(MOVES, ONE), page(MOVES, TWO, RUNS), page(MOVES), page(MOVES)]
     assert wait(pages, monkeypatch) == 0
     said = capfd.readouterr()
-    assert said.err.count("waits: 1 jobs wait for a decision") == 1
+    assert said.err.count("waits: 1 job waits for a decision") == 1
     assert said.err.count("waits: 2 jobs wait for a decision") == 1
     assert "pilotext jobs manual --task t1" in said.err
     assert "pilotext runs t1 --state manual" in said.err

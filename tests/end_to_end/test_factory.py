@@ -240,7 +240,7 @@ def test_a_factory_on_this_machine_starts_an_agent_for_a_job_and_ends_with_its_t
         run = ("factory", "run", str(file))
         first = server.command("viewer", *run, "--once")
         assert first.returncode == 0, first.stderr
-        assert "here: 1 batch jobs submitted" in first.stderr
+        assert "here: 1 batch job submitted" in first.stderr
         end = time.monotonic() + WITHIN_S
         while [job.state for job in jobs(server)] != ["finished"] or agents(server) != [("f1.here", "gone")]:
             assert time.monotonic() < end, server.log()

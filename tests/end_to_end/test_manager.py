@@ -106,17 +106,17 @@ def test_a_managers_day(manager: Manager, tmp_path: Path) -> None:
     manager("jobs", "assign", str(bad[0]), "--to", "igor")
     manager("jobs", "note", str(bad[0]), "--why", "asked the shift crew", role="expert")
     told = manager("jobs", "manual", "--task", "day")
-    assert "investigated by igor, 1 notes" in told
+    assert "investigated by igor, 1 note" in told
     assert "asked the shift crew" in manager("jobs", "show", str(bad[0]))
 
     manager("jobs", "resend", str(bad[0]), "--why", "copied anew")
     chosen = ("jobs", "fail", "--task", "day", "--state", "manual", "--why", "hopeless")
     shown = manager(*chosen, status=64)
-    assert "fail would move 1 jobs" in shown
+    assert "fail would move 1 job:" in shown
     assert f"job {bad[1]} of day" in shown
     assert "Give --yes" in shown
     assert [item["job"] for item in manager.json("jobs", "manual", "--task", "day")["items"]] == bad[1:]
-    assert "1 jobs" in manager(*chosen, "--yes")
+    assert ": 1 job" in manager(*chosen, "--yes")
     worker.end()
     (run,) = manager.json("runs", "day")["runs"]
     assert (run["run"], run["jobs"]) == (1, {"finished": 2, "failed": 1})
@@ -176,20 +176,20 @@ def test_a_held_run_is_merged_without_its_hopeless_chunk(manager: Manager, tmp_p
     for _ in range(2):
         worker.end()
     wait_for(lambda: manager.json("runs", "held", "--state", "manual")["runs"])
-    assert "1 of 3 chunks are not there" in manager("runs", "held")
+    assert "1 of 3 chunks is not there" in manager("runs", "held")
     refused = manager(
         "runs", "merge-without", "held", "--state", "manual", "--why", "x", "--yes", role="viewer", status=70
     )
     assert "role expert" in refused
     why = ("--why", "its raw file is damaged on tape")
-    assert "merge-without: 1 products" in manager("runs", "merge-without", "held", "--run", "5", *why)
+    assert "merge-without: 1 product" in manager("runs", "merge-without", "held", "--run", "5", *why)
     wait_for(lambda: manager.json("jobs", "--task", "held", "--state", "ready")["jobs"])
     merge = worker.lease()
     assert merge.job.kind == "merging"
     assert len(merge.job.inputs) == 2
     (product,) = manager.json("runs", "show", "held", "--run", "5")["products"]
     assert (product["state"], product["left_out"], product["round"]) == ("merging", [bad], 2)
-    assert "remerge: 1 products" in manager("runs", "remerge", "held", "--run", "5", "--merge", "mdst", *why)
+    assert "remerge: 1 product" in manager("runs", "remerge", "held", "--run", "5", "--merge", "mdst", *why)
     assert manager.json("runs", "show", "held")["products"][0]["round"] == 3
     assert "accept: 0 products" in manager("runs", "accept", "held", "--run", "5", *why, status=64)
     assert "damaged on tape" in manager("tasks", "history", "held")
@@ -236,7 +236,7 @@ def test_a_site_is_limited_and_a_breaker_opened_by_hand(manager: Manager, tmp_pa
 def test_a_real_agent_that_is_drained_ends_by_itself(manager: Manager) -> None:
     process = manager.server.agent("--site", SITE, name="to-drain")
     wait_for(lambda: "to-drain" in manager("agents", "--state", "active"))
-    assert "drain: 1 agents" in manager("agents", "drain", "to-drain", "--why", "its node is to be repaired")
+    assert "drain: 1 agent" in manager("agents", "drain", "to-drain", "--why", "its node is to be repaired")
     assert process.wait(120) == 0
     assert "to-drain is not an active agent" in manager("agents", "drain", "to-drain", "--why", "x", status=64)
 

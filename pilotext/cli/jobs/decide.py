@@ -14,6 +14,7 @@ from pilotext.cli.jobs.choice import add_selection, check_selection, check_tasks
 from pilotext.cli.output import say
 from pilotext.cli.tables import progress, write_json
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words, these_words
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
@@ -73,7 +74,7 @@ def _move_many(client: Client, decision: str, chosen: JobFilter, options: argpar
     asked = BulkMove(decision, options.why, chosen, all_tasks=options.all_tasks, dry_run=True)
     would = client.post("/api/v1/jobs/move", asked, BulkMoved)
     if would.left:
-        confirm(_preview(decision, would), would, f"{decision} these {would.left} jobs?", options)
+        confirm(_preview(decision, would), would, f"{decision} {these_words(would.left, 'job')}?", options)
     moved: list[int] = []
     hindered: dict[int, str] = {}
     after: int | None = 0
@@ -88,7 +89,8 @@ def _move_many(client: Client, decision: str, chosen: JobFilter, options: argpar
     if options.json:
         write_json({"moved": moved, "hindered": hindered})
     else:
-        said = [f"{decision}: {len(moved)} jobs", *(f"job {job}: {why}" for job, why in hindered.items())]
+        head = f"{decision}: {counted_words(len(moved), 'job')}"
+        said = [head, *(f"job {job}: {why}" for job, why in hindered.items())]
         say("\n".join(map(one_line, said)))
     return Exit.SUCCESS if moved and not hindered else Exit.USAGE
 
@@ -97,7 +99,7 @@ def _preview(decision: str, would: BulkMoved) -> str:
     """Return the lines that say what a decision on many jobs will do."""
     assert would.preview is not None, "it was asked for"
     preview, why = would.preview, {one.job: one.why for one in would.hindered}
-    lines = [f"{decision} would move {preview.jobs} jobs:"]
+    lines = [f"{decision} would move {counted_words(preview.jobs, 'job')}:"]
     lines += [
         f"  {each.jobs} {each.state} of {each.task}" + ("" if each.moves else ": stay as they are")
         for each in preview.counts

@@ -12,7 +12,7 @@ from pilotext.cli.jobs.choice import add_filters, filters
 from pilotext.cli.jobs.show import evidence_lines
 from pilotext.cli.output import say
 from pilotext.cli.tables import print_table, write_csv, write_json
-from pilotext.formatting import clock
+from pilotext.formatting import clock, counted_words
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
@@ -76,7 +76,7 @@ def _query(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _work(item: WorkItem) -> Iterator[str]:
-    tries = f"{item.attempts} attempts, the last at {item.site} on {item.node or 'an unknown node'}"
+    tries = f"{counted_words(item.attempts, 'attempt')}, the last at {item.site} on {item.node or 'an unknown node'}"
     yield one_line(f"job {item.job} of {item.task}: {item.what} {run_chunk(item.run, item.chunk)}, {item.file}")
     yield one_line(f"  since {clock(item.since)}, {tries}")
     yield one_line(f"  {item.code or '-'} {item.cause or '-'}: {item.diag}")
@@ -84,4 +84,4 @@ def _work(item: WorkItem) -> Iterator[str]:
     if item.decision:
         yield one_line(f"  decided: {item.decision}")
     if item.assigned or item.notes:
-        yield one_line(f"  investigated by {item.assigned or 'nobody'}, {item.notes} notes")
+        yield one_line(f"  investigated by {item.assigned or 'nobody'}, {counted_words(item.notes, 'note')}")

@@ -13,6 +13,7 @@ from pilotext.cli.jobs.choice import add_selection, check_selection, check_tasks
 from pilotext.cli.output import say
 from pilotext.cli.tables import print_table, progress, table, write_json
 from pilotext.errors import UsageError
+from pilotext.formatting import these_words
 from pilotext.model.codes import Exit
 
 COLUMNS = ("job", "attempt", "before", "now", "rule", "decision", "diag")
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         check_tasks(options)
     found = _reclassify(client, options, act=False)
     if options.act and found.changed:
-        question = f"apply these {len(found.changed)} verdicts?"
+        question = f"apply {these_words(len(found.changed), 'verdict')}?"
         if not options.job:
             preview = table(COLUMNS, [[str(cell) for cell in row] for row in _rows(found.changed[:MAX_SHOWN])])
             confirm(preview, found, question, options)

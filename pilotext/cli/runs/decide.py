@@ -16,6 +16,7 @@ from pilotext.cli.output import say
 from pilotext.cli.runs.choice import add_merge, add_runs, fetch_products
 from pilotext.cli.tables import progress, write_json
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words, these_words
 from pilotext.model.codes import Exit
 from pilotext.sanitize import one_line
 
@@ -48,7 +49,8 @@ def run(decision: str, options: argparse.Namespace) -> int:
             "no runs are chosen.", advice="Give --run N, or --state manual for all that wait for a decision."
         )
     if options.run is None and found:
-        question = f"{decision} these {len(found)} products of {len({row.run for row in found})} runs?"
+        runs = counted_words(len({row.run for row in found}), "run")
+        question = f"{decision} {these_words(len(found), 'product')} of {runs}?"
         confirm(_preview(decision, found), ProductList(tuple(found), None), question, options)
     return _decide(client, decision, found, options)
 
@@ -86,5 +88,5 @@ def _decide(client: Client, decision: str, found: Sequence[ProductRow], options:
     if options.json:
         write_json({"moved": moved, "hindered": hindered})
     else:
-        say("\n".join([f"{decision}: {len(moved)} products", *map(one_line, hindered.values())]))
+        say("\n".join([f"{decision}: {counted_words(len(moved), 'product')}", *map(one_line, hindered.values())]))
     return Exit.SUCCESS if moved and not hindered else Exit.USAGE

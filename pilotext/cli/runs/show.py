@@ -13,7 +13,7 @@ from pilotext.cli.formatting import counts, fields, reasons, sentence
 from pilotext.cli.output import say
 from pilotext.cli.runs.choice import add_merge, add_runs, fetch_products
 from pilotext.cli.tables import print_table, write_json
-from pilotext.formatting import bytes_of, clock
+from pilotext.formatting import bytes_of, clock, counted_words
 from pilotext.model.codes import Exit
 
 
@@ -74,7 +74,7 @@ def _events(events: RunEvents) -> str:
     known = (("catalogue", events.catalogue), ("processed", events.processed), ("skipped", events.skipped))
     words = [f"{name} {number}" for name, number in known if number is not None]
     words += [f"{merge} merged {number}" for merge, number in sorted(events.merged.items())]
-    words += [f"not counted in {events.unknown} chunks"] if events.unknown else []
+    words += [f"not counted in {counted_words(events.unknown, 'chunk')}"] if events.unknown else []
     return ", ".join(words)
 
 
@@ -99,8 +99,7 @@ def _product(row: ProductRow, page: RunPage) -> str:
     lines = [head, fields(rows)]
     for file in row.files:
         size = f"{bytes_of(file.size)} ({file.size} bytes), adler32 {file.adler32}"
-        lines.append(
-            fields([("file", file.name), ("at", file.kept or file.url), ("size", size), ("of", f"{file.inputs} files")])
-        )
+        inputs = counted_words(file.inputs, "file")
+        lines.append(fields([("file", file.name), ("at", file.kept or file.url), ("size", size), ("of", inputs)]))
     lines += reasons(waits)
     return "\n".join(line for line in lines if line)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from pilotext.api.schemas.fields import Id, Move, Moved
 from pilotext.api.schemas.tasks import DryRun, Submitted, TaskDocument, TaskFilter, TaskList, TaskPage, TaskSettings
 from pilotext.errors import StorageError, UsageError
+from pilotext.formatting import counted_words
 from pilotext.model import Record
 from pilotext.profile.records import Experiment
 from pilotext.server.api.base import MEGA, ApiController, Body, Query, operation
@@ -41,7 +42,7 @@ class TasksController(ApiController):
         experiment, whole, plan = _planned(parsed_body)
         if plan.refused and not parsed_body.leave_out:
             first = "; ".join(f"{entry.file}: {entry.why}" for entry in plan.refused[:5])
-            raise RefusalError("invalid", f"{len(plan.refused)} inputs are refused: {first}")
+            raise RefusalError("invalid", f"{counted_words(len(plan.refused), 'input', 'is')} refused: {first}")
         done = store(experiment, whole.task, plan, self.caller.who)
         return replace(done, warnings=(*done.warnings, *site_warnings(experiment, whole.task)))
 

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter
+from pilotext.formatting import counted_words
 from pilotext.server.database import transact
 from pilotext.server.pages.access import page, reason_of
 from pilotext.server.pages.queries import address, choice_of, given, in_words, whole_number
@@ -103,7 +104,7 @@ def _other(request: HttpRequest, chosen: JobFilter, word: str) -> HttpResponse:
         "note": lambda: note_many(chosen, reason),
     }[word]
     moved = transact(carry_out)
-    messages.success(request, f"Done: {word}, {len(moved)} job{'' if len(moved) == 1 else 's'}.")
+    messages.success(request, f"Done: {word}, {counted_words(len(moved), 'job')}.")
     return HttpResponseRedirect(_back(request))
 
 

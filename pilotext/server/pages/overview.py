@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from pilotext.formatting import counted_words
+from pilotext.formatting import THIN_SPACE, counted_words
 from pilotext.server.pages.access import page
 from pilotext.server.pages.failures import failures_since
 from pilotext.server.pages.queries import address
@@ -86,9 +86,9 @@ def show(request: HttpRequest) -> HttpResponse:
 def attention_of(found: Concern) -> Attention:
     """Return a concern in words, with the page where it is found."""
     state, one, many = CONCERNS[found.subject]
-    number = counted_words(found.number, NOUNS.get(found.subject, ""))
+    number = counted_words(found.number, NOUNS.get(found.subject, ""), group=THIN_SPACE)
     words = (one if found.number == 1 else many).format(
-        number=number, name=found.name, attempts=counted_words(found.attempts, "attempt")
+        number=number, name=found.name, attempts=counted_words(found.attempts, "attempt", group=THIN_SPACE)
     )
     return Attention(state, words, to_seconds(found.since), _link(found))
 

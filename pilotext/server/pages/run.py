@@ -155,7 +155,7 @@ def held_by(row: RunRow) -> HeldBy:
         findings = [f"{merge}: {row.findings.get(merge) or 'needs a decision'}" for merge in manual]
         return HeldBy("; ".join(findings))
     if number := sum(row.jobs.get(state, 0) for state in OPEN):
-        return HeldBy(f"{number} chunk{'s' * (number > 1)} in work")
+        return HeldBy(f"{counted_words(number, 'chunk')} in work")
     behind = [f"{merge} {state}" for merge, state in row.products.items() if state not in ("kept", "cleaned")]
     return HeldBy(", ".join(behind))
 
@@ -175,7 +175,8 @@ def decisions_on(row: ProductRow, run: RunRow) -> Iterator[RunDecision]:
     chunks = sum(number for state, number in run.jobs.items() if state != JobState.FINISHED)
     busy = sum(run.jobs.get(state, 0) for state in OPEN)
     if row.state in (ProductState.WAITING, ProductState.MANUAL) and chunks and not busy:
-        yield RunDecision("merge-without", f"merges all products of the run without its {chunks} chunks without result")
+        without = counted_words(chunks, "chunk")
+        yield RunDecision("merge-without", f"merges all products of the run without its {without} without result")
     if row.state == ProductState.MANUAL and row.files:
         yield RunDecision("accept", "takes the merged files as they are")
     if row.state in PRODUCT.sources(ProductState.WAITING, "person"):

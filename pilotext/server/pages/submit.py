@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from pilotext.errors import FieldError, StorageError, UsageError
+from pilotext.formatting import THIN_SPACE, counted_words
 from pilotext.profile.records import Experiment
 from pilotext.serialization.json import from_plain
 from pilotext.serialization.yaml import read_yaml
@@ -70,9 +71,11 @@ def task_of(text: str) -> WholeTask:
 
 def _submit(request: HttpRequest, experiment: Experiment, whole: WholeTask, plan: Plan) -> HttpResponse:
     if plan.refused and request.POST.get("leave_out") != "yes":
-        raise RefusalError("invalid", f"{len(plan.refused)} inputs are refused; tick that they are left out.")
+        refused = counted_words(len(plan.refused), "input", "is")
+        raise RefusalError("invalid", f"{refused} refused; tick that refused inputs are left out.")
     done = store(experiment, whole.task, plan, f"person:{request.user.get_username()}")
-    said = f"Submitted: {done.jobs} jobs." if done.created else "This very task was there already."
+    made = counted_words(done.jobs, "job", group=THIN_SPACE)
+    said = f"Submitted: {made}." if done.created else "This very task was there already."
     messages.success(request, " ".join([said, *done.warnings]))
     return HttpResponseRedirect(reverse("task", args=[done.task]))
 

@@ -14,6 +14,7 @@ from django.db.models import Q
 from pilotext import __version__
 from pilotext.api.schemas.health import Health, HealthPart, PartStatus
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words, verb_for
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.status import SILENT_AFTER_S
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
@@ -123,7 +124,7 @@ def _cycle() -> HealthPart:
     failing = [row.name for row in rows if row.error]
     if failing:
         return HealthPart("warning", f"steps that fail: {', '.join(failing)}; the log of the server says why")
-    return HealthPart("ok", f"{len(rows)} steps are done")
+    return HealthPart("ok", f"{counted_words(len(rows), 'step', 'is')} done")
 
 
 def _rules() -> HealthPart:
@@ -168,7 +169,7 @@ def _agents() -> HealthPart:
     ended = Token.objects.filter(Q(revoked__isnull=False) | Q(expires__lte=at), role="agent").values("label")
     good = Token.objects.valid(at).filter(role="agent").values("label")
     refused = active.filter(token__in=ended).exclude(token__in=good).count()
-    said = [f"{heard} agents are active"]
-    said += [f"{number} are silent"] if number else []
-    said += [f"{refused} have a token that was revoked or has expired"] if refused else []
+    said = [f"{counted_words(heard, 'agent', 'is')} active"]
+    said += [f"{number} {verb_for(number, 'is')} silent"] if number else []
+    said += [f"{refused} {verb_for(refused, 'has')} a token that was revoked or has expired"] if refused else []
     return HealthPart("warning" if number or refused else "ok", "; ".join(said))

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from django.db.models import Q
 
+from pilotext.formatting import counted_words
 from pilotext.model import Record
 from pilotext.server.database import insert_unless_there
 from pilotext.server.production.job_builder import predecessors
@@ -50,7 +51,8 @@ class NamesTakenError(RefusalError):
         advice = (
             advice or "Change a parameter that these names hold, or say `replaces: TASK` if this task takes its place."
         )
-        super().__init__("conflict", f"{count} published names belong to other tasks: {told}{more}. {advice}")
+        names = counted_words(count, "published name", "belongs")
+        super().__init__("conflict", f"{names} to other tasks: {told}{more}. {advice}")
 
 
 def claim(task: int, names: Iterable[tuple[int, int | None]]) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words
 from pilotext.model import Record
 from pilotext.profile.records import Retry, RetryRule
 from pilotext.server.production.dispatch.placement import another_place_exists, avoid_places, of_site
@@ -61,9 +62,10 @@ def decide(retry: Retry, fault: Fault, history: History, *, site: str = "", chan
     same = sum(alike) + 1
     end = JobState(rule.exhausted)
     if charged >= history.max_attempts and rule.charged:
-        return Decision(end, f"{what}: {charged} of {history.max_attempts} attempts are used up", charged=True)
+        of = counted_words(history.max_attempts, "attempt", "is")
+        return Decision(end, f"{what}: {charged} of {of} used up", charged=True)
     if rule.tries is not None and same >= rule.tries:
-        return Decision(end, f"{what}: it came {same} times", charged=rule.charged)
+        return Decision(end, f"{what}: it came {counted_words(same, 'time')}", charged=rule.charged)
     wait = min(rule.wait_s * rule.factor ** (same - 1), rule.most_s) * (1 + rule.jitter * (2 * chance - 1))
     memory = history.memory_mb
     if rule.then == "more-memory":

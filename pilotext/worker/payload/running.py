@@ -7,6 +7,7 @@ import os
 import time
 
 from pilotext.environment import for_payload
+from pilotext.formatting import counted_words
 from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.model.verdict import Finding
 from pilotext.worker.context import JobContext
@@ -66,7 +67,8 @@ def _live(context: JobContext, payload: Payload, scan: GuardedScan, monitor: Mon
     context.switch.deadline = context.budget.deadline("classify")
     scan.catch_up(context.switch.tick)
     if payload.left_behind and not stopped and not payload.stuck:
-        text = f"{payload.left_behind} processes were still there when the program had ended; they were ended too"
+        left = counted_words(payload.left_behind, "process", "was")
+        text = f"{left} still there when the program had ended; the wrapper ended what was left"
         context.report.found(context.finding("processes-left-behind", text, processes=payload.left_behind))
     if not stopped:
         _look_for_full_disk(context, payload)
@@ -145,8 +147,8 @@ def _account(context: JobContext, payload: Payload, scan: GuardedScan, monitor: 
     if scan.broken:
         report.found(context.finding("classifier-failed", scan.broken))
     if payload.stuck:
-        why = "SIGKILL does not end them: they hang in the kernel, or have become another user's"
-        text = f"{payload.stuck} processes are still there; {why}"
+        why = "SIGKILL has no effect: hanging in the kernel, or owned by another user now"
+        text = f"{counted_words(payload.stuck, 'process', 'is')} still there; {why}"
         report.found(context.finding("processes-left-behind", text, processes=payload.stuck))
     report.usage = monitor.finish(cpu_s=payload.cpu_s, left_behind=payload.left_behind)
     well = payload.exit is not None and payload.exit.code == 0

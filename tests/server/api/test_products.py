@@ -24,7 +24,7 @@ def test_a_held_run_is_found_and_decided_on(storage: MemoryStorage) -> None:
     _, found = expert.get("/api/v1/products?state=manual")
     (held,) = found["products"]
     assert (held["run"], held["merge"]) == (7, "mdst")
-    assert "the merged files hold 1 events, the chunks 200." in held["finding"]
+    assert "the merged files hold 1 event, the chunks 200." in held["finding"]
     path = f"/api/v1/products/{held['product']}"
     assert expert.post(f"{path}/move", {"to": "remerge", "why": "bad luck"}) == (200, {"moved": [held["product"]]})
     cycle()

@@ -103,7 +103,7 @@ def test_the_page_shows_which_kept_reports_would_change(hit: Attempt) -> None:
     answer = expert.post("/rules/try", {"experiment": "COMPASS", "rules": form, "log": "", "reports": "10"})
     text = page_of(answer)
     assert answer.status_code == 200, text
-    assert "Of 1 kept reports" in text
+    assert "Of 1 kept report" in text
     assert "-    action: manual-check" in text
     hit.refresh_from_db()
     assert hit.rule == "fatal-error", "nothing is written"

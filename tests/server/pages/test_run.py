@@ -119,7 +119,7 @@ def test_a_decision_on_a_product_is_carried_out_and_leads_back_to_the_run() -> N
     Job.objects.filter(chunk=1).update(state="failed")
     Job.objects.filter(chunk=2).update(state="finished")
     product, task = Product.objects.get(), Task.objects.get().pk
-    assert "without its 1 chunks without result" in run_page(7, "expert")
+    assert "without its 1 chunk without result" in run_page(7, "expert")
     form = {"product": product.pk, "to": "merge-without", "why": "the raw file is gone"}
     assert browser("viewer").post(f"/tasks/{task}/runs/7/decide", form).status_code == 403
     answer = browser("expert").post(f"/tasks/{task}/runs/7/decide", form)

@@ -57,7 +57,7 @@ def test_a_site_shows_what_runs_and_fails_there_and_nothing_of_other_sites() -> 
         assert part in text
     for part in (">there<", ">away<", OTHER):
         assert part not in text
-    assert "1</b><span>attempts active" in text
+    assert "1</b><span>attempt active" in text
     failed = re.search(r'href="(/failures/attempts\?since=24h[^"]+)"', text)
     assert failed is not None
     assert text_of(browser("viewer").get(failed[1].replace("&amp;", "&"))).count("<tr><td") == 1

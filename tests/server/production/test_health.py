@@ -187,7 +187,7 @@ def test_an_agent_that_is_silent_is_told_since_when() -> None:
     Agent.objects.create(name="a2", site=site(), seen=last)
     rows = list_agents(site=None, state=None, after=0, limit=9).agents
     assert [row.silent_since for row in rows] == [None, to_seconds(last)]
-    assert look().parts["agents"].what == "1 agents are active; 1 are silent"
+    assert look().parts["agents"].what == "1 agent is active; 1 is silent"
 
 
 def test_an_agent_that_works_is_not_silent_whatever_it_asks() -> None:
@@ -206,7 +206,7 @@ def test_an_agent_whose_token_was_revoked_is_told() -> None:
     transact(lambda: revoke(Token.objects.filter(label="node7"), Reason("maria", "it was in a mail", "person")))
     (row,) = list_agents(site=None, state=None, after=0, limit=9).agents
     assert row.token_ended is not None
-    assert "1 have a token that was revoked or has expired" in look().parts["agents"].what
+    assert "1 has a token that was revoked or has expired" in look().parts["agents"].what
     issue("node7", "agent")
     assert look().parts["agents"].status == "ok", "another one of that label is good"
 

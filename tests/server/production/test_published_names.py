@@ -76,7 +76,7 @@ def test_another_slot_or_software_has_names_of_its_own(changed: dict[str, object
 def test_other_runs_of_the_same_production_share_the_archive_of_all_logs() -> None:
     """A second task for the rest of a production needs a name of its own for its logs: `production` gives it."""
     submit([raw(1, 1)], merges=None)
-    with pytest.raises(NamesTakenError, match=r"1 published names .*/prod_logFiles\.tar is t1's"):
+    with pytest.raises(NamesTakenError, match=r"1 published name belongs .*/prod_logFiles\.tar is t1's"):
         submit([raw(2, 1)], name="t2", merges=None, parameters=PARAMETERS)
     submit([raw(2, 1)], name="t2", merges=None, parameters={**PARAMETERS, "production": "prod-2"})
 
@@ -346,7 +346,7 @@ def test_an_attempt_that_is_at_work_keeps_its_task_from_being_replaced(storage: 
     given = leased()
     transact(lambda: move_task(task("t1").pk, "cancel", WHY))
     cycle()
-    with pytest.raises(RefusalError, match="1 attempts of t1 have not ended yet"):
+    with pytest.raises(RefusalError, match="1 attempt of t1 has not ended yet"):
         submit_runs({1: 1}, name="t2", replaces="t1")
     do(given, storage)
     submit_runs({1: 1}, name="t2", replaces="t1")
@@ -487,5 +487,5 @@ def test_tasks_of_a_time_before_get_their_names_the_earliest_first() -> None:
     assert mine == set(PublishedFile.objects.filter(task=task("t1")).values_list("key", "job"))
     assert (task("t1").names, task("t2").names) == (6 + 6 + 1 + 1, 3)
     why = AuditEntry.objects.get(subject="names", subject_id=task("t2").pk).why
-    assert "11 more belong to other tasks (t1)" in why
+    assert "11 others belong to other tasks (t1)" in why
     assert name_tasks() == 0

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import F, QuerySet
 
+from pilotext.formatting import counted_words
 from pilotext.profile.records import STORAGE_BREAKER, BreakerRule
 from pilotext.profile.records import Experiment as Profile
 from pilotext.server.database import spelled_out, transact
@@ -117,7 +118,7 @@ def _open_one(experiment: Experiment, profile: Profile, name: str, place: Breake
     if not tripped(rule, last):
         return 0
     bad = sum(one.cause in rule.cause for one in last)
-    why = f"{bad} of the last {len(last)} attempts failed by {' or '.join(rule.cause)}"
+    why = f"{bad} of the last {counted_words(len(last), 'attempt')} failed by {' or '.join(rule.cause)}"
     return _open(row, rule, why, at, trips=1)
 
 

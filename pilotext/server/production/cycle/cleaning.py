@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from django.db.models import Exists, OuterRef, Q
 
 from pilotext.errors import ChecksumError, NotFoundError, OfflineError, PilotextError, StorageError
+from pilotext.formatting import counted_words
 from pilotext.server.database import transact
 from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
@@ -61,10 +62,10 @@ class _Removal:
         """Return what stays, for the audit trail; empty when everything is removed."""
         told = ""
         if self.strange:
-            told += f"; {len(self.strange)} are others than ours and stay: {', '.join(self.strange[:MAX_TOLD])}"
+            told += f"; others than ours stay ({len(self.strange)}): {', '.join(self.strange[:MAX_TOLD])}"
         if self.failed:
             some = ", ".join(str(error) for error in list(self.failed.values())[:MAX_TOLD])
-            told += f"; {len(self.failed)} cannot be removed and stay: {some}"
+            told += f"; {len(self.failed)} cannot be removed: {some}"
         return told
 
 
@@ -111,10 +112,10 @@ def _clean_logs(archive: LogArchive, mover: Mover) -> int:
     removal = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
     removal.give_up(archive.tries)
     rows = LogArchive.objects.filter(pk=archive.pk)
-    reason = Reason(_WHO, f"{removal.count} log files removed{removal.staying()}", "cycle")
+    reason = Reason(_WHO, f"{counted_words(removal.count, 'log file')} removed{removal.staying()}", "cycle")
 
     def end() -> int:
-        _note(archive.task, f"log files of run {archive.run}", removal)
+        _note(archive.task, f"log file of run {archive.run}", removal)
         return len(advance(ARCHIVE, rows, (LogArchiveState.KEPT,), LogArchiveState.CLEANED, reason))
 
     return transact(end)
@@ -143,12 +144,12 @@ def _clean(product: Product, mover: Mover) -> int:
     whole.give_up(product.tries)
     rows = Output.objects.filter(Q(pk__in=chunks) | Q(pk__in=earlier)).exclude(state=OutputState.REMOVED)
     staying = [each.pk for each in rows if {each.url, each.kept} & whole.failed.keys()] if whole.failed else []
-    what = f"{of_chunks.count} chunk files and {of_merges.count} files of earlier merges removed"
-    reason = Reason(_WHO, f"{what}{whole.staying()}", "cycle")
+    what = f"{counted_words(of_chunks.count, 'chunk file')} and {counted_words(of_merges.count, 'file')}"
+    reason = Reason(_WHO, f"{what} of earlier merges removed{whole.staying()}", "cycle")
     still = Product.objects.filter(pk=product.pk, round=product.round)
 
     def end() -> int:
-        _note(product.task, f"files of run {product.run}", whole)
+        _note(product.task, f"file of run {product.run}", whole)
         rows.exclude(pk__in=staying).update(state=OutputState.REMOVED)
         return len(advance(PRODUCT, still, (ProductState.KEPT,), ProductState.CLEANED, reason))
 
@@ -198,7 +199,7 @@ def _remove(task: Task, files: Iterable[operations.File], mover: Mover) -> _Remo
 def _note(task: Task, what: str, removal: _Removal) -> None:
     """Show files that could not be removed where the task is listed."""
     if removal.failed:
-        note = f"{len(removal.failed)} {what} could not be removed and stay; its history says which"
+        note = f"{counted_words(len(removal.failed), what)} could not be removed; the history of the task says which"
         Task.objects.filter(pk=task.pk).update(note=note)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from django.db.models import Exists, OuterRef
 
 from pilotext.errors import ExistsError, NotFoundError, PilotextError, UsageError
+from pilotext.formatting import counted_words
 from pilotext.model.report import Report
 from pilotext.profile import Experiment
 from pilotext.profile.job_builder import printed
@@ -133,7 +134,7 @@ def _make_in(folder: Path, archive: LogArchive, mover: Mover) -> int:
         "finding": f"not found: {', '.join(lost)}" if lost else "",
     }
     rows = LogArchive.objects.filter(pk=archive.pk)
-    reason = Reason(_WHO, f"{len(members)} files, verified at {url}", "cycle")
+    reason = Reason(_WHO, f"{counted_words(len(members), 'file')}, verified at {url}", "cycle")
     return len(
         transact(lambda: advance(ARCHIVE, rows, (LogArchiveState.WANTED,), LogArchiveState.KEPT, reason, **changes))
     )
@@ -175,6 +176,6 @@ def _failed(archive: LogArchive, error: PilotextError) -> float:
     transact(lambda: rows.update(tries=tries, finding=why, changed=now()))
     wait_s = None if isinstance(error, ExistsError) else operations.next_try(error, tries)
     if wait_s is None:  # of a file that is there, nothing changes anything but somebody's decision
-        reason = Reason(_WHO, f"tried {tries} times: {why}", "cycle")
+        reason = Reason(_WHO, f"tried {counted_words(tries, 'time')}: {why}", "cycle")
         transact(lambda: advance(ARCHIVE, rows, (LogArchiveState.WANTED,), LogArchiveState.MANUAL, reason, tries=0))
     return wait_s or 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pilotext.errors import did_you_mean, known_words
+from pilotext.formatting import counted_words
 from pilotext.profile.records import Merge
 from pilotext.server.production.models import Job, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
@@ -68,7 +69,8 @@ def _merge_without(product: Product, reason: Reason) -> list[int]:
     if busy := jobs.exclude(
         state__in=(JobState.FINISHED, JobState.FAILED, JobState.CANCELLED, JobState.MANUAL)
     ).count():
-        raise RefusalError("conflict", f"{busy} chunks of run {product.run} are not finished yet.")
+        chunks = counted_words(busy, f"chunk of run {product.run}", "is")
+        raise RefusalError("conflict", f"{chunks} not finished yet.")
     advance(JOB, jobs, (JobState.MANUAL,), JobState.FAILED, reason)
     bad = set(jobs.exclude(state=JobState.FINISHED).values_list("pk", flat=True))
     merges = profile_of(product.task.experiment.name).merges

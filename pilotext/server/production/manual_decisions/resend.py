@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 
+from pilotext.formatting import counted_words
 from pilotext.server.production.models import Attempt, AvoidedPlace, Job, Output, Product, Task
 from pilotext.server.production.states import (
     JOB,
@@ -58,9 +59,8 @@ def _cleaned(jobs: QuerySet[Job]) -> dict[int, str]:
     found = {}
     for (task, run), mine in cleaned.items():
         if others := all_of[task, run] - len(mine):
-            why = (
-                f"the chunk files of run {run} were removed after its merge: send its {others} other jobs again as well"
-            )
+            rest = counted_words(others, "other job")
+            why = f"the chunk files of run {run} were removed after its merge: send its {rest} again as well"
             found.update(dict.fromkeys(mine, why))
     return found
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from pilotext.formatting import counted_words
 from pilotext.model import Record
 from pilotext.model.report import Report
 from pilotext.profile.records import CrossCheck
@@ -50,13 +51,13 @@ def differences(rule: CrossCheck, chunks: Sequence[Chunk], merged: Sequence[Merg
         return ["nothing was merged: without events nothing is proven."]
     found = [] if rule.by == "bytes" else _uncounted([*chunks, *merged])
     if rule.by in ("size", "bytes"):
-        found += _unequal("bytes", "the merged files", _sum(merged, "size"), "the chunks", _sum(chunks, "size"))
+        found += _unequal("byte", "the merged files", _sum(merged, "size"), "the chunks", _sum(chunks, "size"))
     if found:
         return found
     if rule.by == "bytes":
         return list(_against_catalogue(chunks)) if rule.catalogue else []
     total = _sum(merged, "events")
-    found += _unequal("events", "the merged files", total, "the chunks", _sum(chunks, "events"))
+    found += _unequal("event", "the merged files", total, "the chunks", _sum(chunks, "events"))
     if total == 0:
         found.append("the merged files hold no events at all.")
     if rule.by == "events":
@@ -77,7 +78,7 @@ def _uncounted(files: Iterable[Chunk | Merged]) -> list[str]:
     names = [file.name for file in files if file.events is None]
     found = [f"the content of {name} was not counted." for name in names[:MAX_NAMED]]
     if len(names) > MAX_NAMED:
-        found.append(f"the content of {len(names) - MAX_NAMED} more files was not counted.")
+        found.append(f"the content of {counted_words(len(names) - MAX_NAMED, 'more file')} was not counted.")
     return [*found, _NOT_COUNTED] if found else []
 
 
@@ -88,7 +89,7 @@ def _processed(rule: CrossCheck, chunks: Sequence[Chunk], total: int) -> list[st
     processed = _sum(chunks, "processed")
     if rule.selected and total <= processed:
         return []
-    return _unequal("events", "the merged files", total, "the payloads, as processed,", processed)
+    return _unequal("event", "the merged files", total, "the payloads, as processed,", processed)
 
 
 def _against_catalogue(chunks: Sequence[Chunk]) -> Iterator[str]:
@@ -98,11 +99,12 @@ def _against_catalogue(chunks: Sequence[Chunk]) -> Iterator[str]:
         if chunk.seen is None:
             yield f"how many events were seen for {chunk.name} is not known; the catalogue promises {chunk.promised}."
         elif chunk.seen != chunk.promised:
-            yield f"for {chunk.name} {chunk.seen} events were seen, the catalogue promises {chunk.promised}."
+            seen = counted_words(chunk.seen, "event", "was")
+            yield f"for {chunk.name} {seen} seen, the catalogue promises {chunk.promised}."
 
 
 def _unequal(what: str, one: str, here: int, other: str, there: int) -> list[str]:
-    return [] if here == there else [f"{one} hold {here} {what}, {other} {there}."]
+    return [] if here == there else [f"{one} hold {counted_words(here, what)}, {other} {there}."]
 
 
 def _sum(files: Sequence[Chunk | Merged], field: str) -> int:
@@ -166,7 +168,8 @@ def _judge(
     if groups == 0:
         return [], "there was nothing to merge: every chunk is without data, or left out by decision"
     if len({output.job_id for output in merged}) != groups:
-        return [f"{groups} merge jobs finished and left {len(merged)} files."], ""
+        left = counted_words(len(merged), "file")
+        return [f"{counted_words(groups, 'merge job')} finished and left {left}."], ""
     if superseded := [output.name for output in chunks if output.state != OutputState.VALID]:
         return [f"{superseded[0]} was produced again after it was merged."], ""
     if rule is None:
@@ -175,9 +178,10 @@ def _judge(
     found = differences(rule, counted, [Merged(each.name, each.size, each.events) for each in merged])
     total = sum(each.events or 0 for each in merged)
     size = sum(each.size for each in merged)
-    hold = f"{size} bytes" if rule.by == "bytes" else f"{total} events"
+    hold = f"{size} bytes" if rule.by == "bytes" else counted_words(total, "event")
     more = "" if rule.by == "bytes" else f", {size} bytes"
-    return found, f"{len(merged)} merged files hold the {hold} of {len(counted)} chunks{more}"
+    files = counted_words(len(merged), "merged file", "holds")
+    return found, f"{files} the {hold} of {counted_words(len(counted), 'chunk')}{more}"
 
 
 def _chunks(rule: CrossCheck, outputs: Sequence[Output]) -> list[Chunk]:

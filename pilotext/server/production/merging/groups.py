@@ -8,6 +8,7 @@ from functools import partial
 
 from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 
+from pilotext.formatting import counted_words, verb_for
 from pilotext.profile import records as profile
 from pilotext.profile.job_builder import merged_name
 from pilotext.profile.places import merged_places
@@ -110,7 +111,8 @@ def _start(pk: int) -> int:
         return 0
     mine, run = Product.objects.filter(pk=pk), _run(product)
     if undecided := sorted({*run.missing} - {*product.left_out}):
-        why = f"{len(undecided)} of {run.jobs} chunks are not there ({_some(undecided)})"
+        of = f"{counted_words(run.jobs, 'chunk')} {verb_for(len(undecided), 'is')}"
+        why = f"{len(undecided)} of {of} not there ({_some(undecided)})"
         return len(_to_manual(mine, f"{why}: resend them, or merge without them"))
     experiment = profile_of(product.task.experiment.name)
     rule = experiment.merges[product.merge]
@@ -118,9 +120,9 @@ def _start(pk: int) -> int:
     if why := _taken(experiment, product, len(groups)):
         return len(_to_manual(mine, why))
     _make_groups(experiment, product, rule, groups)
-    why = f"round {product.round}: {len(run.wanted)} files into {len(groups)}"
+    why = f"round {product.round}: {counted_words(len(run.wanted), 'file')} into {len(groups)}"
     if run.missing:
-        why += f", without {len(run.missing)} of {run.jobs} chunks by decision ({_some(run.missing)})"
+        why += f", without {len(run.missing)} of {counted_words(run.jobs, 'chunk')} by decision ({_some(run.missing)})"
     if run.empty:
         why += f", {run.empty} without data"
     state, finding = ProductState.MERGING if groups else ProductState.MERGED, why if run.missing else ""
@@ -202,7 +204,8 @@ def _make_groups(
         ids = [piece.output for piece in pieces]
         linked = Output.objects.valid().filter(pk__in=ids, group=None).update(group=group)
         assert linked == len(ids), "no file is in two merges"
-        reason = Reason(_WHO, f"{len(ids)} files of run {product.run} become {name}", "cycle")
+        files = counted_words(len(ids), f"file of run {product.run}", "becomes")
+        reason = Reason(_WHO, f"{files} {name}", "cycle")
         record(GROUP.name, MergeGroupState.SENT, reason, [(group.pk, "", task.pk)])
         record(JOB.name, JobState.READY, reason, [(job.pk, "", task.pk)])
 

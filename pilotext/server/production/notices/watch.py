@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from django.conf import settings
 from django.db.models import Count
 
+from pilotext.formatting import counted_words
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.factories import HEARD_S
 from pilotext.server.production.models import Factory, Notice, Task
@@ -47,7 +48,7 @@ def _failures(task: int, cause: str, failed: int, jobs: int, name: str) -> int:
     at = now()
     since = earlier(at, HOUR_S)
     cause = fit(cause or "lost", MAX_TITLE)
-    text = f"{failed} attempts of {jobs} jobs failed by {cause} within an hour"
+    text = f"{counted_words(failed, 'attempt')} of {counted_words(jobs, 'job')} failed by {cause} within an hour"
     recent = Notice.objects.filter(kind="failures", task=task, cause=cause, at__gte=since)
     if recent.exists():
         return recent.filter(count__lt=failed).update(count=failed, text=text, last=at)

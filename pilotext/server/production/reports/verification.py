@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pilotext.errors import ChecksumError, StorageError, UsageError
+from pilotext.formatting import counted_words
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json, from_plain
 from pilotext.server.database import transact
@@ -63,7 +64,7 @@ def _verify(attempt_id: int, mover: Mover) -> int:
         wait_s = operations.next_try(error, tries)
         if wait_s is not None:
             return _put_off(attempt, str(error), wait_s, tries)
-        doubt = Doubt("output-not-compared", f"tried {tries} times: {error}")
+        doubt = Doubt("output-not-compared", f"tried {counted_words(tries, 'time')}: {error}")
     return transact(partial(_settle, attempt_id, report, doubt))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words
 from pilotext.profile.job_builder import FileFacts
 from pilotext.server.database import transact
 from pilotext.server.production.job_builder import task_facts
@@ -38,10 +39,11 @@ def _name(pk: int) -> None:
         return
     claim(task.pk, names.items())
     others = [each for each in owners(names) if not each.is_of(task.experiment.name, [task.name])]
-    why = f"{len(names) - len(others)} names"
+    why = counted_words(len(names) - len(others), "name")
     if others:
         some = ", ".join(sorted({each.task for each in others})[:MAX_TOLD])
-        why += f"; {len(others)} more belong to other tasks ({some}), whose files are not written over or removed"
+        more = counted_words(len(others), "other", "belongs")
+        why += f"; {more} to other tasks ({some}), whose files are not written over or removed"
     _told(task, len(names) - len(others), why)
 
 

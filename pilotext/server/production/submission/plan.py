@@ -11,6 +11,7 @@ import msgspec
 
 from pilotext.api.schemas.tasks import DryRun, PlannedFile, RefusedInput
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words
 from pilotext.model import Record
 from pilotext.model.job import Job
 from pilotext.profile.job_builder import (
@@ -144,7 +145,7 @@ class _SortedOut:
                 self.refused.append(Refused(file, str(error)))
         if self._known and len(self._unknown) == len(self.jobs) > 0:
             advice = f"It knows for example {next(iter(self._known))!r}."
-            raise UsageError(f"the catalogue knows none of the task's {len(self.jobs)} files.", advice=advice)
+            raise UsageError(f"the catalogue knows none of the task's files ({len(self.jobs)}).", advice=advice)
         if self.jobs:  # what is wrong with the task itself shows with any file
             first = next(iter(self.jobs.values()))
             production_job(experiment, facts, first.file, _attempt(facts, first, 1))
@@ -156,7 +157,7 @@ class _SortedOut:
         if self._known and self._unknown:
             yield f"the catalogue does not know {len(self._unknown)} of the files, such as {self._unknown[0]}."
         for words, count in self._differing.most_common(10):
-            yield f"{count} files {words}"
+            yield f"{counted_words(count, 'file', 'lies')} {words}"
 
     def _take(self, file: str) -> None:
         name = base_name(file)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pilotext.api.schemas.tasks import Submitted
+from pilotext.formatting import counted_words
 from pilotext.profile.records import Experiment
 from pilotext.server.database import insert_many, transact
 from pilotext.server.production.models import Job, LeftOutInput, Product, Task
@@ -58,13 +59,8 @@ def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Subm
     _claim(experiment, row, plan, Reason(who, f"replaced by {row.name}", "person"), task.replaces)
     record(TASK.name, TaskState.DRAFT, Reason(who, "submitted", "person"), [(row.pk, "", row.pk)])
     mine = Task.objects.filter(pk=row.pk)
-    advance(
-        TASK,
-        mine,
-        (TaskState.DRAFT,),
-        TaskState.READY,
-        Reason(who, f"{len(plan.jobs)} jobs defined, {len(plan.refused)} inputs left out", "person"),
-    )
+    made = f"{counted_words(len(plan.jobs), 'job')} defined, {counted_words(len(plan.refused), 'input')} left out"
+    advance(TASK, mine, (TaskState.DRAFT,), TaskState.READY, Reason(who, made, "person"))
     if task.start:
         advance(TASK, mine, (TaskState.READY,), TaskState.RUNNING, Reason(who, "started with its submission", "person"))
     return Submitted(row.pk, row.name, True, len(plan.jobs), plan.warnings)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from django.db.models import QuerySet
 
+from pilotext.formatting import counted_words
 from pilotext.profile.records import Experiment
 from pilotext.server.production.job_builder import predecessors
 from pilotext.server.production.models import Attempt, Job, Output, Product, PublishedFile, Task
@@ -61,7 +62,7 @@ def why_not_replaceable(task: Task) -> str:
     if task.jobs.open().exists():
         return f"the jobs of {task.name} are just being cancelled; ask again in a moment."
     if busy := Attempt.objects.active().filter(task=task).count():
-        return f"{busy} attempts of {task.name} have not ended yet; ask again when they have."
+        return f"{counted_words(busy, f'attempt of {task.name}', 'has')} not ended yet; ask again later."
     products = Product.objects.select_for_update().filter(task=task)  # nobody begins to copy one meanwhile
     at, copied = (
         now(),
@@ -102,9 +103,9 @@ def take_over(task: Task, name: str, keys: list[int], reason: Reason) -> None:
     Task.objects.filter(pk=task.pk).update(replaces=earlier)
     for pk, count in counts.items():
         if count or pk == earlier.pk:
-            why = f"{reason.why}: {count} names, {_supersede(pk, set(keys))} files"
+            why = f"{reason.why}: {counted_words(count, 'name')}, {counted_words(_supersede(pk, set(keys)), 'file')}"
             record("names", f"passed to {task.name}", Reason(reason.who, why, reason.actor), [(pk, "owned", pk)])
-    told = Reason(reason.who, f"{reason.why}: {sum(counts.values())} names", reason.actor)
+    told = Reason(reason.who, f"{reason.why}: {counted_words(sum(counts.values()), 'name')}", reason.actor)
     record("names", f"taken over from {name}", told, [(task.pk, "", task.pk)])
 
 
@@ -117,7 +118,7 @@ def own_published(job: Job, urls: Iterable[str]) -> None:
     keys = sorted(key_of(url) for url in urls)
     for pk in set(_others(job, keys).values_list("task", flat=True)):
         count = _others(job, keys).filter(task=pk).update(task=job.task_id, job=job.pk)
-        told = Reason(_WHO, f"{count} names: job {job.pk} has published there last", "cycle")
+        told = Reason(_WHO, f"{counted_words(count, 'name')}: job {job.pk} has published there last", "cycle")
         record("names", f"passed to {job.task.name}", told, [(pk, "owned", pk)])
         if Task.objects.filter(pk=pk, state__in=ENDED).exists():
             _supersede(pk, set(keys))

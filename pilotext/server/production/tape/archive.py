@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from pilotext.errors import ChecksumError, ExistsError, NotFoundError, PilotextError, StorageError
+from pilotext.formatting import counted_words
 from pilotext.profile.job_builder import printed
 from pilotext.server.database import transact
 from pilotext.server.production.job_builder import task_facts
@@ -62,7 +63,8 @@ def _keep(product: Product, mover: Mover) -> int:
             raise NotFoundError(output.url, "the merged file is not there any more.")
         url = _keep_one(product, output, tape, mover) if tape else output.url
         Output.objects.valid().filter(pk=output.pk).update(kept=url)
-    why = f"{len(outputs)} merged files verified{f' at {tape[0]}' if tape else ' where they were made'}"
+    where = f"at {tape[0]}" if tape else "where they were made"
+    why = f"{counted_words(len(outputs), 'merged file')} verified {where}"
     return len(transact(lambda: advance(PRODUCT, mine, BEFORE, ProductState.KEPT, Reason(_WHO, why, "cycle"), tries=0)))
 
 
@@ -91,6 +93,6 @@ def _failed(product: Product, error: PilotextError) -> float:
     undecided = isinstance(error, (ExistsError, NamesTakenError))  # nothing changes that but somebody's decision
     wait_s = None if undecided else operations.next_try(error, tries)
     if wait_s is None:
-        reason = Reason(_WHO, f"tried {tries} times: {why}", "cycle")
+        reason = Reason(_WHO, f"tried {counted_words(tries, 'time')}: {why}", "cycle")
         transact(lambda: advance(PRODUCT, mine, BEFORE, ProductState.MANUAL, reason, tries=0))
     return wait_s or 0.0

@@ -16,6 +16,7 @@ from itertools import groupby
 from django.db.models import Q, QuerySet
 
 from pilotext.errors import OfflineError, StorageError, TransientError
+from pilotext.formatting import counted_words
 from pilotext.profile.records import Staging
 from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures
@@ -111,7 +112,7 @@ def _ask(files: list[StagedFile], mover: GuardedMover, limits: Staging) -> int:
         return transact(partial(_wait, rows, f"it could not be asked for: {error.reason}", limits))
     except StorageError as error:
         return transact(partial(_later, rows, f"it could not be asked for: {error.reason}", limits))
-    why = f"asked for with {len(files)} files of run {files[0].run}, request {request}"
+    why = f"asked for with {counted_words(len(files), 'file')} of run {files[0].run}, request {request}"
     changes = {"request": request, "requested": now(), "busy_until": EPOCH}
     return len(
         transact(
@@ -239,7 +240,7 @@ def _later(rows: QuerySet[StagedFile], why: str, limits: Staging) -> int:
         mine, tries = StagedFile.objects.filter(pk=file.pk), file.tries + 1
         mine.update(tries=tries, finding=why, busy_until=later(now(), wait_after(tries, limits.wait_s)))
         if tries >= limits.tries:
-            done += staging.give_up_files(mine, f"{why}; tried {tries} times")
+            done += staging.give_up_files(mine, f"{why}; tried {counted_words(tries, 'time')}")
         else:
             done += len(
                 advance(

@@ -10,6 +10,7 @@ from django.db.models import F, Func, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from pilotext.api.schemas.waits import Changer, Wait, WaitKind
+from pilotext.formatting import counted_words
 from pilotext.profile.records import Staging
 from pilotext.server.database import number_of
 from pilotext.server.production.dispatch.placement import avoided_by
@@ -155,7 +156,8 @@ def of_file(file: StagedFile, limits: Staging, at: datetime) -> Wait:
     if file.state == StagedFileState.ONLINE:
         return wait_for("cycle", f"{url} is on disk", file.online, None, "server", _NEXT_STEP)
     if file.tries:
-        what = f"{url} could not be had in {file.tries} of {limits.tries} tries{found}"
+        noun = counted_words(limits.tries, "try")
+        what = f"{url} could not be had in {file.tries} of {noun}{found}"
         return wait_for("staging", what, file.changed, busy_until, "server", "the cycle asks for it again then")
     return wait_for(
         "staging", f"{url} is to be asked for from tape{found}", file.changed, busy_until, "server", "the cycle asks"
@@ -179,7 +181,7 @@ def of_room(task: Task, limits: Staging, file: StagedFile | None = None) -> Wait
     if files < limits.files and used < limits.bytes:
         return None
     what = (
-        f"{files} of at most {limits.files} files, {used / 1e12:.1f} of {limits.bytes / 1e12:.1f} TB, "
+        f"{files} of at most {counted_words(limits.files, 'file')}, {used / 1e12:.1f} of {limits.bytes / 1e12:.1f} TB, "
         "are on their way from tape or on disk for other jobs"
     )
     return wait_for("staging-room", what, None, None, "server", "there is room when other jobs have ended")
@@ -233,9 +235,10 @@ def _its_turn(job: Job, free: list[str], at: datetime) -> Wait:
     own = sum(number for task, _, _, number in running if task == job.task_id)
     shares = [share for _, share, _, _ in running]
     share = job.task.share / sum(shares)
+    tasks = counted_words(len(shares), "running task")
     what = (
-        f"others come first: {_number(higher)} jobs of higher priority than {job.priority}, "
-        f"{_number(own)} of its own task; the task has {share:.0%} of the places among {len(shares)} running tasks. "
+        f"others come first: {_jobs(higher)} of higher priority than {job.priority}, "
+        f"{_jobs(own)} of its own task; the task has {share:.0%} of the places among {tasks}. "
         f"It can run at {', '.join(free)}"
     )
     how = f"pilotext tasks set {quote(job.task.name)} --priority N --share X --why ..."
@@ -243,5 +246,5 @@ def _its_turn(job: Job, free: list[str], at: datetime) -> Wait:
     return wait_for("others-first", what, since, None, "manager", how)
 
 
-def _number(count: int) -> str:
-    return f"more than {MAX_AHEAD}" if count > MAX_AHEAD else str(count)
+def _jobs(count: int) -> str:
+    return f"more than {MAX_AHEAD} jobs" if count > MAX_AHEAD else counted_words(count, "job")

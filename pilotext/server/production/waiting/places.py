@@ -10,6 +10,7 @@ from shlex import quote
 from django.db.models import Exists, F, Func, OuterRef, QuerySet, Subquery
 
 from pilotext.api.schemas.waits import Changer, Wait, WaitKind
+from pilotext.formatting import counted_words
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.profile.records import Experiment as Profile
 from pilotext.server.database import number_of
@@ -86,7 +87,7 @@ def obstacles(place: JobPlace, avoid: Avoid, at: datetime) -> Iterator[Wait]:
         yield wait_for("site-closed", why, place.closed_since, None, "manager", f"pilotext sites open {quote(name)}")
     limit = place.site.max_active
     if limit is not None and place.active >= limit:
-        why = f"site {name} is full: {place.active} attempts of at most {limit}"
+        why = f"site {name} is full: it has {place.active} of at most {counted_words(limit, 'attempt')}"
         yield wait_for("site-full", why, None, None, "manager", f"pilotext sites limit {quote(name)} --most N")
     for row in place.breakers:
         if row.state == BreakerState.PROBING or row.due > at:
@@ -106,7 +107,8 @@ def _nobody(place: JobPlace) -> Iterator[Wait]:
         why = f"no agent at site {name} is active" + ("" if place.last_seen else ", and none ever was")
         yield wait_for("no-agent", why, place.last_seen, None, "operator", start)
     elif place.busy >= place.slots:
-        why = f"all {place.slots} slots of the {place.agents} agents at site {name} are busy"
+        slots = f"{counted_words(place.slots, 'slot')} of {counted_words(place.agents, 'agent')}"
+        why = f"every slot at site {name} is busy: {slots}"
         yield wait_for("agents-busy", why, None, None, "operator", f"a slot becomes free when a job ends; or {start}")
     elif not place.other_nodes:
         why = f"at site {name} agents are active only on nodes that it avoids, or that a breaker holds"

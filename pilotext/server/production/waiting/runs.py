@@ -10,6 +10,7 @@ from shlex import quote
 from django.db.models import Exists, OuterRef
 
 from pilotext.api.schemas.waits import Wait, WaitKind
+from pilotext.formatting import counted_words, noun_for
 from pilotext.profile.records import Merge
 from pilotext.server.production.merging.groups import ENDED, PAST_THE_CHECK
 from pilotext.server.production.models import Attempt, Job, Product, Task
@@ -69,8 +70,7 @@ class _Chunks:
 
     def waits(self) -> Iterator[Wait]:
         for state, jobs in self._open.items():
-            count, named = len(jobs), ", ".join(map(str, jobs[:MAX_NAMED]))
-            what = f"{count} chunks are {state}: job {named}{', ...' if count > MAX_NAMED else ''}"
+            what = f"{counted_words(len(jobs), 'chunk', 'is')} {state}: {_named(jobs)}"
             if state == JobState.MANUAL:
                 how = (
                     f"decide on the jobs, or pilotext runs merge-without {quote(self._task.name)} --run {self._run} "
@@ -116,11 +116,10 @@ def _of_merge_jobs(product: Product, jobs: dict[str, list[int]]) -> Iterator[Wai
     for state, ids in sorted(jobs.items()):
         if state == JobState.FINISHED:
             continue
-        named = ", ".join(map(str, ids[:MAX_NAMED])) + (", ..." if len(ids) > MAX_NAMED else "")
         who, how = "server", f"pilotext jobs show {ids[0]} says why"
         if state == JobState.MANUAL:
             who, how = "expert", f"pilotext jobs resend {ids[0]} --why ..., or merge the run again"
-        what = f"{len(ids)} merge jobs are {state}: job {named}"
+        what = f"{counted_words(len(ids), 'merge job', 'is')} {state}: {_named(ids)}"
         yield wait_for("merge-jobs", what, product.changed, None, "expert" if who == "expert" else "server", how)
     if not {*jobs} - {JobState.FINISHED}:
         yield _cycle(product, "all its merge jobs have finished")
@@ -133,9 +132,14 @@ def _of_storage(product: Product, what: str, at: datetime) -> Wait:
         how = "the cycle does it, one product at a time"
         return wait_for(kind, what, product.changed, None, "server", how)
     until = product.busy_until if product.busy_until > at else None
-    limit = f" of {MAX_TRIES}" if kind == "copying" else ""
-    why = f"{what}; {product.tries}{limit} tries failed, the last by: {product.finding}"
+    tries = f"{product.tries} of {MAX_TRIES} tries" if kind == "copying" else counted_words(product.tries, "try")
+    why = f"{what}; {tries} failed, the last by: {product.finding}"
     return wait_for(kind, why, product.changed, until, "server", "the cycle tries it again then")
+
+
+def _named(jobs: Sequence[int]) -> str:
+    more = ", ..." if len(jobs) > MAX_NAMED else ""
+    return f"{noun_for(len(jobs), 'job')} {', '.join(map(str, jobs[:MAX_NAMED]))}{more}"
 
 
 def _cycle(product: Product, what: str) -> Wait:

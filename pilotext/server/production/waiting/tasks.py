@@ -12,6 +12,7 @@ from django.db.models import Count, F, Func, Max, OuterRef, QuerySet, Subquery
 
 from pilotext.api.schemas.waits import Wait, WaitKind
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words
 from pilotext.profile.job_builder import printed
 from pilotext.server.database import number_of
 from pilotext.server.production.job_builder import task_facts
@@ -127,14 +128,15 @@ def _jobs(task: Task, at: datetime, counts: TaskCounts, breakers: Iterable[Break
     number = Counter(counts.own) + Counter(counts.merges)
     name = quote(task.name)
     if number[JobState.MANUAL]:
-        what = f"{number[JobState.MANUAL]} jobs wait for a decision"
+        what = f"{counted_words(number[JobState.MANUAL], 'job', 'waits')} for a decision"
         yield wait_for("person", what, None, None, "expert", f"pilotext jobs manual --task {name}")
     if number[JobState.SENT] + number[JobState.RUNNING]:
-        what = f"{number[JobState.SENT] + number[JobState.RUNNING]} jobs are running"
+        what = f"{counted_words(number[JobState.SENT] + number[JobState.RUNNING], 'job', 'is')} running"
         how = f"pilotext jobs --task {name} --state running; pilotext jobs show N says how far"
         yield wait_for("attempt", what, None, None, "server", how)
     if number[JobState.VERIFYING]:
-        what = f"the published files of {number[JobState.VERIFYING]} jobs are compared with their reports"
+        verified = counted_words(number[JobState.VERIFYING], "job")
+        what = f"the published files of {verified} are compared with the reports"
         how = f"the cycle looks by itself; pilotext jobs --task {name} --state verifying"
         yield wait_for("verifying", what, None, None, "server", how)
     worst = None
@@ -143,7 +145,7 @@ def _jobs(task: Task, at: datetime, counts: TaskCounts, breakers: Iterable[Break
         yield _staging(task, worst, number[JobState.STAGING], at)
     if number[JobState.DEFINED] and task.staging and task.state == TaskState.RUNNING:
         room = of_room(task, profile_of(task.experiment.name).staging, worst)
-        what = f"{number[JobState.DEFINED]} jobs wait for their files to be asked for from tape"
+        what = f"{counted_words(number[JobState.DEFINED], 'job', 'waits')} until the cycle asks for files from tape"
         yield room or wait_for("cycle", what, None, None, "server", "the next step of the cycle asks for them")
     if number[JobState.READY] and task.state == TaskState.RUNNING:
         yield from _ready(task, number[JobState.READY], at, breakers)
@@ -159,27 +161,27 @@ def _longest_staged(task: Task) -> StagedFile | None:
 def _staging(task: Task, worst: StagedFile | None, number: int, at: datetime) -> Wait:
     """The file that the tape system owes longest says why; the others wait as it does."""
     limits = profile_of(task.experiment.name).staging
+    what = f"{counted_words(number, 'job', 'waits')} for files from tape"
     if worst is None:
-        return wait_for(
-            "staging", f"{number} jobs wait for files from tape", None, None, "server", "the cycle asks for them"
-        )
+        return wait_for("staging", what, None, None, "server", "the cycle asks for them")
     first = of_file(worst, limits, at)
-    what = f"{number} jobs wait for files from tape; {first.what}"
-    return Wait(first.kind, what, first.since, first.until, "server", first.how)
+    return Wait(first.kind, f"{what}; {first.what}", first.since, first.until, "server", first.how)
 
 
 def _ready(task: Task, number: int, at: datetime, breakers: Iterable[Breaker]) -> Iterator[Wait]:
     row = task if hasattr(task, "put_off") else with_put_off(Task.objects.filter(pk=task.pk), at).get()
     put_off, until = getattr(row, "put_off", 0), getattr(row, "put_off_until", None)
     if put_off:
-        what = f"{put_off} jobs wait before their next attempt, the first until then"
-        yield wait_for("back-off", what, None, until, "server", "they are given out again by themselves")
+        first = "the first " if put_off > 1 else ""
+        what = f"{counted_words(put_off, 'job', 'waits')} before the next attempt, {first}until then"
+        yield wait_for("back-off", what, None, until, "server", "each is given out again by itself")
     if number <= put_off:
         return
     found = {place.site.name: list(obstacles(place, {}, at)) for place in places_of(task, None, at, {}, breakers)}
     free = [name for name, waits in found.items() if not waits]
     if free:
-        what = f"{number - put_off} jobs are ready for {', '.join(free)}, each when its turn comes"
+        ready = counted_words(number - put_off, "job", "is")
+        what = f"{ready} ready for {', '.join(free)}, each when its turn comes"
         how = f"pilotext tasks set {quote(task.name)} --priority N --share X --why ..."
         yield wait_for("others-first", what, None, None, "manager", how)
     else:
@@ -192,18 +194,19 @@ def _products(task: Task, products: Sequence[tuple[int, int, str, str]]) -> Iter
     for state, number in sorted(states.items()):
         if state == ProductState.MANUAL:
             how = f"pilotext runs {name} --state manual"
-            yield wait_for("person", f"{number} products of runs wait for a decision", None, None, "expert", how)
+            what = f"{counted_words(number, 'product of runs', 'waits')} for a decision"
+            yield wait_for("person", what, None, None, "expert", how)
         else:
             how = f"pilotext runs {name} --state {state}; pilotext runs show {name} --run N says why"
             kind: WaitKind = "copying" if state in (ProductState.CHECKED, "copying") else "merge-jobs"
-            yield wait_for(kind, f"{number} products of runs are {state}", None, None, "server", how)
+            yield wait_for(kind, f"{counted_words(number, 'product of runs', 'is')} {state}", None, None, "server", how)
 
 
 def _ending(task: Task) -> Iterator[Wait]:
     at_work = Attempt.objects.active().filter(task=task).count()
     if at_work:
-        what = f"{at_work} attempts of the cancelled task are still running"
-        yield wait_for("stopping", what, task.changed, None, "server", "their workers hear of it by their heartbeats")
+        what = f"{counted_words(at_work, 'attempt of the cancelled task', 'is')} still running"
+        yield wait_for("stopping", what, task.changed, None, "server", "workers hear of it by their heartbeats")
 
 
 # ----------------------------------------------------------------------------------------------------------- archiving
@@ -232,14 +235,14 @@ def _archiving(task: Task, at: datetime) -> Iterator[Wait]:
     if number:
         kept = products.filter(state=ProductState.KEPT)
         failed = kept.order_by("-tries").first() if tries else None
-        what = f"the chunk files of {number} products are to be removed"
+        what = f"the chunk files of {counted_words(number, 'product')} are to be removed"
         if failed is not None:
-            what += f"; run {failed.run} {failed.merge} failed {failed.tries} times: {failed.finding}"
+            what += f"; run {failed.run} {failed.merge} failed {counted_words(failed.tries, 'time')}: {failed.finding}"
         until = failed.busy_until if failed is not None and failed.busy_until > at else None
         yield wait_for("cleaning", what, task.changed, until, "server", "the cycle tries it again then")
     yield from _logs([row for row in rows if row.state == LogArchiveState.KEPT and row.run is not None], at)
     if odd := sum(number for number, _ in counted.values()):
-        what = f"{odd} products are not kept"
+        what = f"{counted_words(odd, 'product', 'is')} not kept"
         yield wait_for("person", what, task.changed, None, "expert", f"pilotext runs show {quote(task.name)}")
 
 
@@ -247,9 +250,9 @@ def _logs(archives: Sequence[LogArchive], at: datetime) -> Iterator[Wait]:
     if not archives:
         return
     worst = max(archives, key=lambda archive: archive.tries)
-    what = f"the log files in {len(archives)} archives are to be removed"
+    what = f"the log files in {counted_words(len(archives), 'archive')} are to be removed"
     if worst.tries:
-        what += f"; those of run {worst.run} failed {worst.tries} times: {worst.finding}"
+        what += f"; those of run {worst.run} failed {counted_words(worst.tries, 'time')}: {worst.finding}"
     until = worst.busy_until if worst.busy_until > at else None
     yield wait_for("cleaning", what, worst.changed, until, "server", "the cycle tries it again then")
 
@@ -272,7 +275,7 @@ def _wanted(task: Task, archives: Sequence[LogArchive], at: datetime) -> Iterato
     if not archives:
         return
     worst = max(archives, key=lambda archive: archive.tries)
-    what = f"{len(archives)} log archives are to be made"
+    what = f"{counted_words(len(archives), 'log archive', 'is')} to be made"
     if not worst.tries:
         yield wait_for("archive", what, task.changed, None, "server", "the cycle makes one at a time")
         return

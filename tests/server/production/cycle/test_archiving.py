@@ -256,7 +256,7 @@ def test_a_log_that_cannot_be_removed_stays_and_holds_nothing_else(storage: Memo
     cycle(operations.MAX_TRIES)
     assert state() == "archived"
     assert held in storage.files
-    assert Task.objects.get().note == "1 log files of run 1 could not be removed and stay; its history says which"
+    assert Task.objects.get().note == "1 log file of run 1 could not be removed; the history of the task says which"
     why = AuditEntry.objects.filter(after="cleaned").exclude(why__endswith="removed").values_list("why", flat=True)
     assert [f"{held}: it is immutable" in each for each in why] == [True]
 
@@ -274,7 +274,7 @@ def test_a_chunk_file_that_cannot_be_removed_stays_and_its_record_says_so(storag
     assert state() == "archived"
     there = Output.objects.filter(job__product="", kind="mdst").exclude(state="removed")
     assert [each.url for each in there] == [first.url]
-    assert "1 files of run 1 could not be removed" in Task.objects.get().note
+    assert "1 file of run 1 could not be removed" in Task.objects.get().note
 
 
 def test_a_product_that_is_merged_anew_while_it_is_copied_is_not_kept(

@@ -115,7 +115,7 @@ def test_a_run_with_a_chunk_that_failed_for_good_is_on_the_list_of_decisions(sto
     do_all(storage)
     cycle()
     assert product().state == "manual"
-    assert "1 of 2 chunks are not there" in product().finding
+    assert "1 of 2 chunks is not there" in product().finding
     assert task().state == "running"
 
 
@@ -128,7 +128,7 @@ def fail_one() -> int:
 def test_a_run_is_not_merged_without_chunks_that_are_still_at_work(storage: MemoryStorage) -> None:
     submit_runs({1: 2})
     fail_one()
-    with pytest.raises(RefusalError, match="1 chunks of run 1 are not finished yet"):
+    with pytest.raises(RefusalError, match="1 chunk of run 1 is not finished yet"):
         transact(lambda: move_product(product().pk, "merge-without", WHY))
     do_all(storage)
     with pytest.raises(RefusalError, match="Did you mean 'remerge'"):
@@ -320,7 +320,7 @@ def test_a_run_that_was_not_merged_cannot_be_accepted(storage: MemoryStorage) ->
     fail(leased(), "crash", "fail")
     cycle()
     assert product().state == "manual"
-    with pytest.raises(RefusalError, match="run 1 is not merged: 1 of 2 chunks are not there"):
+    with pytest.raises(RefusalError, match="run 1 is not merged: 1 of 2 chunks is not there"):
         decide("accept")
     cycle(2)
     assert (product().state, task().state) == ("manual", "running")

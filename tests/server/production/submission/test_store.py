@@ -230,7 +230,7 @@ def test_a_good_entry_is_taken_with_its_checksum_in_small_letters() -> None:
 
 
 def test_a_catalogue_that_knows_none_of_the_files_is_refused_and_one_that_lacks_some_is_told() -> None:
-    with pytest.raises(UsageError, match=r"the catalogue knows none of the task's 1 files.* 'cdr5-5.raw'"):
+    with pytest.raises(UsageError, match=r"the catalogue knows none of the task's files \(1\).* 'cdr5-5.raw'"):
         with_catalogue({"file": raw(5, 5)})
     made = with_catalogue({"file": RUN}, files=(RUN, raw(1, 12)))
     assert made.warnings == (f"the catalogue does not know 1 of the files, such as {raw(1, 12)}.",)

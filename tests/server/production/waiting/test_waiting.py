@@ -153,7 +153,7 @@ def test_a_full_site_says_how_many_it_may_have() -> None:
     Site.objects.update(max_active=1)
     wait = only(of_job(Job.objects.get(state="ready")))
     assert wait.kind == "site-full"
-    assert "1 attempts of at most 1" in wait.what
+    assert "1 of at most 1 attempt" in wait.what
 
 
 @pytest.mark.parametrize("rule", ["broken site", "conditions database"])
@@ -210,8 +210,8 @@ def test_a_job_whose_turn_has_not_come_says_how_many_are_before_it() -> None:
     agent(slots=9)
     wait = only(of_job(Job.objects.filter(task__name="t1").order_by("pk")[2]))
     assert wait.kind == "others-first"
-    assert "1 jobs of higher priority than 2000" in wait.what
-    assert "2 of its own task; the task has 50% of the places among 2 running tasks" in wait.what
+    assert "1 job of higher priority than 2000" in wait.what
+    assert "2 jobs of its own task; the task has 50% of the places among 2 running tasks" in wait.what
 
 
 def test_a_ready_job_waits_for_its_turn_since_its_task_began_and_its_back_off_is_over() -> None:
@@ -272,7 +272,7 @@ def test_a_file_on_tape_says_how_far_it_is() -> None:
     wait = only(of_job())
     assert (wait.since, wait.until) == (1000.0, 1000.0 + 2 * 86400)
     assert "request r7" in wait.what
-    assert "1 jobs wait for files from tape" in only(of_task()).what
+    assert "1 job waits for files from tape" in only(of_task()).what
 
 
 def test_a_full_staging_area_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_a_run_says_which_chunks_its_merge_waits_for() -> None:
     assert kinds(found["mdst"]) == ["chunks"] * 3
     by_person = next(wait for wait in found["mdst"] if wait.who == "expert")
     manual = Job.objects.get(state="manual")
-    assert by_person.what == f"1 chunks are manual: job {manual.pk}"
+    assert by_person.what == f"1 chunk is manual: job {manual.pk}"
     assert "runs merge-without t1 --run 1" in by_person.how
     assert kinds(found["hist"]) == [*["chunks"] * 3, "other-merge"]
 
@@ -318,7 +318,7 @@ def test_a_merged_run_waits_for_its_merge_jobs_then_its_copies(storage: MemorySt
     run_once(tuple(step for step in STEPS if step.name == "merge"))
     wait = only(of_run()["mdst"])
     job = Job.objects.get(product="mdst")
-    assert wait.what == f"1 merge jobs are ready: job {job.pk}"
+    assert wait.what == f"1 merge job is ready: job {job.pk}"
     do_all(storage)
     run_once(tuple(step for step in STEPS if step.name in ("merged", "check")))
     again = later(now(), 60)
@@ -339,7 +339,7 @@ def test_a_run_that_needs_a_decision_says_so(storage: MemoryStorage) -> None:
     run_once(tuple(step for step in STEPS if step.name == "merge"))
     wait = only(of_run()["mdst"])
     assert (wait.kind, wait.who) == ("person", "expert")
-    assert "1 of 2 chunks are not there" in wait.what
+    assert "1 of 2 chunks is not there" in wait.what
     assert "person" in kinds(of_task())
 
 
@@ -392,7 +392,7 @@ def test_a_cancelled_task_says_what_has_not_stopped_yet() -> None:
     transact(lambda: move_task(Task.objects.get().pk, "cancel", WHY))
     wait = only(of_task())
     assert wait.kind == "stopping"
-    assert "1 attempts" in wait.what
+    assert "1 attempt of the cancelled task is still" in wait.what
 
 
 # --------------------------------------------------------------------------------------------------------------- pages
