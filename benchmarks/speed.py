@@ -97,7 +97,8 @@ def _memory(folder: Path, options: argparse.Namespace) -> None:
 
 
 def _pilotext(log: Path, stream: str) -> list[str]:
-    verb = [sys.executable, "-P", "-m", "pilotext", "classify", "--json", "--job-type", "mass production"]
+    verb = [sys.executable, "-P", "-m", "pilotext", "classify", "--json"]
+    verb += ["--experiment", "COMPASS", "--job-type", "mass production"]
     return [*verb, f"--{stream}", str(log), "--exit", "0"]
 
 

@@ -26,6 +26,9 @@ os.environ.update(
     XRD_RUNFORKHANDLER="0",
 )
 
+# Most tests are about its rules; the tests of the default remove it.
+os.environ["PILOTEXT_EXPERIMENT"] = "COMPASS"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _spool_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pilotext.profile import DEFAULT, default_experiment
 from pilotext.profile.records import unknown
 
 
@@ -41,6 +42,17 @@ class FolderPaths(FolderPath):
 def add_rules(parser: argparse.ArgumentParser) -> None:
     """Add `--rules DIR`, which may be given several times."""
     parser.add_argument("--rules", action=FolderPaths, default=[], metavar="DIR", help="a further folder of rules")
+
+
+def add_experiment(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add `--experiment E`, which may be left out where it is clear which one is meant."""
+    text = f"{text} (default: {DEFAULT}, or the only one there is)"
+    parser.add_argument("--experiment", metavar="E", help=text)
+
+
+def experiment_of(options: argparse.Namespace) -> str:
+    """Return the experiment that is asked for. Raises UsageError where it is not clear which one is meant."""
+    return options.experiment or default_experiment(options.rules)
 
 
 class _Several(list[str]):

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from pilotext.classify import Case, classify_files
-from pilotext.cli.arguments import FilePath, FolderPath, add_rules
+from pilotext.cli.arguments import FilePath, FolderPath, add_experiment, add_rules, experiment_of
 from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError
 from pilotext.model.job import Kind
@@ -30,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_case_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what describes the program: its type, how it ended, and its logs."""
-    parser.add_argument(
-        "--experiment", default="COMPASS", metavar="E", help="the experiment whose rules apply (default: COMPASS)"
-    )
+    add_experiment(parser, "the experiment whose rules apply")
     parser.add_argument(
         "--job-type", metavar="T", help="the type of the job, such as 'mass production' (default: any program)"
     )
@@ -53,7 +51,7 @@ def add_case_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the verdict. The exit status is 0 whatever it is, but 1 for a failure with `--fail`."""
-    ruleset = load_rules(options.experiment, options.rules)
+    ruleset = load_rules(experiment_of(options), options.rules)
     streams = streams_of(options)
     verdict = verdict_of(options, ruleset)
     if options.json:
@@ -99,9 +97,9 @@ def _kind(options: argparse.Namespace, ruleset: RuleSet) -> Kind:
     if options.job_type in ruleset.kinds:
         return ruleset.kinds[options.job_type]
     try:
-        return load_experiment(options.experiment, options.rules).kind_of(options.job_type)
+        return load_experiment(ruleset.experiment, options.rules).kind_of(options.job_type)
     except UsageError as error:
-        others = [name for name in known_experiments(options.rules) if name != options.experiment.upper()]
+        others = [name for name in known_experiments(options.rules) if name != ruleset.experiment]
         having = [name for name in others if options.job_type in load_experiment(name, options.rules).job_types]
         if not having:
             raise

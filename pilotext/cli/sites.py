@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from functools import partial
 
 from pilotext.api.schemas.fields import Move, Moved
@@ -15,6 +16,7 @@ from pilotext.cli.tables import print_table, write_csv, write_json
 from pilotext.errors import UsageError
 from pilotext.formatting import clock
 from pilotext.model.codes import Exit
+from pilotext.profile import DEFAULT
 from pilotext.profile.records import unknown
 
 FROM_PROFILE = "profile"
@@ -104,7 +106,8 @@ def _add_hold_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("site", nargs="?", metavar="SITE", help="the site, for a breaker of a site or a node")
     parser.add_argument("--rule", required=True, help="the breaker, by its name in the profile")
     parser.add_argument("--node", default="", help="the node of the site, for a breaker of a node")
-    parser.add_argument("--experiment", default="COMPASS", help="the experiment of the profile (default: COMPASS)")
+    text = f"the experiment of the profile (default: {DEFAULT} here or of the server, or the only one there is)"
+    parser.add_argument("--experiment", default=os.environ.get(DEFAULT), metavar="E", help=text)
     add_reason(parser)
     connection.add_arguments(parser)
 

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from pilotext.serialization.yaml import Document
 
 __all__ = [
-    "ENGINE",
+    "DEFAULT",
     "PROFILE",
     "Experiment",
     "JobType",
+    "default_experiment",
     "find_profile",
     "find_rules_root",
     "known_experiments",
@@ -37,6 +38,9 @@ __all__ = [
 ]
 
 PROFILE = "experiment.yaml"
+DEFAULT = "PILOTEXT_EXPERIMENT"
+"""Variable with the experiment that is meant where none is named."""
+
 FORMAT = 1
 """The version of the format of profiles that this pilotext reads."""
 
@@ -63,9 +67,28 @@ def rules_roots(folders: Sequence[Path] = ()) -> tuple[Path, ...]:
 
 def known_experiments(folders: Sequence[Path] = ()) -> tuple[str, ...]:
     """Names of all experiments that have a profile, sorted."""
-    return tuple(
-        sorted({path.parent.name.upper() for root in rules_roots(folders) for path in root.glob(f"*/{PROFILE}")})
-    )
+    return _experiments_in(rules_roots(folders))
+
+
+def _experiments_in(roots: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(sorted({path.parent.name.upper() for root in roots for path in root.glob(f"*/{PROFILE}")}))
+
+
+def default_experiment(folders: Sequence[Path] = ()) -> str:
+    """The experiment that is meant where none is named.
+
+    It is that of PILOTEXT_EXPERIMENT, or the only one in the folders of one's own, or the only one at all. Raises
+    UsageError where none of these says which.
+    """
+    if named := os.environ.get(DEFAULT, ""):
+        return named.upper()
+    roots = rules_roots(folders)
+    for names in (_experiments_in(roots[1:]), _experiments_in(roots)):
+        if len(names) == 1:
+            return names[0]
+    known = ", ".join(known_experiments(folders))
+    advice = f"Add --experiment, or set {DEFAULT}, to one of: {known}."
+    raise UsageError("several experiments have a profile, and none of them is named.", advice=advice)
 
 
 def rule_files(folder: Path) -> list[Path]:

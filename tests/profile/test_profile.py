@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pilotext.errors import RuleFilesError, UsageError
-from pilotext.profile import find_rules_root, known_experiments, load_experiment, rules_roots
+from pilotext.profile import default_experiment, find_rules_root, known_experiments, load_experiment, rules_roots
 
 NA64 = "format: 1\nexperiment: NA64\nnumber: 64\njob_types:\n  reco: {kind: reconstruction, environment: {A: '1'}}\n"
 
@@ -64,6 +64,26 @@ def test_the_environment_names_further_folders(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PILOTEXT_RULES", str(profile(tmp_path, NA64)))
     assert rules_roots() == (find_rules_root(), tmp_path.resolve())
     assert load_experiment("NA64").number == 64
+
+
+def test_the_experiment_of_the_environment_is_meant_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOTEXT_EXPERIMENT", "na62")
+    assert default_experiment() == "NA62"
+
+
+def test_the_only_experiment_in_folders_of_ones_own_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PILOTEXT_EXPERIMENT")
+    root = profile(tmp_path, NA64)
+    assert default_experiment([root]) == "NA64"
+    profile(tmp_path, NA64.replace("NA64", "SPD"), "spd")
+    with pytest.raises(UsageError, match="PILOTEXT_EXPERIMENT, to one of: COMPASS, NA62, NA64, SPD"):
+        default_experiment([root])
+
+
+def test_of_several_experiments_none_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PILOTEXT_EXPERIMENT")
+    with pytest.raises(UsageError, match=r"none of them is named\. Add --experiment"):
+        default_experiment()
 
 
 def test_a_further_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ class BreakerHold(Record, frozen=True):
 
     rule: Name
     why: Why
-    experiment: Name = "COMPASS"
+    experiment: Name | None = None
+    """Experiment of the profile; null: the one that the server takes where none is named."""
     site: Name | None = None
     node: Annotated[str, msgspec.Meta(max_length=255)] = ""

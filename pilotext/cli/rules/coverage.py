@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pilotext.cli.arguments import FolderPath, add_rules
 from pilotext.cli.output import say, write_json, write_text
-from pilotext.cli.rules.log_cases import LogCase, case_files, judge_case, own_cases
+from pilotext.cli.rules.log_cases import LogCase, case_files, judge_case, own_cases, rules_for
 from pilotext.cli.tables import print_table
 from pilotext.errors import FieldError, RuleFilesError, UsageError
 from pilotext.model.verdict import Verdict
@@ -22,6 +22,9 @@ from pilotext.serialization.json import from_plain
 from pilotext.serialization.yaml import read_yaml
 
 ELECTED, SEEN, EXAMPLE, NOTHING = "elected in a case", "seen in a case", "an example", "nothing"
+
+COMMON = "COMMON"
+"""Stands for an experiment in the codes of rules of every experiment; no experiment has this name."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def coverage(rulesets: Mapping[str, RuleSet], cases: Sequence[Path]) -> list[Cov
     verdicts = [_verdict(case, rulesets) for case in cases]
     elected = {verdict.rule for verdict in verdicts}
     seen = {match.rule for verdict in verdicts for match in verdict.also}
-    rules = {rule.place: rule for ruleset in rulesets.values() for rule in ruleset.rules}
+    rules = {rule.place: rule for ruleset in rulesets.values() for rule in ruleset.rules}  # common rules once
     active = [rule for rule in rules.values() if rule.text.status == "active"]
     order = [NOTHING, EXAMPLE, SEEN, ELECTED]
     covered = [_covered(rule, elected, seen) for rule in active]
@@ -97,7 +100,8 @@ def _too_few(kinds: str, reached: float, wanted: float) -> list[str]:
 def _covered(rule: Rule, elected: set[str | None], seen: set[str]) -> Covered:
     shown = any(example.match is not None for example in rule.text.examples)
     by = ELECTED if rule.id in elected else SEEN if rule.id in seen else EXAMPLE if shown else NOTHING
-    return Covered(rule.id, rule.code.label, str(rule.place.file), rule.place.line, by)
+    code = f"{COMMON}-{rule.code.digits}" if rule.common else rule.code.label
+    return Covered(rule.id, code, str(rule.place.file), rule.place.line, by)
 
 
 def _verdict(path: Path, rulesets: Mapping[str, RuleSet]) -> Verdict:
@@ -108,9 +112,11 @@ def _verdict(path: Path, rulesets: Mapping[str, RuleSet]) -> Verdict:
         case = from_plain(document.data, LogCase)
     except FieldError as error:
         raise RuleFilesError([document.field_problem((), error)]) from None
-    if case.experiment not in rulesets:
-        raise UsageError(f"{path}: there are no rules for {case.experiment!r}.")
-    return judge_case(path.parent, case, rulesets[case.experiment])
+    try:
+        ruleset = rules_for(case, rulesets)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.message}", advice=error.advice) from None
+    return judge_case(path.parent, case, ruleset)
 
 
 def _show(covered: Sequence[Covered]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pilotext
 from pilotext.classify.explain import lines_of
 from pilotext.cli import classify
-from pilotext.cli.arguments import FilePath, FolderPaths
+from pilotext.cli.arguments import FilePath, FolderPaths, experiment_of
 from pilotext.cli.output import say, write_text
 from pilotext.errors import FieldError, UsageError
 from pilotext.model.report import Report
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     if options.report is not None:
         report = _report(_file_of(options.report, options.reports))
         options.experiment, verdict = report.job.experiment, report.verdict
-    ruleset = load_rules(options.experiment, options.rules)
+    ruleset = load_rules(experiment_of(options), options.rules)
     if options.report is None:
         verdict = classify.verdict_of(options, ruleset)
     evidence = _unknown(verdict) if options.line is None else _chosen(options)

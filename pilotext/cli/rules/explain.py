@@ -10,7 +10,7 @@ import msgspec
 
 from pilotext.classify.explain import Explanation, explain
 from pilotext.cli import classify
-from pilotext.cli.arguments import FilePath
+from pilotext.cli.arguments import FilePath, experiment_of
 from pilotext.cli.output import write, write_json
 from pilotext.errors import UsageError, did_you_mean
 from pilotext.profile import known_experiments, load_experiment
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation; 0 if the rule was elected or seen, 1 if not."""
-    ruleset = load_rules(options.experiment, options.rules)
+    ruleset = load_rules(experiment_of(options), options.rules)
     rule = _named(ruleset, options.rule, options.rules)
     case = classify.case_of(options, ruleset)
     rule = next((one for one in ruleset.for_job(case.kind, case.job_type) if one.id == rule.id), rule)
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(msgspec.json.encode(explanation))
     else:
-        teams = load_experiment(options.experiment, options.rules).known_teams
+        teams = load_experiment(ruleset.experiment, options.rules).known_teams
         asked = ": ".join(part for part in (rule.text.owner, teams.get(rule.text.owner)) if part)
         known = [(f"owner: {asked}", "dim")] if asked else []
         known += [(f"see: {reference}", "dim") for reference in rule.text.references]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from pilotext.cli.arguments import FilePath, add_rules
+from pilotext.cli.arguments import FilePath, add_experiment, add_rules, experiment_of
 from pilotext.cli.output import write_document
 from pilotext.engines.settings import FactoryFile
 from pilotext.errors import UsageError
@@ -34,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     formats = tuple(dict.fromkeys([*codes.FORMATS, *panda.FORMATS]))
     parser.add_argument("--format", choices=formats, metavar="FORMAT", help=f"{', '.join(formats)}; see above")
     parser.add_argument("--output", action=FilePath, metavar="FILE", help="write to FILE, not to stdout")
-    text = "the experiment whose rules are exported (default: COMPASS)"
-    parser.add_argument("--experiment", default="COMPASS", metavar="E", help=text)
+    add_experiment(parser, "the experiment whose rules are exported")
     add_rules(parser)
 
 
@@ -49,7 +48,7 @@ def _text(options: argparse.Namespace) -> str:
         _known(options.format, ["json"])
         return SCHEMAS[options.schema]()
     formats = codes.FORMATS if options.codes else panda.FORMATS
-    return formats[_known(options.format, list(formats))](load_rules(options.experiment, options.rules))
+    return formats[_known(options.format, list(formats))](load_rules(experiment_of(options), options.rules))
 
 
 def task_schema() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pilotext.cli.arguments import FilePath, add_rules
+from pilotext.cli.arguments import FilePath, add_experiment, add_rules, experiment_of
 from pilotext.cli.output import write_document
 from pilotext.rules.export.graph import FORMATS
 from pilotext.rules.loader import load_rules
@@ -15,12 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("about", nargs="*", metavar="RULE", help=text)
     parser.add_argument("--format", choices=[*FORMATS], default="mermaid", help="mermaid (default) or dot (Graphviz)")
     parser.add_argument("--output", action=FilePath, metavar="FILE", help="write to FILE, not to stdout")
-    text = "the experiment whose rules are shown (default: COMPASS)"
-    parser.add_argument("--experiment", default="COMPASS", metavar="E", help=text)
+    add_experiment(parser, "the experiment whose rules are shown")
     add_rules(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    ruleset = load_rules(options.experiment, options.rules)
+    ruleset = load_rules(experiment_of(options), options.rules)
     write_document(FORMATS[options.format](ruleset, options.about), options.output)
     return 0

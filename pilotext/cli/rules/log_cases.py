@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pilotext.classify import classify_files
 from pilotext.errors import FieldError, FileProblem, UsageError
 from pilotext.model import Record
+from pilotext.model.job import Kind
 from pilotext.model.verdict import ExitStatus, Finding, Verdict
-from pilotext.profile import find_rules_root, load_experiment
+from pilotext.profile import default_experiment, find_rules_root, load_experiment
 from pilotext.rules.schema import RuleSet
 from pilotext.serialization.json import from_plain
 from pilotext.serialization.yaml import read_yaml
@@ -38,7 +39,8 @@ class LogCase(Record, frozen=True):
 
     job_type: str
     expect: Expected
-    experiment: str = "COMPASS"
+    experiment: str = ""
+    """Experiment whose rules judge it; empty: the one that is meant where none is named."""
     exit: ExitStatus | None = None
     findings: tuple[Finding, ...] = ()
     counters: dict[str, int | float] = {}
@@ -68,9 +70,10 @@ def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[FileProblem]:
         case = from_plain(document.data, LogCase)
     except FieldError as error:
         return [document.field_problem((), error)]
-    ruleset = rulesets.get(case.experiment)
-    if ruleset is None:
-        return [document.problem(("experiment",), f"there are no rules for {case.experiment!r}.")]
+    try:
+        ruleset = rules_for(case, rulesets)
+    except UsageError as error:
+        return [document.problem(("experiment",), error.message, error.advice)]
     try:
         verdict = judge_case(path.parent, case, ruleset)
     except UsageError as error:
@@ -81,12 +84,23 @@ def run_case(path: Path, rulesets: dict[str, RuleSet]) -> list[FileProblem]:
     ]
 
 
+def rules_for(case: LogCase, rulesets: Mapping[str, RuleSet]) -> RuleSet:
+    """Return the rules that judge a case. Raises UsageError where there are none."""
+    try:
+        name = case.experiment or (next(iter(rulesets)) if len(rulesets) == 1 else default_experiment())
+    except UsageError as error:
+        raise UsageError(error.message, advice="Add `experiment:` to the case.") from None
+    if name not in rulesets:
+        raise UsageError(f"there are no rules for {name!r}.")
+    return rulesets[name]
+
+
 def judge_case(folder: Path, case: LogCase, ruleset: RuleSet) -> Verdict:
     """Return the verdict on the logs in a case folder."""
     workdir = folder / "workdir"
     return classify_files(
         ruleset,
-        kind=load_experiment(case.experiment).kind_of(case.job_type),
+        kind=_kind_of(case, ruleset),
         job_type=case.job_type,
         streams={name: folder / name for name in ("stdout", "stderr") if (folder / name).is_file()},
         exit=case.exit,
@@ -96,6 +110,10 @@ def judge_case(folder: Path, case: LogCase, ruleset: RuleSet) -> Verdict:
         software=case.software,
         verified=case.verified,
     )
+
+
+def _kind_of(case: LogCase, ruleset: RuleSet) -> Kind:
+    return ruleset.kinds.get(case.job_type) or load_experiment(ruleset.experiment).kind_of(case.job_type)
 
 
 def differences(expected: Expected, verdict: Verdict) -> Iterator[tuple[str, object, object]]:

@@ -12,7 +12,7 @@ from pilotext.rules.schema import Rule, RuleSet
 COLUMNS = ("code", "number", "id", "title", "cause", "action", "status", "remedy", "owner", "since")
 PAGE_COLUMNS = ("code", "number", "id", "title", "cause", "action", "remedy")
 
-REGENERATE = "bin/pilotext rules export --codes --format markdown --output docs/codes.md"
+REGENERATE = "bin/pilotext rules export --codes --experiment {} --format markdown --output docs/codes.md"
 
 
 def code_rows(ruleset: RuleSet) -> list[dict[str, str | int]]:
@@ -36,7 +36,7 @@ def as_markdown(ruleset: RuleSet) -> str:
     lines = [
         f"# Codes of {ruleset.experiment}",
         "",
-        f"Made from the rules by `{REGENERATE}`; change the rules, not this page.",
+        f"Made from the rules by `{REGENERATE.format(ruleset.experiment)}`; change the rules, not this page.",
         "A code never changes its meaning. A note marks a text that is known to be benign.",
         "",
         "| " + " | ".join(PAGE_COLUMNS) + " |",

@@ -9,7 +9,8 @@ import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from pilotext.profile import known_experiments
+from pilotext.errors import UsageError
+from pilotext.profile import default_experiment, known_experiments
 from pilotext.rules.schema import Rule, RuleSet
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.queries import whole_number
@@ -29,7 +30,6 @@ from pilotext.server.production.statistics.rule_hits import (
     matched_without_election,
 )
 
-DEFAULT_EXPERIMENT = "COMPASS"
 MAX_TEXT_BYTES = 60_000
 """Of a rule file and a log together; a form of the pages has at most 64 KiB."""
 
@@ -90,7 +90,7 @@ def show(request: HttpRequest, experiment: str, rule: str) -> HttpResponse:
 def try_rules(request: HttpRequest) -> HttpResponse:
     """Show the form of a trial; by POST, its result. Nothing is written."""
     given = request.POST if request.method == "POST" else request.GET
-    rules = _rules(request, given.get("experiment", DEFAULT_EXPERIMENT))
+    rules = _rules(request, given.get("experiment", ""))
     words: dict[str, object] = {
         "experiment": rules.experiment,
         "experiments": known_experiments(),
@@ -122,8 +122,16 @@ def _kind_of(line: CatalogueLine) -> str:
     return "never" if line.rule.text.status == "active" else ""
 
 
+def _shown_first() -> str:
+    """Return the experiment whose rules are shown where none is chosen."""
+    try:
+        return default_experiment()
+    except UsageError:  # the page has a choice of them
+        return known_experiments()[0]
+
+
 def _rules(request: HttpRequest, experiment: str = "") -> RuleSet:
-    name = experiment or request.GET.get("experiment", DEFAULT_EXPERIMENT)
+    name = experiment or request.GET.get("experiment") or _shown_first()
     if name not in known_experiments():
         raise no_such("experiment", name, known_experiments())
     return rules_of(name)

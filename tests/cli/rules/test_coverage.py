@@ -43,6 +43,13 @@ def test_every_active_rule_is_told_with_the_best_that_exercises_it(
     assert "zz-gone" not in by
 
 
+def test_a_rule_of_every_experiment_is_of_none(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([*one_case(tmp_path), "--json"]) == 0
+    codes = {rule["rule"]: rule["code"] for rule in json.loads(capfd.readouterr().out)["rules"]}
+    assert codes["output-missing"] == "COMMON-4001"
+    assert codes["zz-never"] == "COMPASS-1299"
+
+
 @pytest.mark.parametrize(("words", "status"), [("--at-least=10", 0), ("--at-least=100", 1), ("--by-cases=50", 1)])
 def test_too_little_is_told_by_the_status(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], words: str, status: int

@@ -27,6 +27,17 @@ def test_every_form_goes_to_stdout(words: list[str], begin: str, capfd: pytest.C
         json.loads(out)
 
 
+def test_without_an_experiment_the_command_asks_for_one(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PILOTEXT_EXPERIMENT")
+    for words in (["rules", "export", "--codes"], ["rules", "graph"], ["classify"], ["rules", "explain", "killed"]):
+        assert main(words) == 64, words
+        assert "Add --experiment, or set PILOTEXT_EXPERIMENT, to one of: COMPASS, NA62." in capfd.readouterr().err
+    assert main(["rules", "export", "--codes", "--experiment", "NA62", "--format", "markdown"]) == 0
+    assert "--experiment NA62" in capfd.readouterr().out
+
+
 def test_an_output_goes_to_its_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "export", "--codes", "--output", str(tmp_path / "codes.json")]) == 0
     assert capfd.readouterr().out == ""

@@ -93,6 +93,19 @@ def test_a_case_file_that_cannot_be_used_is_told(tmp_path: Path, text: str, prob
     assert found.startswith(problem)
 
 
+def test_a_case_without_an_experiment_is_judged_by_the_one_that_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "job_type: shell\nexit: {signal: SIGKILL}\nexpect: {verdict: failure, code: NA62-2010}\n"
+    both = {name: load_rules(name) for name in ("COMPASS", "NA62")}
+    (tmp_path / "case.yaml").write_text(text)
+    monkeypatch.setenv("PILOTEXT_EXPERIMENT", "NA62")
+    assert [problem.message for problem in run_case(tmp_path / "case.yaml", both)] == []
+    monkeypatch.delenv("PILOTEXT_EXPERIMENT")
+    [problem] = run_case(tmp_path / "case.yaml", both)
+    assert problem.advice == "Add `experiment:` to the case."
+
+
 def test_cases_are_found_by_their_file_or_by_any_folder_above(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     case = tmp_path / "a" / "b" / "case.yaml"

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from pilotext.api.schemas.sites import BreakerHold, SiteLimit
 from pilotext.errors import UsageError
+from pilotext.profile import default_experiment
 from pilotext.profile.records import unknown
 from pilotext.server.production.cycle.breakers import BreakerPlace
 from pilotext.server.production.lookup import experiment_named, no_such_word, site_named
@@ -90,7 +91,7 @@ def limit_site(asked: SiteLimit, reason: Reason) -> list[int]:
 
 def hold(asked: BreakerHold, reason: Reason) -> list[int]:
     """Open a breaker manually. Raises RefusalError when there is no such rule, or not the place that it is about."""
-    experiment = experiment_named(asked.experiment)
+    experiment = experiment_named(asked.experiment or _default_experiment())
     profile = profile_of(experiment.name)
     rule = profile.breakers.get(asked.rule)
     if rule is None:
@@ -109,6 +110,13 @@ def hold(asked: BreakerHold, reason: Reason) -> list[int]:
         experiment=experiment, rule=asked.rule, scope=place.scope, defaults=fields
     )
     return move_breaker(breaker.pk, "open", reason)
+
+
+def _default_experiment() -> str:
+    try:
+        return default_experiment()
+    except UsageError as error:
+        raise RefusalError("invalid", str(error)) from None
 
 
 def drain_agent(agent: int, reason: Reason) -> list[int]:

@@ -100,6 +100,15 @@ def test_what_a_breaker_holds_by_itself_for_a_while_can_be_held_for_good() -> No
     assert events("breaker", breaker) == [("closed", "open"), ("open", "open")]
 
 
+def test_a_breaker_of_no_experiment_is_that_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    submit()
+    assert len(hold("conditions database")) == 1
+    assert hold("conditions database", experiment="COMPASS") == [], "it is held already"
+    monkeypatch.delenv("PILOTEXT_EXPERIMENT")
+    with pytest.raises(RefusalError, match="to one of: COMPASS, NA62"):
+        hold("conditions database")
+
+
 def test_one_node_can_be_held() -> None:
     submit([raw(1, 1)])
     hold("broken node", site=SITE, node="wn1")
