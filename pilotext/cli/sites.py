@@ -7,7 +7,7 @@ import os
 from functools import partial
 
 from pilotext.api.schemas.fields import Move, Moved
-from pilotext.api.schemas.sites import BreakerHold, BreakerRow, SiteLimit, SiteList, SiteRow
+from pilotext.api.schemas.sites import BREAKER_WORDS, BreakerHold, BreakerRow, SiteLimit, SiteList, SiteRow
 from pilotext.cli import connection
 from pilotext.cli.decisions import add_reason
 from pilotext.cli.output import say
@@ -60,7 +60,7 @@ def _only(found: SiteList, site: str | None) -> SiteList:
 
 def _cells(row: BreakerRow) -> tuple[object, ...]:
     about, times = row.scope or "everything", (clock(row.since), clock(row.due))
-    return row.breaker, row.rule, about, row.state, *times, row.trips, row.why
+    return row.breaker, row.rule, about, BREAKER_WORDS.get(row.state, row.state), *times, row.trips, row.why
 
 
 def _add_move_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,14 +134,14 @@ NOUN = Noun(
             _list,
         ),
         "close": Verb(
-            "close a site: it gets no more jobs; or close a breaker: its jobs are sent again",
+            "close a site: it gets no more jobs; or reset a breaker: what it blocked gets jobs again",
             'pilotext sites close A_SITE --why "maintenance"\n'
             'pilotext sites close --breaker 3 --why "the storage is back"',
             _add_move_arguments,
             partial(_move, "close"),
         ),
         "open": Verb(
-            "open a site, and close its breakers; or open a breaker until it is closed with this command",
+            "open a site, and reset its breakers; or trip a breaker until `close` resets it",
             'pilotext sites open A_SITE --why "the maintenance is over"',
             _add_move_arguments,
             partial(_move, "open"),
@@ -153,7 +153,7 @@ NOUN = Noun(
             _set_limit,
         ),
         "hold": Verb(
-            "open a breaker of the profile until somebody closes it",
+            "trip a breaker of the profile until somebody resets it",
             'pilotext sites hold --rule "conditions database" --why "it is being moved"',
             _add_hold_arguments,
             _hold,

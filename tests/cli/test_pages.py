@@ -21,7 +21,7 @@ from pilotext.model.verdict import Evidence, Verdict
 
 URL = f"root://eoscompass.cern.ch//eos/experiment/compass/{'x' * 60}/mDST-1-11-0-7.root"
 LONG = "the storage of the site does not answer, which was seen in twelve of the last twenty attempts " * 3
-WAIT = Wait("breaker", LONG, 86400.0, 90000.0, "manager", "pilotext sites close --breaker 3")
+WAIT = Wait("breaker", LONG, 86400.0, 90000.0, "manager", "pilotext sites close --breaker 3 --why ...")
 
 JOB = JobPage(
     JobRow(7, "t1", "mass production", "", "/castor/cdr.raw", 1, 11, "ready", 1, 1, "C-1", "storage", LONG, 0.0, 1.0),
@@ -66,7 +66,7 @@ def test_a_page_is_readable_at_80_columns(text: str) -> None:
     assert narrow(text), [line for line in text.split("\n") if len(line) > 80]
     assert "waits: the storage of the site" in text
     assert "since 1970-01-02 00:00:00; until 1970-01-02 01:00:00 at the latest" in text
-    assert "who can change it: manager: pilotext sites close --breaker 3" in " ".join(text.split())
+    assert "who can change it: manager: pilotext sites close --breaker 3 --why ..." in " ".join(text.split())
 
 
 def test_the_page_of_a_job_says_all_of_it() -> None:

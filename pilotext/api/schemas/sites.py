@@ -9,6 +9,9 @@ import msgspec
 from pilotext.api.schemas.fields import Name, Places, Text, Why
 from pilotext.model import Record
 
+BREAKER_WORDS = {"open": "tripped", "probing": "tripped, one job tries", "closed": "reset"}
+"""Words for people of the states of breakers: an open site takes jobs, an open breaker blocks them."""
+
 
 class BreakerRow(Record, frozen=True):
     """Something that gets no jobs until `due`, or a storage server that is not used until then; since when, and why."""

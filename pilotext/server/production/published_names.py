@@ -75,9 +75,8 @@ def claim_urls(task: Task, urls: Iterable[str]) -> None:
     claim(task.pk, ((key, None) for key in asked))
     others = [each for each in owners(asked) if not each.is_of(task.experiment.name, [task.name])]
     if others:
-        advice = (
-            f"If it takes that one's place, end that one, then `pilotext tasks set {quote(task.name)} --replaces TASK`."
-        )
+        command = f"pilotext tasks set {quote(task.name)} --replaces TASK --why ..."
+        advice = f"If it takes that one's place, end that one, then `{command}`."
         raise NamesTakenError([(asked[each.key], each) for each in others], len(others), advice)
 
 

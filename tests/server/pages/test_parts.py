@@ -13,7 +13,7 @@ boot()
 from pilotext.api.schemas.runs import RunRow  # noqa: E402  needs boot
 from pilotext.server.pages.queries import whole_number  # noqa: E402
 from pilotext.server.pages.run import parts_of  # noqa: E402
-from pilotext.server.pages.templatetags.pages import chip, moment, rough, thousands, tone  # noqa: E402
+from pilotext.server.pages.templatetags.pages import chip, job_links, moment, rough, thousands, tone  # noqa: E402
 from pilotext.server.production.states import JOB, PRODUCT, TASK  # noqa: E402
 
 pytestmark = pytest.mark.unit
@@ -71,3 +71,18 @@ def test_numbers_have_thin_spaces_and_what_is_not_known_a_dash() -> None:
 )
 def test_a_number_of_an_address_is_whole_and_bounded(text: str, most: int, number: int | None) -> None:
     assert whole_number(text, most) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("attempt 2 of job 41 tries it", 'attempt 2 of <a href="/jobs/41">job 41</a> tries it'),
+        ("job 1 and job 22", '<a href="/jobs/1">job 1</a> and <a href="/jobs/22">job 22</a>'),
+        ("3 jobs failed", "3 jobs failed"),
+        ("cut in the middle of job 12…", "cut in the middle of job 12…"),
+        ("job 5 <b>", '<a href="/jobs/5">job 5</a> &lt;b&gt;'),
+        ("subjob 5, job x", "subjob 5, job x"),
+    ],
+)
+def test_jobs_that_a_text_names_are_links(text: str, shown: str) -> None:
+    assert job_links(text) == shown

@@ -50,6 +50,7 @@ def test_the_trail_shows_who_did_what_and_can_be_chosen(failed_job: int) -> None
     assert "hopeless &lt;b&gt;" in text
     assert f'href="/jobs/{failed_job}"' in text
     assert text.count("<tr>") == 2
+    assert ": 1 line, the newest" in text
     assert text_of(expert.get("/trail?who=a-expert")).count("<tr>") >= 2
     for query in ("who=person:nobody", "since=2999-01-01", "until=1990-01-01", "subject=breaker"):
         assert "No line of the trail" in text_of(expert.get(f"/trail?{query}")), query
@@ -75,8 +76,9 @@ def test_the_moves_of_a_breaker_are_in_the_trail() -> None:
     [number] = transact(lambda: hold_breaker(asked, by))
     browser("manager").post(f"/breakers/{number}/decide", {"to": "close", "why": "it is back"})
     text = text_of(browser("viewer").get("/trail?subject=breaker"))
-    moves = re.findall(rf"breaker {number}</td><td>([^<]+)</td><td class=\"wide\">([^<]+)<", text)
-    assert moves == [("open → closed", "it is back"), ("closed → open", "it is being moved")]
+    moves = re.findall(rf'"/failures#breakers">breaker {number}</a></td><td>([^<]+)</td><td class="wide">([^<]+)<', text)
+    assert moves == [("tripped → reset", "it is back"), ("reset → tripped", "it is being moved")]
+    assert ",open,closed," in text_of(browser("viewer").get("/trail.csv?subject=breaker")), "other programs read states"
 
 
 def test_the_trail_goes_on_on_the_next_page(failed_job: int) -> None:
@@ -84,6 +86,9 @@ def test_the_trail_goes_on_on_the_next_page(failed_job: int) -> None:
     text = text_of(viewer.get("/trail?limit=2"))
     further = re.search(r'href="([^"]+)">Earlier', text)
     assert further is not None
+    total = AuditEntry.objects.count()
+    assert f": {total} lines, the newest" in text, "whatever the page"
+    assert f": {total} lines, the newest" in text_of(viewer.get(further[1].replace("&amp;", "&")))
     assert text_of(viewer.get(further[1].replace("&amp;", "&"))).count("<tr>") == 3
 
 

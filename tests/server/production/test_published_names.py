@@ -457,7 +457,7 @@ def test_of_two_tasks_of_one_name_one_can_replace_the_other_when_that_has_ended(
     finish(storage)
     held = Product.objects.get(task=task("t2"))
     assert held.state == "manual"
-    assert "`pilotext tasks set t2 --replaces TASK`" in held.finding
+    assert "`pilotext tasks set t2 --replaces TASK --why ...`" in held.finding
     asked = TaskSettings("it takes its place", replaces="t1")
     with pytest.raises(RefusalError, match="t1 is paused; only one that is"):
         transact(lambda: change_task(task("t2").pk, asked, WHY))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime
 from typing import Literal
 
 from django import template
-from django.utils.html import format_html
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from pilotext.api.schemas.sites import BREAKER_WORDS
 from pilotext.formatting import bytes_of, clock, duration
 from pilotext.sanitize import one_line, printable
 from pilotext.server.production.statistics.job_choice import without_numbers
@@ -34,8 +37,9 @@ TONES: dict[str, Tone] = {
 WORDS = {"manual": "manual check", "sent": "given out"}
 """Words of states that are not their names."""
 
-BREAKER_WORDS = {"open": "tripped", "probing": "tripped, one job tries", "closed": "reset"}
-"""Words of the states of breakers on pages."""
+
+_JOB = re.compile(r"\bjob (\d{1,18})\b(?!…)")
+"""A job by its number, not one that is cut."""
 
 
 @register.filter
@@ -52,7 +56,7 @@ def chip(state: str, words: str = "") -> SafeString:
 
 @register.simple_tag
 def breaker(state: str) -> SafeString:
-    """Return the state of a breaker in words that no site has: an open site takes jobs, an open breaker blocks them."""
+    """Return the state of a breaker in words that no site has."""
     return chip("held" if state == "open" else state, BREAKER_WORDS.get(state, state))
 
 
@@ -69,6 +73,16 @@ def without(text: str, code: str | None) -> str:
         if begin and text.startswith(f"{begin} "):
             return text[len(begin) + 1 :]
     return text
+
+
+@register.filter
+def job_links(text: str) -> SafeString:
+    """Return a text of others in one line, the numbers of jobs in it as links to their pages."""
+    begin, *parts = _JOB.split(plain(text))
+    jobs = (
+        (reverse("job", args=[int(number)]), number, rest) for number, rest in zip(parts[::2], parts[1::2], strict=True)
+    )
+    return format_html("{}{}", begin, format_html_join("", '<a href="{}">job {}</a>{}', jobs))
 
 
 @register.filter

@@ -80,7 +80,8 @@ def _breakers(ids: list[int], after: str, why: str) -> Iterator[Announcement]:
     for row in Breaker.objects.filter(pk__in=ids).select_related("site", "experiment"):
         place = row.site.name if row.site else row.scope or row.experiment.name
         same = f"{after} {row.experiment_id} {row.rule} {place}"  # all nodes of a site together
-        title = f"Breaker {row.rule} of {row.scope or place} is {after}"
+        word = "has tripped" if after == BreakerState.OPEN else "is reset"
+        title = f"Breaker {row.rule} of {row.scope or place} {word}"
         yield Announcement("breaker", same, title, why, "/failures", site=row.site_id, cause=row.rule)
 
 

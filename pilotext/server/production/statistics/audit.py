@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db.models import QuerySet
+
 from pilotext.api.schemas.audit import AuditQuery, AuditRow, AuditTrail
 from pilotext.server.production.models import (
     AuditEntry,
@@ -19,6 +21,20 @@ SIGNED_BY = ("person", "agent", "pilot")
 
 def list_audit_entries(asked: AuditQuery) -> AuditTrail:
     """A page of the audit trail, the newest first; `before` is the number of the event where it goes on."""
+    rows = _chosen(asked)
+    if asked.before is not None:
+        rows = rows.filter(pk__lt=asked.before)
+    found = list(rows[: asked.limit + 1])
+    page = found[: asked.limit]
+    return AuditTrail(tuple(event_row(event) for event in page), page[-1].pk if len(found) > asked.limit else None)
+
+
+def count_audit_entries(asked: AuditQuery, most: int) -> int:
+    """Return the number of all events of a choice, whatever its page; counted up to `most`."""
+    return _chosen(asked)[:most].count()
+
+
+def _chosen(asked: AuditQuery) -> QuerySet[AuditEntry]:
     task, who = asked.task, asked.who
     rows = AuditEntry.objects.order_by("-pk")
     if task is not None:
@@ -35,11 +51,7 @@ def list_audit_entries(asked: AuditQuery) -> AuditTrail:
         rows = rows.filter(at__gte=from_seconds(asked.since))
     if asked.until is not None:
         rows = rows.filter(at__lt=from_seconds(asked.until))
-    if asked.before is not None:
-        rows = rows.filter(pk__lt=asked.before)
-    found = list(rows[: asked.limit + 1])
-    page = found[: asked.limit]
-    return AuditTrail(tuple(event_row(event) for event in page), page[-1].pk if len(found) > asked.limit else None)
+    return rows
 
 
 def event_row(event: AuditEntry) -> AuditRow:

@@ -84,11 +84,15 @@ def obstacles(place: JobPlace, avoid: Avoid, at: datetime) -> Iterator[Wait]:
     name = place.site.name
     if place.site.closed:
         why = f"site {name} is closed: {place.site.closed}"
-        yield wait_for("site-closed", why, place.closed_since, None, "manager", f"pilotext sites open {quote(name)}")
+        yield wait_for(
+            "site-closed", why, place.closed_since, None, "manager", f"pilotext sites open {quote(name)} --why ..."
+        )
     limit = place.site.max_active
     if limit is not None and place.active >= limit:
         why = f"site {name} is full: it has {place.active} of at most {counted_words(limit, 'attempt')}"
-        yield wait_for("site-full", why, None, None, "manager", f"pilotext sites limit {quote(name)} --most N")
+        yield wait_for(
+            "site-full", why, None, None, "manager", f"pilotext sites limit {quote(name)} --most N --why ..."
+        )
     for row in place.breakers:
         if row.state == BreakerState.PROBING or row.due > at:
             yield _breaker(row)
@@ -117,7 +121,7 @@ def _nobody(place: JobPlace) -> Iterator[Wait]:
 
 def _breaker(row: Breaker) -> Wait:
     what = f"breaker {row.pk} ({row.rule}) has tripped and blocks {row.scope or 'everything'}: {row.why}"
-    how = f"pilotext sites close --breaker {row.pk}"
+    how = f"pilotext sites close --breaker {row.pk} --why ..."
     if row.state == BreakerState.PROBING:
         return wait_for("breaker", f"{what}; one job tries whether it works again", row.changed, None, "manager", how)
     return wait_for("breaker", what, row.changed, row.due if row.due < FOREVER else None, "manager", how)

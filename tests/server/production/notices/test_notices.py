@@ -112,8 +112,8 @@ def test_a_breaker_that_opens_tries_and_closes_has_two_notices() -> None:
     for sources, to in ((("closed",), "open"), (("open",), "probing"), (("probing",), "open"), (("open",), "closed")):
         transact(lambda sources=sources, to=to: advance(BREAKER, Breaker.objects.all(), sources, to, CYCLE))  # type: ignore[misc]
     assert titles() == [
-        (f"Breaker node of {SITE} wn1 is open", 2),
-        (f"Breaker node of {SITE} wn1 is closed", 2),
+        (f"Breaker node of {SITE} wn1 has tripped", 2),
+        (f"Breaker node of {SITE} wn1 is reset", 2),
     ]
     assert set(Notice.objects.values_list("site__name", "cause")) == {(SITE, "node")}
 

@@ -141,7 +141,7 @@ def test_a_closed_site_says_since_when_and_how_it_is_opened() -> None:
     agent()
     transact(lambda: move_site(SITE, "close", WHY))
     wait = only(of_job())
-    assert (wait.kind, wait.who, wait.how) == ("site-closed", "manager", f"pilotext sites open {SITE}")
+    assert (wait.kind, wait.who, wait.how) == ("site-closed", "manager", f"pilotext sites open {SITE} --why ...")
     assert "I have looked at it" in wait.what
     assert wait.since is not None
 
@@ -168,7 +168,7 @@ def test_an_open_breaker_says_until_when_and_how_it_is_closed(rule: str) -> None
     )
     wait = only(of_job())
     assert (wait.kind, wait.until, wait.who) == ("breaker", to_seconds(due), "manager")
-    assert wait.how == f"pilotext sites close --breaker {row.pk}"
+    assert wait.how == f"pilotext sites close --breaker {row.pk} --why ..."
     Breaker.objects.update(state="closed")
     assert kinds(of_job()) == ["others-first"]
 
