@@ -188,7 +188,7 @@ def place(evidence: Iterable[Evidence]) -> str:
 
 
 def compose(key: str, said: str, where: str) -> str:
-    """Compose `COMPASS-1241 cannot-allocate: <sentence> (stderr:812)`: ASCII, one line, cut within the sentence."""
+    """Compose `SHINE-1241 cannot-allocate: <sentence> (stderr:812)`: ASCII, one line, cut within the sentence."""
     tail = f" ({_plain(where)})" if where else ""
     head = f"{_plain(key)}: "[: MAX_DIAG_CHARS - len(tail)]
     room = MAX_DIAG_CHARS - len(head) - len(tail)

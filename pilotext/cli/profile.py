@@ -104,7 +104,7 @@ def _merge(name: str, merge: Merge) -> Sequence[object]:
 
 def _add_new_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the experiment, in capitals, as it leads its codes")
-    text = "its number, which leads its codes in PanDA (58 for NA58)"
+    text = "its number, which leads its codes in PanDA (61 for NA61)"
     parser.add_argument("--number", type=int, required=True, metavar="N", help=text)
     text = "the folder of rules that it belongs to (default: rules)"
     parser.add_argument("--folder", action=FolderPath, default=Path("rules"), metavar="DIR", help=text)
@@ -136,13 +136,13 @@ NOUN = Noun(
         ),
         "lint": Verb(
             "report every problem of profiles, with its place and the remedy",
-            "pilotext profile lint COMPASS",
+            "pilotext profile lint SHINE",
             _add_lint_arguments,
             _lint,
         ),
         "show": Verb(
             "print the job types, merges, parameters and sites of an experiment",
-            "pilotext profile show COMPASS",
+            "pilotext profile show SHINE",
             _add_show_arguments,
             _show,
         ),

@@ -10,7 +10,7 @@ from pilotext.cli.tables import print_table, write_csv, write_json
 from pilotext.formatting import clock
 from pilotext.model.codes import Exit
 
-EXAMPLE = "pilotext signatures --experiment COMPASS"
+EXAMPLE = "pilotext signatures --experiment SHINE"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

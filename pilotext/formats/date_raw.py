@@ -1,4 +1,4 @@
-"""Raw data files in the format of DATE, the data acquisition of COMPASS: event headers, and a walk over the events.
+"""Raw data files in the format of DATE, a system for data acquisition: event headers, and a walk over the events.
 
 A raw file is a sequence of events; each begins with a header of little-endian 32-bit words that gives the length of the
 whole event. DATE 5 and DATE 3 differ in the order of their words, and the fourth word tells which it is: a version
@@ -72,7 +72,7 @@ class Header(Record, frozen=True):
 
     @property
     def random_or_calibration(self) -> bool:
-        """Return whether `ddd --filter-CAL` keeps the event: calibration events, and random triggers of any type."""
+        """Return whether it is a calibration event or has a random trigger: a filter for calibration keeps these."""
         return self.type == CALIBRATION or bool(self.trigger & RANDOM_TRIGGER)
 
 

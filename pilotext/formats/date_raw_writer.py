@@ -37,11 +37,6 @@ class Made(Record, frozen=True):
     calibration: int
 
 
-def raw_name(run: int, chunk: int) -> str:
-    """The name that the production gives to a raw file, for example `cdr12019-275772.raw`."""
-    return f"cdr{chunk}-{run}.raw"
-
-
 def make_raw(
     path: Path,
     *,

@@ -1,7 +1,7 @@
 """Numbers that other systems get: an experiment's error codes, and the exit statuses of `pilotext run`.
 
 A code is four digits with the experiment's CERN number in front, so that no two experiments, and no experiment and the
-pilot, can mean different things by one number: COMPASS is NA58, its 1241 is `COMPASS-1241` and 581241.
+pilot, can mean different things by one number: SHINE is NA61, its 1241 is `SHINE-1241` and 611241.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LARGEST_NUMBER = 9_999_999
 
 @dataclass(frozen=True)
 class Code:
-    """One error code of one experiment, for example `Code("COMPASS", 58, 1241)`."""
+    """One error code of one experiment, for example `Code("SHINE", 61, 1241)`."""
 
     experiment: str
     prefix: int
@@ -66,12 +66,12 @@ class Code:
 
     @property
     def label(self) -> str:
-        """The form for people and diags, `COMPASS-1241`."""
+        """The form for people and diags, `SHINE-1241`."""
         return f"{self.experiment}-{self.digits}"
 
     @property
     def number(self) -> int:
-        """The form for PanDA's integer columns, 581241."""
+        """The form for PanDA's integer columns, 611241."""
         return self.prefix * 10_000 + self.digits
 
 

@@ -251,7 +251,7 @@ COMMON_TEAM = "maintainers of pilotext, by an issue of its repository"
 
 
 class Experiment(_Strict, frozen=True):
-    """An experiment: `number` is its CERN number (58 for NA58), which leads its error codes."""
+    """An experiment: `number` is its CERN number (61 for NA61), which leads its error codes."""
 
     format: int
     experiment: str

@@ -20,9 +20,7 @@ NAME = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 def started_profile(name: str, number: int) -> str:
     """Return the text of a profile for an experiment. Raises UsageError for a name that cannot lead its codes."""
     if NAME.fullmatch(name) is None or name == "COMMON":
-        advice = (
-            "It leads the codes (COMPASS-1200): 2 to 16 capital letters and digits, a letter first, but not COMMON."
-        )
+        advice = "It leads the codes (SHINE-1200): 2 to 16 capital letters and digits, a letter first, but not COMMON."
         raise UsageError(f"{name!r} cannot be the name of an experiment.", advice=advice)
     if not 0 < number < 1000:
         raise UsageError(f"{number} cannot be the number of an experiment.", advice="It is from 1 to 999.")

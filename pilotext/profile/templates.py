@@ -136,7 +136,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 def parse(template: str, text: str) -> dict[str, Value] | None:
     """The values that print as `text`, numbers as numbers; None when the text is not of that form.
 
-    A text that would be printed otherwise (`cdr013-5.raw` for chunk 13) is not of that form: its file would never be
+    A text that would be printed otherwise (`raw013-5.dat` for chunk 13) is not of that form: its file would never be
     found again under the name that is printed for it.
     """
     found = _pattern(template).fullmatch(text)

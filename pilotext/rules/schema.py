@@ -56,7 +56,7 @@ class RuleText(Record, frozen=True):
     id: str
     """Name of the rule in reports and in other rules: small letters, digits and hyphens; it never changes."""
     code: int
-    """Four digits of the code, never used for anything else; COMPASS-1241 is 1241."""
+    """Four digits of the code, never used for anything else; SHINE-1241 is 1241."""
     title: str
     """Failure in a few plain words, for people who do not know the program."""
     cause: Cause

@@ -18,7 +18,7 @@ from pilotext.errors import ExistsError, NotFoundError, StorageError
 from pilotext.storage.base import Copied, FileStat, Storage
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: more than one piece of any back-end
-NAMES = ["mDST-275772-13040-0-7.root", "with space", "ha#sh", "100%", "per%20cent", "Zürich-\u03bc", "a+b=c&d", "it's"]
+NAMES = ["reco-275772-13040-0-7.root", "with space", "ha#sh", "100%", "per%20cent", "Zürich-\u03bc", "a+b=c&d", "it's"]
 
 
 def adler32(data: bytes) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import psutil
 
+from fixtures.raw_names import raw_name
 from fixtures.servers.postgres import PostgresServer
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
@@ -23,7 +24,6 @@ from pilotext.api.schemas.jobs import JobList, JobPage, JobRow
 from pilotext.api.schemas.runs import ProductList, ProductRow
 from pilotext.api.schemas.tasks import TaskList
 from pilotext.formats import date_raw
-from pilotext.formats.date_raw_writer import raw_name
 from pilotext.server.boot import boot
 from pilotext.server.times import EPOCH
 from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, RUNS, Fault, Place

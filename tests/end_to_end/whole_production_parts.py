@@ -7,11 +7,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fixtures import software_area
+from fixtures.raw_names import raw_name
 from fixtures.servers.postgres import PostgresServer, serving_postgres
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
 from fixtures.software_area import cases, servers, write_catalogue
-from pilotext.formats.date_raw_writer import make_raw, raw_name
+from pilotext.formats.date_raw_writer import make_raw
 from tests.end_to_end.whole_production import RAW, TASK, Production, Scale
 from tests.end_to_end.whole_production_faults import CORAL, HADD, PHAST, SETUP, events_of
 from tests.server.conftest import use

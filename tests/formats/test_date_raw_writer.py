@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.raw_names import raw_name
 from pilotext.formats.date_raw import END_OF_BURST, START_OF_BURST, iter_headers, walk
-from pilotext.formats.date_raw_writer import make_raw, raw_name
+from pilotext.formats.date_raw_writer import make_raw
 
 
 def test_a_made_file_is_a_whole_run_with_the_events_asked_for(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pilotext.cli.parser import Noun, Verb
 
 EXAMPLES = {
     "resend": 'pilotext jobs resend 4711 --why "the file was copied again"\n'
-    'pilotext jobs resend --task slot1 --code COMPASS-1237 --why "the files were copied again"',
+    'pilotext jobs resend --task slot1 --code SHINE-1237 --why "the files were copied again"',
     "accept": 'pilotext jobs accept 4711 --why "the two missing events are known"',
     "fail": 'pilotext jobs fail --task slot1 --state manual --why "the tape is damaged"',
     "cancel": 'pilotext jobs cancel 4711 --why "wrong options"',

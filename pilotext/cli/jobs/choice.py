@@ -22,7 +22,7 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", metavar="NAME", help="only jobs of this task")
     add_choices(parser, "--state", words_of(JobState), "only jobs in this state")
     parser.add_argument("--run", type=int, metavar="N", help="only jobs of this run")
-    parser.add_argument("--code", help="only jobs whose last verdict has this code, such as COMPASS-1241")
+    parser.add_argument("--code", help="only jobs whose last verdict has this code, such as SHINE-1241")
     add_choices(parser, "--cause", words_of(JobCause), "only jobs whose last verdict has this cause")
     parser.add_argument("--product", metavar="MERGE", help="only jobs of this merge; '' for production jobs")
     parser.add_argument("--signature", help="only jobs that failed with this signature, which no rule knew")

@@ -10,13 +10,13 @@ NOUN = Noun(
     {
         "lint": Verb(
             "report every problem of rule files, with its place and the remedy",
-            "pilotext rules lint rules/compass/coral.yaml",
+            "pilotext rules lint rules/shine/programs.yaml",
             lint.add_arguments,
             lint.run,
         ),
         "test": Verb(
             "test rules with their examples and with the cases in fixtures/logs",
-            "pilotext rules test rules/compass",
+            "pilotext rules test rules/shine",
             test.add_arguments,
             test.run,
         ),
@@ -34,7 +34,7 @@ NOUN = Noun(
         ),
         "draft": Verb(
             "write the draft of a rule for a failure that no rule knows",
-            "pilotext rules draft job.report.json --output rules/compass/new.yaml",
+            "pilotext rules draft job.report.json --output rules/shine/new.yaml",
             draft.add_arguments,
             draft.run,
         ),
@@ -46,7 +46,7 @@ NOUN = Noun(
         ),
         "compile": Verb(
             "store the compiled rules in the installation, so that jobs start faster",
-            "pilotext rules compile COMPASS",
+            "pilotext rules compile SHINE",
             compiling.add_arguments,
             compiling.run,
         ),

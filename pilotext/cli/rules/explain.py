@@ -22,7 +22,7 @@ MAX_LINE = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rule", metavar="RULE", help="the id or the code of the rule: killed, COMPASS-1246, 1246")
+    parser.add_argument("rule", metavar="RULE", help="the id or the code of the rule: killed, SHINE-1246, 1246")
     parser.add_argument(
         "log", nargs="?", action=FilePath, metavar="LOG", help="the log of the stream that the rule reads"
     )

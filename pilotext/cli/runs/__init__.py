@@ -9,8 +9,8 @@ from pilotext.cli.runs import decide, listing, show
 
 EXAMPLES = {
     "merge-without": 'pilotext runs merge-without slot1 --run 275772 --why "the tape is damaged"',
-    "remerge": 'pilotext runs remerge slot1 --run 275772 --merge mdst --why "PHAST was corrected"',
-    "accept": 'pilotext runs accept slot1 --run 275772 --merge hist --why "two empty histograms"',
+    "remerge": 'pilotext runs remerge slot1 --run 275772 --merge reco --why "the program was corrected"',
+    "accept": 'pilotext runs accept slot1 --run 275772 --merge plots --why "two empty histograms"',
 }
 
 NOUN = Noun(

@@ -20,7 +20,7 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 def add_merge(parser: argparse.ArgumentParser) -> None:
     """Add the kind of merge, which chooses products."""
-    parser.add_argument("--merge", metavar="MERGE", help="only products of this merge, such as mdst")
+    parser.add_argument("--merge", metavar="MERGE", help="only products of this merge, such as reco")
 
 
 def fetch_products(client: Client, options: argparse.Namespace, limit: int) -> list[ProductRow]:

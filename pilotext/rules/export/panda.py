@@ -1,6 +1,6 @@
 """Seed rows for two tables of PanDA's database, which decide what its server does after a failure with our codes.
 
-The pilot sends our number as exeErrorCode, and our diag, which begins with `COMPASS-1241 cannot-allocate:`. PanDA tries
+The pilot sends our number as exeErrorCode, and our diag, which begins with `SHINE-1241 cannot-allocate:`. PanDA tries
 pilotErrorCode first, which is 1305 for every failed payload: a PanDA rule on 1305 comes before all of these.
 RETRYERRORS names its action by a key, which differs between databases, so the rows look it up by its name.
 """

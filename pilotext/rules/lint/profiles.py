@@ -72,7 +72,7 @@ def _wrong_job_types(document: Document) -> Iterator[FileProblem]:
 
 def _wrong_values(document: Document, experiment: Experiment, source: Source) -> Iterator[FileProblem]:
     if not 1 <= experiment.number <= MAX_EXPERIMENT_NUMBER:
-        advice = "It leads codes of seven digits: 58 for NA58."
+        advice = "It leads codes of seven digits: 61 for NA61."
         yield document.problem(("number",), f"{experiment.number} is not from 1 to {MAX_EXPERIMENT_NUMBER}.", advice)
     for name, job_type in experiment.job_types.items():
         if job_type.success.law is not None:

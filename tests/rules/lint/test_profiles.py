@@ -20,7 +20,7 @@ def profile(folder: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("number: 62", "number: 0", "3:1: 0 is not from 1 to 999. It leads codes of seven digits: 58 for NA58."),
+        ("number: 62", "number: 0", "3:1: 0 is not from 1 to 999. It leads codes of seven digits: 61 for NA61."),
         ("number: 62", "number: 62000", "3:1: 62000 is not from 1 to 999."),
         ("number: 62", "number: 62\nnmaes: {}", "4:1: `nmaes`: there is no such field. Did you mean `names`?"),
         (

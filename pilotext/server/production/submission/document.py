@@ -40,7 +40,7 @@ class TaskFile(_Strict, frozen=True):
     """A task: which files, processed how. `parameters` are those of the experiment's profile."""
 
     experiment: str
-    """Name of the experiment, for example COMPASS."""
+    """Name of the experiment, for example SHINE."""
     name: Name
     """Name of the task; no other task has it."""
     type: str
