@@ -76,7 +76,8 @@ def test_the_moves_of_a_breaker_are_in_the_trail() -> None:
     [number] = transact(lambda: hold_breaker(asked, by))
     browser("manager").post(f"/breakers/{number}/decide", {"to": "close", "why": "it is back"})
     text = text_of(browser("viewer").get("/trail?subject=breaker"))
-    moves = re.findall(rf'"/failures#breakers">breaker {number}</a></td><td>([^<]+)</td><td class="wide">([^<]+)<', text)
+    line = rf'"/failures#breakers">breaker {number}</a></td><td>([^<]+)</td><td class="wide">([^<]+)<'
+    moves = re.findall(line, text)
     assert moves == [("tripped → reset", "it is back"), ("reset → tripped", "it is being moved")]
     assert ",open,closed," in text_of(browser("viewer").get("/trail.csv?subject=breaker")), "other programs read states"
 
