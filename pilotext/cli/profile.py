@@ -62,7 +62,7 @@ def _show(options: argparse.Namespace) -> int:
     if options.json:
         write_json(experiment)
         return Exit.SUCCESS
-    say(f"{experiment.name}, number {experiment.number}: {path}")
+    say(f"{experiment.name}, number {experiment.number}, codes {', '.join(experiment.codes)}: {path}")
     for head, rows in _tables(experiment):
         if rows:
             say("")
@@ -80,12 +80,22 @@ def _tables(experiment: Experiment) -> Iterator[tuple[Sequence[str], list[Sequen
         ("merge", "of", "by", "up to", "after", "compared by"),
         [_merge(name, merge) for name, merge in experiment.merges.items()],
     )
+    kinds = experiment.known_output_kinds.items()
+    yield ("output kind", "title", "entries"), [(name, kind.title, kind.counts) for name, kind in kinds]
+    yield ("inputs", "format"), [*experiment.formats.items()]
+    yield ("jobs", "balance", "if broken"), [*_balances(experiment)]
     yield ("parameter", "default"), [*experiment.parameters.items()]
     yield ("file name", "form"), [*experiment.names.items()]
     yield (
         ("site", "jobs at once", "merges go to"),
         [(name, site.max_active, site.merging) for name, site in experiment.sites.items()],
     )
+
+
+def _balances(experiment: Experiment) -> Iterator[Sequence[object]]:
+    for jobs, balances in (experiment.balances or {}).items():
+        yield from ((jobs, law, "failed") for law in balances.hold)
+        yield from ((jobs, law, "reported") for law in balances.note)
 
 
 def _job_type(name: str, job_type: JobType) -> Sequence[object]:

@@ -31,6 +31,19 @@ def test_an_experiment_is_shown_with_all_that_a_job_needs(folder: Path, capfd: p
         assert part in out
 
 
+def test_formats_kinds_and_balances_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "show", "COMPASS"]) == 0
+    lines = [" ".join(line.split()) for line in capfd.readouterr().out.splitlines()]
+    assert lines[0].startswith("COMPASS, number 58, codes 1200-1299: ")
+    for row in (
+        "hist Entries of histograms everything",
+        "*.raw date",
+        "reconstruction mdst_entries == events_written failed",
+        "merging mdst_tree_entries == inputs.tree_entries reported",
+    ):
+        assert row in lines
+
+
 def test_the_document_has_the_defaults_too(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "show", "SPD", "--json"]) == 0
     shown = json.loads(capfd.readouterr().out)

@@ -19,6 +19,9 @@ from pilotext.serialization.yaml import Document, read_yaml
 MAX_EXPERIMENT_NUMBER = 999
 """Limit of an experiment's number: with the four digits of a code it fits PanDA's seven."""
 
+PROCESSED = "events_processed"
+"""Counter of the rules for the events that a program went through, by which the server compares merges."""
+
 ALIKE = 0.8
 """Likeness of two markers from which one of them is taken for a misspelt other."""
 
@@ -83,6 +86,19 @@ def _wrong_values(document: Document, experiment: Experiment, source: Source) ->
                 yield document.problem(("job_types", name, "success", "marker"), message, advice)
 
     yield from _wrong_balances(document, experiment, source)
+    yield from _uncounted_events(document, experiment, source)
+
+
+def _uncounted_events(document: Document, experiment: Experiment, source: Source) -> Iterator[FileProblem]:
+    """Yield merges compared by events whose jobs have no counter of processed events: each run would need a person."""
+    for name, job_type in experiment.job_types.items():
+        for merge in job_type.merges:
+            check = experiment.merges[merge].check
+            if check is None or check.by != "events" or PROCESSED in _counters_of(experiment, name, source):
+                continue
+            message = f"it compares by `events`, and no rule counts {PROCESSED!r} in the logs of {name!r} jobs."
+            advice = f"Add a counter {PROCESSED!r} to the rules, or compare by `entries`."
+            yield document.problem(("merges", merge, "check"), message, advice)
 
 
 def _wrong_balances(document: Document, experiment: Experiment, source: Source) -> Iterator[FileProblem]:

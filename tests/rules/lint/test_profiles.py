@@ -124,6 +124,33 @@ def test_rules_have_the_codes_the_kinds_and_the_versions_of_their_profile(tmp_pa
     ]
 
 
+BY_EVENTS = """format: 1
+experiment: NA62
+number: 62
+names: {raw: 'a-{run:d}.raw', out: 'b-{run:d}.root', merged out: 'c-{run:d}.root'}
+job_types:
+  reco:
+    kind: reconstruction
+    input: {form: raw}
+    outputs: [{name: '{out}', kind: reco, to: ['file:///s/'], check: root}]
+    merges: [out]
+  merging: {kind: merging, outputs: [{name: '{merged}', kind: reco, to: ['file:///m/'], check: root}]}
+merges: {out: {type: merging, of: reco, name: merged out, limit: 1.0e9, check: {by: events}}}
+"""
+
+
+def test_a_merge_by_events_needs_the_counter_of_processed_events(tmp_path: Path) -> None:
+    path = profile(tmp_path, BY_EVENTS)
+    [problem] = lint([path])
+    assert (problem.line, problem.advice) == (
+        12,
+        "Add a counter 'events_processed' to the rules, or compare by `entries`.",
+    )
+    counter = "counters:\n- {name: events_processed, match: 'done (?<n>\\d+)'}\n"
+    (path.parent / "a.yaml").write_text(f"format: 1\nexperiment: NA62\n{counter}")
+    assert lint([path]) == []
+
+
 END = """\
 format: 1
 experiment: NA62
