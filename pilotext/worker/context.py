@@ -13,6 +13,7 @@ from pilotext.storage.transfer import Mover
 from pilotext.worker.budget import Budget
 from pilotext.worker.delivery import Delivery
 from pilotext.worker.kept import Keeping
+from pilotext.worker.permission import Ask
 from pilotext.worker.report_builder import ReportBuilder
 from pilotext.worker.stop_signals import StopSwitch
 
@@ -32,6 +33,8 @@ class JobContext:
     delivery: Delivery
     keeping: Keeping | None = None
     """Folder for outputs whose storage is away."""
+    ask: Ask | None = None
+    """Asks for the permission to publish; None for a job without a server."""
     silent: set[str] = field(default_factory=set)
     """Servers that a failed step has given up for being away, as `urls.server_of` names them."""
 

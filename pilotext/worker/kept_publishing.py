@@ -6,26 +6,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
-import msgspec
 from msgspec.structs import replace
 
-from pilotext.api import http
-from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat, HeartbeatAnswer
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT
 from pilotext.errors import StorageError
 from pilotext.model import Record
-from pilotext.model.job import ReportTarget
 from pilotext.model.report import PhaseRecord, Report, Transfer
 from pilotext.model.verdict import Finding
-from pilotext.serialization.json import from_json
 from pilotext.storage.stage_out import stage_out
 from pilotext.storage.transfer import Mover
 from pilotext.worker.kept import KeepError, KeptOutputs, alone, check_files, keep_log_alone, read_kept, remove
+from pilotext.worker.permission import Ask, NotOursError, server_asker
 from pilotext.worker.publishing import may_pass, policy_of
 
 HEARTBEAT_S = 60.0
-_ANSWER_WITHIN_S = 10.0
 
 
 class Outcome(Record, frozen=True):
@@ -41,10 +36,6 @@ class Outcome(Record, frozen=True):
     label: str
     said: str = ""
     report: Report | None = None
-
-
-class NotOursError(Exception):
-    """The job was given to somebody else, cancelled, or given up."""
 
 
 class SilentServerError(Exception):
@@ -77,7 +68,8 @@ def _publish(
     mover_for: Callable[[KeptOutputs, Callable[[], None]], Mover],
     tick: Callable[[], None],
 ) -> Outcome:
-    lease = _Lease(kept.target if kept.files else None, tick)  # a job whose log alone is kept has ended
+    ask = server_asker(kept.target, OUTPUTS_KEPT) if kept.files else None  # a job whose log alone is kept has ended
+    lease = _Lease(ask, tick)
     try:
         lease.confirm()
         mover = mover_for(kept, lease.tick)
@@ -162,8 +154,8 @@ def _success(kept: KeptOutputs, transfers: tuple[Transfer, ...]) -> Report:
 class _Lease:
     """The claim of an attempt on its job, renewed while its outputs are published; without a server there is none."""
 
-    def __init__(self, target: ReportTarget | None, tick: Callable[[], None]) -> None:
-        self._target = target if target and target.url.endswith("/report") else None
+    def __init__(self, ask: Ask | None, tick: Callable[[], None]) -> None:
+        self._ask = ask
         self._tick = tick
         self._due = 0.0
 
@@ -175,7 +167,12 @@ class _Lease:
     def renewed(self) -> bool:
         """Whether the job is ours as far as the server says. Raises NotOursError if it says that it is not."""
         self._due = time.monotonic() + HEARTBEAT_S
-        return self._target is None or self._ask(self._target)
+        if self._ask is None:
+            return True
+        permission = self._ask(self._tick)
+        if permission.word == "no":
+            raise NotOursError(permission.why)
+        return permission.word == "yes"
 
     def confirm(self) -> None:
         """Ask whether the job is ours: before an upload, and after it, which may have waited for its storage.
@@ -184,22 +181,3 @@ class _Lease:
         """
         if not self.renewed():
             raise SilentServerError
-
-    def _ask(self, target: ReportTarget) -> bool:
-        import requests  # noqa: PLC0415  only jobs with a server pay for it
-
-        url = f"{target.url.removesuffix('/report')}/heartbeat"
-        try:
-            beat = msgspec.json.encode(Heartbeat(OUTPUTS_KEPT))
-            with http.post(url, beat, target.token, within_s=_ANSWER_WITHIN_S) as answer:
-                status, body = answer.status_code, answer.content
-        except (requests.RequestException, OSError):
-            return False
-        if status in (401, 403, 404, 409, 410):
-            raise NotOursError(f"status {status} of {urlsplit(url).netloc}")
-        if status != 200:
-            return False
-        said = from_json(body, HeartbeatAnswer, where=url)
-        if said.command == "stop":
-            raise NotOursError(said.why or "stop")
-        return True

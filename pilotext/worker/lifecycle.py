@@ -35,6 +35,7 @@ from pilotext.worker.log_archive import TRACEBACK_NAME
 from pilotext.worker.own_files import replace_file
 from pilotext.worker.payload.cores import discard_cores
 from pilotext.worker.payload.running import run_payload
+from pilotext.worker.permission import server_asker
 from pilotext.worker.publishing import deliver_logs, publish_outputs
 from pilotext.worker.report_builder import ReportBuilder
 from pilotext.worker.stop_signals import OutOfTime, StopSwitch, ToldToStop
@@ -63,7 +64,8 @@ def run_job(
     budget = Budget(job)
     report = _begin(job, directory, ruleset, warn, tell)
     delivery = Delivery(job.report, os.environ)
-    context = JobContext(job, directory, ruleset, mover, policy, switch, report, budget, delivery, keeping)
+    ask = server_asker(job.report, "stage-out")
+    context = JobContext(job, directory, ruleset, mover, policy, switch, report, budget, delivery, keeping, ask)
     try:
         _live(context)
     except OutOfTime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from pilotext.worker import validation as outputs
 from pilotext.worker.context import JobContext
 from pilotext.worker.kept import KeepError, keep_outputs
 from pilotext.worker.log_archive import make_archive
+from pilotext.worker.permission import NotOursError
 from pilotext.worker.stop_signals import OutOfTime, ToldToStop
 
 MIN_WAIT_S = 1.0
@@ -51,6 +53,10 @@ def publish_outputs(context: JobContext) -> bool:
     until = _until(context)
     try:
         return _publish(context, uploads, until)
+    except NotOursError as error:
+        text = f"the server says that the outputs are not wanted any more ({error}); nothing was published"
+        context.report.found(context.finding("told-to-stop", text))
+        return False
     except ToldToStop as order:
         away = context.report.progress.get(AWAY_SINCE)
         what = _keep(context, uploads)
@@ -86,6 +92,13 @@ def _until(context: JobContext) -> float:
     return min(time.monotonic() + patience_s, math.inf if deadline is None else deadline)
 
 
+def _confirm(context: JobContext) -> None:
+    """Raise NotOursError if the job is not ours any more; where nobody says anything, eight hours of work go on."""
+    permission = None if context.ask is None else context.ask(context.switch.tick)
+    if permission is not None and permission.word == "no":
+        raise NotOursError(permission.why)
+
+
 def _publish(context: JobContext, uploads: Sequence[Upload], until: float) -> bool:
     rounds = 0
     while True:
@@ -97,6 +110,7 @@ def _publish(context: JobContext, uploads: Sequence[Upload], until: float) -> bo
                 policy=context.policy,
                 earlier=context.job.earlier_labels,
                 known_only=not context.job.replaces_any,
+                confirm=partial(_confirm, context) if uploads else None,
             )
         except StorageError as error:
             rounds += 1

@@ -10,11 +10,9 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from fixtures.servers.xrootd import XrdServer
-from pilotext.api.schemas.attempts import HeartbeatAnswer
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.storage.base import adler32_of
@@ -23,7 +21,6 @@ from tests.support.report_server import ReportServer, report_server
 from tests.support.xrootd_server import serving
 
 TOKEN = "t0ken-of-this-attempt"
-GO_ON = msgspec.json.encode(HeartbeatAnswer("go-on", 0.0))
 LIMITS = {"transfer_tries": 2, "transfer_wait_s": 0.1, "transfer_stall_s": 5}
 
 
@@ -119,9 +116,9 @@ def test_kept_outputs_are_published_only_if_the_server_says_so_once_they_are_upl
     eos.stop()
     assert run(tmp_path, eos, home, "echo good > out.txt", "/api/v1/attempts/1/report") == 68
     eos.start()
-    home.statuses, home.body = [200, status], GO_ON
+    home.heartbeat_statuses = [200, status]
     assert command(tmp_path, "outputs", "--flush") == 1
-    assert [request.path.rpartition("/")[2] for request in home.requests] == ["heartbeat"] * 2
+    assert (len(home.heartbeats), home.requests) == (2, [])
     assert published(eos) == {}
     assert len(list((tmp_path / "kept").glob("*/kept.json"))) == left
 

@@ -39,6 +39,10 @@ class ReportServer:
     answer_after: threading.Event | None = None
     """Set it to let the server answer; None answers at once."""
     requests: list[Taken] = field(default_factory=list)
+    """All but heartbeats, which get answers of their own: statuses in the same way, and a body."""
+    heartbeats: list[Taken] = field(default_factory=list)
+    heartbeat_statuses: list[int] = field(default_factory=lambda: [200])
+    heartbeat_body: bytes = b'{"command": "go-on", "lease_until": 0.0}'
 
     def url(self, path: str = "/api/v1/attempts/1/report") -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}{path}"
@@ -88,15 +92,23 @@ def _handler(told: ReportServer) -> type[BaseHTTPRequestHandler]:
             self._answer(self.rfile.read(int(self.headers["Content-Length"])))
 
         def _answer(self, body: bytes) -> None:
-            told.requests.append(Taken(self.path, self.headers["Authorization"], body, dict(self.headers.items())))
+            taken = Taken(self.path, self.headers["Authorization"], body, dict(self.headers.items()))
+            if self.path.endswith("/heartbeat"):
+                told.heartbeats.append(taken)
+                self._say(told.heartbeat_statuses, told.heartbeat_body)
+                return
+            told.requests.append(taken)
             if told.answer_after is not None:
                 told.answer_after.wait()
-            self.send_response(told.statuses.pop(0) if len(told.statuses) > 1 else told.statuses[0])
+            self._say(told.statuses, told.body)
+
+        def _say(self, statuses: list[int], body: bytes) -> None:
+            self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
             for name, value in told.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(told.body)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(told.body)
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Keep the test's output clean."""
