@@ -315,6 +315,12 @@ BREAKER = Machine(
     },
 )
 
+GOING_ON = (TaskState.RUNNING, TaskState.PAUSED)
+"""A task in these states has its results taken and acted on: its merges are finished, compared and kept."""
+
+STOPPED = (TaskState.CANCELLED, TaskState.DRAFT)
+"""A task in these states stays as it is until somebody resumes it, or until its jobs are taken up again."""
+
 ACTIVE_ATTEMPT = (AttemptState.LEASED, AttemptState.RUNNING)
 """An attempt that may still report for itself; a job has at most one of them."""
 

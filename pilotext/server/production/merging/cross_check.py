@@ -16,7 +16,7 @@ from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.models import AttemptReport, Output, Product
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import PRODUCT, MergeGroupState, OutputState, ProductState
+from pilotext.server.production.states import GOING_ON, PRODUCT, MergeGroupState, OutputState, ProductState
 from pilotext.server.production.transitions import Reason, advance
 
 MAX_NAMED = 20
@@ -118,8 +118,8 @@ _WHO = "cross-check"
 
 def check_merged() -> int:
     """Merged runs are compared with their chunks, and with the catalogue where the profile says so."""
-    due = Product.objects.filter(state=ProductState.MERGED).select_related("task__experiment").order_by("pk")[:AT_ONCE]
-    return collect_failures(due, _check)
+    merged = Product.objects.filter(state=ProductState.MERGED, task__state__in=GOING_ON)
+    return collect_failures(merged.select_related("task__experiment").order_by("pk")[:AT_ONCE], _check)
 
 
 def _check(product: Product) -> int:

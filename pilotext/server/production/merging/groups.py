@@ -21,6 +21,7 @@ from pilotext.server.production.models import Attempt, Experiment, Job, MergeGro
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
 from pilotext.server.production.states import (
+    GOING_ON,
     GROUP,
     JOB,
     PRODUCT,
@@ -81,15 +82,22 @@ def _dissolve() -> int:
 
 
 def finish_merges() -> int:
-    """Runs whose merge jobs have all finished are merged; one with a job that has failed for good needs a decision."""
+    """Runs whose merge jobs have all finished are merged; one with a job that has failed for good needs a decision.
+
+    Those of a cancelled task stay as they are: its merge jobs were cancelled with it, and go on when it is resumed.
+    """
     done = transact(_take_up_again)
     job_of_mine = MergeGroup.objects.filter(product=OuterRef("pk"), round=OuterRef("round"))
     failed = Product.objects.filter(
-        Exists(job_of_mine.filter(job__state__in=(JobState.FAILED, JobState.CANCELLED))), state=ProductState.MERGING
+        Exists(job_of_mine.filter(job__state__in=(JobState.FAILED, JobState.CANCELLED))),
+        state=ProductState.MERGING,
+        task__state__in=GOING_ON,
     )
     done += transact(lambda: len(_to_manual(failed, "a merge job has failed for good: resend it, or merge again")))
     merged = Product.objects.filter(
-        ~Exists(job_of_mine.exclude(job__state=JobState.FINISHED)), state=ProductState.MERGING
+        ~Exists(job_of_mine.exclude(job__state=JobState.FINISHED)),
+        state=ProductState.MERGING,
+        task__state__in=GOING_ON,
     )
     return done + transact(lambda: _finish(merged))
 
@@ -224,6 +232,7 @@ def _take_up_again() -> int:
         Exists(mine.filter(state=MergeGroupState.SENT)),
         ~Exists(mine.filter(job__state__in=(JobState.FAILED, JobState.CANCELLED))),
         state=ProductState.MANUAL,
+        task__state__in=GOING_ON,
     )
     done = len(
         advance(
@@ -235,7 +244,8 @@ def _take_up_again() -> int:
             finding="",
         )
     )
-    held = Product.objects.filter(~Exists(mine), state=ProductState.MANUAL).select_related("task__experiment")
+    held = Product.objects.filter(~Exists(mine), state=ProductState.MANUAL, task__state__in=GOING_ON)
+    held = held.select_related("task__experiment")
     again = [each.pk for each in held if _is_known(each) and _may_go_on(each)]
     reason = Reason(_WHO, "its chunks are there now", "cycle")
     return done + len(

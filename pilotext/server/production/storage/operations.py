@@ -54,6 +54,10 @@ class File(Record, frozen=True):
     adler32: str
 
 
+class StoppedError(Exception):
+    """A file is not wanted any more where it is just being copied to."""
+
+
 def open_mover(tick: Callable[[], None]) -> Mover:
     """A mover for the cycle; `tick` is called while it works or waits. Tests put another one here."""
     return with_credentials(ChildMover(STALL_S, tick), os.environ)
@@ -137,7 +141,14 @@ def compared(file: File, mover: Mover) -> Literal["same", "same-size", "absent"]
 
 
 def keep(
-    file: File, destinations: Sequence[str], name: str, mover: Mover, *, earlier: Sequence[File] = (), kept: str = ""
+    file: File,
+    destinations: Sequence[str],
+    name: str,
+    mover: Mover,
+    *,
+    earlier: Sequence[File] = (),
+    kept: str = "",
+    look_again: Callable[[], None] = lambda: None,
 ) -> str:
     """Bring a file to the first destination that takes it, verified there; returns its URL.
 
@@ -145,7 +156,9 @@ def keep(
     raised. `earlier` are files that the same task has kept before; one of them, proven by size and checksum, makes
     place, and so does a file of no bytes, as a copy that was broken off leaves it: nothing is lost with it. `kept` is
     the URL where the file was verified before, which may have gone to tape since. Done again after any interruption,
-    it goes on from there. Raises StorageError; ServerAwayError where one of the destinations may take it later.
+    it goes on from there. `look_again` is called before a file gets its name there; it may raise StoppedError, which
+    ends the copy, and nothing of it stays. Raises StorageError; ServerAwayError where one of the destinations may take
+    it later.
     """
     away: ServerAwayError | None = None
     last: StorageError = NotFoundError(file.url, "there is no destination for this file.")
@@ -153,7 +166,7 @@ def keep(
         target = File(place(destination, name), file.size, file.adler32)
         try:
             if not _is_kept(target, earlier, mover, known=target.url == kept):
-                retried(partial(_copy, file, target, mover), target.url, mover, PATIENCE, [])
+                retried(partial(_copy, file, target, mover, look_again), target.url, mover, PATIENCE, [])
         except ServerAwayError as error:
             away = error
             continue
@@ -222,21 +235,21 @@ def _removed_empty(url: str, mover: Mover) -> bool:
     return True
 
 
-def _copy(source: File, target: File, mover: Mover) -> None:
+def _copy(source: File, target: File, mover: Mover, look_again: Callable[[], None]) -> None:
     if is_there(target, mover):  # an earlier try has renamed it, and only its answer was lost
         return
     if source.url.startswith("file://"):
-        _put(Path(source.url.removeprefix("file://")), target, mover)
+        _put(Path(source.url.removeprefix("file://")), target, mover, look_again)
         return
     with scratch() as folder:
         path = folder / "file"
         copied = mover.do("get", url=source.url, path=path)
         if (copied.size, copied.adler32) != (source.size, source.adler32):
             raise ChecksumError(source.url, f"it is {copied}, not the file that was reported.")
-        _put(path, target, mover)
+        _put(path, target, mover, look_again)
 
 
-def _put(path: Path, target: File, mover: Mover) -> None:
+def _put(path: Path, target: File, mover: Mover, look_again: Callable[[], None]) -> None:
     part = replace(target, url=part_of(target.url, PART_TAG))
     mover.do("put", path=path, url=part.url)
     if not is_there(part, mover):
@@ -244,6 +257,11 @@ def _put(path: Path, target: File, mover: Mover) -> None:
     with suppress(NotFoundError):
         mover.do("stat", url=target.url)
         raise ExistsError(target.url, "another file came there while this one was copied.")
+    try:
+        look_again()
+    except StoppedError:
+        mover.do("remove", url=part.url)
+        raise
     mover.do("move", source=part.url, target=target.url)
     if not is_there(target, mover):
         raise NotFoundError(target.url, "the file is not there after it was written.")

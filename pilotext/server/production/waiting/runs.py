@@ -15,7 +15,7 @@ from pilotext.profile.records import Merge
 from pilotext.server.production.merging.groups import ENDED, PAST_THE_CHECK
 from pilotext.server.production.models import Attempt, Job, Product, Task
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import JobState, ProductState, TaskState
+from pilotext.server.production.states import STOPPED, JobState, ProductState, TaskState
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.jobs import of_tasks_state
 from pilotext.server.production.waiting.places import breakers_of, of_cycle, wait_for, with_servers
@@ -23,6 +23,8 @@ from pilotext.server.times import now
 
 MAX_NAMED = 5
 """Jobs that a reason names."""
+
+KEPT = (ProductState.KEPT, ProductState.CLEANED)
 
 _NEXT_STEP = "the next step of the cycle moves it"
 
@@ -45,6 +47,9 @@ def of_run(
     jobs, old = _merge_jobs(products)
     found = {}
     for product in products:
+        if task.state in STOPPED and product.state not in KEPT:
+            found[product.merge] = (*state, *stalled)
+            continue
         mine = [*_of_product(product, products, merges.get(product.merge), jobs[product.pk], at)]
         if product.state == ProductState.WAITING:
             mine = [*state, *held.waits(), *mine]

@@ -117,7 +117,7 @@ def _of_task(task: Task, at: datetime, parts: TaskParts, breakers: Iterable[Brea
     if task.state == TaskState.ARCHIVING:
         return tuple(_archiving(task, at))
     if task.state == TaskState.CANCELLED:
-        return tuple(_ending(task))
+        return (*_ending(task), *_left(task, len(parts.products)))
     if task.state in (TaskState.DONE, TaskState.ARCHIVED):
         return ()
     jobs = _jobs(task, at, parts.counts, breakers)
@@ -207,6 +207,14 @@ def _ending(task: Task) -> Iterator[Wait]:
     if at_work:
         what = f"{counted_words(at_work, 'attempt of the cancelled task', 'is')} still running"
         yield wait_for("stopping", what, task.changed, None, "server", "workers hear of it by their heartbeats")
+
+
+def _left(task: Task, products: int) -> Iterator[Wait]:
+    if products:
+        stay = counted_words(products, "product of runs", "is")
+        what = f"{stay} not kept: nothing of a cancelled task is merged, compared, or copied to where it is kept"
+        how = f"pilotext tasks resume {quote(task.name)} --why ..., if they are wanted after all"
+        yield wait_for("task-over", what, task.changed, None, "manager", how)
 
 
 # ----------------------------------------------------------------------------------------------------------- archiving

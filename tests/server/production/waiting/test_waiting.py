@@ -395,6 +395,34 @@ def test_a_cancelled_task_says_what_has_not_stopped_yet() -> None:
     assert "1 attempt of the cancelled task is still" in wait.what
 
 
+def test_a_cancelled_task_says_that_its_merged_files_are_not_kept(storage: MemoryStorage) -> None:
+    submit_runs({1: 1})
+    do_all(storage)
+    run_once(tuple(step for step in STEPS if step.name != "keep"))
+    do_all(storage)
+    run_once(tuple(step for step in STEPS if step.name != "keep"))
+    assert kinds(of_run()["mdst"]) == ["copying"]
+    transact(lambda: move_task(Task.objects.get().pk, "cancel", WHY))
+    wait = only(of_task())
+    assert (wait.kind, wait.who) == ("task-over", "manager")
+    assert "1 product of runs is not kept: nothing of a cancelled task is merged" in wait.what
+    assert "pilotext tasks resume t1 --why" in wait.how
+    assert "task t1 is cancelled by maria: I have looked at it" in only(of_run()["mdst"]).what
+
+
+def test_a_cancelled_task_whose_merged_files_are_all_kept_waits_for_nothing(storage: MemoryStorage) -> None:
+    submit_runs({1: 1, 2: 1})
+    do_all(storage)
+    for _ in range(2):
+        cycle(2)
+        do_all(storage)
+    cycle()
+    assert Task.objects.get().state == "done"
+    Task.objects.update(state="cancelled")
+    assert of_task() == ()
+    assert of_run() == {"mdst": ()}
+
+
 # --------------------------------------------------------------------------------------------------------------- pages
 
 
