@@ -130,7 +130,7 @@ def published_by(job: Job, last: Attempt) -> list[dict[str, Any]]:
     expected = {output.name: output for output in build_job(job.task, job, last.number).outputs}
     if not expected.keys() <= {file.name for file in report.outputs} or why_elsewhere(report, expected):
         return []
-    return list(outputs_of(last, report, expected))
+    return list(outputs_of(last, report, expected, job.task))
 
 
 JOB_WORDS: dict[str, Callable[[QuerySet[Job], Reason], list[int]]] = {

@@ -13,7 +13,7 @@ from pilotext.model import job as worker_job
 from pilotext.model.report import Report
 from pilotext.redaction import shortened
 from pilotext.server.production.job_builder import build_job
-from pilotext.server.production.models import Attempt, Output, Signature, Verification
+from pilotext.server.production.models import Attempt, Output, Signature, Task, Verification
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.reports.pilot_verdict import rules_of
 from pilotext.server.production.reports.usage import usage_columns
@@ -72,7 +72,7 @@ def believe(attempt: Attempt, report: Report) -> None:
     """Record the outputs of an attempt that has finished, and finish its job; in a transaction."""
     if attempt.number > 1:
         Output.objects.valid().filter(job_id=attempt.job_id).update(state=OutputState.SUPERSEDED, group=None)
-    insert_rows(Output, list(outputs_of(attempt, report, _expected(attempt))))
+    insert_rows(Output, list(outputs_of(attempt, report, _expected(attempt), attempt.task)))
     counters = report.verdict.counters
     done = [count for name in ("events_processed", "events_skipped") if (count := _count(counters, name)) is not None]
     advance_one(
@@ -133,10 +133,12 @@ def end_attempt(attempt: Attempt, state: str, report: Report, why: str) -> None:
     )
 
 
-def outputs_of(attempt: Attempt, report: Report, expected: dict[str, worker_job.Output]) -> Iterator[dict[str, Any]]:
-    """Rows for those files of a report that the job was expected to publish."""
+def outputs_of(
+    attempt: Attempt, report: Report, expected: dict[str, worker_job.Output], task: Task
+) -> Iterator[dict[str, Any]]:
+    """Rows for those files of a report that the job was expected to publish. The task comes with its experiment."""
     counters = report.verdict.counters
-    checks = profile_of(attempt.task.experiment.name).file_checks
+    checks = profile_of(task.experiment.name).file_checks
     replaced = {finding.fields.get("file") for finding in report.findings if finding.name == "output-replaced"}
     for file in report.outputs:
         output = expected.get(file.name)
