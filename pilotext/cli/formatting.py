@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from pilotext.api.schemas.waits import Wait
+from pilotext.api.schemas.waits import NOT_BEFORE, Wait
 from pilotext.formatting import clock
 from pilotext.sanitize import one_line
 
@@ -50,7 +50,8 @@ def _times(wait: Wait) -> Iterator[str]:
     if wait.since:
         yield f"since {clock(wait.since)}"
     if wait.until:
-        yield f"until {clock(wait.until)} at the latest"
+        at = clock(wait.until)
+        yield f"not before {at}" if wait.kind in NOT_BEFORE else f"until {at} at the latest"
 
 
 def _field(label: str, text: str) -> list[str]:

@@ -124,6 +124,7 @@ STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # files of the pages are served from the package; nothing is collected
 SESSION_COOKIE_SECURE = _SECURE
 CSRF_COOKIE_SECURE = _SECURE
+CSRF_FAILURE_VIEW = "pilotext.server.pages.access.csrf_refused"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Strict"
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -13,6 +13,7 @@ from pilotext.server.api import urls as api
 from pilotext.server.api.panda import urls as panda
 from pilotext.server.api.problems import problem_response
 from pilotext.server.pages import urls as pages
+from pilotext.server.pages.access import refusal
 from pilotext.server.production import admin
 from pilotext.server.production.refusal import RefusalError
 
@@ -28,11 +29,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer where there is nothing, in the form that callers of this part of the server understand."""
+    del exception
     if request.path.startswith(panda.PANDA_PATHS):
         return panda.panda_refusal(RefusalError("not-found", "there is nothing at this address."))
     if request.path.startswith("/api/"):
         return problem_response(RefusalError("not-found", "there is nothing at this address."))
-    return defaults.page_not_found(request, exception)
+    return refusal(request, RefusalError("not-found", "there is no page at this address."))
 
 
 def handler500(request: HttpRequest) -> HttpResponseBase:

@@ -41,12 +41,16 @@ WaitKind = Literal[
 """The closed list of reasons; `cycle` is the next step of the server, which comes by itself within seconds."""
 
 
+NOT_BEFORE: frozenset[WaitKind] = frozenset({"back-off", "breaker", "storage-away", "copying", "archive", "cleaning"})
+"""Reasons whose `until` is when something is tried again at the earliest; of the others, their end at the latest."""
+
+
 Changer = Literal["server", "expert", "manager", "operator"]
 """Role that can change it: the server itself, a person of this role, or the person who runs agents at a site."""
 
 
 class Wait(Record, frozen=True):
-    """One reason why something waits: since when, until when at the latest if that is known, who can change it, how."""
+    """One reason why something waits: since when, until when if that is known (NOT_BEFORE), who can change it, how."""
 
     kind: WaitKind
     what: str

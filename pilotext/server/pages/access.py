@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from http import HTTPStatus
 from typing import Concatenate, Literal, ParamSpec
+from urllib.parse import urlsplit, urlunsplit
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
@@ -131,8 +132,23 @@ def may(request: HttpRequest, role: Role) -> bool:
 def refusal(request: HttpRequest, error: RefusalError) -> HttpResponse:
     """Return the page of a refused request."""
     status = STATUS[error.kind]
-    words = {"title": HTTPStatus(status).phrase, "message": error.message}
+    words = {"title": HTTPStatus(status).phrase, "message": error.message, "back": _back(request)}
     return with_policy(render(request, "pages/refusal.html", words, status=status))
+
+
+def _back(request: HttpRequest) -> str:
+    """Return the page of this server that led here; empty where none is known."""
+    before = urlsplit(request.headers.get("Referer", ""))
+    path = urlunsplit(("", "", before.path, before.query, ""))
+    here = before.netloc == request.get_host() and path.startswith("/") and not path.startswith("//")
+    return path if here and path != request.get_full_path() else ""
+
+
+def csrf_refused(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Return the page for a form without a good token; `reason` is Django's, which logs it."""
+    del reason
+    why = "this form is too old, or your browser keeps no cookies; go back, reload the page, and send it again."
+    return refusal(request, RefusalError("forbidden", why))
 
 
 def with_policy(answer: HttpResponse) -> HttpResponse:

@@ -225,7 +225,7 @@ def _filters(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _in_words(since: str) -> str:
-    return f"of the last {since}" if since[-1:].isalpha() else f"since {since}"
+    return f"of the last {dict(PERIODS).get(since, since)}" if since[-1:].isalpha() else f"since {since}"
 
 
 def _field(axis: str, value: str) -> dict[str, str]:

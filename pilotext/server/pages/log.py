@@ -75,6 +75,7 @@ def show(request: HttpRequest, job: int, attempt: int) -> HttpResponse:
     quotes: list[Quote] = [quote_of(one, rules.get(one.rule)) for one in found.evidence]
     words = {
         "attempt": found.row,
+        "experiment": experiment,
         "verdict": found.verdict,
         "place": found.place,
         "quotes": quotes,

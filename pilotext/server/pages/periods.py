@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Literal
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -37,6 +38,8 @@ class PeriodQuery(Record, frozen=True):
 
     year: Number | None = None
     period: str = ""
+    open: Literal["yes"] | None = None
+    """Only runs that are not ready: a chunk has not ended, or a product is not kept."""
     after: Number | None = None
 
 
@@ -77,12 +80,14 @@ def show_one(request: HttpRequest) -> HttpResponse:
     if not tasks:
         raise RefusalError("not-found", f"there is no task of {asked.year or 'no year'} {asked.period!r:.40}.")
     shown = tasks[:MAX_TASKS]
-    runs = fitting(runs_of_tasks(shown, after=asked.after, limit=RUNS))
+    runs = fitting(runs_of_tasks(shown, after=asked.after, limit=RUNS, open_only=asked.open is not None))
     words = {
         "asked": asked,
         "tasks": [counted(row) for row in task_rows([row.pk for row in shown])],
         "more": len(tasks) > MAX_TASKS,
         "names": [row.name for row in shown],
+        "all_runs": address(reverse("period"), year=asked.year, period=asked.period or None),
+        "open_runs": address(reverse("period"), year=asked.year, period=asked.period or None, open="yes"),
         "differing": differing(shown),
         "runs": runs_together(runs.runs, {row.name: row.pk for row in shown}),
         "products": sorted({name for each in runs.runs for name in each.products}),

@@ -10,7 +10,8 @@ from pilotext.server.pages.access import page
 from pilotext.server.pages.queries import address, whole_number
 from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.statistics.sites import describe_sites, list_agents
+from pilotext.server.production.statistics.sites import describe_sites, efficiency_of_sites, list_agents
+from pilotext.server.times import DAY_S, earlier, now
 
 AGENTS = 200
 
@@ -24,9 +25,10 @@ def show(request: HttpRequest) -> HttpResponse:
     after = whole_number(text)
     if after is None:
         raise RefusalError("invalid", f"there is no agent {text!r:.20}.")
+    efficiency = efficiency_of_sites(earlier(now(), DAY_S))
     agents = list_agents(site=None, state=None, after=after, limit=AGENTS)
     words = {
-        "sites": [(site.pk, row) for site, row in found.rows],
+        "sites": [(site.pk, row, efficiency.get(site.pk)) for site, row in found.rows],
         "breakers": found.breakers,
         "agents": agents.agents,
         "after": after,

@@ -37,6 +37,9 @@ def show(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, "pages/submit.html", {"text": ""})
     text = _text(request)
+    if not text.strip():
+        wrong = ["There is no task file: paste one into the field, or choose a file."]
+        return render(request, "pages/submit.html", {"text": "", "wrong": wrong}, status=422)
     try:
         whole = task_of(text)
         experiment = profile_of(whole.task.experiment)

@@ -90,6 +90,7 @@ def show(request: HttpRequest, task: int) -> HttpResponse:
         "products": sorted({name for each in runs.runs for name in each.products}),
         "further": address(reverse("task", args=[task]), after=runs.next) if runs.next is not None else "",
         "failures": failures[:TOP_FAILURES],
+        "more_failures": max(0, len(failures) - TOP_FAILURES),
         "pace": described.pace,
         "left_out": described.left_out,
         "refused": described.refused,

@@ -18,7 +18,8 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from pilotext.api.schemas.errors import ErrorRow  # noqa: E402
 from pilotext.server.pages.failures import Axis, FailureQuery, days_of, table_of  # noqa: E402
-from pilotext.server.production.models import Attempt, Breaker, Experiment, Signature  # noqa: E402
+from pilotext.server.pages.templatetags.pages import codes_of_rules  # noqa: E402
+from pilotext.server.production.models import Attempt, Breaker, Experiment, Signature, Task  # noqa: E402
 from pilotext.server.times import earlier, now  # noqa: E402
 from tests.server.pages.browsing import browser, text_of  # noqa: E402
 from tests.server.support import fail, leased, raw, submit, succeed  # noqa: E402
@@ -166,3 +167,23 @@ def test_pages_of_failures_cost_few_queries(page: str, failures: None) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert viewer.get(page).status_code == 200
     assert len(queries) <= MAX_QUERIES
+
+
+def test_codes_name_the_rules_behind_them(failures: None) -> None:
+    viewer = browser("viewer")
+    code = Attempt.objects.exclude(cause="crash").exclude(code="").values_list("code", flat=True)[0]
+    rule = next(name for name, known in codes_of_rules("COMPASS").items() if known == code)
+    link = f'href="/rules/COMPASS/{rule}">{rule}</a>'
+    assert link in text_of(viewer.get("/failures"))
+    assert link not in text_of(viewer.get("/failures?rows=cause")), "a cause has many rules"
+    assert viewer.get(f"/rules/COMPASS/{rule}").status_code == 200
+
+
+def test_a_task_says_how_many_failures_it_leaves_out(failures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer, task = browser("viewer"), Task.objects.get()
+    assert "with fewer failures" not in text_of(viewer.get(f"/tasks/{task.pk}"))
+    monkeypatch.setattr("pilotext.server.pages.tasks.TOP_FAILURES", 1)
+    text = text_of(viewer.get(f"/tasks/{task.pk}"))
+    assert "1 more row with fewer failures" in text
+    [link] = re.findall(r'href="([^"]+)">All failures of the task', text)
+    assert "3 failed attempts" in text_of(viewer.get(unescape(link)))

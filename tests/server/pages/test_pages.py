@@ -204,6 +204,37 @@ def test_a_choice_that_there_is_not_is_refused_in_words(query: str, status: int,
 
 
 @pytest.mark.parametrize(("page", "status"), [("/jobs/99999", 404), ("/tasks/99999", 404), ("/nothing", 404)])
+def test_what_there_is_not_is_not_found_and_leads_back(page: str, status: int) -> None:
+    viewer = browser("viewer")
+    text = text_of(viewer.get(page, headers={"referer": "http://localhost/jobs?state=manual"}))
+    assert '<a class="button" href="/jobs?state=manual">Back</a>' in text
+    for elsewhere in ("http://evil.invalid/x", f"http://localhost{page}", "http://localhost//evil.invalid/x", ""):
+        text = text_of(viewer.get(page, headers={"referer": elsewhere}))
+        assert ">Back</a>" not in text, elsewhere
+        assert '<a href="/">Overview</a>' in text
+
+
+def test_a_form_without_a_token_says_what_to_do(failed_job: int) -> None:
+    answer = browser("expert", checks=True).post(f"/jobs/{failed_job}/decide", {"to": "fail", "why": "no token"})
+    assert answer.status_code == 403
+    assert "reload the page" in text_of(answer)
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+
+
+def test_a_failure_of_the_server_has_a_way_back(failed_job: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken for a test")
+
+    monkeypatch.setattr("pilotext.server.pages.job.event_counts", broken)
+    viewer = browser("viewer")
+    viewer.raise_request_exception = False
+    answer = viewer.get(f"/jobs/{failed_job}")
+    assert answer.status_code == 500
+    assert '<a href="/">Overview</a>' in text_of(answer)
+    assert "broken for a test" not in text_of(answer)
+
+
+@pytest.mark.parametrize(("page", "status"), [("/jobs/99999", 404), ("/tasks/99999", 404), ("/nothing", 404)])
 def test_what_there_is_not_is_not_found(page: str, status: int) -> None:
     assert browser("viewer").get(page).status_code == status
 

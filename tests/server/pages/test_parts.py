@@ -11,9 +11,21 @@ from pilotext.server.boot import boot
 boot()
 
 from pilotext.api.schemas.runs import RunRow  # noqa: E402  needs boot
+from pilotext.api.schemas.waits import Wait, WaitKind  # noqa: E402
 from pilotext.server.pages.queries import whole_number  # noqa: E402
 from pilotext.server.pages.run import parts_of  # noqa: E402
-from pilotext.server.pages.templatetags.pages import chip, job_links, moment, rough, thousands, tone  # noqa: E402
+from pilotext.server.pages.templatetags.pages import (  # noqa: E402
+    bound,
+    chip,
+    codes_of_rules,
+    job_links,
+    moment,
+    rough,
+    rule_link,
+    rule_of_code,
+    thousands,
+    tone,
+)
 from pilotext.server.production.states import JOB, PRODUCT, TASK  # noqa: E402
 
 pytestmark = pytest.mark.unit
@@ -86,3 +98,23 @@ def test_a_number_of_an_address_is_whole_and_bounded(text: str, most: int, numbe
 )
 def test_jobs_that_a_text_names_are_links(text: str, shown: str) -> None:
     assert job_links(text) == shown
+
+
+def test_a_rule_leads_to_its_page_if_a_rule_of_today_has_its_name() -> None:
+    link = '<a class="mono" href="/rules/COMPASS/killed">killed</a>'
+    assert rule_link("killed", "COMPASS") == link
+    assert rule_link("killed", code=codes_of_rules("COMPASS")["killed"]) == link
+    assert rule_link("killed", code="COMPASS-0000") == '<span class="mono">killed</span>'
+    assert rule_link("<b>", "COMPASS") == '<span class="mono">&lt;b&gt;</span>'
+
+
+def test_a_code_leads_to_its_rule() -> None:
+    code = codes_of_rules("COMPASS")["killed"]
+    assert 'href="/rules/COMPASS/killed">killed</a>' in rule_of_code(code)
+    assert rule_of_code("COMPASS-0000") == ""
+    assert rule_of_code("") == ""
+
+
+@pytest.mark.parametrize(("kind", "word"), [("back-off", "not before"), ("breaker", "not before"), ("silent", "until")])
+def test_the_time_of_a_reason_is_its_begin_or_its_end(kind: WaitKind, word: str) -> None:
+    assert bound(Wait(kind, "it waits", None, 1.0, "server", "by itself")) == word

@@ -236,7 +236,8 @@ def test_a_task_is_shown_before_it_is_submitted() -> None:
 @pytest.mark.parametrize(
     ("text", "status", "said"),
     [
-        ("", 422, ""),
+        ("", 422, "There is no task file: paste one"),
+        (" \n", 422, "There is no task file: paste one"),
         ("experiment: [", 422, "line"),
         (TASK.replace("type:", "tipe:"), 422, "tipe"),
         (TASK.replace("COMPASS", "COMPAS"), 422, "COMPASS"),

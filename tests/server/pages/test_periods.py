@@ -65,6 +65,23 @@ def test_a_run_of_a_period_has_a_row_for_each_task() -> None:
     assert "generalprod" not in text, "a parameter that is the same in all tasks"
 
 
+def test_a_period_can_show_its_open_runs_only() -> None:
+    made()
+    viewer = browser("viewer")
+    Job.objects.filter(task__name__in=("t1", "t2"), run__in=(7, 8)).update(state="finished")
+    Product.objects.filter(task__name="t1", run=7).update(state="kept")
+    text = text_of(viewer.get("/period?year=2016&period=W14"))
+    assert re.findall(r"/runs/(\d+)", text) == ["6", "7", "7", "8"]
+    [link] = re.findall(r'href="([^"#]+)#runs">open runs', text)
+    text = text_of(viewer.get(link.replace("&amp;", "&")))
+    assert re.findall(r"/runs/(\d+)", text) == ["6", "8"], "a chunk of 6 is ready, and the product of 8 is not kept"
+    Job.objects.filter(run=6).update(state="cancelled")
+    Product.objects.filter(run=8).update(state="cleaned")
+    text = text_of(viewer.get(link.replace("&amp;", "&")))
+    assert "No further run is open." in text
+    assert viewer.get("/period?year=2016&period=W14&open=no").status_code == 422
+
+
 def test_runs_of_a_period_go_on_on_the_next_page(monkeypatch: pytest.MonkeyPatch) -> None:
     made()
     monkeypatch.setattr("pilotext.server.pages.periods.RUNS", 2)

@@ -13,8 +13,18 @@ boot()
 from pilotext.profile.records import Site as ProfileSite  # noqa: E402  needs boot
 from pilotext.server.database import transact  # noqa: E402
 from pilotext.server.production.manual_decisions.sites import move_site  # noqa: E402
-from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Experiment, Site  # noqa: E402
+from pilotext.server.production.models import (  # noqa: E402
+    Agent,
+    Attempt,
+    AuditEntry,
+    Breaker,
+    Experiment,
+    HourlyAttempts,
+    Site,
+    Task,
+)
 from pilotext.server.production.profiles import profile_of, remember_all  # noqa: E402
+from pilotext.server.production.statistics.hourly import hour_of  # noqa: E402
 from pilotext.server.times import earlier, now  # noqa: E402
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import SITE, WHY, fail, leased, raw, site, submit  # noqa: E402
@@ -53,7 +63,7 @@ def test_a_site_shows_what_runs_and_fails_there_and_nothing_of_other_sites() -> 
     Breaker.objects.create(rule="broken site", scope=SITE, site=site(), **same)
     Breaker.objects.create(rule="broken site", scope=OTHER, site=site(OTHER), **same)
     text = page()
-    for part in ("COMPASS-1241", "calibration", "wn7", ">here<", ">silent<", "broken site: all failed", "/settings"):
+    for part in ("COMPASS-1241", "calibration", "wn7", ">here<", ">silent<", "“broken site”: all failed", "/settings"):
         assert part in text
     for part in (">there<", ">away<", OTHER):
         assert part not in text
@@ -69,6 +79,20 @@ def test_a_site_shows_what_runs_and_fails_there_and_nothing_of_other_sites() -> 
         "No breaker keeps jobs",
     ):
         assert sentence in empty
+
+
+def test_sites_have_their_cpu_efficiency_of_the_last_day() -> None:
+    submit()
+    task, hour = Task.objects.get(), hour_of(now())
+    for place, at, cpu_s in ((SITE, hour, 300.0), (SITE, hour - 2, 500.0), (SITE, hour - 30, 9e9), (OTHER, hour, 0.0)):
+        wall_s = 1000.0 if place == SITE else 0.0
+        HourlyAttempts.objects.create(
+            hour=at, task=task, site=site(place), state="finished", attempts=1, wall_s=wall_s, cpu_s=cpu_s
+        )
+    text = text_of(browser("viewer").get("/sites"))
+    shares = re.findall(r'href="(/plots/efficiency[^"]+)">([^<]+)</a>', text)
+    assert shares == [(f"/plots/efficiency?site={SITE}", "40\u2009%")], "and none where nothing has ended"
+    assert browser("viewer").get(shares[0][0]).status_code == 200
 
 
 def test_agents_of_a_site_go_on_on_the_next_page() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from datetime import datetime
@@ -13,8 +14,11 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from pilotext.api.schemas.sites import BREAKER_WORDS
+from pilotext.api.schemas.waits import NOT_BEFORE, Wait
 from pilotext.formatting import bytes_of, clock, duration
+from pilotext.profile import known_experiments
 from pilotext.sanitize import one_line, printable
+from pilotext.server.production.reports.pilot_verdict import rules_of
 from pilotext.server.production.statistics.job_choice import without_numbers
 from pilotext.server.times import to_seconds
 
@@ -85,6 +89,42 @@ def job_links(text: str) -> SafeString:
     return format_html("{}{}", begin, format_html_join("", '<a href="{}">job {}</a>{}', jobs))
 
 
+@register.simple_tag
+def rule_link(rule: str, experiment: str = "", code: str = "") -> SafeString:
+    """Return a rule as a link to its page; only its name where no rule of today has it.
+
+    Where no experiment is named, it is that whose rules have the code.
+    """
+    for name in [experiment] if experiment else _experiments():
+        known = codes_of_rules(name)
+        if rule in known and (not code or known[rule] == code):
+            return format_html('<a class="mono" href="{}">{}</a>', reverse("rule", args=[name, rule]), rule)
+    return format_html('<span class="mono">{}</span>', plain(rule))
+
+
+@register.simple_tag
+def rule_of_code(code: str) -> SafeString:
+    """Return the rule of a code as a link to its page, on a line of its own; nothing where no rule of today has it."""
+    for name in _experiments():
+        for rule, known in codes_of_rules(name).items():
+            if known == code:
+                return format_html(
+                    '<br><a class="mono below" href="{}">{}</a>', reverse("rule", args=[name, rule]), rule
+                )
+    return SafeString("")
+
+
+@functools.cache
+def _experiments() -> tuple[str, ...]:
+    return known_experiments()
+
+
+@functools.cache
+def codes_of_rules(experiment: str) -> dict[str, str]:
+    """Return the codes of the rules of an experiment by their names."""
+    return {rule.id: rule.code.label for rule in rules_of(experiment).rules}
+
+
 @register.filter
 def logged(text: str) -> str:
     """Return a line of a log with its blanks; what does not print is shown as its escape."""
@@ -127,6 +167,12 @@ def span(seconds: float | None) -> str:
 def until(begin: float, end: float) -> str:
     """Return the time between two points in time for people."""
     return duration(max(0.0, end - begin))
+
+
+@register.filter
+def bound(wait: Wait) -> str:
+    """Return the word before the time of a reason why something waits."""
+    return "not before" if wait.kind in NOT_BEFORE else "until"
 
 
 @register.filter

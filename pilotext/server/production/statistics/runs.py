@@ -34,7 +34,7 @@ from pilotext.server.production.models import (
     Task,
 )
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import JobState
+from pilotext.server.production.states import JobState, ProductState
 from pilotext.server.times import record_fields
 
 MAX_PRODUCTS = 100
@@ -63,15 +63,26 @@ def runs_of(row: Task, *, run: int | None, state: str | None, after: int | None,
     return RunList(tuple(rows), page[-1] if len(found) > limit else None)
 
 
-def runs_of_tasks(tasks: Sequence[Task], *, after: int | None, limit: int) -> RunList:
-    """A page of the runs of several tasks: the rows of a run, one for each task that has it, stand together."""
-    found = _first_runs(tasks, after, limit + 1)
+def runs_of_tasks(tasks: Sequence[Task], *, after: int | None, limit: int, open_only: bool = False) -> RunList:
+    """A page of the runs of several tasks: the rows of a run, one for each task that has it, stand together.
+
+    `open_only`: only runs of which a task has a chunk that has not ended, or a product that is not kept.
+    """
+    found = _first_runs(tasks, after, limit + 1, open_only=open_only)
     page = found[:limit]
     counted = _count_chunks(tasks, page)
     order = [row.pk for row in tasks]
     keys = sorted(counted, key=lambda key: (key[1], order.index(key[0])))
     rows = _run_rows(tasks, {key: counted[key] for key in keys})
     return RunList(tuple(rows), page[-1] if len(found) > limit else None)
+
+
+_ENDED = (JobState.FINISHED, JobState.FAILED, JobState.CANCELLED)
+_KEPT = (ProductState.KEPT, ProductState.CLEANED)
+
+
+def _quoted(states: Iterable[str]) -> str:
+    return ", ".join(f"'{state!s}'" for state in states)
 
 
 _FIRST_RUNS_OF_TASK = """
@@ -81,15 +92,28 @@ SELECT run FROM (
 """
 
 
-def _first_runs(tasks: Sequence[Task], after: int | None, limit: int) -> list[int]:
+_OPEN_RUNS_OF_TASK = f"""
+SELECT run FROM (
+    SELECT DISTINCT run FROM production_job
+    WHERE task_id = %s AND product = '' AND run > %s AND state NOT IN ({_quoted(_ENDED)}) ORDER BY run LIMIT %s
+) AS jobs
+UNION SELECT run FROM (
+    SELECT DISTINCT run FROM production_product
+    WHERE task_id = %s AND run > %s AND state NOT IN ({_quoted(_KEPT)}) ORDER BY run LIMIT %s
+) AS products
+"""  # noqa: S608  the states are ours
+
+
+def _first_runs(tasks: Sequence[Task], after: int | None, limit: int, *, open_only: bool) -> list[int]:
     """Return the first runs of several tasks, by one query.
 
     A limit for each task lets the index give its runs; without it, all jobs of all tasks are read. SQLite takes such
     limits only within parentheses, which Django does not write.
     """
     begin = -1 if after is None else after
-    statement = " UNION ".join([_FIRST_RUNS_OF_TASK] * len(tasks)) + " ORDER BY run LIMIT %s"
-    values = [value for task in tasks for value in (task.pk, begin, limit)]
+    of_task = _OPEN_RUNS_OF_TASK if open_only else _FIRST_RUNS_OF_TASK
+    statement = " UNION ".join([of_task] * len(tasks)) + " ORDER BY run LIMIT %s"
+    values = [value for task in tasks for value in (task.pk, begin, limit) * (2 if open_only else 1)]
     with connection.cursor() as cursor:
         cursor.execute(statement, [*values, limit])
         return [run for (run,) in cursor.fetchall()]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Case, Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, TextField, Value, When
+from django.db.models import Case, Count, Exists, Max, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value, When
 from django.db.models.functions import Coalesce
 
 from pilotext.api.schemas.agents import AgentList, AgentRow
@@ -18,7 +18,7 @@ from pilotext.server.production.lookup import (
     agent_named,
     site_named,
 )
-from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, Site, Token
+from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, HourlyAttempts, Site, Token
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.site_settings import closings
 from pilotext.server.production.states import (
@@ -29,6 +29,7 @@ from pilotext.server.production.states import (
     AttemptState,
     BreakerState,
 )
+from pilotext.server.production.statistics.hourly import hour_of
 from pilotext.server.times import EPOCH, FOREVER, HOUR_S, earlier, now, record_fields, to_seconds
 
 
@@ -87,6 +88,13 @@ def _described(sites: QuerySet[Site]) -> DescribedSites:
         for site in there
     )
     return DescribedSites(rows, tuple(breakers[None]))
+
+
+def efficiency_of_sites(since: datetime) -> dict[int, float]:
+    """Return the CPU efficiency of the attempts that ended since then, in percent of one core, by the site's number."""
+    rows = HourlyAttempts.objects.filter(hour__gte=hour_of(since)).order_by().values_list("site")
+    used = rows.annotate(cpu=Sum("cpu_s"), wall=Sum("wall_s"))
+    return {site: 100 * cpu_s / wall_s for site, cpu_s, wall_s in used if wall_s > 0}
 
 
 @dataclass(frozen=True)

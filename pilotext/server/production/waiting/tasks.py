@@ -172,8 +172,7 @@ def _ready(task: Task, number: int, at: datetime, breakers: Iterable[Breaker]) -
     row = task if hasattr(task, "put_off") else with_put_off(Task.objects.filter(pk=task.pk), at).get()
     put_off, until = getattr(row, "put_off", 0), getattr(row, "put_off_until", None)
     if put_off:
-        first = "the first " if put_off > 1 else ""
-        what = f"{counted_words(put_off, 'job', 'waits')} before the next attempt, {first}until then"
+        what = f"{counted_words(put_off, 'job', 'waits')} before the next attempt; the time is that of the first"
         yield wait_for("back-off", what, None, until, "server", "each is given out again by itself")
     if number <= put_off:
         return
