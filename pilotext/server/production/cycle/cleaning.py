@@ -70,8 +70,11 @@ class _Removal:
 
 
 def clean_products() -> int:
-    """The chunk files of kept products are removed, and merged files that a later merge has replaced."""
-    due = Product.objects.filter(state=ProductState.KEPT, task__state=TaskState.ARCHIVING)
+    """The chunk files of kept products are removed, and merged files that a later merge has replaced.
+
+    Nothing is removed before the log archives of the task are planned: until then its archiving may be refused.
+    """
+    due = Product.objects.filter(state=ProductState.KEPT, task__state=TaskState.ARCHIVING, task__in=_planned())
     return operations.work_through(due, _clean, _failed)
 
 
@@ -89,21 +92,25 @@ def clean_logs() -> int:
 def finish_archiving() -> int:
     """Tasks with nothing left to remove become archived."""
     mine = OuterRef("pk")
-    with_archives = [
-        task.pk
-        for task in Task.objects.filter(state=TaskState.ARCHIVING).select_related("experiment")
-        if profile_of(task.experiment.name).logs is None or task.log_archives.exists()
-    ]
     open_archive = LogArchive.objects.filter(task=mine).exclude(
         Q(state=LogArchiveState.CLEANED) | Q(state=LogArchiveState.KEPT, run__isnull=True)
     )
     over = Task.objects.filter(
         ~Exists(open_archive),
         ~Exists(Product.objects.filter(task=mine).exclude(state=ProductState.CLEANED)),
-        pk__in=with_archives,
+        pk__in=_planned(),
     )
     reason = Reason(_WHO, "its products and logs are kept, everything else is removed", "cycle")
     return len(transact(lambda: advance(TASK, over, (TaskState.ARCHIVING,), TaskState.ARCHIVED, reason)))
+
+
+def _planned() -> list[int]:
+    """The tasks that are being archived and have their log archives, or whose profile has none."""
+    return [
+        task.pk
+        for task in Task.objects.filter(state=TaskState.ARCHIVING).select_related("experiment")
+        if task.log_archives.exists() or profile_of(task.experiment.name).logs is None
+    ]
 
 
 def _clean_logs(archive: LogArchive, mover: Mover) -> int:

@@ -8,20 +8,24 @@ import zlib
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pilotext.errors import DeniedError, TransientError
 from pilotext.server.database import transact
-from pilotext.server.production.cycle import cleaning
+from pilotext.server.production.cycle import cleaning, log_archives
+from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.manual_decisions.tasks import move_task
-from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, Task
+from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, PublishedFile, Task
+from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.storage import operations
+from pilotext.server.production.submission.naming import key_of
 from pilotext.server.production.transitions import reopen
 from pilotext.server.times import EPOCH
 from pilotext.storage.base import hex8
 from pilotext.storage.leftovers import part_of
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do, do_all, product, storage, submit_runs
-from tests.server.support import WHY, avoid, fail, leased
+from tests.server.support import WHY, avoid, fail, leased, submit
 
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -69,6 +73,38 @@ def test_chunk_files_go_when_the_merged_file_is_kept_and_its_task_is_put_away(st
     assert set(Output.objects.filter(job__product="", kind="mdst").values_list("state", flat=True)) == {"removed"}
     assert KEPT in storage.files
     assert {each.state for each in Product.objects.all()} == {"cleaned"}
+
+
+def step(name: str) -> int:
+    return run_once(tuple(each for each in STEPS if each.name == name))[name]
+
+
+def test_nothing_is_removed_for_an_archiving_that_is_refused(storage: MemoryStorage) -> None:
+    done_task(storage, {1: 1, 2: 1}, merges=("mdst",))
+    submit(name="t2")
+    # The profile got its log archives after both tasks were submitted, and the other task was archived before.
+    assert PublishedFile.objects.filter(pk=key_of(LOGS)).update(task=Task.objects.get(name="t2"))
+    before = dict(storage.files)
+    task = Task.objects.get(name="t1")
+    transact(lambda: move_task(task.pk, "archive", WHY))
+    assert step("clean") == 0, "the archiving may still be refused"
+    cycle(2)
+    task.refresh_from_db()
+    assert (task.state, "it cannot be archived" in task.note) == ("done", True)
+    assert storage.files == before
+
+
+def test_chunk_files_go_without_log_archives_where_the_profile_has_none(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done_task(storage, {1: 1}, merges=("mdst",))
+    without = replace(profile_of("COMPASS"), logs=None)
+    for module in (cleaning, log_archives):
+        monkeypatch.setattr(module, "profile_of", lambda _name: without)
+    archive()
+    cycle(2)
+    assert (state(), LogArchive.objects.count()) == ("archived", 0)
+    assert not [url for url in storage.files if "/mDST.chunks/" in url]
 
 
 def test_the_logs_of_each_run_and_of_all_runs_are_archived_and_then_removed(storage: MemoryStorage) -> None:
