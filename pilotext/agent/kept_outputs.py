@@ -30,6 +30,7 @@ from pilotext.directory_tree import remove_tree
 from pilotext.errors import FieldError
 from pilotext.model import Record
 from pilotext.model.codes import Exit
+from pilotext.model.permission import Permission
 from pilotext.model.report import Kept, Report
 from pilotext.serialization.json import from_json
 
@@ -210,14 +211,15 @@ class _Publisher(Runner):
             self._ending.wait(min(self.lease.heartbeat_s, max(_TICK_S, due - time.monotonic())))
         return None
 
-    def tell(self, client: Client) -> None:
-        """Renew the lease, and say what is waited for."""
-        self.beat(client, OUTPUTS_KEPT, {"storage_away_since": round(self.job.kept.since)})
+    def tell(self, client: Client) -> Permission:
+        """Renew the lease, and say what is waited for; returns whether it may publish."""
+        return self.beat(client, OUTPUTS_KEPT, {"storage_away_since": round(self.job.kept.since)})
 
-    def _beat(self, client: Client, process: WrapperProcess) -> None:
-        self.tell(client)
+    def _beat(self, client: Client, process: WrapperProcess) -> Permission:
+        permission = self.tell(client)
         if self._ending.is_set():
             process.terminate()
+        return permission
 
     def _has_lease(self) -> bool:
         """Whether the lease was renewed by the last heartbeat."""
@@ -251,8 +253,9 @@ class _LogPublisher(_Publisher):
     def holds(self) -> bool:
         return time.monotonic() - self._since < LOGS_HOLD_S
 
-    def tell(self, client: Client) -> None:
+    def tell(self, client: Client) -> Permission:  # noqa: ARG002  as its base
         """Say nothing: the attempt has ended."""
+        return Permission("yes")
 
     def _has_lease(self) -> bool:
         return True

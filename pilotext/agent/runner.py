@@ -14,9 +14,11 @@ from pilotext import __version__
 from pilotext.agent.folders import held, make_new
 from pilotext.agent.wrapper_process import WrapperProcess
 from pilotext.api.client import Client, ServerError
+from pilotext.api.http import DISOWNING_STATUSES
 from pilotext.api.schemas.attempts import Heartbeat, LeasedJob
 from pilotext.model.codes import Exit
 from pilotext.model.job import JobIdentity
+from pilotext.model.permission import Permission
 from pilotext.model.report import Report
 from pilotext.model.verdict import Verdict
 
@@ -67,9 +69,12 @@ class Runner:
             process.terminate()
         due = resume_at = began = time.monotonic()
         while (status := process.status) is None:
-            if time.monotonic() >= due:
-                self._beat(client, process)
+            question = process.question
+            if question is not None or time.monotonic() >= due:
+                permission = self._beat(client, process)
                 due = time.monotonic() + self.lease.heartbeat_s
+                if question is not None:
+                    process.answer(question, permission)
             if time.monotonic() >= resume_at:
                 process.resume()
                 resume_at = time.monotonic() + _RESUME_EVERY_S
@@ -90,24 +95,26 @@ class Runner:
         if self._process is not None and self._process.status is None:
             self._process.terminate()
 
-    def _beat(self, client: Client, process: WrapperProcess) -> None:
+    def _beat(self, client: Client, process: WrapperProcess) -> Permission:
         """Tell that the attempt is alive; without an answer the job goes on, since its lease may still hold."""
         report = process.last
         phase = report.phase if report else "prepare"
-        self.beat(client, phase, report.verdict.counters if report else {})
+        return self.beat(client, phase, report.verdict.counters if report else {})
 
-    def beat(self, client: Client, phase: str, progress: Mapping[str, int | float]) -> None:
-        """Renew the lease, and end the job if the server says so."""
+    def beat(self, client: Client, phase: str, progress: Mapping[str, int | float]) -> Permission:
+        """Renew the lease, and end the job if the server says so; returns whether it may publish."""
         began = time.monotonic()
         beat = Heartbeat(phase, socket.gethostname(), _sendable(progress))
         try:
             answer = client.heartbeat(self.lease.attempt, self.lease.token, beat)
-        except ServerError:
-            return
+        except ServerError as error:
+            return Permission("no" if error.status in DISOWNING_STATUSES else "unknown", str(error))
         self._renewed = began
         if answer.command == "stop":
             self.disowned = True
             self.stop()
+            return Permission("no", answer.why)
+        return Permission("yes")
 
     def _end_if_cut_off(self, silent_s: float) -> None:
         if silent_s > self.lease.lease_s * _KILLED_AT and self._process is not None:
@@ -124,7 +131,7 @@ class Runner:
         if final is not None and (final.verdict.verdict != "success" or status == final.exit_status == Exit.SUCCESS):
             return final
         if process.last is None:
-            said = process.last_words() or f"it ended with status {status} and said nothing"
+            said = process.last_words or f"it ended with status {status} and said nothing"
             return self.failed(f"not started: {said}", status if status > 0 else int(Exit.INTERNAL))
         return replace(process.last, state="failed", outputs=(), ended=time.time())
 

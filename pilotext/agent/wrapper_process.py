@@ -14,9 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+import msgspec
+from msgspec.structs import replace
+
 from pilotext.directory_tree import remove_tree
 from pilotext.environment import for_wrapper
 from pilotext.errors import FieldError
+from pilotext.model.permission import Permission, PermissionQuestion
 from pilotext.model.report import Report
 from pilotext.process_lifetime import end_with_parent
 from pilotext.serialization.json import from_json
@@ -39,6 +43,10 @@ class WrapperProcess:
         """Start it in `folder` with `document` on stdin; `holding` is a descriptor that it inherits."""
         self.last: Report | None = None
         """The last report that is not final."""
+        self.last_words = ""
+        """Last line of its output when it has ended, which may be the payload's too: for people."""
+        self.question: int | None = None
+        """Number of its question whether it may publish, until that is answered."""
         self.final: Report | None = None
         self._ours, theirs = socket.socketpair()
         self._output: IO[bytes] = open(_new_file(folder / OUTPUT_NAME), "w+b")  # noqa: SIM115  a descriptor
@@ -71,6 +79,14 @@ class WrapperProcess:
         """Exit status; None while it runs."""
         return self._process.poll()
 
+    def answer(self, number: int, permission: Permission) -> None:
+        """Answer a question of this number."""
+        if self.question == number:
+            self.question = None
+        line = msgspec.json.encode(replace(permission, number=number)) + b"\n"
+        with contextlib.suppress(OSError):  # it has ended, or reads nothing: then it does not publish, or does not wait
+            self._ours.send(line, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
     def terminate(self) -> None:
         self._process.terminate()
 
@@ -92,9 +108,9 @@ class WrapperProcess:
             self._ours.shutdown(socket.SHUT_RDWR)
         self._reader.join()
         self._ours.close()
+        self.last_words = self._last_line()
 
-    def last_words(self) -> str:
-        """Return the last line of its output, which may be the payload's too: for people."""
+    def _last_line(self) -> str:
         with self._output as output:
             output.seek(max(0, os.fstat(output.fileno()).st_size - _LAST_BYTES))
             said = output.read(_LAST_BYTES).decode("ascii", "replace").strip().splitlines()
@@ -121,12 +137,19 @@ class WrapperProcess:
     def _take(self, line: bytes) -> None:
         try:
             report = from_json(line, Report)
-        except FieldError:  # of another version of pilotext, installed meanwhile
+        except FieldError:
+            self._hear(line)
             return
         if report.state == "running":
             self.last = report
         else:
             self.final = report
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            self.question = from_json(line, PermissionQuestion).may_publish
+        except FieldError:  # of another version of pilotext, installed meanwhile
+            return
 
 
 def _received(ours: socket.socket) -> bytes:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 RETRYABLE_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 """Statuses with which a server says that it may do better in a while: for reports, jobs and requests of clients."""
 
+DISOWNING_STATUSES = frozenset({401, 403, 404, 409, 410})
+"""Statuses with which a server answers the heartbeat of an attempt that it does not know, or knows to have ended."""
+
 MAX_RETRY_AFTER_S = 86_400.0
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from pilotext.worker import kept as keeping
 from pilotext.worker.delivery import OF_A_JOB, Delivery
 from pilotext.worker.kept import KeepError, KeptOutputs
 from pilotext.worker.kept_publishing import Outcome, publish_kept
-from pilotext.worker.report_channel import ReportChannel
+from pilotext.worker.report_channel import KEPT_ANSWER_WITHIN_S, ReportChannel
 from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 
 EXAMPLE = "pilotext outputs --flush --kept /scratch/kept"
@@ -99,7 +100,8 @@ def _publish(folder: Path, sha256: str | None, switch: StopSwitch, channel: Repo
         target = keeping.read_kept(folder, sha256).target
     except KeepError:
         target = None  # it is not used, and said so, below
-    outcome = publish_kept(folder, _mover, switch.tick, sha256)
+    ask_agent = None if channel is None else partial(channel.ask, KEPT_ANSWER_WITHIN_S)
+    outcome = publish_kept(folder, _mover, switch.tick, sha256, ask_agent)
     if outcome.report is None:
         return outcome
     if channel is not None:

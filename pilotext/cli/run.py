@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -31,7 +32,7 @@ from pilotext.worker.job_checks import check_type
 from pilotext.worker.kept import Keeping
 from pilotext.worker.lifecycle import run_job
 from pilotext.worker.publishing import policy_of
-from pilotext.worker.report_channel import ReportChannel
+from pilotext.worker.report_channel import ANSWER_WITHIN_S, ReportChannel
 from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 
 EXAMPLE = "pilotext run job.json --workdir work"
@@ -113,6 +114,7 @@ def _run(
         warn=lambda sentence: say(f"pilotext: {sentence}", stream=2),
         tell=None if channel is None else channel.send,
         keeping=_keeping(options),
+        ask=None if channel is None else partial(channel.ask, ANSWER_WITHIN_S),
     )
 
 

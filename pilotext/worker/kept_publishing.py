@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -47,10 +48,12 @@ def publish_kept(
     mover_for: Callable[[KeptOutputs, Callable[[], None]], Mover],
     tick: Callable[[], None],
     sha256: str | None = None,
+    ask_agent: Ask | None = None,
 ) -> Outcome:
     """Try once to publish what is kept in a folder, and remove it when that is done or can never be.
 
-    `tick` is called several times a second and may raise, which leaves everything as it is.
+    `tick` is called several times a second and may raise, which leaves everything as it is. `ask_agent` asks for the
+    permission where the job names no server that could be asked.
     """
     with alone(folder) as mine:
         if not mine:
@@ -59,17 +62,19 @@ def publish_kept(
             kept = read_kept(folder, sha256)
         except KeepError as error:
             return _lost(folder, folder.name, str(error))
-        return _publish(folder, kept, mover_for, tick)
+        server = server_asker(kept.target, OUTPUTS_KEPT)
+        lease = _Lease(server or ask_agent, tick, math.inf if server is None else HEARTBEAT_S)
+        if not kept.files:  # a job whose log alone is kept has ended
+            lease = _Lease(None, tick)
+        return _publish(folder, kept, mover_for, lease)
 
 
 def _publish(
     folder: Path,
     kept: KeptOutputs,
     mover_for: Callable[[KeptOutputs, Callable[[], None]], Mover],
-    tick: Callable[[], None],
+    lease: _Lease,
 ) -> Outcome:
-    ask = server_asker(kept.target, OUTPUTS_KEPT) if kept.files else None  # a job whose log alone is kept has ended
-    lease = _Lease(ask, tick)
     try:
         lease.confirm()
         mover = mover_for(kept, lease.tick)
@@ -152,12 +157,16 @@ def _success(kept: KeptOutputs, transfers: tuple[Transfer, ...]) -> Report:
 
 
 class _Lease:
-    """The claim of an attempt on its job, renewed while its outputs are published; without a server there is none."""
+    """The claim of an attempt on its job, renewed while its outputs are published; without a server there is none.
 
-    def __init__(self, ask: Ask | None, tick: Callable[[], None]) -> None:
+    An agent renews it by itself.
+    """
+
+    def __init__(self, ask: Ask | None, tick: Callable[[], None], every_s: float = math.inf) -> None:
         self._ask = ask
         self._tick = tick
-        self._due = 0.0
+        self._every_s = every_s
+        self._due = math.inf
 
     def tick(self) -> None:
         self._tick()
@@ -166,7 +175,7 @@ class _Lease:
 
     def renewed(self) -> bool:
         """Whether the job is ours as far as the server says. Raises NotOursError if it says that it is not."""
-        self._due = time.monotonic() + HEARTBEAT_S
+        self._due = time.monotonic() + self._every_s
         if self._ask is None:
             return True
         permission = self._ask(self._tick)

@@ -35,7 +35,7 @@ from pilotext.worker.log_archive import TRACEBACK_NAME
 from pilotext.worker.own_files import replace_file
 from pilotext.worker.payload.cores import discard_cores
 from pilotext.worker.payload.running import run_payload
-from pilotext.worker.permission import server_asker
+from pilotext.worker.permission import Ask, server_asker
 from pilotext.worker.publishing import deliver_logs, publish_outputs
 from pilotext.worker.report_builder import ReportBuilder
 from pilotext.worker.stop_signals import OutOfTime, StopSwitch, ToldToStop
@@ -54,17 +54,19 @@ def run_job(
     warn: Callable[[str], None],
     tell: Callable[[Report], None] | None = None,
     keeping: Keeping | None = None,
+    ask: Ask | None = None,
 ) -> Report:
     """Run one job in its work directory and return its final report, which is also on disk.
 
     `warn` gets the sentences that belong to no report, for example that a report could not be written; `tell` every
-    report, as soon as it was written. Outputs whose storage is away are kept as `keeping` says. Raises UsageError, with
-    nothing started, when the work directory cannot be used at all.
+    report, as soon as it was written. Outputs whose storage is away are kept as `keeping` says. `ask` asks for the
+    permission to publish where the job names no server for that. Raises UsageError, with nothing started, when the work
+    directory cannot be used at all.
     """
     budget = Budget(job)
     report = _begin(job, directory, ruleset, warn, tell)
     delivery = Delivery(job.report, os.environ)
-    ask = server_asker(job.report, "stage-out")
+    ask = server_asker(job.report, "stage-out") or ask
     context = JobContext(job, directory, ruleset, mover, policy, switch, report, budget, delivery, keeping, ask)
     try:
         _live(context)

@@ -1,10 +1,9 @@
-"""Question to the job's server whether an attempt may publish: it may be cancelled, or somebody else's, by now."""
+"""Question whether an attempt may publish: the job may be cancelled, or somebody else's, by now."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -12,25 +11,16 @@ import msgspec
 from pilotext.api import http
 from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer
 from pilotext.errors import FieldError
-from pilotext.model import Record
 from pilotext.model.job import ReportTarget
+from pilotext.model.permission import Permission
 from pilotext.serialization.json import from_json
 from pilotext.worker.bounded import NotInTimeError, bounded
-
-
-class Permission(Record, frozen=True):
-    """Answer to the question; `unknown`: nobody has said anything."""
-
-    word: Literal["yes", "no", "unknown"]
-    why: str = ""
-
 
 Tick = Callable[[], None]
 Ask = Callable[[Tick], Permission]
 """Asks for the permission; the tick is called several times a second and may raise."""
 
 ANSWER_WITHIN_S = 10.0
-_REFUSALS = (401, 403, 404, 409, 410)
 _UNKNOWN = Permission("unknown")
 
 
@@ -50,7 +40,7 @@ def _ask_server(url: str, token: str, phase: str, tick: Tick) -> Permission:
 
     try:
         status, body = bounded(lambda: _beat(url, token, phase), within_s=ANSWER_WITHIN_S, tick=tick)
-        if status in _REFUSALS:
+        if status in http.DISOWNING_STATUSES:
             return Permission("no", f"status {status} of {urlsplit(url).netloc}")
         if status != 200:
             return _UNKNOWN

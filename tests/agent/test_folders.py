@@ -80,6 +80,5 @@ def test_the_output_of_a_process_has_a_file_whatever_is_in_its_place(tmp_path: P
         one, two = (WrapperProcess(["--version"], b"", tmp_path, holding) for _ in range(2))
         for each in (one, two):
             each.close()
-            each.last_words()
     assert [path.name for path in tmp_path.iterdir()] == ["pilotext.out"]
     assert (tmp_path / "pilotext.out").is_file()
