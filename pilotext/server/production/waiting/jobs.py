@@ -236,11 +236,12 @@ def _its_turn(job: Job, free: list[str], at: datetime) -> Wait:
     shares = [share for _, share, _, _ in running]
     share = job.task.share / sum(shares)
     tasks = counted_words(len(shares), "running task")
-    what = (
-        f"others come first: {_jobs(higher)} of higher priority than {job.priority}, "
-        f"{_jobs(own)} of its own task; the task has {share:.0%} of the places among {tasks}. "
-        f"It can run at {', '.join(free)}"
-    )
+    turn = "it is the next one of its task"
+    if higher or own:
+        turn = (
+            f"others come first: {_jobs(higher)} of higher priority than {job.priority}, {_jobs(own)} of its own task"
+        )
+    what = f"{turn}; the task has {share:.0%} of the places among {tasks}. It can run at {', '.join(free)}"
     how = f"pilotext tasks set {quote(job.task.name)} --priority N --share X --why ..."
     since = max(job.changed, job.not_before, job.task.changed)  # its back-off, and the start of its task, are over
     return wait_for("others-first", what, since, None, "manager", how)

@@ -212,6 +212,10 @@ def test_a_job_whose_turn_has_not_come_says_how_many_are_before_it() -> None:
     assert wait.kind == "others-first"
     assert "1 job of higher priority than 2000" in wait.what
     assert "2 jobs of its own task; the task has 50% of the places among 2 running tasks" in wait.what
+    [urgent] = [wait for wait in of_job(Job.objects.get(task__name="urgent")) if wait.kind == "others-first"]
+    assert urgent.what.startswith(
+        "it is the next one of its task; the task has 50% of the places among 2 running tasks."
+    )
 
 
 def test_a_ready_job_waits_for_its_turn_since_its_task_began_and_its_back_off_is_over() -> None:
