@@ -125,6 +125,10 @@ def follow_failure(
     """
     job = attempt.job
     if attempt.stop and job.state != JobState.VERIFYING:
+        why = f"attempt {attempt.number} has ended before the job was cancelled: {attempt.stop}"
+        mine = Job.objects.filter(pk=job.pk)
+        if attempt.number == job.attempts:
+            advance(JOB, mine, (JobState.SENT, JobState.RUNNING), JobState.READY, Reason("policy", why, actor))
         Job.objects.filter(pk=job.pk, state__in=(JobState.DEFINED, JobState.STAGING, JobState.READY)).update(
             not_before=EPOCH
         )

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 
 from pilotext.server.production.models import Attempt, AuditEntry, Job, LogArchive, MergeGroup, Product, Task
 from pilotext.server.production.notices.changes import announce_changes
-from pilotext.server.production.states import JOB, PRODUCT, Actor, JobState, Machine, ProductState, TaskState
+from pilotext.server.production.states import JOB, PRODUCT, Actor, JobState, Machine, ProductState
 from pilotext.server.rows import change, insert_rows
 from pilotext.server.times import now
 
@@ -119,25 +119,13 @@ def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
 def cancel_jobs(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     """Cancel jobs that have not ended, and failed ones too where a person does; in a transaction.
 
-    A running attempt is asked to stop at its next heartbeat.
+    A running attempt is asked to stop at its next heartbeat. Attempts are locked before their jobs, in the order of a
+    heartbeat: the other order made PostgreSQL break off one of the two whenever they met.
     """
+    list(Attempt.objects.active().filter(job__in=jobs).order_by("pk").select_for_update(of=("self",)).values_list("pk"))
     moved = advance(JOB, jobs, JOB.sources(JobState.CANCELLED, reason.actor), JobState.CANCELLED, reason)
     Attempt.objects.active().filter(job__in=moved).update(stop=reason.why or "cancelled")
     return moved
-
-
-def cancel_with_task(job: Job) -> bool:
-    """Cancel an open job whose task was cancelled; in a transaction. False when the task goes on.
-
-    The cycle cancels all jobs of the task; an attempt that sends a heartbeat before that has to stop, too. The task is
-    locked: nobody resumes it meanwhile and leaves this job behind.
-    """
-    task = Task.objects.select_for_update(no_key=True).filter(pk=job.task_id, state=TaskState.CANCELLED)
-    reason = Reason("dispatch", "its task was cancelled", "cycle")
-    if task.values_list("pk").first() is None or not cancel_jobs(Job.objects.filter(pk=job.pk), reason):
-        return False
-    job.state = JobState.CANCELLED
-    return True
 
 
 def reopen(products: QuerySet[Product], reason: Reason) -> list[int]:

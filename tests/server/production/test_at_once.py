@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from pilotext.server.database import transact
 from pilotext.server.production.cycle import tasks as task_machine
@@ -17,7 +18,7 @@ from pilotext.server.production.manual_decisions import tasks as task_decisions
 from pilotext.server.production.manual_decisions.merged_runs import move_product
 from pilotext.server.production.merging import groups
 from pilotext.server.production.merging.groups import finish_merges, start_merges
-from pilotext.server.production.models import Job, MergeGroup, Product, StagedFile, Task
+from pilotext.server.production.models import Attempt, Job, MergeGroup, Product, StagedFile, Task
 from pilotext.server.production.states import GROUP, PRODUCT, Machine
 from pilotext.server.production.tape import requests, staging
 from pilotext.server.times import now
@@ -188,6 +189,20 @@ def test_a_task_that_is_resumed_while_its_jobs_are_cancelled_keeps_them(monkeypa
     take_up_again()
     assert Task.objects.get().state == "running"
     assert set(Job.objects.values_list("state", flat=True)) == {"ready"}
+
+
+def test_jobs_are_cancelled_in_the_order_in_which_a_heartbeat_locks_them() -> None:
+    """A decision on 1200 jobs took 17 s on PostgreSQL, which broke off 31 transactions that waited in a circle."""
+    submit()
+    leased()
+    move_task("cancel")
+    cancelling = Meanwhile(end_cancelled)
+    with transaction.atomic():
+        Attempt.objects.select_for_update(of=("self",)).get()
+        cancelling.begin()  # and waits for the attempt
+        Job.objects.select_for_update(nowait=connection.features.has_select_for_update_nowait).get()
+    cancelling.end()
+    assert (the_job().state, Attempt.objects.get().stop) == ("cancelled", "its task was cancelled")
 
 
 def test_a_task_is_not_done_while_its_last_job_is_sent_again() -> None:

@@ -14,7 +14,7 @@ from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid, verdict_without_report
 from pilotext.server.production.retry import follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState, TaskState
-from pilotext.server.production.transitions import Reason, advance, advance_one, cancel_with_task, record
+from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change
 from pilotext.server.settings import LEASE_S
 from pilotext.server.times import later, now, to_seconds
@@ -53,10 +53,10 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
         _revive(attempt)
     if attempt.state not in ACTIVE_ATTEMPT:
         return HeartbeatAnswer("stop", to_seconds(attempt.lease_until), f"this attempt is {attempt.state}")
-    if attempt.task.state == TaskState.CANCELLED and cancel_with_task(attempt.job):
-        attempt.stop = "its task was cancelled"
     until = later(at, attempt.lease_s)
     changes: dict[str, Any] = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
+    if attempt.task.state == TaskState.CANCELLED and not attempt.stop:  # the cycle is about to cancel its job
+        attempt.stop = changes["stop"] = "its task was cancelled"
     if beat.progress:
         changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
     if attempt.state == AttemptState.LEASED:

@@ -8,7 +8,7 @@ from pilotext.model.report import Report, Transfer
 from pilotext.model.verdict import Verdict
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
-from pilotext.server.production.cycle.tasks import end_cancelled, finish_tasks
+from pilotext.server.production.cycle.tasks import end_cancelled, finish_tasks, take_up_again
 from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
 from pilotext.server.production.manual_decisions.jobs import move_job
@@ -16,7 +16,7 @@ from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.accept import take_report
-from pilotext.server.production.transitions import Reason, cancel_with_task
+from pilotext.server.production.transitions import Reason
 from pilotext.server.times import EPOCH
 from tests.server.support import events, fail, lease, leased, raw, report_of, send, submit, succeed, the_job
 
@@ -302,10 +302,28 @@ def test_an_attempt_of_a_cancelled_task_has_to_stop_before_the_next_cycle() -> N
     transact(lambda: move_task(Task.objects.get().pk, "cancel", Reason("me", "wrong files", "person")))
     answer = heartbeat(given.attempt, given.token, Heartbeat())
     assert (answer.command, answer.why) == ("stop", "its task was cancelled")
-    assert events("job", given.job.job)[-1] == ("running", "cancelled")
     assert not fail(given, "evicted").accepted
     assert Attempt.objects.get().state == "cancelled"
-    assert end_cancelled() == 1
+    assert lease() is None
+    assert end_cancelled() == 2
+    assert set(Job.objects.values_list("state", flat=True)) == {"cancelled"}
+
+
+@pytest.mark.parametrize("end", ["report", "lease"])
+def test_a_job_whose_attempt_was_stopped_goes_on_when_its_task_is_resumed_before_the_next_cycle(end: str) -> None:
+    submit()
+    given = leased()
+    me = Reason("me", "wrong task", "person")
+    transact(lambda: move_task(Task.objects.get().pk, "cancel", me))
+    assert heartbeat(given.attempt, given.token, Heartbeat()).command == "stop"
+    transact(lambda: move_task(Task.objects.get().pk, "resume", me))
+    if end == "report":
+        fail(given, "evicted")
+    else:
+        expire()
+    take_up_again()
+    assert (Attempt.objects.get().state, the_job().state, the_job().charged) == ("cancelled", "ready", 0)
+    assert succeed(leased()).accepted
 
 
 def test_an_attempt_of_a_task_that_was_cancelled_and_resumed_goes_on() -> None:
@@ -316,15 +334,6 @@ def test_an_attempt_of_a_task_that_was_cancelled_and_resumed_goes_on() -> None:
     transact(lambda: move_task(Task.objects.get().pk, "resume", me))
     assert heartbeat(given.attempt, given.token, Heartbeat()).command == "go-on"
     assert the_job().state == "running"
-
-
-def test_a_job_whose_task_goes_on_meanwhile_is_not_cancelled_with_it() -> None:
-    submit()
-    given = leased()
-    stale = Job.objects.select_related("task").get()
-    stale.task.state = "cancelled"
-    assert not transact(lambda: cancel_with_task(stale))
-    assert succeed(given).accepted
 
 
 def test_every_move_is_in_the_audit_trail_with_its_reason() -> None:
