@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import msgspec
 from django.db.models import Q, QuerySet
 
+from pilotext.errors import STORAGE_ERRORS
 from pilotext.model import job as worker_job
 from pilotext.model.job import Input, KnownFile, ReportTarget
-from pilotext.model.report import Transfer
+from pilotext.model.report import Transfer, Try
 from pilotext.profile import records as profile
 from pilotext.profile.job_builder import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
 from pilotext.serialization.json import ready
@@ -22,6 +23,10 @@ MAX_PREDECESSORS = 20
 
 _PUBLISHING = ("stage-out", "report")
 """An attempt that ended badly in these phases may have left files where it published them."""
+
+_EXISTS = "stage-out-exists"
+_REFUSED = frozenset(f"stage-out-{fault}" for fault, error in STORAGE_ERRORS.items() if not error.retryable)
+"""Findings of a stage-out that a storage has refused."""
 
 
 def task_facts(task: Task) -> TaskFacts:
@@ -71,10 +76,44 @@ def _merge(experiment: profile.Experiment, task: Task, job: Job, facts: AttemptF
     return merge_job(experiment, task_facts(task), inputs, facts, merge=job.product, number=group.number)
 
 
+class _Named(msgspec.Struct):
+    """The part of a finding that is read here."""
+
+    name: str
+
+
 class _Told(msgspec.Struct):
     """The part of a kept report that is read here."""
 
+    state: str = ""
+    phase: str = ""
     outputs: tuple[Transfer, ...] = ()
+    findings: tuple[_Named, ...] = ()
+    tries: tuple[Try, ...] = ()
+
+    @property
+    def hides_files(self) -> bool:
+        """Whether the attempt may have left files under the names of its outputs that this report does not name.
+
+        A stage-out that was refused takes back what it has published, and reports what it could not take back. Where
+        a storage was away, the outputs may have been kept, and somebody else has tried to publish them.
+        """
+        if self.phase not in _PUBLISHING or self.state == "done" or self.outputs:
+            return False
+        names = {finding.name for finding in self.findings}
+        if not names & _REFUSED or any(_left_published(each) for each in self.tries):
+            return True
+        return _EXISTS not in names and any(STORAGE_ERRORS[each.fault].retryable for each in self._known_tries)
+
+    @property
+    def _known_tries(self) -> Iterator[Try]:
+        """Tries with a fault that this version knows."""
+        return (each for each in self.tries if each.fault in STORAGE_ERRORS)
+
+
+def _left_published(failed: Try) -> bool:
+    """Whether a published file could not be taken back; the names of temporary files begin with a dot."""
+    return failed.message.startswith("left behind") and not failed.url.rpartition("/")[2].startswith(".")
 
 
 def with_earlier_files(job: Job, number: int, built: worker_job.Job) -> worker_job.Job:
@@ -129,8 +168,11 @@ def _known(jobs: list[int], tries: QuerySet[Attempt]) -> dict[str, set[KnownFile
 
 def _unreported(tries: QuerySet[Attempt]) -> bool:
     """Whether one of these attempts may have published without a report of it."""
-    silent = Q(final_report=None) | Q(phase__in=_PUBLISHING) & ~Q(verdict="success")
-    return tries.filter(silent).exists()
+    if tries.filter(final_report=None).exists():
+        return True
+    bad = Q(attempt__phase__in=_PUBLISHING) & ~Q(attempt__verdict="success")
+    reports = AttemptReport.objects.filter(Q(late=True) | bad, attempt__in=tries).values_list("report", flat=True)
+    return any(msgspec.json.decode(text, type=ready(_Told)).hides_files for text in reports.iterator(chunk_size=10))
 
 
 def _order(file: KnownFile) -> tuple[int, str]:

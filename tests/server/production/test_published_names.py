@@ -6,18 +6,24 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from msgspec.structs import replace
 
 from pilotext.api.schemas.tasks import TaskSettings
+from pilotext.model import job as worker_job
 from pilotext.model.job import PLACEHOLDER
+from pilotext.model.report import Try
+from pilotext.model.verdict import Finding
 from pilotext.profile import load_experiment
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.runner import STEPS, run_once
+from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.manual_decisions.jobs import hindered, move_jobs
 from pilotext.server.production.manual_decisions.merged_runs import move_product
 from pilotext.server.production.manual_decisions.tasks import change_task, move_task
-from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, PublishedFile, Task
+from pilotext.server.production.models import Attempt, AuditEntry, Job, LogArchive, Output, Product, PublishedFile, Task
 from pilotext.server.production.published_names import NamesTakenError
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.reports.verification import verify_outputs
 from pilotext.server.production.states import OPEN_JOB
 from pilotext.server.production.submission.backfill import name_tasks
 from pilotext.server.production.submission.naming import key_of
@@ -26,7 +32,7 @@ from pilotext.storage.base import FileStat
 from pilotext.storage.memory import MemoryStorage
 from tests.server.meanwhile import Meanwhile
 from tests.server.merged import ON_MEMORY, TAPE, cycle, do, do_all, product, storage, submit_runs
-from tests.server.support import PARAMETERS, WHY, avoid, lease, leased, raw, submit
+from tests.server.support import PARAMETERS, WHY, avoid, fail, lease, leased, raw, report_of, send, submit
 
 __all__ = ["storage"]
 pytestmark = pytest.mark.usefixtures("database")
@@ -388,6 +394,102 @@ def test_an_attempt_that_was_heard_of_no_more_may_have_published() -> None:
     Job.objects.update(not_before=EPOCH)
     avoid({})
     assert leased("wn2").job.unreported is True
+
+
+def fail_publishing(given: Lease, *findings: str, **fields: Any) -> None:
+    """Report that the stage-out of an attempt has failed with these findings."""
+    found = tuple(Finding(name, "it failed", "stage-out") for name in findings)
+    report = report_of(given, cause="storage", action="retry")
+    send(given, replace(report, **{"phase": "stage-out", "exit_status": 68, "findings": found, **fields}))
+
+
+def next_attempt() -> worker_job.Job:
+    Job.objects.update(not_before=EPOCH)
+    avoid({})
+    return leased("wn2").job
+
+
+URL = "root://eos//out/mDST-1-0-7.root"
+LEFT = Try(URL, "unreachable", "left behind: it does not answer", 1.0)
+PART_LEFT = replace(LEFT, url="root://eos//out/.mDST-1-0-7.root.t1-1-1.part")
+AWAY = Try(URL, "unreachable", "it does not answer", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("finding", "tries"),
+    [
+        ("stage-out-exists", ()),
+        ("stage-out-exists", (AWAY,)),
+        ("stage-out-exists", (PART_LEFT,)),
+        ("stage-out-denied", (Try(URL, "denied", "no", 1.0), Try(URL, "of-another-version", "no", 1.0))),
+        ("stage-out-no-space", ()),
+    ],
+)
+def test_an_attempt_whose_stage_out_was_refused_has_published_nothing(finding: str, tries: tuple[Try, ...]) -> None:
+    """The next one wrote over the file of somebody else for which it had been refused."""
+    submit()
+    fail_publishing(leased(), "log-not-delivered", finding, tries=tries)
+    assert next_attempt().unreported is False
+
+
+@pytest.mark.parametrize(
+    ("findings", "tries"),
+    [
+        (("stage-out-unreachable",), (AWAY,)),
+        (("stage-out-denied",), (AWAY,)),
+        (("stage-out-exists",), (LEFT,)),
+        (("stage-out-denied",), (PART_LEFT, LEFT)),
+        (("evicted",), ()),
+        ((), ()),
+    ],
+    ids=["away", "away, then refused", "left", "left too", "told to stop", "killed"],
+)
+def test_an_attempt_that_may_have_given_names_and_did_not_tell_may_have_published(
+    findings: tuple[str, ...], tries: tuple[Try, ...]
+) -> None:
+    submit()
+    fail_publishing(leased(), *findings, tries=tries)
+    assert next_attempt().unreported is True
+
+
+def test_a_report_that_came_late_tells_what_was_published(storage: MemoryStorage) -> None:
+    submit_runs({1: 1}, merges=())
+    given = leased(lease_s=-1.0)
+    cycle()
+    Job.objects.update(not_before=EPOCH)
+    avoid({})
+    second = leased("wn2")
+    do(given, storage)
+    fail(second)
+    third = next_attempt()
+    assert third.unreported is False
+    assert all(len(output.replaces) == 1 for output in third.outputs)
+
+
+@pytest.mark.usefixtures("comparing")
+@pytest.mark.fault("report", "somebody else's file has the name of an output when the success is compared")
+def test_after_a_success_that_was_refused_only_the_reported_files_may_be_replaced(storage: MemoryStorage) -> None:
+    submit_runs({1: 1}, merges=())
+    given = leased()
+    do(given, storage)
+    url = next(url for url in storage.files if "mDST" in url)
+    mine, storage.files[url] = storage.files[url], b"the only copy of somebody else's result"
+    verify_outputs()
+    assert Attempt.objects.get().code == "COMPASS-5212"
+    again = next_attempt()
+    assert again.unreported is False
+    known = {file.size for output in again.outputs for file in output.replaces}
+    assert known == {len(mine)}
+
+
+def test_a_successor_of_a_task_that_was_refused_may_not_replace_what_is_there(storage: MemoryStorage) -> None:
+    submit_runs({1: 1}, name="t1", merges=())
+    fail_publishing(leased(), "stage-out-exists")
+    transact(lambda: move_task(task("t1").pk, "cancel", WHY))
+    cycle()
+    submit_runs({1: 1}, name="t2", merges=(), replaces="t1")
+    given = leased("wn2").job
+    assert (given.task, given.unreported) == ("t2", False)
 
 
 def test_a_successor_may_replace_what_its_predecessor_has_published(storage: MemoryStorage) -> None:
