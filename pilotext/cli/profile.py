@@ -101,7 +101,8 @@ def _balances(experiment: Experiment) -> Iterator[Sequence[object]]:
 def _job_type(name: str, job_type: JobType) -> Sequence[object]:
     limits = job_type.limits
     memory = None if limits.memory_mb is None else f"{limits.memory_mb:g} MB"
-    source = None if job_type.input is None else job_type.input.form
+    source = "none: it generates events" if job_type.generates else None
+    source = source if job_type.input is None else job_type.input.form
     outputs = ", ".join(f"{output.kind} {output.publish_as or output.name}" for output in job_type.outputs)
     wall = None if limits.wall_s is None else duration(limits.wall_s)
     return name, job_type.kind, source, wall, memory, outputs, ", ".join(job_type.merges)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pilotext.errors import UsageError, did_you_mean, known_words
 from pilotext.model.codes import DEFAULT_CODES, code_range
+from pilotext.profile.job_builder import GENERATED_VALUES
 from pilotext.profile.records import STORAGE_BREAKER, Experiment, JobType, unknown
 from pilotext.profile.templates import OpenScope, parts_of
 
@@ -41,18 +42,22 @@ def wrong(experiment: Experiment) -> Found:
     yield from _cross_checks(experiment)
     yield from _output_kinds(experiment)
     yield from _balances(experiment)
+    yield from _generating(experiment)
     known = _known_names(experiment)
+    generates = any(job_type.generates for job_type in experiment.job_types.values())
+    generated: Collection[str] = GENERATED_VALUES if generates else ()
     for steps, template in _templates(experiment):
         try:
             used = [name for _, name, _ in parts_of(template) if name is not None]
         except UsageError as broken:
             yield steps, broken.message, broken.advice
             continue
-        own = experiment.job_types[str(steps[1])].values if steps[0] == "job_types" else {}
+        own = _own_names(experiment.job_types[str(steps[1])]) if steps[0] == "job_types" else generated
         for name in used:
             if name not in known and name not in own:
-                error = unknown("nothing is called", name, sorted(known))
-                yield steps, error.message, error.advice
+                error = unknown("nothing is called", name, sorted({*known, *own}))
+                only = name in GENERATED_VALUES
+                yield steps, error.message, "Only jobs of a type that `generates` have it." if only else error.advice
 
 
 def _codes(experiment: Experiment) -> Found:
@@ -199,11 +204,22 @@ def _known_names(experiment: Experiment) -> set[str]:
     return {*GIVEN, *parsed, *experiment.names, *experiment.parameters, *experiment.values, *experiment.rotate}
 
 
+def _own_names(job_type: JobType) -> set[str]:
+    return {*job_type.values, *(GENERATED_VALUES if job_type.generates else ())}
+
+
 def _used(form: str) -> Iterator[str]:
     try:
         yield from (name for _, name, _ in parts_of(form) if name is not None)
     except UsageError:  # told where the templates are gone through
         return
+
+
+def _generating(experiment: Experiment) -> Found:
+    for name, job_type in experiment.job_types.items():
+        if job_type.generates and job_type.input is not None:
+            advice = "Leave out `input`, or `generates` where its jobs read a file."
+            yield ("job_types", name, "generates"), "jobs that generate events read no file.", advice
 
 
 def _references(experiment: Experiment) -> Found:
@@ -282,6 +298,7 @@ def _of_type(job_type: JobType) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for section, entries in (("environment", job_type.environment), ("values", job_type.values)):
         for name, text in entries.items():
             yield (section, name), text
+    yield ("success", "law"), job_type.success.law or ""
     if job_type.input is not None:
         for index, text in enumerate(job_type.input.sources):
             yield ("input", "sources", index), text

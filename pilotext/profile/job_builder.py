@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated
 
+import msgspec
 from msgspec.structs import replace
 
 from pilotext.errors import UsageError
@@ -13,6 +15,25 @@ from pilotext.model import Record
 from pilotext.model.job import Input, Job, LogTarget, Output, ReportTarget
 from pilotext.profile.records import Experiment, JobType, OutputFile, unknown
 from pilotext.profile.templates import Scope, Value, parse
+
+GENERATED_NAME = "generated-{run:d}-{chunk:d}"
+"""Names a job that reads no file, in the place of its input."""
+
+GENERATED_VALUES = frozenset({"seed", "events"})
+"""Values of templates that only jobs which generate events have."""
+
+
+class Generate(Record, frozen=True, forbid_unknown_fields=True):
+    """Jobs that read no file. They are the chunks 1, 2, … of one run, each with a seed of its own."""
+
+    jobs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    """Number of jobs."""
+    events: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+    """Number of events that each job makes."""
+    run: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 1
+    """Run number of all jobs; their products are merged by it."""
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 1
+    """Seed of the first job; the next one has the next number."""
 
 
 class TaskFacts(Record, frozen=True):
@@ -23,6 +44,8 @@ class TaskFacts(Record, frozen=True):
     parameters: dict[str, str | int | float] = {}
     environment: dict[str, str] = {}
     """Variables for this task's payloads, over those of the profile."""
+    generate: Generate | None = None
+    """Description of its jobs, where they read no file."""
 
 
 class FileFacts(Record, frozen=True):
@@ -85,22 +108,44 @@ def _folder_values(form: str, folder: str) -> dict[str, Value]:
 
 def parse_input(experiment: Experiment, job_type: str, file: str) -> dict[str, Value]:
     """Return the values in an input name, for example run and chunk. Raises UsageError for another form."""
-    rule = experiment.type(job_type).input
-    if rule is None:
+    form = input_form(experiment, experiment.type(job_type))
+    if form is None:
         raise UsageError(f"jobs of type {job_type!r} take no input files.")
-    form = experiment.names[rule.form]
     values = parse(form, base_name(file))
     if values is None:
         raise UsageError(f"{base_name(file)!r} has not the form {form!r}.")
     return values
 
 
+def input_form(experiment: Experiment, job_type: JobType) -> str | None:
+    """Return the form of the names that tell jobs of a type apart; None for merges, which a task does not list."""
+    if job_type.generates:
+        return GENERATED_NAME
+    return None if job_type.input is None else experiment.names[job_type.input.form]
+
+
+def input_values(experiment: Experiment, task: TaskFacts, file: str) -> dict[str, Value]:
+    """Return the values that templates of a production job may use of its input, or of its number among generated jobs.
+
+    Raises UsageError for a file of another form, and for generated jobs of a task that does not describe them.
+    """
+    values = {**parse_input(experiment, task.type, file), "file": file}
+    if not experiment.type(task.type).generates:
+        return values
+    if task.generate is None:
+        raise UsageError(f"the task {task.name} does not say how many events its jobs make.", advice="Add `generate`.")
+    return {**values, "seed": task.generate.seed + int(values["chunk"]) - 1, "events": task.generate.events}
+
+
 def production_job(experiment: Experiment, task: TaskFacts, file: FileFacts, facts: AttemptFacts) -> Job:
-    """The job that reads one file. Raises UsageError when the file, the task or the profile cannot make one."""
+    """The job that reads one file, or generates events.
+
+    Raises UsageError when the file, the task or the profile cannot make one.
+    """
     job_type = experiment.type(facts.type)
-    parsed = parse_input(experiment, facts.type, file.file)
-    scope = _scope(experiment, task, job_type, facts, {**parsed, "file": file.file})
-    assert job_type.input is not None
+    scope = _scope(experiment, task, job_type, facts, input_values(experiment, task, file.file))
+    if job_type.input is None:
+        return _job(experiment, task, facts, scope, ())
     name = base_name(file.file)
     sources = (file.file,) if "://" in file.file else tuple(map(scope.print, job_type.input.sources))
     read = Input(name=name, sources=sources, size=file.size, adler32=file.adler32, events=file.events)
@@ -192,7 +237,7 @@ def _job(
         inputs=inputs,
         outputs=tuple(_output(rule, scope) for rule in job_type.outputs),
         log=None if log is None else LogTarget(tuple(map(scope.print, log.to)), scope.print(log.name)),
-        law=job_type.success.law,
+        law=None if job_type.success.law is None else scope.print(job_type.success.law),
         soft_stop=job_type.soft_stop,
         limits=limits,
         report=facts.report,

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 
 from pilotext.model import Record
 from pilotext.profile.job_builder import (
+    GENERATED_VALUES,
     AttemptFacts,
     TaskFacts,
+    input_form,
     merge_job,
     printed,
     shared_layers,
@@ -31,7 +33,7 @@ class PublishedPlace(Record, frozen=True):
 def output_forms(experiment: Experiment, task: TaskFacts) -> tuple[PublishedPlace, ...]:
     """The outputs of each production job, at all destinations, as format strings.
 
-    What is open in them is what `parse_input` gives, and `file`.
+    What is open in them is what `input_values` gives.
     Raises UsageError when a value is missing that a destination needs.
     """
     job_type = experiment.type(task.type)
@@ -53,8 +55,9 @@ def source_forms(experiment: Experiment, task: TaskFacts) -> tuple[str, ...]:
 
 def _open_scope(experiment: Experiment, task: TaskFacts, more: dict[str, Value | None]) -> OpenScope:
     job_type = experiment.type(task.type)
-    form = experiment.names[job_type.input.form] if job_type.input is not None else ""
+    form = input_form(experiment, job_type) or ""
     left = {name for _, name, _ in parts_of(form) if name is not None} | {"file"}
+    left |= GENERATED_VALUES if job_type.generates else set()
     own: dict[str, Value | None] = {"experiment": experiment.name, "task": task.name, "run": None, "chunk": None}
     return OpenScope(left, *shared_layers(experiment, task, job_type), own, more)
 

@@ -2,7 +2,8 @@
 
 Texts are templates (`pilotext.profile.templates`). They may use the task's parameters, the experiment's `values` and
 `names`, what was parsed from the input's name (`run`, `chunk`), and `task`, `job`, `attempt`, `file` (the input as the
-task names it). Sizes are bytes, times seconds, memory MB of 10^6 bytes.
+task names it); those of jobs that generate events also `seed` and `events`. Sizes are bytes, times seconds, memory MB
+of 10^6 bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ class ParameterForm(_Strict, frozen=True):
 
 
 class Success(_Strict, frozen=True):
-    """Proof of a good job: its end marker (the rules look for it), and the balance of its event counts."""
+    """Proof of a good job: its end marker (the rules look for it), and the balance of its event counts.
+
+    The balance may hold values of the job, such as `events_generated == {events}`.
+    """
 
     marker: str | None = None
     law: str | None = None
@@ -81,6 +85,8 @@ class JobType(_Strict, frozen=True):
     credentials: tuple[str, ...] = ()
     """Variables of a node that name credentials (X509_USER_PROXY) and that its programs get all the same."""
     input: InputFile | None = None
+    generates: bool = False
+    """Its jobs read no file: a task says by `generate` how many jobs there are, and how many events each makes."""
     outputs: tuple[OutputFile, ...] = ()
     log: LogFile | None = None
     limits: Limits = Limits()

@@ -45,7 +45,8 @@ def openssl(*words: str | Path) -> None:
 def make_authority(folder: Path, name: str) -> None:
     """Make an authority, `NAME.pem` and `NAME.key`."""
     files = "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", *files)
+    usage = "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}", *usage, *files)
 
 
 def make_certificate(folder: Path, name: str, subject: str, authority: str) -> None:

@@ -8,6 +8,7 @@ from pilotext.profile import load_experiment
 from pilotext.profile.job_builder import (
     AttemptFacts,
     FileFacts,
+    Generate,
     TaskFacts,
     check_task,
     merge_job,
@@ -149,3 +150,28 @@ def test_another_experiment_needs_no_python() -> None:
     check(job)
     assert job.outputs[0].name == "na62reco_010001-1567412345-0007.root"
     assert job.setup == "/cvmfs/na62.cern.ch/offline/v3.1/scripts/env.sh"
+
+
+GENERATION = "MC generation from a template"
+
+
+def generation(generate: Generate | None, file: str = "generated-7-3") -> Job:
+    task = TaskFacts("mc1", GENERATION, {**PARAMETERS, "template": "dvcs.xml"}, generate=generate)
+    facts = AttemptFacts(12, 1, GENERATION, run=7, chunk=3)
+    return production_job(COMPASS, task, FileFacts(file, events=500), facts)
+
+
+def test_a_job_that_generates_events_reads_no_file_and_has_a_seed_of_its_own() -> None:
+    job = generation(Generate(jobs=10, events=500, run=7, seed=1001))
+    check(job)
+    assert job.inputs == ()
+    assert job.command[3:5] == ("1003", "500")
+    assert job.command[6] == "mcr00003-7.xml"
+    assert [file.published_name for file in job.outputs] == ["mcr00003-7_run000.tgeant"]
+
+
+def test_a_job_that_generates_events_needs_a_task_that_says_how_many() -> None:
+    with pytest.raises(UsageError, match=r"does not say how many events.* Add `generate`"):
+        generation(None)
+    with pytest.raises(UsageError, match="has not the form 'generated-"):
+        generation(Generate(jobs=1, events=1), "mcr00003-7.xml")

@@ -9,6 +9,7 @@ from pathlib import Path
 from pilotext.errors import FieldError, FileProblem, RuleFilesError, did_you_mean
 from pilotext.model.file_checks import FORMAT_COUNTERS
 from pilotext.profile import Experiment, JobType, read_profile
+from pilotext.profile.templates import parts_of
 from pilotext.rules import event_balance
 from pilotext.rules.lint.references import counters_of, meant
 from pilotext.rules.schema import conditions_of
@@ -119,7 +120,7 @@ def _wrong_balances(document: Document, experiment: Experiment, source: Source) 
 
 
 def _wrong_law(law: str, experiment: Experiment, name: str, source: Source) -> Iterator[tuple[str, str]]:
-    yield from _wrong_names(law, f"jobs of type {name!r}", _counters_of(experiment, name, source))
+    yield from _wrong_names(_with_numbers(law), f"jobs of type {name!r}", _counters_of(experiment, name, source))
 
 
 def _counters_of(experiment: Experiment, name: str, source: Source) -> list[str]:
@@ -144,6 +145,11 @@ def _wrong_names(law: str, whose: str, known: list[str]) -> Iterator[tuple[str, 
         by = next((name for name, counters in FORMAT_COUNTERS.items() if counter in counters), None)
         advice = meant(counter, known) if by is None else f"Inputs are counted with `formats: {{'*.raw': {by}}}`."
         yield f"{whose} have no counter {counter!r}.", advice
+
+
+def _with_numbers(law: str) -> str:
+    """Return a balance with a number for each `{name}`, which stands for a value of the job. Raises UsageError."""
+    return "".join(text + ("" if name is None else "1") for text, name, _ in parts_of(law))
 
 
 def _wrong_marker(marker: str, experiment: Experiment, name: str, source: Source) -> Iterator[tuple[str, str]]:

@@ -13,8 +13,8 @@ from pilotext.model import job as worker_job
 from pilotext.model.job import Input, KnownFile, ReportTarget
 from pilotext.model.report import Transfer, Try
 from pilotext.profile import records as profile
-from pilotext.profile.job_builder import AttemptFacts, FileFacts, TaskFacts, merge_job, production_job
-from pilotext.serialization.json import ready
+from pilotext.profile.job_builder import AttemptFacts, FileFacts, Generate, TaskFacts, merge_job, production_job
+from pilotext.serialization.json import from_plain, ready
 from pilotext.server.production.models import Attempt, AttemptReport, Job, Output, Task
 from pilotext.server.production.profiles import profile_of
 
@@ -30,7 +30,8 @@ _REFUSED = frozenset(f"stage-out-{fault}" for fault, error in STORAGE_ERRORS.ite
 
 
 def task_facts(task: Task) -> TaskFacts:
-    return TaskFacts(task.name, task.type, task.parameters, task.environment)
+    described = None if task.generate is None else from_plain(task.generate, Generate)
+    return TaskFacts(task.name, task.type, task.parameters, task.environment, described)
 
 
 def build_job(

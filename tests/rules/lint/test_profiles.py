@@ -50,6 +50,21 @@ def profile(folder: Path, text: str) -> Path:
             "6:42: the end marker is empty.",
         ),
         ("number: 62", "number: 62\nnames: {raw: 'c{run.raw'}", "4:9: 'c{run.raw' cannot be read: "),
+        (
+            "reconstruction}",
+            "generation, generates: true, input: {form: raw}}\nnames: {raw: 'c{run}.raw'}",
+            "5:28: jobs that generate events read no file. Leave out `input`",
+        ),
+        (
+            "reconstruction}",
+            "reconstruction, command: [x, '{seed}']}",
+            "5:45: nothing is called 'seed'. Only jobs of a type that `generates` have",
+        ),
+        (
+            "reconstruction}",
+            "generation, generates: true, success: {law: 'done == {evnts}'}}",
+            "5:55: nothing is called 'evnts'. Did you mean 'events'?",
+        ),
     ],
 )
 def test_a_profile_with_a_mistake_is_refused_with_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -173,6 +188,15 @@ def test_counters_of_the_rules_and_of_the_wrapper_are_known_to_a_law(tmp_path: P
     path = profile(tmp_path, NA62.replace("reconstruction}", f"reconstruction, success: {law}}}"))
     (path.parent / "a.yaml").write_text(
         "format: 1\nexperiment: NA62\ncounters:\n- {name: seen, match: 'seen (?<n>\\d+)'}\n"
+    )
+    assert lint([path]) == []
+
+
+def test_a_law_may_hold_values_of_the_job(tmp_path: Path) -> None:
+    generates = "generation, generates: true, command: [mc, '{seed}'], success: {law: 'made == {events}'}}"
+    path = profile(tmp_path, NA62.replace("reconstruction}", generates))
+    (path.parent / "a.yaml").write_text(
+        "format: 1\nexperiment: NA62\ncounters:\n- {name: made, match: 'made (?<n>\\d+)'}\n"
     )
     assert lint([path]) == []
 

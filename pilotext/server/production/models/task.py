@@ -63,6 +63,8 @@ class Task(models.Model):
     submitter = models.TextField(default="")
     """Name of the person who submitted it."""
     environment = models.JSONField(default=dict)
+    generate = models.JSONField(null=True)
+    """Description of its jobs, where they read no file (`profile.job_builder.Generate`)."""
     sites = models.JSONField(default=list)
     """Names of the sites where it may run; empty: all of its experiment."""
     priority = models.IntegerField(default=0)

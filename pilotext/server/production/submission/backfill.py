@@ -6,7 +6,6 @@ from functools import partial
 
 from pilotext.errors import UsageError
 from pilotext.formatting import counted_words
-from pilotext.profile.job_builder import FileFacts
 from pilotext.server.database import transact
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Product, Task
@@ -72,7 +71,7 @@ def _names_of(task: Task) -> dict[int, int | None]:
     names: dict[int, int | None] = {}
     runs: set[int] = set()
     for pk, file, run in task.jobs.filter(product="").values_list("pk", "file", "run").iterator():
-        names.update(dict.fromkeys(forms.keys(values_of(experiment, task.type, FileFacts(file))), pk))
+        names.update(dict.fromkeys(forms.keys(values_of(experiment, facts, file)), pk))
         if run is not None:
             runs.add(run)
     merges = Product.objects.filter(task=task).order_by("merge").values_list("merge", flat=True).distinct()

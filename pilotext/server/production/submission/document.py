@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from pilotext.api.schemas.fields import Name
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.profile.job_builder import FileFacts
+from pilotext.profile.job_builder import FileFacts, Generate
 from pilotext.serialization.json import from_plain as record_from_plain
 from pilotext.serialization.json import ready
 from pilotext.serialization.yaml import read_yaml
@@ -46,7 +46,9 @@ class TaskFile(_Strict, frozen=True):
     type: str
     """Job type of the experiment's profile."""
     files: Files = Files()
-    """Inputs, from any of these sources together; a task needs at least one of them."""
+    """Inputs, from any of these sources together; a task needs at least one of them, or `generate`."""
+    generate: Generate | None = None
+    """Jobs that read no file, of a type that `generates`: how many there are, and how many events each makes."""
     parameters: dict[str, str | int | float] = {}
     """Values of the profile's parameters."""
     environment: dict[str, str] = {}
@@ -105,9 +107,13 @@ def read_task(path: Path) -> WholeTask:
 def check_has_files(task: TaskFile) -> None:
     """Raise UsageError for a task that names no inputs."""
     files = task.files
-    if files.these or files.list or files.folder or files.runs:
+    has_files = bool(files.these or files.list or files.folder or files.runs)
+    if has_files and task.generate is not None:
+        advice = "Leave one of them out: generated jobs read no file."
+        raise UsageError(f"the task {task.name} has both `files` and `generate`.", advice=advice)
+    if has_files or task.generate is not None:
         return
-    advice = "Give `files` with `these`, `list`, `folder` or `runs`."
+    advice = "Give `files` with `these`, `list`, `folder` or `runs`, or `generate` where the jobs read no file."
     if task.parent is not None:
         advice = (
             f"`parent` does not bring the inputs: name the files of {task.parent} in `files`, for example"

@@ -15,6 +15,7 @@ from pilotext.formatting import counted_words
 from pilotext.model import Record
 from pilotext.model.job import Job
 from pilotext.profile.job_builder import (
+    GENERATED_NAME,
     AttemptFacts,
     FileFacts,
     TaskFacts,
@@ -25,9 +26,9 @@ from pilotext.profile.job_builder import (
     production_job,
 )
 from pilotext.profile.places import PublishedPlace, source_forms
-from pilotext.profile.records import Experiment, unknown
+from pilotext.profile.records import Experiment, JobType, unknown
 from pilotext.profile.templates import Value
-from pilotext.server.production.submission.document import WholeTask, check_has_files
+from pilotext.server.production.submission.document import TaskFile, WholeTask, check_has_files
 from pilotext.server.production.submission.naming import (
     JobNames,
     NameForms,
@@ -85,7 +86,7 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
     """Plan a task. Raises UsageError for what is wrong with the task as a whole, StorageError from `lister`."""
     task = whole.task
     check_has_files(task)
-    facts = TaskFacts(task.name, task.type, task.parameters, task.environment)
+    facts = TaskFacts(task.name, task.type, task.parameters, task.environment, task.generate)
     check_task(experiment, facts)
     _check_parameters(facts)
     job_type = experiment.type(task.type)
@@ -96,8 +97,7 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
     for name in merges:
         if name not in job_type.merges:
             raise unknown(f"{task.type!r} has no merge", name, list(job_type.merges))
-    if job_type.input is None:
-        raise UsageError(f"{task.type!r} reads no files; nothing can be submitted for it.")
+    _check_inputs_fit(job_type, task)
     sorted_out = _SortedOut(experiment, whole, facts, lister)
     jobs, names = tuple(sorted_out.jobs.values()), sorted_out.names
     places = _places(experiment, facts, jobs, merges)
@@ -105,6 +105,20 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
     staging = _staging(experiment, whole)
     warnings = tuple(sorted_out.warnings())
     return Plan(facts, jobs, tuple(sorted_out.refused), merges, staging, digest, names, places, warnings)
+
+
+def _check_inputs_fit(job_type: JobType, task: TaskFile) -> None:
+    """Raise UsageError for inputs of a type that reads none, and for a type that is given none of its own."""
+    if job_type.generates and task.generate is None:
+        advice = "Say how many jobs there are: `generate: {jobs: 100, events: 1000}`."
+        raise UsageError(f"{task.type!r} generates events, and reads no files.", advice=advice)
+    if task.generate is not None and not job_type.generates:
+        advice = (
+            "Give its inputs in `files`." if job_type.input else "Merges follow the tasks whose outputs they merge."
+        )
+        raise UsageError(f"{task.type!r} does not generate events.", advice=advice)
+    if job_type.input is None and not job_type.generates:
+        raise UsageError(f"{task.type!r} reads no files; nothing can be submitted for it.")
 
 
 def _check_parameters(facts: TaskFacts) -> None:
@@ -132,6 +146,7 @@ class _SortedOut:
         self._facts = facts
         self._sources = NameForms(source_forms(experiment, facts))
         self._known = {base_name(entry.file): entry for entry in whole.catalogue}
+        self._events = None if whole.task.generate is None else whole.task.generate.events
         self._unknown: list[str] = []
         self._differing: Counter[str] = Counter()
         self._folders: dict[str, tuple[str, ...]] = {}
@@ -149,7 +164,7 @@ class _SortedOut:
         if self.jobs:  # what is wrong with the task itself shows with any file
             first = next(iter(self.jobs.values()))
             production_job(experiment, facts, first.file, _attempt(facts, first, 1))
-            values = values_of(experiment, facts.type, first.file)
+            values = values_of(experiment, facts, first.file.file)
             check_urls(self.names.forms.print(values))
 
     def warnings(self) -> Iterator[str]:
@@ -162,8 +177,8 @@ class _SortedOut:
     def _take(self, file: str) -> None:
         name = base_name(file)
         entry = self._known.get(name)
-        facts = msgspec.structs.replace(_usable(entry or FileFacts(file)), file=file)
-        values = values_of(self._experiment, self._facts.type, facts)
+        facts = msgspec.structs.replace(_usable(entry or FileFacts(file, events=self._events)), file=file)
+        values = values_of(self._experiment, self._facts, file)
         run, chunk = values.get("run"), values.get("chunk")
         job = Planned(facts, int(run) if run is not None else None, int(chunk) if chunk is not None else None)
         self._check_sources(file, values)
@@ -220,7 +235,10 @@ def _places(
 
 
 def _files(experiment: Experiment, whole: WholeTask, lister: Lister) -> Iterator[str]:
-    files = whole.task.files
+    files, generate = whole.task.files, whole.task.generate
+    if generate is not None:
+        for chunk in range(1, generate.jobs + 1):
+            yield GENERATED_NAME.format(run=generate.run, chunk=chunk)
     yield from files.these
     yield from whole.listed
     for url in files.folder:
@@ -246,8 +264,9 @@ def _digest(whole: WholeTask, jobs: Sequence[Planned]) -> str:
     """Equal for the same task; whether it starts at once does not make it another one."""
     same = msgspec.structs.replace(whole.task, start=True)
     text = msgspec.json.Encoder(order="deterministic").encode([same, [job.file for job in jobs]])
-    # Tasks that were stored before there was this field are the same still.
-    return hashlib.sha256(text.replace(b',"replaces":null', b"", 1)).hexdigest()
+    for field in (b',"replaces":null', b',"generate":null'):  # tasks stored before there were these are the same still
+        text = text.replace(field, b"", 1)
+    return hashlib.sha256(text).hexdigest()
 
 
 MAX_REFUSED = 100

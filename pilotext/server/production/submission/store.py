@@ -87,6 +87,7 @@ def _fields(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> dic
         "type": task.type,
         "parameters": dict(task.parameters),
         "environment": dict(task.environment),
+        "generate": None if task.generate is None else msgspec.to_builtins(task.generate),
         "sites": list(task.sites),
         "priority": task.priority,
         "share": task.share,

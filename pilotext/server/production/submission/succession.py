@@ -45,7 +45,7 @@ def _with_urls(experiment: Experiment, plan: Plan, taken: list[Owned]) -> Iterat
     for index, job in enumerate(plan.jobs):
         if wanted.keys().isdisjoint(plan.names.of_job(index)):
             continue
-        for url in plan.names.forms.print(values_of(experiment, plan.facts.type, job.file)):
+        for url in plan.names.forms.print(values_of(experiment, plan.facts, job.file.file)):
             if (owned := wanted.get(key_of(url))) is not None:
                 yield url, owned
     for place in plan.places:

@@ -16,7 +16,7 @@ from pilotext.server.production.submission.naming import key_of, values_of
 from pilotext.server.production.submission.plan import Plan, make_plan, preview
 from pilotext.server.production.submission.store import store
 from pilotext.worker.job_checks import check
-from tests.server.support import PARAMETERS, raw, submit, task_document
+from tests.server.support import PARAMETERS, leased, raw, submit, task_document
 
 COMPASS = load_experiment("COMPASS")
 
@@ -57,6 +57,10 @@ def test_the_preview_is_what_a_worker_gets() -> None:
         ({"parameters": {"production": "p", "path": "x/"}}, "Give `soft` among the task's parameters"),
         ({"parameters": {"prodslot": 1}}, "Did you mean 'prodslt'"),
         ({"share": 0}, "share"),
+        ({"generate": {"jobs": 1, "events": 1}}, "has both `files` and `generate`"),
+        ({"files": {}, "generate": {"jobs": 1, "events": 1}}, "'mass production' does not generate events"),
+        ({"files": {}, "generate": {"jobs": 0, "events": 1}}, r"jobs"),
+        ({"type": "MC generation from a template"}, "reads no files. Say how many jobs there are"),
         ({"naem": "x"}, "Did you mean `name`"),
         ({"name": "a/b"}, "name"),
     ],
@@ -109,6 +113,49 @@ def test_a_folder_gives_its_files(tmp_path: Path) -> None:
     made = planned(files={"folder": [f"file://{tmp_path}/"]})
     assert [job.chunk for job in made.jobs] == [1, 2]
     assert [entry.file for entry in made.refused] == [f"file://{tmp_path}/README"]
+
+
+GENERATION: dict[str, object] = {
+    "type": "MC generation from a template",
+    "merges": None,
+    "generate": {"jobs": 3, "events": 500, "run": 7, "seed": 1001},
+}
+
+
+def test_a_task_without_files_has_as_many_jobs_as_it_says() -> None:
+    made = planned(**GENERATION)
+    assert [(job.run, job.chunk, job.file.events) for job in made.jobs] == [(7, 1, 500), (7, 2, 500), (7, 3, 500)]
+    assert made.refused == ()
+    jobs = list(preview(made, COMPASS))
+    for job in jobs:
+        check(job)
+    assert [job.command[3] for job in jobs] == ["1001", "1002", "1003"]
+    published = [
+        url
+        for job in jobs
+        for url in made.names.forms.print(values_of(COMPASS, made.facts, f"generated-7-{job.chunk}"))
+    ]
+    assert [url.rpartition("/")[2] for url in published] == [f"mcr0000{n}-7_run000.tgeant" for n in (1, 2, 3)]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_generated_job_is_given_out_with_its_seed() -> None:
+    submit((), **GENERATION)
+    assert not submit((), **GENERATION).created
+    given = [leased().job for _ in range(3)]
+    assert sorted((job.chunk, job.command[3]) for job in given) == [(1, "1001"), (2, "1002"), (3, "1003")]
+    assert {job.inputs for job in given} == {()}
+    assert set(Job.objects.values_list("state", "run", "events")) == {("sent", 7, 500)}
+
+
+@pytest.mark.usefixtures("database")
+def test_generated_jobs_of_other_seeds_are_another_task_with_names_of_its_own() -> None:
+    submit((), **GENERATION)
+    other = {**GENERATION, "generate": {"jobs": 3, "events": 500, "run": 7, "seed": 2001}}
+    with pytest.raises(RefusalError, match="another task 't1' already"):
+        submit((), **other)
+    with pytest.raises(RefusalError, match="belong to"):
+        submit((), **{**other, "name": "t2", "parameters": PARAMETERS})
 
 
 @pytest.mark.usefixtures("database")
@@ -285,7 +332,7 @@ def test_the_names_that_a_task_owns_are_those_that_its_jobs_publish(
     made = planned(file, type=kind, merges=None, parameters=values)
     job = next(preview(made, COMPASS))
     urls = [f"{to}{output.published_name}" for output in job.outputs for to in output.destinations]
-    assert made.names.forms.print(values_of(COMPASS, kind, made.jobs[0].file)) == urls
+    assert made.names.forms.print(values_of(COMPASS, made.facts, made.jobs[0].file.file)) == urls
     assert list(made.names.of_job(0)) == [key_of(url) for url in urls]
 
 
