@@ -27,7 +27,12 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pilotext"
 READERS: dict[type[msgspec.Struct], tuple[str, ...]] = {
     RuleFile: ("rules", "classify", "cli/rules", "server/production/reports", "server/production/retry.py"),
     Experiment: ("profile", "rules/reading.py", "rules/loader.py", "cli", "server", "worker"),
-    TaskFile: ("server/production/submission", "server/production/tape", "server/production/merging"),
+    TaskFile: (
+        "profile/job_builder.py",
+        "server/production/submission",
+        "server/production/tape",
+        "server/production/merging",
+    ),
     FactoryFile: ("engines", "cli/factory.py"),
     Job: ("worker", "model/job.py", "storage", "agent", "cli"),
 }

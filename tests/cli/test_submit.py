@@ -18,6 +18,7 @@ JOBS = {
     "runs-of-the-catalogue.yaml": (2, ["mdst", "hist"]),
     "ddd-filtering.yaml": (1, ["dump"]),
     "na62-reconstruction.yaml": (2, ["reco"]),
+    "mc-generation.yaml": (200, []),
 }
 
 
