@@ -53,17 +53,17 @@ def profile(folder: Path, text: str) -> Path:
         (
             "reconstruction}",
             "generation, generates: true, input: {form: raw}}\nnames: {raw: 'c{run}.raw'}",
-            "5:28: jobs that generate events read no file. Leave out `input`",
+            "6:28: jobs that generate events read no file. Leave out `input`",
         ),
         (
             "reconstruction}",
             "reconstruction, command: [x, '{seed}']}",
-            "5:45: nothing is called 'seed'. Only jobs of a type that `generates` have",
+            "6:45: nothing is called 'seed'. Only jobs of a type that `generates` have",
         ),
         (
             "reconstruction}",
             "generation, generates: true, success: {law: 'done == {evnts}'}}",
-            "5:55: nothing is called 'evnts'. Did you mean 'events'?",
+            "6:55: nothing is called 'evnts'. Did you mean 'events'?",
         ),
     ],
 )
