@@ -78,7 +78,8 @@ def guess(server: ProductionServer, number: int, enough: threading.Event) -> lis
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     chain, key = tmp_path / "server.pem", tmp_path / "server.key"
     words = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(chain)]
+    uses = ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]  # Python 3.13 asks for it
+    names = [*uses, "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(chain)]
     subprocess.run(["openssl", "req", *words, *names], capture_output=True, check=True)
     return chain, key
 
