@@ -243,7 +243,7 @@ def _claimed(asker: Asker) -> Lease | None:
     rows = models.Attempt.objects.filter(state=AttemptState.LEASED, site=asker.site, agent=asker.agent, key=asker.key)
     attempt = rows.select_for_update(of=("self",)).first()
     job = _JOB.get(attempt.job_id) if attempt else None
-    if attempt is None or job is None or attempt.stop:
+    if attempt is None or job is None or attempt.stop or job.task.state == TaskState.CANCELLED:
         return None
     token, until = make_token(), later(now(), attempt.lease_s)
     change(models.Attempt, attempt.pk, {}, token=fingerprint(token), seen=now(), lease_until=until)

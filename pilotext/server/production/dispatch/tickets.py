@@ -18,7 +18,7 @@ from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Attempt
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptState
+from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptState, TaskState
 from pilotext.server.production.transitions import Reason, record
 from pilotext.server.times import earlier, now
 
@@ -64,6 +64,8 @@ def _fetch(attempt_id: int, ticket: str, claim: str) -> Job:
         raise RefusalError("forbidden", "this ticket is used up.")
     if attempt.state not in ACTIVE_ATTEMPT or attempt.stop:
         raise RefusalError("conflict", f"this attempt is {attempt.stop or attempt.state}.")
+    if attempt.task.state == TaskState.CANCELLED:  # the cycle is about to cancel its jobs
+        raise RefusalError("conflict", f"the task of this job, {attempt.task.name}, was cancelled.")
     token = make_token()
     target = ReportTarget(f"{settings.PUBLIC_URL}/api/v1/attempts/{attempt.pk}/report", token)
     try:

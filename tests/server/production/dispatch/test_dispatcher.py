@@ -12,6 +12,7 @@ from pilotext.server.database import transact
 from pilotext.server.production.access.tokens import fingerprint
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher, Lease
 from pilotext.server.production.dispatch.leases import heartbeat
+from pilotext.server.production.dispatch.tickets import fetch_job, hand_over
 from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Agent, Attempt, Job, Site, Task
 from pilotext.server.production.refusal import RefusalError
@@ -72,6 +73,31 @@ def test_a_job_whose_answer_was_lost_and_that_the_profile_knows_no_more_keeps_no
 
 def _no_such_type(*_: object) -> None:
     raise UsageError("COMPASS has no type of that name.")
+
+
+def test_a_job_whose_task_was_cancelled_meanwhile_is_not_given_again() -> None:
+    """The cycle has not cancelled it yet."""
+    submit()
+    assert by_key("k", again=False) is not None
+    Task.objects.update(state="cancelled")
+    assert by_key("k") is None
+    Task.objects.update(state="paused")
+    assert by_key("k") is not None, "what was given out goes on"
+
+
+def ticket_of(given: Lease) -> str:
+    return hand_over(given, "a pilot").partition("?ticket=")[2]
+
+
+def test_a_ticket_of_a_cancelled_task_fetches_no_job_before_the_next_cycle_either() -> None:
+    submit()
+    given = leased()
+    ticket = ticket_of(given)
+    Task.objects.update(state="cancelled")
+    with pytest.raises(RefusalError, match="the task of this job, t1, was cancelled"):
+        fetch_job(given.attempt, ticket)
+    Task.objects.update(state="running")
+    assert fetch_job(given.attempt, ticket).job == given.job.job
 
 
 def test_a_job_is_not_given_again_to_another_request_nor_once_it_is_at_work() -> None:
