@@ -176,7 +176,7 @@ def test_a_preview_says_what_a_decision_does_to_the_run() -> None:
     Product.objects.update(state="merging")
     text = page_of(job)
     assert re.search(r'value="resend".*?run 7 is merged anew: mdst', text, re.DOTALL)
-    assert re.search(r"<b>Accept</b>.*?cannot be: no attempt has published its outputs", text, re.DOTALL)
+    assert re.search(r"<b>Accept</b>.*?cannot be: its last attempt has not published its outputs", text, re.DOTALL)
     assert 'value="accept"' not in text
     Product.objects.update(state="waiting")
     text = page_of(job)

@@ -111,7 +111,7 @@ def test_the_page_of_a_job_begins_with_its_verdict_and_offers_what_can_be_decide
     text = text_of(browser("expert").get(f"/jobs/{failed_job}"))
     for part in ("COMPASS-1241", "calibration it was", "manual check", "CERN_COMPASS_PROD", "wn1", raw(1, 11)):
         assert part in text
-    assert re.findall(r'name="to" value="(\w+)"', text) == ["resend", "accept", "fail", "cancel"]
+    assert re.findall(r'name="to" value="(\w+)"', text) == ["resend", "fail", "cancel"]
     assert 'name="to"' not in text_of(browser("viewer").get(f"/jobs/{failed_job}"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import F, QuerySet
 
+from pilotext.errors import UsageError
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from pilotext.server.production.job_builder import build_job
@@ -25,7 +26,8 @@ ACCEPTED_FROM = (JobState.MANUAL, JobState.FAILED)
 REPORTS_AT_ONCE = 250
 """Final reports that are read together: most have some kilobytes, the largest one megabyte."""
 
-NO_OUTPUTS = "no attempt has published its outputs; fail it, and have its run merged without it"
+NO_OUTPUTS = "its last attempt has not published its outputs: resend it, or fail it"
+WITHOUT_IT = ", and have its run merged without it"
 
 
 def move_job(job: int, word: str, reason: Reason) -> list[int]:
@@ -108,18 +110,31 @@ class _Accepting:
         successor: Task | None = getattr(job.task, "successor", None)
         if successor is not None:
             return replaced_by(job.task, successor.name)
-        merged = (job.task_id, job.run) in self._merged
-        if not (merged or job.product) or (last is not None and published_by(job, last)):
-            return ""
-        return NO_OUTPUTS
+        try:
+            return without_outputs(job, last, merged=(job.task_id, job.run) in self._merged)
+        except UsageError as error:
+            return f"its profile cannot make it any more: {error}"
 
 
 def _tries_of(jobs: Sequence[Job]) -> Iterator[tuple[Job, Attempt | None]]:
     ids = [job.pk for job in jobs]
-    tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts"), final_report__late=False)
+    tries = Attempt.objects.filter(job__in=ids, number=F("job__attempts"), final_report__isnull=False)
     last = {attempt.job_id: attempt for attempt in tries.select_related("final_report")}
     for job in jobs:
         yield job, last.get(job.pk)
+
+
+def without_outputs(job: Job, last: Attempt | None, *, merged: bool) -> str:
+    """Return why a job has no outputs to be accepted with; empty when its last attempt published all that it must have.
+
+    `merged` says that its run is merged. Raises UsageError when the profile cannot make the job (any more).
+    """
+    if last is not None and published_by(job, last):
+        return ""
+    if not (merged or job.product):
+        expected = build_job(job.task, job, max(job.attempts, 1)).outputs
+        return NO_OUTPUTS if any(output.destinations for output in expected) else ""
+    return NO_OUTPUTS if job.product else NO_OUTPUTS + WITHOUT_IT
 
 
 def published_by(job: Job, last: Attempt) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pilotext.errors import UsageError
 from pilotext.formatting import counted_words
-from pilotext.server.production.manual_decisions.jobs import JOB_WORDS, NO_OUTPUTS, hindered, may_move, published_by
+from pilotext.server.production.manual_decisions.jobs import JOB_WORDS, hindered, may_move, without_outputs
 from pilotext.server.production.models import Job, Product
 from pilotext.server.production.published_names import why_replaced
 from pilotext.server.production.states import JobState, ProductState, TaskState
@@ -50,15 +50,11 @@ def _unacceptable(history: JobHistory, products: Sequence[Product]) -> str:
         return f"its task {job.task.name} is {job.task.state}"
     if why := why_replaced(job.task):
         return why
-    if not (products or job.product):
-        return ""
-    kept = history.reports.get(job.attempts)
-    last = history.tries[-1] if history.tries else None
+    last = history.tries[-1] if history.tries and job.attempts in history.reports else None
     try:
-        published = last is not None and kept is not None and not kept.late and bool(published_by(job, last))
+        return without_outputs(job, last, merged=bool(products))
     except UsageError as error:
         return f"its profile cannot make it any more: {error}"
-    return "" if published else NO_OUTPUTS
 
 
 def _effects(word: str, job: Job, products: Sequence[Product]) -> Iterator[str]:

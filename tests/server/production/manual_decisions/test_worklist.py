@@ -8,6 +8,8 @@ import pytest
 from pilotext.api.schemas.jobs import BulkMove, BulkMoved, JobFilter, JobQuery
 from pilotext.model.verdict import Evidence
 from pilotext.server.database import transact
+from pilotext.server.production.dispatch.leases import expire_leases
+from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.manual_decisions import jobs
 from pilotext.server.production.manual_decisions.jobs import assign, move_job, note
 from pilotext.server.production.manual_decisions.worklist import move_many, worklist
@@ -15,6 +17,7 @@ from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.transitions import Reason
+from pilotext.server.times import EPOCH
 from tests.server.support import fail, leased, raw, report_of, send, submit, succeed, the_job
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -120,11 +123,44 @@ def test_a_job_without_outputs_is_not_accepted_where_its_run_is_merged() -> None
     """No merge may lack a chunk that counts as finished."""
     fail_for_somebody(merges=["mdst"])
     assert Product.objects.exists()
-    with pytest.raises(RefusalError, match="no attempt has published its outputs"):
+    with pytest.raises(
+        RefusalError,
+        match="its last attempt has not published its outputs: resend it, or fail it, and have its run merged without",
+    ):
         transact(lambda: move_job(the_job().pk, "accept", WHY))
     (told,) = many("accept", state="manual").hindered
     assert told.job == the_job().pk
     assert the_job().state == "manual"
+
+
+def test_a_job_without_outputs_is_not_accepted_where_nothing_is_merged_either() -> None:
+    """Its task would be done, and say that everything is published."""
+    fail_for_somebody()
+    with pytest.raises(RefusalError, match=r"has not published its outputs: resend it, or fail it\.$"):
+        transact(lambda: move_job(the_job().pk, "accept", WHY))
+    assert the_job().state == "manual"
+    (told,) = many("accept", state="manual").hindered
+    assert "has not published its outputs" in told.why
+
+
+def test_a_job_that_publishes_nothing_is_accepted_without_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_for_somebody()
+    monkeypatch.setattr(jobs, "build_job", lambda *given: msgspec.structs.replace(build_job(*given), outputs=()))
+    transact(lambda: move_job(the_job().pk, "accept", WHY))
+    assert the_job().state == "finished"
+
+
+def test_a_job_is_accepted_with_outputs_whose_report_came_too_late() -> None:
+    submit()
+    given = leased()
+    Attempt.objects.update(lease_until=EPOCH)
+    expire_leases()
+    Job.objects.update(state="failed")
+    assert not send(given, report_of(given)).accepted
+    assert AttemptReport.objects.get().late
+    transact(lambda: move_job(the_job().pk, "accept", WHY))
+    assert the_job().state == "finished"
+    assert Output.objects.filter(state="valid").count() == 3
 
 
 def test_a_job_whose_outputs_were_published_is_accepted_with_them() -> None:
