@@ -98,11 +98,11 @@ def rule_for(rules: Sequence[RetryRule], fault: Fault) -> RetryRule | None:
     return None
 
 
-BEFORE_A_REPORT = (JobState.SENT, JobState.RUNNING, JobState.READY)
-"""States of a job whose attempt may still report."""
-
-HELD = (*BEFORE_A_REPORT, JobState.VERIFYING)
+HELD = (JobState.SENT, JobState.RUNNING, JobState.READY, JobState.VERIFYING)
 """States of a job whose attempt decides what becomes of it."""
+
+TO_BE_GIVEN_OUT = (JobState.DEFINED, JobState.STAGING, JobState.READY)
+"""States of a job that nobody else was given yet, while an attempt of it may still be at work."""
 
 _chance = random.SystemRandom()
 
@@ -129,14 +129,12 @@ def follow_failure(
         mine = Job.objects.filter(pk=job.pk)
         if attempt.number == job.attempts:
             advance(JOB, mine, (JobState.SENT, JobState.RUNNING), JobState.READY, Reason("policy", why, actor))
-        Job.objects.filter(pk=job.pk, state__in=(JobState.DEFINED, JobState.STAGING, JobState.READY)).update(
-            not_before=EPOCH
-        )
+        Job.objects.filter(pk=job.pk, state__in=TO_BE_GIVEN_OUT).update(not_before=EPOCH)
         return None
     decision = decide_on(attempt, fault)
     at = now()
     charged = decision.charged and not Breaker.objects.filter(probe=attempt.pk).exists()
-    state = JobState.READY if decision.state == JobState.DEFINED and not attempt.task.staging else decision.state
+    state = _after(decision, attempt)
     moved = advance(
         JOB,
         Job.objects.filter(pk=job.pk),
@@ -157,6 +155,17 @@ def follow_failure(
     text = f"{state}: {decision.why}" if moved else "the job had been decided on"
     Attempt.objects.filter(pk=attempt.pk).update(charged=bool(moved) and charged, decision=text)
     return decision if moved else None
+
+
+def _after(decision: Decision, attempt: Attempt) -> JobState:
+    """Return the state that a decision leads to: `defined` only where files come from tape.
+
+    The file of a job that was sent again while this attempt ran may have been given back to the tape system since.
+    """
+    from_tape = attempt.task.staging and not attempt.job.product
+    if decision.state == JobState.READY and attempt.stop and from_tape:
+        return JobState.DEFINED
+    return JobState.READY if decision.state == JobState.DEFINED and not attempt.task.staging else decision.state
 
 
 def decide_on(attempt: Attempt, fault: Fault) -> Decision:

@@ -195,8 +195,19 @@ JOB = Machine(
     JobState,
     {
         # Its input has to be brought to disk.
-        "defined": {"staging": _CYCLE, "ready": _CYCLE, "manual": _CYCLE, "cancelled": _CYCLE | _PERSON},
-        "staging": {"ready": _CYCLE, "manual": _CYCLE, "cancelled": _CYCLE | _PERSON},
+        "defined": {
+            "staging": _CYCLE,
+            "ready": _CYCLE,
+            **dict.fromkeys(("verifying", "finished"), _ATTEMPT),  # as from `ready`: an attempt of it is still at work
+            "manual": _CYCLE | _ATTEMPT,
+            "cancelled": _CYCLE | _PERSON,
+        },
+        "staging": {
+            "ready": _CYCLE,
+            **dict.fromkeys(("verifying", "finished"), _ATTEMPT),
+            "manual": _CYCLE | _ATTEMPT,
+            "cancelled": _CYCLE | _PERSON,
+        },
         "ready": {  # may be given out after `not_before`
             "sent": _ATTEMPT,
             "running": _ATTEMPT,  # a lost attempt is heard of before somebody else has the job, or reports
@@ -213,7 +224,9 @@ JOB = Machine(
         "verifying": {to: actors for to, actors in _AFTER_AN_ATTEMPT.items() if to != "verifying"},
         "finished": {"ready": _PERSON, "defined": _PERSON},
         "manual": {  # somebody has to decide
-            **dict.fromkeys(("ready", "defined", "finished", "failed"), _PERSON),
+            **dict.fromkeys(("ready", "defined", "failed"), _PERSON),
+            "verifying": _ATTEMPT,  # its last attempt was only lost, and reports a success after all
+            "finished": _ATTEMPT | _PERSON,
             "cancelled": _CYCLE | _PERSON,
         },
         "failed": dict.fromkeys(("ready", "defined", "finished", "cancelled"), _PERSON),

@@ -20,7 +20,7 @@ from pilotext.server.production.models import Attempt, AttemptReport
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.sanitize import MAX_KEPT_BYTES, fitted, read_report
 from pilotext.server.production.reports.success import MAX_DIAG, claim_success, end_attempt
-from pilotext.server.production.retry import follow_failure
+from pilotext.server.production.retry import TO_BE_GIVEN_OUT, follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptState, JobState
 from pilotext.server.production.transitions import Reason, record
 from pilotext.server.rows import ById, insert
@@ -58,9 +58,8 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
             AttemptReport.objects.filter(pk=attempt.pk).update(report=added)
             return ReportAnswer(not kept.late, "the address of its log archive was added")
         return ReportAnswer(not kept.late, "it was taken before" if not kept.late else "it was kept before")
-    holds = attempt.state in ACTIVE_ATTEMPT
-    still_last = attempt.number == attempt.job.attempts
-    in_time = holds or (attempt.state == AttemptState.LOST and attempt.job.state == JobState.READY and still_last)
+    good = report.verdict.verdict == "success"
+    in_time = attempt.state in ACTIVE_ATTEMPT or _still_decides(attempt, good=good)
     insert(AttemptReport, attempt_id=attempt.pk, report=text, late=not in_time)
     if not in_time:
         return _too_late(attempt, report)
@@ -68,16 +67,30 @@ def _take(attempt_id: int, token: str, text: str, report: Report) -> ReportAnswe
     if attempt.job.state == JobState.CANCELLED:
         end_attempt(attempt, AttemptState.CANCELLED, report, "its job was cancelled")
         return ReportAnswer(False, "the job was cancelled")
-    good = report.verdict.verdict == "success"
-    if attempt.stop and not (good and attempt.job.state == JobState.READY):
+    if attempt.stop and not (good and attempt.job.state in TO_BE_GIVEN_OUT):
         # The job was sent again since; what this one did until it was stopped says nothing about it.
-        _failed(attempt, report, state=AttemptState.CANCELLED)
+        unused = f"its success is not used: its job is {attempt.job.state}, and it was asked to stop: {attempt.stop}"
+        _failed(attempt, report, state=AttemptState.CANCELLED, why=unused if good else "")
         return ReportAnswer(False, "it was asked to stop")
     if good:
         claim_success(attempt, report)
     else:
         _failed(attempt, report)
     return ReportAnswer(True)
+
+
+def _still_decides(attempt: Attempt, *, good: bool) -> bool:
+    """Whether the report of a lost attempt still counts: nobody else was given its job, and nobody decided on it.
+
+    A success counts also for a job whose file is on its way from tape, or which only waits for a person because its
+    attempts were lost.
+    """
+    job = attempt.job
+    if attempt.state != AttemptState.LOST or attempt.number != job.attempts:
+        return False
+    if job.state == JobState.MANUAL:
+        return good and job.since < attempt.number  # later, it was sent again by a person
+    return job.state in TO_BE_GIVEN_OUT if good else job.state == JobState.READY
 
 
 def _brings_log(before: Report, after: Report) -> bool:
@@ -129,7 +142,7 @@ def _too_late(attempt: Attempt, report: Report) -> ReportAnswer:
     return ReportAnswer(False, why)
 
 
-def _failed(attempt: Attempt, report: Report, *, state: str = AttemptState.FAILED) -> None:
+def _failed(attempt: Attempt, report: Report, *, state: str = AttemptState.FAILED, why: str = "") -> None:
     verdict = report.verdict
-    end_attempt(attempt, state, report, verdict.diag or "failed without a verdict")
+    end_attempt(attempt, state, report, why or verdict.diag or "failed without a verdict")
     follow_failure(attempt, (verdict.cause or "", verdict.action or ""), verdict.diag, code=verdict.code or "")

@@ -17,7 +17,7 @@ from pilotext.server.production.models import Attempt, Output, Signature, Task, 
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.reports.pilot_verdict import rules_of
 from pilotext.server.production.reports.usage import usage_columns
-from pilotext.server.production.retry import BEFORE_A_REPORT, HELD, follow_failure
+from pilotext.server.production.retry import HELD, TO_BE_GIVEN_OUT, follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState, OutputState
 from pilotext.server.production.storage.operations import File, place
 from pilotext.server.production.transitions import Reason, advance_one
@@ -35,6 +35,9 @@ PILOT_WORD_S = 600.0
 NOT_PUBLISHED = ("output-not-published", "output-is-another")
 """Rules for attempts whose published files the server did not find as they were reported."""
 
+MAY_SUCCEED = (JobState.SENT, JobState.RUNNING, *TO_BE_GIVEN_OUT, JobState.MANUAL)
+"""States of a job in which a success of its last attempt may be taken; of those in `manual`, see `accept.py`."""
+
 _WHO = "reports"
 
 
@@ -50,7 +53,12 @@ def claim_success(attempt: Attempt, report: Report) -> None:
         end_attempt(attempt, AttemptState.FINISHED, report, "success")
         why = f"attempt {attempt.number} succeeded; its profile cannot say what it should have published: {error}"
         advance_one(
-            JOB, attempt.job, HELD, JobState.MANUAL, Reason("intake", why, "attempt"), diag=shortened(why, MAX_DIAG)
+            JOB,
+            attempt.job,
+            (*HELD, JobState.DEFINED, JobState.STAGING),
+            JobState.MANUAL,
+            Reason("intake", why, "attempt"),
+            diag=shortened(why, MAX_DIAG),
         )
         return
     if why := _inconsistent(report, expected):
@@ -63,7 +71,7 @@ def claim_success(attempt: Attempt, report: Report) -> None:
         return
     why = f"attempt {attempt.number} reports a success; its published files are compared before it is believed"
     end_attempt(attempt, AttemptState.VERIFYING, report, why)
-    advance_one(JOB, attempt.job, BEFORE_A_REPORT, JobState.VERIFYING, Reason("intake", why, "attempt"))
+    advance_one(JOB, attempt.job, MAY_SUCCEED, JobState.VERIFYING, Reason("intake", why, "attempt"))
     wait_s = PILOT_WORD_S if attempt.pilot and not attempt.pilot_said else 0.0
     insert(Verification, attempt_id=attempt.pk, busy_until=later(now(), wait_s) if wait_s else EPOCH)
 
@@ -78,7 +86,7 @@ def believe(attempt: Attempt, report: Report) -> None:
     advance_one(
         JOB,
         attempt.job,
-        HELD,
+        (*MAY_SUCCEED, JobState.VERIFYING),
         JobState.FINISHED,
         Reason("intake", f"attempt {attempt.number} succeeded", "attempt"),
         events_done=min(sum(done), MAX_EVENTS) if done else None,
@@ -86,6 +94,7 @@ def believe(attempt: Attempt, report: Report) -> None:
         code="",
         cause="",
         diag="",
+        **({"assigned": ""} if attempt.job.assigned else {}),
     )
 
 

@@ -12,8 +12,9 @@ from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
 from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.manual_decisions.tasks import move_task
-from pilotext.server.production.models import Attempt, AttemptReport, Job, Product, Task
+from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Product, Task
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.reports.verification import verify_outputs
 from pilotext.server.times import EPOCH
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import cycle, do, do_all, product, storage, submit_runs
@@ -233,6 +234,53 @@ def test_what_that_attempt_finished_all_the_same_is_taken() -> None:
     assert succeed(given).accepted
     assert the_job().state == "finished"
     assert lease("wn2") is None
+
+
+@pytest.mark.parametrize("state", ["defined", "staging"])
+def test_what_that_attempt_finished_is_taken_also_while_the_file_is_on_its_way_from_tape(state: str) -> None:
+    given, job = cancelled_at_work()
+    Job.objects.filter(pk=job).update(state=state)
+    assert succeed(given).accepted
+    assert Job.objects.get(pk=job).state == "finished"
+    assert Attempt.objects.get().state == "finished"
+
+
+@pytest.mark.usefixtures("comparing")
+@pytest.mark.parametrize("state", ["defined", "staging"])
+def test_that_attempt_is_believed_when_its_files_are_there(state: str, storage: MemoryStorage) -> None:
+    submit_runs({1: 1})
+    given = leased()
+    decide_on(the_job().pk, "cancel")
+    decide_on(the_job().pk, "resend")
+    Job.objects.update(state=state)
+    do(given, storage)
+    assert the_job().state == "verifying"
+    assert verify_outputs() == 1
+    assert the_job().state == "finished"
+
+
+@pytest.mark.usefixtures("comparing")
+def test_a_job_waits_for_its_file_again_when_the_files_of_that_attempt_are_not_there(storage: MemoryStorage) -> None:
+    submit_runs({1: 1})
+    given = leased()
+    decide_on(the_job().pk, "cancel")
+    decide_on(the_job().pk, "resend")
+    Task.objects.update(staging=True)
+    Job.objects.update(state="staging")
+    do(given, storage)
+    for url in [each for each in storage.files if "/mDST.chunks/" in each]:
+        del storage.files[url]
+    assert verify_outputs() == 1
+    assert the_job().state == "defined", "its file may have been given back to the tape system"
+
+
+def test_a_success_that_is_not_used_says_why() -> None:
+    given, job = cancelled_at_work()
+    Job.objects.filter(pk=job).update(state="manual")
+    assert not succeed(given).accepted
+    assert Job.objects.get(pk=job).state == "manual"
+    told = AuditEntry.objects.filter(subject="attempt", after="cancelled").get()
+    assert told.why == f"its success is not used: its job is manual, and it was asked to stop: {WHY.why}"
 
 
 def test_a_job_that_stays_cancelled_takes_no_result() -> None:

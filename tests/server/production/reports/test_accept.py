@@ -13,12 +13,12 @@ from pilotext.server.production.dispatch.dispatcher import Lease
 from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
 from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.manual_decisions.tasks import move_task
-from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output, Task
+from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, AvoidedPlace, Job, Output, Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.accept import take_report
 from pilotext.server.production.transitions import Reason
 from pilotext.server.times import EPOCH
-from tests.server.support import events, fail, lease, leased, raw, report_of, send, submit, succeed, the_job
+from tests.server.support import WHY, events, fail, lease, leased, raw, report_of, send, submit, succeed, the_job
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -262,6 +262,68 @@ def test_a_late_report_is_kept_and_changes_nothing_when_somebody_else_has_the_jo
     assert not succeed(late).accepted
 
 
+def lost_for_somebody() -> Lease:
+    """A job that waits for a person only because its attempts were lost; the last one may still report."""
+    submit()
+    given = leased()
+    expire()
+    while the_job().state != "manual":
+        Job.objects.update(not_before=EPOCH)
+        AvoidedPlace.objects.all().delete()
+        given = leased()
+        expire()
+    return given
+
+
+def test_a_late_success_counts_for_a_job_that_waits_only_because_its_attempts_were_lost() -> None:
+    given = lost_for_somebody()
+    Job.objects.update(assigned="maria")
+    assert succeed(given).accepted
+    assert (the_job().state, the_job().assigned, the_job().diag) == ("finished", "", "")
+    assert Output.objects.filter(state="valid").count() == 3
+    assert events("job", the_job().pk)[-1] == ("manual", "finished")
+
+
+@pytest.mark.usefixtures("comparing")
+def test_a_late_success_of_a_lost_job_is_compared_before_it_is_believed() -> None:
+    given = lost_for_somebody()
+    assert succeed(given).accepted
+    assert (the_job().state, Attempt.objects.latest("pk").state) == ("verifying", "verifying")
+
+
+def test_a_late_failure_leaves_a_job_that_waits_for_a_person_as_it_is() -> None:
+    given = lost_for_somebody()
+    assert not fail(given).accepted
+    assert the_job().state == "manual"
+
+
+def test_a_late_success_does_not_count_after_a_person_had_the_job_sent_again() -> None:
+    given = lost_for_somebody()
+    transact(lambda: move_job(the_job().pk, "resend", WHY))
+    Job.objects.update(state="manual")
+    assert not succeed(given).accepted
+    assert the_job().state == "manual"
+
+
+@pytest.mark.parametrize("state", ["defined", "staging"])
+def test_a_late_success_counts_while_the_file_of_its_job_is_on_its_way_from_tape(state: str) -> None:
+    submit()
+    given = leased()
+    expire()
+    Job.objects.update(state=state)
+    assert succeed(given).accepted
+    assert the_job().state == "finished"
+
+
+def test_a_late_failure_does_not_count_while_the_file_of_its_job_is_on_its_way_from_tape() -> None:
+    submit()
+    given = leased()
+    expire()
+    Job.objects.update(state="staging")
+    assert not fail(given).accepted
+    assert the_job().state == "staging"
+
+
 def test_a_resent_job_replaces_its_outputs_and_its_task_runs_again() -> None:
     submit()
     succeed(leased())
@@ -338,7 +400,9 @@ def test_an_attempt_of_a_task_that_was_cancelled_and_resumed_goes_on() -> None:
 
 def test_every_move_is_in_the_audit_trail_with_its_reason() -> None:
     submit()
-    fail(leased(), "input-corrupt", "manual-check")
+    given = leased()
+    bad = report_of(given, cause="input-corrupt", action="manual-check")
+    send(given, msgspec.structs.replace(bad, outputs=report_of(given).outputs))
     transact(lambda: move_job(the_job().pk, "accept", Reason("maria", "checked by hand", "person")))
     last = AuditEntry.objects.filter(subject="job").latest("pk")
     assert (last.who, last.before, last.after, last.why) == ("maria", "manual", "finished", "checked by hand")
