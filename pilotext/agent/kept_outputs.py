@@ -8,6 +8,8 @@ may be somebody else's.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import random
 import re
 import sys
@@ -31,7 +33,7 @@ from pilotext.errors import FieldError
 from pilotext.model import Record
 from pilotext.model.codes import Exit
 from pilotext.model.permission import Permission
-from pilotext.model.report import Kept, Report
+from pilotext.model.report import AGENT_RECORDS, Kept, Report
 from pilotext.serialization.json import from_json
 
 IN_SLOT_S = 600.0
@@ -68,12 +70,20 @@ class KeptJob(Record, frozen=True):
     kept: Kept
 
 
+class FolderGoneError(Exception):
+    """Kept outputs are gone, and nobody knows whether they were published: the job gets no report."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} is gone: nobody knows whether its outputs were published, and nothing is reported")
+
+
 class KeptJobs:
     """All the jobs of an agent whose outputs are kept, each looked after in a thread of its own."""
 
     def __init__(self, folder: Path, seal: Seal, spool: AgentSpool, stop: threading.Event) -> None:
         self.folder = folder
-        self._records = folder / "jobs"
+        self._records = folder / AGENT_RECORDS
+        self._locks = _Locks()
         self._seal = seal
         self._spool = spool
         self._stop = stop
@@ -90,12 +100,19 @@ class KeptJobs:
 
     def resume(self, client: Callable[[], Client]) -> None:
         """Go on with what an earlier agent in this folder has left."""
+        with contextlib.suppress(OSError):  # a payload has put something there: nothing can be kept then
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._records.mkdir(mode=0o700, exist_ok=True)  # `pilotext outputs` knows the folder of an agent by it
         for path in sorted(self._records.glob("*.json")):
+            if not self._locks.take(path):
+                continue  # another agent in this folder looks after it
             job = self._read(path)
-            if job is None:
-                put_aside(path, ".unreadable")
-            else:
+            if job is not None:
                 self._look_after(job, client)
+                continue
+            if path.exists():  # the other one has not just ended with it
+                put_aside(path, ".unreadable")
+            self._locks.release(path)
 
     def _read(self, path: Path) -> KeptJob | None:
         """Return the job of a record; None for a file that no agent with this token has written."""
@@ -125,9 +142,11 @@ class KeptJobs:
         if kept is None or not self._has_room(kept):
             return False
         hidden = replace(lease, job=replace(lease.job, report=None), token=self._seal.hide(lease.token))
+        record = self._record(lease.attempt)
         try:
+            self._locks.take(record)  # where that fails, only a second agent in this folder could come in between
             data = self._seal.sign(msgspec.json.encode(KeptJob(hidden, failure, kept)))
-            write_whole(self._record(lease.attempt), data)
+            write_whole(record, data)
         except OSError:
             return False
         self._look_after(KeptJob(lease, failure, kept), client)
@@ -156,16 +175,62 @@ class KeptJobs:
 
     def _to_the_end(self, publisher: _Publisher, client: Callable[[], Client]) -> None:
         asker = client()
-        report = publisher.work(asker)
-        if report is None:  # the agent ends; the next one goes on
-            return
         lease = publisher.job.lease
+        try:
+            report = publisher.work(asker)
+        except FolderGoneError as error:
+            print(f"pilotext: attempt {lease.attempt}: {error}", file=sys.stderr)
+            self._forget(lease.attempt)
+            return
+        if report is None:  # the agent ends; the next one goes on
+            self._locks.release(self._record(lease.attempt))
+            return
         if report.log is not None or not publisher.job.kept.log_only:  # else all is reported that is known
             self._spool.keep(lease.attempt, lease.token, report)
         if not self.take(lease, report, client):
+            self._forget(lease.attempt)
             remove_tree(Path(publisher.job.kept.folder))
-            self._record(lease.attempt).unlink(missing_ok=True)
         self._spool.deliver(asker)
+
+    def _forget(self, attempt: int) -> None:
+        """Remove the record of a job: its report is on disk, or there is none."""
+        self._record(attempt).unlink(missing_ok=True)
+        self._locks.release(self._record(attempt), remove=True)
+
+
+class _Locks:
+    """Locks on the records of an agent, so that no other agent in its folder works on the same job."""
+
+    def __init__(self) -> None:
+        self._held: dict[Path, int] = {}
+
+    def take(self, record: Path) -> bool:
+        """Hold a record from now on; False where another agent does, or it cannot be held."""
+        if record in self._held:
+            return True
+        path = record.with_suffix(".lock")
+        if path.is_symlink() or path.is_dir():  # only a payload can have put it there
+            remove_tree(path)
+        try:
+            record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._held[record] = descriptor
+        return True
+
+    def release(self, record: Path, *, remove: bool = False) -> None:
+        """Hold a record no longer; the file of its lock goes with the record."""
+        if remove:
+            record.with_suffix(".lock").unlink(missing_ok=True)
+        descriptor = self._held.pop(record, None)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 class _Publisher(Runner):
@@ -192,7 +257,7 @@ class _Publisher(Runner):
         return replace(self.job.failure, kept=None)
 
     def work(self, client: Client) -> Report | None:
-        """Return the report of the job when that is known; None when the agent ends before."""
+        """Return the report of the job when that is known; None when the agent ends before. Raises FolderGoneError."""
         due = 0.0
         while not self._ending.is_set():
             self.tell(client)
@@ -226,10 +291,10 @@ class _Publisher(Runner):
         return time.monotonic() - self._renewed < min(2 * self.lease.heartbeat_s, self.lease.lease_s / 2)
 
     def _tried(self, client: Client) -> Report | None:
-        """Try once; None when it is to be tried again."""
+        """Try once; None when it is to be tried again. Raises FolderGoneError."""
         folder = Path(self.job.kept.folder)
         if not folder.is_dir():
-            return self._given_up
+            raise FolderGoneError(folder)
         self._stopped = False  # an earlier try may have been, as its lease could not be renewed
         with held(folder.parent) as holding:
             self._process = WrapperProcess(self.words, b"", folder.parent, holding)

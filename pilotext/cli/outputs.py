@@ -107,7 +107,8 @@ def _publish(folder: Path, sha256: str | None, switch: StopSwitch, channel: Repo
     if channel is not None:
         channel.send(outcome.report)
     problem = Delivery(target, os.environ).send(outcome.report, switch, OF_A_JOB)
-    if outcome.report.kept is None:  # only now: until its report is sent, or waits in the spool, it may be done again
+    # Only now: until its report is sent, or waits in the spool, it may be done again. An agent removes it by itself.
+    if outcome.report.kept is None and channel is None:
         keeping.remove(folder)
     return outcome if not problem else msgspec.structs.replace(outcome, said=problem)
 

@@ -90,6 +90,10 @@ class Usage(Record, frozen=True):
     series: Series = Series()
 
 
+AGENT_RECORDS = "jobs"
+"""Folder of the records of an agent, beside the folders of its jobs whose outputs are kept."""
+
+
 class Kept(Record, frozen=True):
     """Folder on the node where outputs wait for their storage until `until`; `sha256` is of the document there."""
 

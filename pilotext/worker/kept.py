@@ -28,7 +28,7 @@ from pilotext.directory_tree import remove_tree
 from pilotext.errors import FieldError, PilotextError
 from pilotext.model import Record
 from pilotext.model.job import Job, Limits, ReportTarget
-from pilotext.model.report import Kept, Report
+from pilotext.model.report import AGENT_RECORDS, Kept, Report
 from pilotext.ordinary_file import read_ordinary
 from pilotext.serialization.json import from_json
 from pilotext.storage.base import CHUNK, Copied, adler32_of
@@ -247,6 +247,11 @@ def waiting(root: Path) -> list[Path]:
 def folders_of_jobs(root: Path) -> list[Path]:
     """Return the folders that have a name and a document as jobs make them. Raises FileNotFoundError."""
     return [path for path in root.iterdir() if is_name(path.name) and (path / DOCUMENT).is_file()]
+
+
+def is_of_agent(root: Path) -> bool:
+    """Whether an agent looks after the folders here, also when none is running."""
+    return (root / AGENT_RECORDS).is_dir()
 
 
 def is_name(name: str) -> bool:

@@ -17,11 +17,24 @@ from pilotext.model.report import PhaseRecord, Report, Transfer
 from pilotext.model.verdict import Finding
 from pilotext.storage.stage_out import stage_out
 from pilotext.storage.transfer import Mover
-from pilotext.worker.kept import KeepError, KeptOutputs, alone, check_files, keep_log_alone, read_kept, remove
+from pilotext.worker.kept import (
+    KeepError,
+    KeptOutputs,
+    alone,
+    check_files,
+    is_of_agent,
+    keep_log_alone,
+    read_kept,
+    remove,
+)
 from pilotext.worker.permission import Ask, NotOursError, server_asker
 from pilotext.worker.publishing import may_pass, policy_of
 
 HEARTBEAT_S = 60.0
+_OF_AGENT = (
+    "it belongs to an agent, which alone knows whether it is still wanted. Start the agent again, with --workdir {},"
+    " and it publishes what it has kept"
+)
 
 
 class Outcome(Record, frozen=True):
@@ -62,6 +75,8 @@ def publish_kept(
             kept = read_kept(folder, sha256)
         except KeepError as error:
             return _lost(folder, folder.name, str(error))
+        if kept.target is None and ask_agent is None and is_of_agent(folder.parent):
+            return Outcome("busy", kept.label, _OF_AGENT.format(folder.parent.parent))
         server = server_asker(kept.target, OUTPUTS_KEPT)
         lease = _Lease(server or ask_agent, tick, math.inf if server is None else HEARTBEAT_S)
         if not kept.files:  # a job whose log alone is kept has ended
