@@ -176,7 +176,7 @@ def _run(release: Release, case: Case, folder: Path, storage: Storage) -> Outcom
         if not server.final.wait(LONGEST_S):
             raise TimeoutError(f"the pilot did not end its job; its last words: {pilot.log.read_text()[-2000:]}")
         survivors = _survivors(pilot.workdir)
-        return Outcome(
+        outcome = Outcome(
             updates=server.updates,
             reports=server.reports,
             stdout=(pilot.workdir / "payload.stdout").read_bytes().decode("ascii"),
@@ -185,6 +185,8 @@ def _run(release: Release, case: Case, folder: Path, storage: Storage) -> Outcom
             published=sorted(path.name for path in (storage.eos.store / own.lstrip("/")).rglob("*") if path.is_file()),
             survivors=survivors,
         )
+        server.looked_at.set()
+        return outcome
 
 
 def _report(workdir: Path) -> Document:

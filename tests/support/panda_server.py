@@ -17,6 +17,8 @@ from urllib.parse import parse_qsl
 
 FINAL_STATES = ("finished", "failed", "holding")
 
+LOOKED_AT_WITHIN_S = 30.0
+
 Update = dict[str, Any]
 
 
@@ -34,6 +36,8 @@ class PandaServer:
         self.updates: list[Update] = []
         self.reports: list[dict[str, Any]] = []
         self.final = threading.Event()
+        self.looked_at = threading.Event()
+        """Set by the test when it has read the files of the job: the last update is answered then."""
         self._command = command
         server = self
 
@@ -77,6 +81,7 @@ class PandaServer:
             answer = {"StatusCode": 0, "command": self._command(len(self.updates))}
             if sent["state"] in FINAL_STATES:
                 self.final.set()
+                self.looked_at.wait(LOOKED_AT_WITHIN_S)  # the pilot removes the work directory after our answer
         elif verb == "report":
             self.reports.append(sent)
             answer = {}
