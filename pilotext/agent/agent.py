@@ -24,7 +24,7 @@ from pilotext.agent.kept_outputs import IN_SLOT_S, KeptJobs
 from pilotext.agent.runner import Runner
 from pilotext.agent.sealing import Seal
 from pilotext.agent.spool import AgentSpool
-from pilotext.api.client import Client, ServerError
+from pilotext.api.client import Client, RequestRefusedError, ServerError
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration
 from pilotext.api.schemas.attempts import LeasedJob
 from pilotext.directory_tree import remove_tree
@@ -36,6 +36,7 @@ from pilotext.sanitize import one_line
 
 MAX_WAIT_S = 60.0
 TOKEN_REFUSED = (401, 403)
+UNKNOWN_HERE = 404
 """Statuses of HTTP for a token that was revoked, has expired, or is for something else."""
 RESEND_S = 5.0
 """Time between two looks for reports that could not be sent; longer, up to MAX_WAIT_S, while the server takes none."""
@@ -95,6 +96,9 @@ class AgentProcess:
         self._kept = KeptJobs(self.settings.folder / "kept", self._seal, self._spool, self._ending)
         self._name = self.settings.name
         self._experiment = ""
+        self._agent = 0
+        """Its number on the server."""
+        self._registering = threading.Lock()
         self._refused: ServerError | None = None
         """Set when the token was revoked or has expired."""
 
@@ -116,7 +120,7 @@ class AgentProcess:
         registered = self._register(client)
         if registered is None:
             return 0
-        agent, self._experiment = registered.agent, registered.experiment
+        self._agent, self._experiment = registered.agent, registered.experiment
         try:
             self._check_profile()
         except UsageError:
@@ -129,7 +133,7 @@ class AgentProcess:
         )
         self._spool.deliver(client)
         names = [f"slot-{number}" for number in range(self.settings.slots)]
-        slots = [threading.Thread(target=self._slot, args=(agent,), name=name) for name in names]
+        slots = [threading.Thread(target=self._slot, name=name) for name in names]
         resending = threading.Thread(target=self._resend, name="reports")
         self._kept.resume(self._client)
         resending.start()
@@ -193,6 +197,20 @@ class AgentProcess:
             wait = min(wait * 2, MAX_WAIT_S)
         return None
 
+    def _register_again(self, client: Client, unknown: int) -> None:
+        """Register anew with a server that does not know this number any more: its database is one from before."""
+        with self._registering:
+            if self._agent != unknown:
+                return
+            try:
+                registered = self._register(client)
+            except ServerError as error:
+                self._print(f"the server does not know this agent any more, and does not register it again: {error}")
+                return
+            if registered is not None:
+                self._agent = registered.agent
+                self._print("the server did not know this agent any more; it is registered again")
+
     def _hello(self, state: str) -> AgentRegistration:
         return AgentRegistration(
             name=self._name,
@@ -239,12 +257,12 @@ class AgentProcess:
 
     # ------------------------------------------------------------------------------------------------------ one slot
 
-    def _slot(self, agent: int) -> None:
+    def _slot(self) -> None:
         client = self._client()
         wait = 1.0
         key, again = secrets.token_hex(8), False
         while not self.draining.is_set() and self._can_run() and self._may_take():
-            asked = time.monotonic()
+            asked, agent = time.monotonic(), self._agent
             try:
                 answer = client.job(agent, socket.gethostname(), key, again=again, left_s=self._left_s())
                 pause = answer.ask_again_s
@@ -252,6 +270,8 @@ class AgentProcess:
             except ServerError as error:
                 if error.status in TOKEN_REFUSED:
                     self._end_without_token(error)
+                elif isinstance(error, RequestRefusedError) and error.status == UNKNOWN_HERE:
+                    self._register_again(client, agent)
                 answer, pause = None, wait
                 wait = min(wait * 2, MAX_WAIT_S)
             if answer and answer.drain:
