@@ -198,13 +198,14 @@ JOB = Machine(
         "defined": {
             "staging": _CYCLE,
             "ready": _CYCLE,
-            **dict.fromkeys(("verifying", "finished"), _ATTEMPT),  # as from `ready`: an attempt of it is still at work
+            # As from `ready`: an attempt of it is still at work.
+            **dict.fromkeys(("running", "verifying", "finished"), _ATTEMPT),
             "manual": _CYCLE | _ATTEMPT,
             "cancelled": _CYCLE | _PERSON,
         },
         "staging": {
             "ready": _CYCLE,
-            **dict.fromkeys(("verifying", "finished"), _ATTEMPT),
+            **dict.fromkeys(("running", "verifying", "finished"), _ATTEMPT),
             "manual": _CYCLE | _ATTEMPT,
             "cancelled": _CYCLE | _PERSON,
         },
@@ -225,7 +226,8 @@ JOB = Machine(
         "finished": {"ready": _PERSON, "defined": _PERSON},
         "manual": {  # somebody has to decide
             **dict.fromkeys(("ready", "defined", "failed"), _PERSON),
-            "verifying": _ATTEMPT,  # its last attempt was only lost, and reports a success after all
+            # Its last attempt was only lost, and is heard of after all.
+            **dict.fromkeys(("running", "verifying"), _ATTEMPT),
             "finished": _ATTEMPT | _PERSON,
             "cancelled": _CYCLE | _PERSON,
         },

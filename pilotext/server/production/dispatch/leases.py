@@ -12,7 +12,7 @@ from pilotext.server.production.access.tokens import same
 from pilotext.server.production.models import Attempt, Job
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid, verdict_without_report
-from pilotext.server.production.retry import follow_failure
+from pilotext.server.production.retry import TO_BE_GIVEN_OUT, follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState, TaskState
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
 from pilotext.server.rows import ById, change
@@ -83,7 +83,9 @@ def _revive(attempt: Attempt) -> None:
     if attempt.number != attempt.job.attempts:
         return
     reason = Reason("dispatch", f"attempt {attempt.number}, considered lost, has reported again", "attempt")
-    if advance(JOB, Job.objects.filter(pk=attempt.job_id), (JobState.READY,), JobState.RUNNING, reason):
+    # A job that was not sent again since waits for a person only because its attempts were lost.
+    waiting = TO_BE_GIVEN_OUT if attempt.job.since >= attempt.number else (*TO_BE_GIVEN_OUT, JobState.MANUAL)
+    if advance(JOB, Job.objects.filter(pk=attempt.job_id), waiting, JobState.RUNNING, reason, assigned=""):
         advance(
             ATTEMPT,
             Attempt.objects.filter(pk=attempt.pk),

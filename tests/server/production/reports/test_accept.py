@@ -284,6 +284,34 @@ def test_a_late_success_counts_for_a_job_that_waits_only_because_its_attempts_we
     assert events("job", the_job().pk)[-1] == ("manual", "finished")
 
 
+def test_a_lost_attempt_that_is_heard_of_goes_on_although_its_job_waits_for_a_person() -> None:
+    """Its wrapper asks before it publishes, and would have thrown its outputs away."""
+    given = lost_for_somebody()
+    Job.objects.update(assigned="maria")
+    assert heartbeat(given.attempt, given.token, Heartbeat()).command == "go-on"
+    assert (the_job().state, the_job().assigned) == ("running", "")
+    assert succeed(given).accepted
+    assert the_job().state == "finished"
+
+
+@pytest.mark.parametrize("state", ["defined", "staging"])
+def test_a_lost_attempt_that_is_heard_of_goes_on_while_the_file_of_its_job_is_on_its_way_from_tape(state: str) -> None:
+    submit()
+    given = leased()
+    expire()
+    Job.objects.update(state=state)
+    assert heartbeat(given.attempt, given.token, Heartbeat()).command == "go-on"
+    assert the_job().state == "running"
+
+
+def test_a_lost_attempt_stops_when_a_person_had_its_job_sent_again_and_it_waits_for_one_anew() -> None:
+    given = lost_for_somebody()
+    transact(lambda: move_job(the_job().pk, "resend", WHY))
+    Job.objects.update(state="manual")
+    assert heartbeat(given.attempt, given.token, Heartbeat()).command == "stop"
+    assert the_job().state == "manual"
+
+
 @pytest.mark.usefixtures("comparing")
 def test_a_late_success_of_a_lost_job_is_compared_before_it_is_believed() -> None:
     given = lost_for_somebody()
