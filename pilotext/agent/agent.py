@@ -36,8 +36,9 @@ from pilotext.sanitize import one_line
 
 MAX_WAIT_S = 60.0
 TOKEN_REFUSED = (401, 403)
-UNKNOWN_HERE = 404
 """Statuses of HTTP for a token that was revoked, has expired, or is for something else."""
+UNKNOWN_HERE = 404
+"""Status of HTTP for an agent whose number the server does not know."""
 RESEND_S = 5.0
 """Time between two looks for reports that could not be sent; longer, up to MAX_WAIT_S, while the server takes none."""
 
