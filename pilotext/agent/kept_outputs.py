@@ -112,6 +112,10 @@ class KeptJobs:
                 continue
             if path.exists():  # the other one has not just ended with it
                 put_aside(path, ".unreadable")
+                why = (
+                    "was not written with the token of this agent: its outputs are not published, and stay on the node"
+                )
+                print(f"pilotext: {path} {why}", file=sys.stderr)
             self._locks.release(path)
 
     def _read(self, path: Path) -> KeptJob | None:

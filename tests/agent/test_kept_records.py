@@ -105,6 +105,22 @@ def test_an_agent_leaves_alone_what_another_one_looks_after(
     two.join()
 
 
+def test_an_agent_says_that_it_cannot_publish_what_one_with_another_token_has_kept(
+    kept: KeptJob, spool: Spool, agent: MakeAgent, ending: threading.Event, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = Server("outputs-kept", 1, AWAY)
+    one = agent()
+    take(one, kept, server)
+    ending.set()
+    one.join()
+    folder = Path(kept.kept.folder).parent
+    other = KeptJobs(folder, Seal("renewed token"), spool, ending)  # type: ignore[arg-type]
+    other.resume(lambda: server)  # type: ignore[arg-type,return-value]
+    assert not other.busy
+    assert "1.json was not written with the token of this agent" in capfd.readouterr().err
+    assert Path(kept.kept.folder).is_dir()
+
+
 @pytest.mark.parametrize("what", ["folder", "link"])
 def test_what_a_payload_has_put_in_the_place_of_a_lock_is_removed(
     kept: KeptJob, agent: MakeAgent, ending: threading.Event, what: str
