@@ -400,8 +400,10 @@ def settings_with_a_form() -> Any:
     from django.test import override_settings
     from django.urls import path
 
+    from pilotext.server.urls import urlpatterns as of_the_server
+
     class Urls:
-        urlpatterns = [path("form", lambda _: HttpResponse("taken"))]
+        urlpatterns = [path("form", lambda _: HttpResponse("taken")), *of_the_server]
 
     with override_settings(ROOT_URLCONF=Urls, ALLOWED_HOSTS=["testserver"]):
         yield
