@@ -311,10 +311,9 @@ class AgentProcess:
             self.jobs -= 1
 
     def _work(self, client: Client, lease: LeasedJob, asked: float) -> None:
-        folder = folder_of(lease.attempt, self.settings.folder)
         self._kept.tidy()
         keep = ("--keep-outputs", str(self._kept.folder), "--keep-after", str(self.settings.keep_after_s))
-        runner = Runner(lease, folder, asked, keep)
+        runner = Runner(lease, folder_of(lease.attempt, self.settings.folder), asked, keep)
         with self._lock:
             self._busy += 1
             self._runners.add(runner)
@@ -329,8 +328,8 @@ class AgentProcess:
             if report.kept is None or report.kept.log_only:
                 self._spool.keep(lease.attempt, lease.token, report)
             self._spool.deliver(client)
-            if not self.settings.keep and not remove_tree(folder):
-                print(f"pilotext: {folder} cannot be removed", file=sys.stderr)
+            if not self.settings.keep and not remove_tree(runner.folder):
+                print(f"pilotext: {runner.folder} cannot be removed", file=sys.stderr)
         finally:
             with self._lock:
                 self._busy -= 1

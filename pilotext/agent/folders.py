@@ -19,14 +19,16 @@ def folder_of(attempt: int, below: Path) -> Path:
     return below / f"{_PREFIX}{attempt}"
 
 
-def make_new(folder: Path) -> None:
-    """Make the folder of an attempt anew: what has its name already, nobody but an earlier payload can have put there.
+def make_new(folder: Path) -> Path:
+    """Make the folder of an attempt anew, and return it; another one where somebody works in that, or it cannot go.
 
-    Raises OSError.
+    An earlier payload can have put something there; a server whose database was restored gives numbers of attempts out
+    again, while the earlier ones run. Raises OSError.
     """
-    if (folder.exists() or folder.is_symlink()) and not _removed(folder):  # somebody holds it, or it cannot be removed
-        folder.rename(folder.with_name(f"{folder.name}-{secrets.token_hex(6)}"))
+    if (folder.exists() or folder.is_symlink()) and not _removed(folder):
+        folder = folder.with_name(f"{folder.name}-{secrets.token_hex(6)}")
     folder.mkdir(parents=True)
+    return folder
 
 
 @contextmanager

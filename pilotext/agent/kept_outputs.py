@@ -244,7 +244,7 @@ class _Publisher(Runner):
         kept = job.kept
         super().__init__(job.lease, Path(kept.folder).parent, time.monotonic() - job.lease.lease_s)
         self.job = job
-        self.words = ["outputs", "--publish", kept.folder, "--sha256", kept.sha256]
+        self._words = ["outputs", "--publish", kept.folder, "--sha256", kept.sha256]
         self.kill_after_s = None  # transfers have limits of their own
         self._ending = stop
         self._wait_s = FIRST_WAIT_S
@@ -301,7 +301,7 @@ class _Publisher(Runner):
             raise FolderGoneError(folder)
         self._stopped = False  # an earlier try may have been, as its lease could not be renewed
         with held(folder.parent) as holding:
-            self._process = WrapperProcess(self.words, b"", folder.parent, holding)
+            self._process = WrapperProcess(self._words, b"", folder.parent, holding)
             try:
                 status = self._watched(client, self._process)
             finally:

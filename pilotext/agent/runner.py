@@ -42,7 +42,7 @@ class Runner:
     def __init__(self, lease: LeasedJob, folder: Path, asked: float, options: Sequence[str] = ()) -> None:
         self.lease = lease
         self.folder = folder
-        self.words = ["run", "-", "--workdir", str(folder), *options]
+        self._options = options
         wall_s = lease.job.limits.wall_s
         self.kill_after_s = None if wall_s is None else wall_s + _OVERTIME_S
         """None: the process is never killed for the time it takes."""
@@ -55,9 +55,10 @@ class Runner:
     def run(self, client: Client) -> Report:
         """Run the job to its end and return its final report, whatever has become of its process."""
         document = msgspec.json.encode(replace(self.lease.job, report=None))
-        make_new(self.folder)
+        self.folder = make_new(self.folder)
         with held(self.folder) as holding:
-            self._process = WrapperProcess(self.words, document, self.folder, holding)
+            words = ["run", "-", "--workdir", str(self.folder), *self._options]
+            self._process = WrapperProcess(words, document, self.folder, holding)
             try:
                 status = self._watched(client, self._process)
             finally:

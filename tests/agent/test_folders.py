@@ -68,9 +68,10 @@ def test_an_attempt_begins_in_an_empty_folder(tmp_path: Path, hold: bool) -> Non
     (folder / "pilotext.out").mkdir(parents=True)
     (folder / ".rootrc").touch()
     with held(folder) if hold else contextlib.nullcontext():
-        make_new(folder)
-        with held(folder):
-            assert list(folder.iterdir()) == []
+        new = make_new(folder)
+        with held(new):
+            assert list(new.iterdir()) == []
+        assert (folder / ".rootrc").exists() == hold, "nothing is taken away from somebody who works there"
     assert len(remove_abandoned(tmp_path)) == 1 + hold
 
 
