@@ -9,6 +9,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT
 from pilotext.errors import STORAGE_ERRORS, StorageError, TransientError
 from pilotext.model.job import Limits
 from pilotext.model.report import Report
@@ -20,7 +21,7 @@ from pilotext.worker import validation as outputs
 from pilotext.worker.context import JobContext
 from pilotext.worker.kept import KeepError, keep_outputs
 from pilotext.worker.log_archive import make_archive
-from pilotext.worker.permission import NotOursError
+from pilotext.worker.permission import NotOursError, server_asker
 from pilotext.worker.stop_signals import OutOfTime, ToldToStop
 
 MIN_WAIT_S = 1.0
@@ -155,7 +156,16 @@ def _keep(context: JobContext, uploads: Sequence[Upload]) -> str:
     except (KeepError, OSError) as error:
         return f"the outputs are not kept: {error}"
     context.report.kept = kept
+    if not hurried:
+        _announce_kept(context)
     return f"the outputs are kept in {kept.folder} and published later"
+
+
+def _announce_kept(context: JobContext) -> None:
+    """Tell the server of a job that its outputs wait: else the end of its pilot would be the end of its lease."""
+    ask = server_asker(context.job.report, OUTPUTS_KEPT)
+    if ask is not None:
+        ask(context.switch.tick)  # whether they are still wanted is asked again before they are published
 
 
 def deliver_logs(context: JobContext, final: Report) -> bool:

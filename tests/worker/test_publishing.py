@@ -8,14 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pilotext.api.schemas.attempts import HeartbeatAnswer
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT, HeartbeatAnswer
+from pilotext.errors import TransientError
 from pilotext.model.report import Report
 from pilotext.rules.loader import load_rules
 from pilotext.storage import registry
+from pilotext.storage.base import Copied
 from pilotext.storage.memory import MemoryStorage
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import InProcessMover
 from pilotext.worker import permission
+from pilotext.worker.kept import Keeping
 from pilotext.worker.lifecycle import run_job
 from pilotext.worker.stop_signals import StopSwitch
 from tests.support.jobs import make_job
@@ -42,7 +45,7 @@ def run(tmp_path: Path, memory: MemoryStorage, monkeypatch: pytest.MonkeyPatch) 
     """Run the second attempt of a job that writes one output, where the first may have published."""
     monkeypatch.setenv("PILOTEXT_SPOOL", str(tmp_path / "spool"))
 
-    def run(url: str, *, outputs: bool = True) -> Report:
+    def run(url: str, *, outputs: bool = True, keeping: Keeping | None = None) -> Report:
         switch = StopSwitch()
         job = make_job(
             attempt=2,
@@ -58,6 +61,7 @@ def run(tmp_path: Path, memory: MemoryStorage, monkeypatch: pytest.MonkeyPatch) 
             policy=Policy(tries=1, first_wait_s=0),
             switch=switch,
             warn=pytest.fail,
+            keeping=keeping,
         )
 
     return run
@@ -90,6 +94,18 @@ def test_an_attempt_that_has_lost_its_job_publishes_nothing(
     why = "this attempt is lost" if status == 200 else f"status {status} of 127.0.0.1"
     assert f"the server says that the outputs are not wanted any more ({why}" in report.verdict.diag
     assert len(server.requests) == 1, "it reports all the same"
+
+
+def test_the_server_hears_that_outputs_are_kept(
+    run: Runner, memory: MemoryStorage, server: ReportServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*, url: str, **_: object) -> Copied:
+        raise TransientError(url, "it is away")
+
+    monkeypatch.setattr(memory, "put", away)
+    report = run(server.url(), keeping=Keeping(tmp_path / "kept", after=0.0))
+    assert report.kept is not None, report.verdict.diag
+    assert [msgspec.json.decode(beat.body)["phase"] for beat in server.heartbeats] == [OUTPUTS_KEPT]
 
 
 @pytest.mark.fault("stage-out", "server away, busy or confused just before the outputs are published")

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pilotext.api.schemas.attempts import Heartbeat
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.dispatch.leases import renew
 from pilotext.server.production.models import Attempt, AttemptReport, Verification
@@ -45,7 +45,10 @@ def _hear(attempt_id: int, pilot: str, beat: Heartbeat) -> str:
 
 
 def hear_last(attempt_id: int, pilot: str, said: PilotSaid) -> None:
-    """Keep a pilot's last word; the same one again changes nothing."""
+    """Keep a pilot's last word; the same one again changes nothing.
+
+    Its report is waited for a short time only, but for an attempt whose outputs are kept on the node.
+    """
     transact(lambda: _hear_last(attempt_id, pilot, said))
 
 
@@ -56,7 +59,7 @@ def _hear_last(attempt_id: int, pilot: str, said: PilotSaid) -> None:
     at = now()
     changes: dict[str, Any] = {"pilot_said": msgspec.to_builtins(said), "seen": at}
     reported = AttemptReport.objects.filter(pk=attempt.pk).exists()
-    if not reported and attempt.state in ACTIVE_ATTEMPT:
+    if not reported and attempt.state in ACTIVE_ATTEMPT and attempt.phase != OUTPUTS_KEPT:
         changes["lease_until"] = min(attempt.lease_until, later(at, REPORT_GRACE_S))
     Attempt.objects.filter(pk=attempt.pk).update(**changes)
     if reported:

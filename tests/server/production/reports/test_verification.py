@@ -4,12 +4,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat
 from pilotext.errors import DeniedError, TransientError
 from pilotext.model.report import Report
 from pilotext.server.database import transact
 from pilotext.server.production import waiting
 from pilotext.server.production.dispatch.dispatcher import Lease
-from pilotext.server.production.dispatch.leases import expire_leases
+from pilotext.server.production.dispatch.leases import expire_leases, heartbeat
 from pilotext.server.production.dispatch.pilots import hear_last
 from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Attempt, AttemptReport, Breaker, Job, Output, Task, Verification
@@ -17,7 +18,8 @@ from pilotext.server.production.reports.pilot_verdict import PilotSaid
 from pilotext.server.production.reports.verification import verify_outputs
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.transitions import Reason
-from pilotext.server.times import EPOCH
+from pilotext.server.settings import LEASE_S
+from pilotext.server.times import EPOCH, later, now
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import ON_MEMORY, cycle, do, storage
 from tests.server.support import leased, report_of, send, submit, succeed, the_job
@@ -188,6 +190,16 @@ def test_a_pilot_that_says_nothing_more_is_not_waited_for_for_ever(storage: Memo
     assert Verification.objects.filter(busy_until__gt=EPOCH).exists()
     assert look_again() == 1
     assert Job.objects.get().state == "finished"
+
+
+@pytest.mark.parametrize(("phase", "soon"), [("stage-out", True), (OUTPUTS_KEPT, False)])
+def test_the_lease_of_kept_outputs_does_not_end_with_their_pilot(
+    storage: MemoryStorage, phase: str, soon: bool
+) -> None:
+    given = submit_one()
+    heartbeat(given.attempt, given.token, Heartbeat(phase))
+    from_pilot(1)
+    assert (attempt().lease_until < later(now(), LEASE_S / 2)) == soon
 
 
 def test_what_waits_for_a_storage_server_says_so_with_the_server(storage: MemoryStorage) -> None:
