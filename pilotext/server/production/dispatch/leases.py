@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db.models import F
+
 from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer
 from pilotext.serialization.json import from_plain
 from pilotext.server.database import transact
 from pilotext.server.production.access.tokens import same
-from pilotext.server.production.models import Attempt, Job
+from pilotext.server.production.models import Attempt, Job, MergeGroup
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.reports.pilot_verdict import PilotSaid, verdict_without_report
 from pilotext.server.production.retry import TO_BE_GIVEN_OUT, follow_failure
@@ -55,8 +57,8 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
         return HeartbeatAnswer("stop", to_seconds(attempt.lease_until), f"this attempt is {attempt.state}")
     until = later(at, attempt.lease_s)
     changes: dict[str, Any] = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
-    if attempt.task.state == TaskState.CANCELLED and not attempt.stop:  # the cycle is about to cancel its job
-        attempt.stop = changes["stop"] = "its task was cancelled"
+    if not attempt.stop and (why := _why_unwanted(attempt)):
+        attempt.stop = changes["stop"] = why
     if beat.progress:
         changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
     if attempt.state == AttemptState.LEASED:
@@ -76,6 +78,16 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
     if attempt.stop:
         return HeartbeatAnswer("stop", to_seconds(until), attempt.stop)
     return HeartbeatAnswer("go-on", to_seconds(until))
+
+
+def _why_unwanted(attempt: Attempt) -> str:
+    """Return why the cycle is about to cancel the job of an attempt; empty where it goes on."""
+    if attempt.task.state == TaskState.CANCELLED:
+        return "its task was cancelled"
+    merge = attempt.job_id if attempt.job.product else None
+    if merge and MergeGroup.objects.filter(job=merge, round__lt=F("product__round")).exists():
+        return "its run is merged again"
+    return ""
 
 
 def _revive(attempt: Attempt) -> None:

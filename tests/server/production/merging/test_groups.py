@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from pilotext.api.schemas.attempts import Heartbeat
 from pilotext.server.database import transact
 from pilotext.server.production.cycle.runner import STEPS, run_once
+from pilotext.server.production.dispatch.leases import heartbeat
 from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.manual_decisions.merged_runs import move_product
 from pilotext.server.production.merging import cross_check
@@ -217,6 +219,23 @@ def test_a_run_whose_sums_differ_may_be_merged_anew(storage: MemoryStorage) -> N
     do_all(storage)
     cycle(2)
     assert (product().state, product().events, product().round) == ("kept", 2 * EVENTS, 2)
+
+
+def test_a_merge_has_to_stop_as_soon_as_one_of_its_chunks_is_sent_again(storage: MemoryStorage) -> None:
+    submit_runs({1: 2})
+    do_all(storage)
+    cycle()
+    given = leased()
+    assert heartbeat(given.attempt, given.token, Heartbeat()).command == "go-on"
+    transact(lambda: move_job(chunks()[0].pk, "resend", WHY))
+    answer = heartbeat(given.attempt, given.token, Heartbeat("stage-out"))
+    assert (answer.command, answer.why) == ("stop", "its run is merged again"), "before the next cycle"
+    fail(given, "evicted")
+    for _ in range(3):
+        cycle()
+        do_all(storage)
+    cycle(2)
+    assert (product().state, product().round) == ("kept", 2)
 
 
 def test_chunks_that_processed_fewer_events_than_the_catalogue_promises_hold_their_run(storage: MemoryStorage) -> None:
