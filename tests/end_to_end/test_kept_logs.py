@@ -115,10 +115,11 @@ def test_kept_outputs_are_published_only_if_the_server_says_so_once_they_are_upl
 ) -> None:
     eos.stop()
     assert run(tmp_path, eos, home, "echo good > out.txt", "/api/v1/attempts/1/report") == 68
+    assert len(home.heartbeats) == 1, "it says that they are kept"
     eos.start()
     home.heartbeat_statuses = [200, status]
     assert command(tmp_path, "outputs", "--flush") == 1
-    assert (len(home.heartbeats), home.requests) == (2, [])
+    assert (len(home.heartbeats), home.requests) == (3, [])
     assert published(eos) == {}
     assert len(list((tmp_path / "kept").glob("*/kept.json"))) == left
 
