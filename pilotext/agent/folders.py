@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +47,19 @@ def held(folder: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def open_own(path: Path) -> int | None:
+    """Return a descriptor of a file, made anew where a payload has put something else; None where that cannot be."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            remove_tree(path)
+    except OSError:  # it is not there
+        pass
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    except OSError:
+        return None
 
 
 def remove_abandoned(below: Path) -> list[str]:

@@ -8,10 +8,9 @@ import os
 import re
 import secrets
 import socket
-import stat
 from pathlib import Path
 
-from pilotext.directory_tree import remove_tree
+from pilotext.agent.folders import open_own
 
 FILE_NAME = "agent.name"
 _MAX_HOST_CHARACTERS = 150
@@ -28,8 +27,8 @@ class Identity:
         fresh = f"{host}-{secrets.token_hex(6)}"
         self.name = fresh
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = _opened(folder / FILE_NAME)
-        if self._file is None:
+        self._file = open_own(folder / FILE_NAME)
+        if self._file is None:  # it works under a name of its own all the same
             return
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,16 +46,3 @@ class Identity:
         """Let the next agent have the name."""
         if self._file is not None:
             os.close(self._file)
-
-
-def _opened(path: Path) -> int | None:
-    """Return the file, made anew where a payload has put something else in its place; None where that cannot be."""
-    try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            remove_tree(path)
-    except OSError:  # it is not there
-        pass
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
-    except OSError:  # the agent works under a name of its own all the same
-        return None

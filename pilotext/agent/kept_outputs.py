@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from pilotext.agent.folders import held
+from pilotext.agent.folders import held, open_own
 from pilotext.agent.runner import Runner
 from pilotext.agent.sealing import Seal, put_aside, read_own, write_whole
 from pilotext.agent.spool import AgentSpool
@@ -212,13 +212,12 @@ class _Locks:
         """Hold a record from now on; False where another agent does, or it cannot be held."""
         if record in self._held:
             return True
-        path = record.with_suffix(".lock")
-        if path.is_symlink() or path.is_dir():  # only a payload can have put it there
-            remove_tree(path)
         try:
             record.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         except OSError:
+            return False
+        descriptor = open_own(record.with_suffix(".lock"))
+        if descriptor is None:
             return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

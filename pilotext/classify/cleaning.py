@@ -2,10 +2,9 @@
 
 A line ends at `\\n`, `\\r\\n` or `\\r` (a progress bar is many lines). ANSI escapes, C0 controls but tab, and DEL are
 removed: some programs write BEL bytes inside their messages, which the author of a rule cannot see on a screen. A tab
-becomes a blank, and the byte order mark at the begin of a stream is removed. Bytes that are
-not UTF-8 become `\\xNN`. Of a line longer than MAX_LINE_BYTES the head and the tail are kept, so memory stays bounded
-by the chunk. Number and offset of a line always refer to the original bytes, and how the bytes were cut into chunks
-never changes a line.
+becomes a blank, and the byte order mark at the begin of a stream is removed. Bytes that are not UTF-8 become `\\xNN`.
+Of a line longer than MAX_LINE_BYTES the head and the tail are kept, so memory stays bounded by the chunk. Number and
+offset of a line always refer to the original bytes, and how the bytes were cut into chunks never changes a line.
 """
 
 from __future__ import annotations

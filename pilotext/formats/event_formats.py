@@ -28,6 +28,3 @@ def _random_or_calibration(path: Path) -> int:
 EVENT_FORMATS: dict[str, EventFormat] = {
     "date": EventFormat(date_raw.walk, {"raw_filtered_events": _random_or_calibration}),
 }
-
-FORMER_CHECKS: dict[str, str] = {"raw": "date"}
-"""Former words of `check` for these formats, which jobs still have: agents of former versions know only them."""

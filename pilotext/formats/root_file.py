@@ -190,9 +190,8 @@ def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def _read_object(key: Any, name: str, found: _Found) -> None:
     """Read one object of the file, a tree basket by basket.
 
-    Baskets are decompressed, which proves their bytes by the compressor's checksum, and not interpreted:
-    classes of programs need not be known here. An older cycle is a backup that no program reads: its bytes have to be
-    there.
+    Baskets are decompressed, which proves their bytes by the compressor's checksum, and not interpreted: classes
+    of programs need not be known here. An older cycle is a backup that no program reads: its bytes have to be there.
     """
     newest = not name.endswith(f";{key.fCycle}")
     if newest and key.fClassName in _TREES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -9,6 +10,12 @@ from pilotext.model import Record
 
 FileFormat = Literal["root", "date"]
 """Formats that the wrapper can read; `pilotext.formats.event_formats` has the readers of files of events."""
+
+FORMER_CHECKS: dict[str, FileFormat] = {"raw": "date"}
+"""Former words of `check` for formats, which jobs still have: agents of former versions know only them."""
+
+is_kind_name = re.compile(r"[A-Za-z]\w*", re.ASCII).fullmatch
+"""Matches what can be a kind of outputs: counters are named by it."""
 
 FORMAT_COUNTERS: dict[FileFormat, tuple[str, ...]] = {
     "root": (),

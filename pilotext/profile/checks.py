@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from pilotext.errors import UsageError, did_you_mean, known_words
 from pilotext.model.codes import DEFAULT_CODES, code_range
+from pilotext.model.file_checks import FORMER_CHECKS, is_kind_name
 from pilotext.profile.job_builder import GENERATED_VALUES
 from pilotext.profile.records import STORAGE_BREAKER, Experiment, JobType, unknown
 from pilotext.profile.templates import OpenScope, parts_of
@@ -22,11 +23,6 @@ COUNTED_BY = {"events": ("root", "date", "raw"), "entries": ("root",), "size": (
 
 ALWAYS = ("log", "other")
 """Kinds of outputs that need no declaration."""
-
-IDENTIFIER = re.compile(r"[A-Za-z]\w*", re.ASCII)
-
-FORMER_WORD = "raw"
-"""Former value of `check`, which is still read."""
 
 
 def wrong(experiment: Experiment) -> Found:
@@ -133,7 +129,7 @@ def _cross_checks(experiment: Experiment) -> Found:
                     f"the merge {name!r} compares this output by `{merge.check.by}`, and with `check: {output.check}`"
                     " its content is not counted."
                 )
-                words = " or ".join(word for word in needed if word != FORMER_WORD)
+                words = " or ".join(word for word in needed if word not in FORMER_CHECKS)
                 advice = (
                     f"Give the output `check: {words}`, take `check` out of the merge, or compare sizes"
                     " alone by `check: {by: bytes}` in the merge."
@@ -147,7 +143,7 @@ def _output_kinds(experiment: Experiment) -> Found:
     for name, job_type in experiment.job_types.items():
         for index, output in enumerate(job_type.outputs):
             place = ("job_types", name, "outputs", index)
-            if IDENTIFIER.fullmatch(output.kind) is None:
+            if not is_kind_name(output.kind):
                 advice = "Counters are named by it: write letters, digits and `_`, a letter first."
                 yield place, f"{output.kind!r} cannot be a kind of outputs.", advice
             elif experiment.output_kinds and output.kind not in known:

@@ -23,7 +23,7 @@ GENERATED_VALUES = frozenset({"seed", "events"})
 """Values of templates that only jobs which generate events have."""
 
 
-class Generate(Record, frozen=True, forbid_unknown_fields=True):
+class Generate(Record, frozen=True):
     """Jobs that read no file. They are the chunks 1, 2, … of one run, each with a seed of its own."""
 
     jobs: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]

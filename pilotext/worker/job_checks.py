@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pilotext.environment import is_credential
 from pilotext.errors import FieldError, UsageError, did_you_mean, known_words
+from pilotext.model.file_checks import is_kind_name
 from pilotext.model.job import Job, Kind
 from pilotext.model.log_index import STDERR_NAME, STDOUT_NAME
 from pilotext.rules import event_balance
@@ -29,7 +30,6 @@ MIN_ARCHIVE_BYTES = 10_000
 
 _FORBIDDEN_IN_NAMES = re.compile(r"[/?\x00-\x1f\x7f]")  # XRootD takes `?` for the end of the name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_KIND = re.compile(r"[A-Za-z]\w*", re.ASCII)
 _ADLER32 = re.compile(r"[0-9a-fA-F]{8}")
 _TOKEN = re.compile(r"[!-~]*")
 _TAKEN_NAMES = frozenset({STDOUT_NAME, STDERR_NAME, *REPORT_NAMES})
@@ -128,7 +128,7 @@ def _names(job: Job) -> Problems:
             yield path, f"{name!r} is already the name of {seen[name]}."
         seen[name] = path.removesuffix(".name")
     for index, file in enumerate(job.outputs):
-        if _KIND.fullmatch(file.kind) is None:
+        if not is_kind_name(file.kind):
             yield f"outputs[{index}].kind", f"{file.kind!r} is not a word of letters, digits and `_`, a letter first."
         if file.publish_as is not None and (problem := _name_problem(file.publish_as)):
             yield f"outputs[{index}].as", problem

@@ -77,11 +77,14 @@ def publish_kept(
             return _lost(folder, folder.name, str(error))
         if kept.target is None and ask_agent is None and is_of_agent(folder.parent):
             return Outcome("busy", kept.label, _OF_AGENT.format(folder.parent.parent))
-        server = server_asker(kept.target, OUTPUTS_KEPT)
-        lease = _Lease(server or ask_agent, tick, math.inf if server is None else HEARTBEAT_S)
-        if not kept.files:  # a job whose log alone is kept has ended
-            lease = _Lease(None, tick)
-        return _publish(folder, kept, mover_for, lease)
+        return _publish(folder, kept, mover_for, _lease_of(kept, tick, ask_agent))
+
+
+def _lease_of(kept: KeptOutputs, tick: Callable[[], None], ask_agent: Ask | None) -> _Lease:
+    if not kept.files:  # a job whose log alone is kept has ended
+        return _Lease(None, tick)
+    server = server_asker(kept.target, OUTPUTS_KEPT)
+    return _Lease(ask_agent, tick) if server is None else _Lease(server, tick, HEARTBEAT_S)
 
 
 def _publish(

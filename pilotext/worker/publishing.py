@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from msgspec.structs import replace
@@ -162,10 +163,14 @@ def _keep(context: JobContext, uploads: Sequence[Upload]) -> str:
 
 
 def _announce_kept(context: JobContext) -> None:
-    """Tell the server of a job that its outputs wait: else the end of its pilot would be the end of its lease."""
+    """Tell the server of a job that its outputs wait: else the end of its pilot would be the end of its lease.
+
+    Whether they are still wanted is asked again before they are published.
+    """
     ask = server_asker(context.job.report, OUTPUTS_KEPT)
-    if ask is not None:
-        ask(context.switch.tick)  # whether they are still wanted is asked again before they are published
+    with suppress(ToldToStop):  # nothing is left to do but to report, and what is kept must not be kept again
+        if ask is not None:
+            ask(context.switch.tick)
 
 
 def deliver_logs(context: JobContext, final: Report) -> bool:

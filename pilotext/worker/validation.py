@@ -14,10 +14,10 @@ from pilotext.classify.conditions import is_placeholder
 from pilotext.errors import FormatError
 from pilotext.formats import root_file
 from pilotext.formats.date_raw import RawSummary
-from pilotext.formats.event_formats import EVENT_FORMATS, FORMER_CHECKS, EventFormat
+from pilotext.formats.event_formats import EVENT_FORMATS, EventFormat
 from pilotext.formats.root_file import RootSummary
 from pilotext.formatting import counted_words
-from pilotext.model.file_checks import Balances, FileChecks
+from pilotext.model.file_checks import FORMER_CHECKS, Balances, FileChecks
 from pilotext.model.job import PLACEHOLDER, Input, Job, Output
 from pilotext.model.verdict import Finding, Phase
 from pilotext.rules import event_balance
@@ -245,8 +245,8 @@ def _check_output(job: Job, output: Output, path: Path, checked: Checked, tick: 
         checked.found("output-damaged", f"{output.name} is not a regular file", "validate", output.name)
     elif not _is_full(path):
         _check_empty_output(output, path, checked)
-    elif _reader_of(output) is not None:
-        _check_event_output(job, output, path, checked, tick)
+    elif (reader := _reader_of(output)) is not None:
+        _check_event_output(job, output, path, reader, checked, tick=tick)
 
 
 def _reader_of(output: Output) -> EventFormat | None:
@@ -295,9 +295,9 @@ def _entries(summary: RootSummary, counts: Literal["tree", "everything"] | None)
     return max(summary.trees.values(), default=None)
 
 
-def _check_event_output(job: Job, output: Output, path: Path, checked: Checked, tick: Callable[[], None]) -> None:
-    reader = _reader_of(output)
-    assert reader is not None
+def _check_event_output(
+    job: Job, output: Output, path: Path, reader: EventFormat, checked: Checked, *, tick: Callable[[], None]
+) -> None:
     try:
         if is_placeholder(path):
             checked.count(f"{output.kind}_events", 0)

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from pilotext.api.schemas.jobs import JobList
+from pilotext.api.schemas.runs import RunList
 from tests.support.pilotext_server import ProductionServer, production_server
 
 pytestmark = pytest.mark.timeout(600)
@@ -100,5 +101,6 @@ def test_a_production_without_input_files_ends_with_every_event_once(tmp_path: P
         jobs = server.client("viewer").get("/api/v1/jobs", JobList).jobs
         attempts = {job.chunk: job.attempts for job in jobs if job.chunk is not None}
         assert attempts == {1: 1, 2: 1, 3: 2, 4: 1}, "the one that made 24 of 25 events was run again"
-        shown = server.command("viewer", "runs", "mc1").stdout
-        assert "100" in shown, "events asked for and made"
+        (run,) = server.client("viewer").get("/api/v1/runs?task=mc1", RunList).runs
+        assert run.events is not None
+        assert run.events.catalogue == 100, "events that were asked for"

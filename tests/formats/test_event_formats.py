@@ -5,8 +5,8 @@ from typing import get_args, get_type_hints
 
 from pilotext.formats.date_raw import iter_headers
 from pilotext.formats.date_raw_writer import make_raw
-from pilotext.formats.event_formats import EVENT_FORMATS, FORMER_CHECKS
-from pilotext.model.file_checks import FORMAT_COUNTERS, FileFormat
+from pilotext.formats.event_formats import EVENT_FORMATS
+from pilotext.model.file_checks import FORMAT_COUNTERS, FORMER_CHECKS, FileFormat
 from pilotext.model.job import Output
 
 

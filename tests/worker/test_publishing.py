@@ -10,6 +10,7 @@ import pytest
 
 from pilotext.api.schemas.attempts import OUTPUTS_KEPT, HeartbeatAnswer
 from pilotext.errors import TransientError
+from pilotext.model.permission import Permission
 from pilotext.model.report import Report
 from pilotext.rules.loader import load_rules
 from pilotext.storage import registry
@@ -20,7 +21,7 @@ from pilotext.storage.transfer import InProcessMover
 from pilotext.worker import permission
 from pilotext.worker.kept import Keeping
 from pilotext.worker.lifecycle import run_job
-from pilotext.worker.stop_signals import StopSwitch
+from pilotext.worker.stop_signals import StopSwitch, ToldToStop
 from tests.support.jobs import make_job
 from tests.support.report_server import ReportServer, dead_url, drip, raw_server, report_server
 
@@ -96,13 +97,33 @@ def test_an_attempt_that_has_lost_its_job_publishes_nothing(
     assert len(server.requests) == 1, "it reports all the same"
 
 
-def test_the_server_hears_that_outputs_are_kept(
-    run: Runner, memory: MemoryStorage, server: ReportServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(*, url: str, **_: object) -> Copied:
+@pytest.fixture
+def away(memory: MemoryStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the storage take nothing."""
+
+    def put(*, url: str, **_: object) -> Copied:
         raise TransientError(url, "it is away")
 
-    monkeypatch.setattr(memory, "put", away)
+    monkeypatch.setattr(memory, "put", put)
+
+
+@pytest.mark.usefixtures("away")
+@pytest.mark.fault("stage-out", "order to stop while the server is told that outputs are kept")
+def test_an_order_to_stop_leaves_kept_outputs_where_they_are(
+    run: Runner, server: ReportServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(_tick: object) -> Permission:
+        raise ToldToStop("SIGTERM")
+
+    monkeypatch.setattr("pilotext.worker.publishing.server_asker", lambda *_: ask)
+    report = run(server.url(), keeping=Keeping(tmp_path / "kept", after=0.0))
+    assert report.kept is not None
+    assert f"the outputs are kept in {report.kept.folder}" in report.findings[-1].text
+    assert (Path(report.kept.folder) / "out.dat").read_bytes() == b"mine\n"
+
+
+@pytest.mark.usefixtures("away")
+def test_the_server_hears_that_outputs_are_kept(run: Runner, server: ReportServer, tmp_path: Path) -> None:
     report = run(server.url(), keeping=Keeping(tmp_path / "kept", after=0.0))
     assert report.kept is not None, report.verdict.diag
     assert [msgspec.json.decode(beat.body)["phase"] for beat in server.heartbeats] == [OUTPUTS_KEPT]

@@ -85,7 +85,6 @@ def _wrong_values(document: Document, experiment: Experiment, source: Source) ->
         if job_type.success.marker is not None:
             for message, advice in _wrong_marker(job_type.success.marker, experiment, name, source):
                 yield document.problem(("job_types", name, "success", "marker"), message, advice)
-
     yield from _wrong_balances(document, experiment, source)
     yield from _uncounted_events(document, experiment, source)
 

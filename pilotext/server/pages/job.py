@@ -231,7 +231,8 @@ def event_counters(experiment: str) -> dict[str, str]:
 def other_counters(experiment: str, shown: ShownAttempt | None) -> dict[str, int | float]:
     """Return the counters of an attempt that are not about events."""
     counters = shown.verdict.counters if shown is not None and shown.verdict is not None else {}
-    return {name: number for name, number in counters.items() if name not in event_counters(experiment)}
+    of_events = event_counters(experiment)
+    return {name: number for name, number in counters.items() if name not in of_events}
 
 
 def balance_of(built: worker_job.Job | None, shown: ShownAttempt | None) -> event_balance.BalanceResult | None:

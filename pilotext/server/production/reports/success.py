@@ -94,7 +94,7 @@ def believe(attempt: Attempt, report: Report) -> None:
         code="",
         cause="",
         diag="",
-        **({"assigned": ""} if attempt.job.assigned else {}),
+        assigned="",
     )
 
 
