@@ -27,6 +27,7 @@ _RESOURCE = "one file a resource of the API"
 _PAGE = "one file a page"
 _SYSTEM = "one file a batch system"
 SMALL_WITH_ONE_IMPORTER = {
+    "pilotext/agent/identity.py": "a domain rule: which name an agent has for good",
     "pilotext/classify/suppression.py": "a domain rule: when a rule that matched does not count",
     "pilotext/cli/jobs/notes.py": _COMMAND,
     "pilotext/cli/report_summary.py": "a text for people, apart from the command that prints it",

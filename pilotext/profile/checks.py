@@ -21,7 +21,7 @@ GIVEN = frozenset({"task", "job", "attempt", "file", "experiment", "merged", "in
 COUNTED_BY = {"events": ("root", "date", "raw"), "entries": ("root",), "size": ("date", "raw")}
 """Values of an output's `check` that count what a cross-check by this compares; `bytes` needs none."""
 
-ALWAYS = ("log", "other")
+UNDECLARED_KINDS = ("log", "other")
 """Kinds of outputs that need no declaration."""
 
 
@@ -39,6 +39,11 @@ def wrong(experiment: Experiment) -> Found:
     yield from _output_kinds(experiment)
     yield from _balances(experiment)
     yield from _generating(experiment)
+    yield from _unknown_names(experiment)
+
+
+def _unknown_names(experiment: Experiment) -> Found:
+    """Templates that cannot be read, and names in them that nothing gives."""
     known = _known_names(experiment)
     generates = any(job_type.generates for job_type in experiment.job_types.values())
     generated: Collection[str] = GENERATED_VALUES if generates else ()
@@ -139,7 +144,7 @@ def _cross_checks(experiment: Experiment) -> Found:
 
 def _output_kinds(experiment: Experiment) -> Found:
     """Kinds that nobody has declared, where some are; and merges of a kind that no output has."""
-    known = [*ALWAYS, *experiment.output_kinds]
+    known = [*UNDECLARED_KINDS, *experiment.output_kinds]
     for name, job_type in experiment.job_types.items():
         for index, output in enumerate(job_type.outputs):
             place = ("job_types", name, "outputs", index)
