@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +69,8 @@ class Settings:
     """A wrapper whose storage is away leaves its outputs to the agent, and its slot to the next job, after this."""
     keep: bool = False
     """Leave the work directories where they are."""
+    check_rules: Callable[[str], object] = find_profile
+    """Raises UsageError when jobs of an experiment cannot be run on this node; called before each job."""
     verbose: bool = False
     """Print a line for each job that has ended."""
 
@@ -177,7 +180,7 @@ class AgentProcess:
         """Raise UsageError when this node cannot run the jobs of its site: each would use up its attempts here."""
         if self._experiment:
             try:
-                find_profile(self._experiment)
+                self.settings.check_rules(self._experiment)
             except UsageError as error:
                 where = f"the jobs of site {self.settings.site} cannot be run on this node"
                 raise UsageError(f"{where}: {error.message}", advice=error.advice) from None
@@ -190,13 +193,20 @@ class AgentProcess:
         wait = 1.0
         while not self.draining.is_set():
             try:
-                return client.hello(self._hello("active"))
+                return self._registered(client)
             except ServerError as error:
                 if not error.worth_another_try:
                     raise
             self.draining.wait(wait)
             wait = min(wait * 2, MAX_WAIT_S)
         return None
+
+    def _registered(self, client: Client) -> AgentRegistered:
+        """Register once, and seal by the key of the site from then on: it outlives the token. Raises ServerError."""
+        registered = client.hello(self._hello("active"))
+        if (key := client.key_of_site(registered.agent)) is not None:
+            self._seal.prefer(key)
+        return registered
 
     def _register_again(self, client: Client, unknown: int) -> None:
         """Register anew with a server that does not know this number any more: its database is one from before."""

@@ -112,17 +112,16 @@ class KeptJobs:
                 continue
             if path.exists():  # the other one has not just ended with it
                 put_aside(path, ".unreadable")
-                why = (
-                    "was not written with the token of this agent: its outputs are not published, and stay on the node"
-                )
+                why = "was not written by an agent of this site: its outputs are not published, and stay on the node"
                 print(f"pilotext: {path} {why}", file=sys.stderr)
             self._locks.release(path)
 
     def _read(self, path: Path) -> KeptJob | None:
-        """Return the job of a record; None for a file that no agent with this token has written."""
+        """Return the job of a record; None for a file that no agent with this seal has written."""
         try:
-            job = from_json(self._seal.verified(read_own(path), str(path)), KeptJob, where=str(path))
-            return replace(job, lease=replace(job.lease, token=self._seal.show(job.lease.token)))
+            opened = self._seal.opened(read_own(path), str(path))
+            job = from_json(opened.content, KeptJob, where=str(path))
+            return replace(job, lease=replace(job.lease, token=opened.show(job.lease.token)))
         except (FieldError, OSError, ValueError):
             return None
 

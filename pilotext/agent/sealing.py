@@ -1,7 +1,8 @@
 """Files of an agent that nobody else can make, and attempts' tokens in them that nobody else can read.
 
-The key comes from the agent's own token, which stands in no file of the agent's: a program of the same user can read
-and write the files, and gains nothing by it.
+The key is that of the agent's site, which the server keeps and tells agents alone, or comes from the agent's own token
+where the server has none. It stands in no file of the agent's: a program of the same user can read and write the files,
+and gains nothing by it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hmac
 import os
 import secrets
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from pilotext.directory_tree import remove_tree
@@ -21,44 +23,75 @@ from pilotext.ordinary_file import read_ordinary
 MAX_FILE_BYTES = 64_000_000
 
 _NONCE_BYTES = 16
-_MAC_CHARACTERS = 64
+_HEAD_BYTES = 65
+"""HMAC-SHA256 in hexadecimal digits, and the end of the line."""
 
 
 class Seal:
-    """Seals and opens what an agent with this token keeps on disk."""
+    """Seals and opens what an agent keeps on disk: seals with the first of its keys, opens with each."""
 
-    def __init__(self, token: str) -> None:
-        self._key = hmac.digest(token.encode(), b"pilotext agent files", "sha256")
+    def __init__(self, *secrets_of_agent: str) -> None:
+        self._keys = [_Key(secret) for secret in secrets_of_agent]
+
+    def prefer(self, secret: str) -> None:
+        """Seal with this secret from now on; what was sealed with others can still be opened."""
+        key = _Key(secret)
+        self._keys = [key, *(other for other in self._keys if other != key)]
 
     def sign(self, content: bytes) -> bytes:
         """Return the content with a head line that proves where it comes from."""
-        return self._mac(content).encode() + b"\n" + content
+        return self._keys[0].head(content) + content
 
-    def verified(self, signed: bytes, where: str) -> bytes:
-        """Return the content. Raises FieldError if it is not as an agent with this token wrote it."""
-        content = memoryview(signed)[_MAC_CHARACTERS + 1 :]  # no copy of what anybody may have put there
-        if not hmac.compare_digest(signed[: _MAC_CHARACTERS + 1], self._mac(content).encode() + b"\n"):
-            raise FieldError(
-                "", "this was not written, or was changed since, by an agent with this token.", where=where
-            )
-        return bytes(content)
+    def opened(self, signed: bytes, where: str) -> Opened:
+        """Return the content with its key. Raises FieldError if no agent with one of these keys wrote it so."""
+        content = memoryview(signed)[_HEAD_BYTES:]  # no copy of what anybody may have put there
+        for key in self._keys:
+            if hmac.compare_digest(signed[:_HEAD_BYTES], key.head(content)):
+                return Opened(bytes(content), key)
+        raise FieldError("", "no agent of this site wrote this, or it was changed since.", where=where)
 
     def hide(self, secret: str) -> str:
         """Return a short secret in a form that only this seal can open."""
+        return self._keys[0].hide(secret)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Content of a sealed file, and the key that opens the secrets in it."""
+
+    content: bytes
+    key: _Key
+
+    def show(self, hidden: str) -> str:
+        """Return a secret that was hidden."""
+        return self.key.show(hidden)
+
+
+class _Key:
+    """A key made of a secret; only its owner can make a head line or a pad of it."""
+
+    def __init__(self, secret: str) -> None:
+        self._key = hmac.digest(secret.encode(), b"pilotext agent files", "sha256")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and hmac.compare_digest(self._key, other._key)
+
+    __hash__ = None  # type: ignore[assignment]  # keys are compared, not looked up
+
+    def head(self, content: bytes | memoryview) -> bytes:
+        mac = hmac.new(self._key, b"content", "sha256")
+        mac.update(content)
+        return mac.hexdigest().encode() + b"\n"
+
+    def hide(self, secret: str) -> str:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         data = secret.encode()
         return (nonce + _xor(data, self._pad(nonce, len(data)))).hex()
 
     def show(self, hidden: str) -> str:
-        """Return a secret that was hidden."""
         data = bytes.fromhex(hidden)
         nonce, rest = data[:_NONCE_BYTES], data[_NONCE_BYTES:]
         return _xor(rest, self._pad(nonce, len(rest))).decode()
-
-    def _mac(self, content: bytes | memoryview) -> str:
-        mac = hmac.new(self._key, b"content", "sha256")
-        mac.update(content)
-        return mac.hexdigest()
 
     def _pad(self, nonce: bytes, size: int) -> bytes:
         """Return a pad that is used once, as the nonce is."""

@@ -1,7 +1,7 @@
 """Reports on their way: on disk until the server has taken them or said that it never will.
 
-The payload's user owns the disk. So the files are signed with a key that comes from the agent's own token, the tokens
-of attempts are hidden in them by the same key, and a file that was changed is set aside, not sent.
+The payload's user owns the disk. So the files are signed with a key that no file holds, the tokens of attempts are
+hidden in them by the same key, and a file that was changed is set aside, not sent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pilotext.serialization.json import from_json, from_plain
 
 
 class _AgentSealing:
-    """Files that only an agent with this token can make, without a secret that others could read."""
+    """Files that only an agent with this seal can make, without a secret that others could read."""
 
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
@@ -36,8 +36,9 @@ class _AgentSealing:
         return self._seal.sign(msgspec.json.encode(replace(spooled, target=hidden)))
 
     def opened(self, data: bytes) -> Spooled:
-        spooled = from_json(self._seal.verified(data, "this report"), Spooled)
-        return replace(spooled, target=replace(spooled.target, token=self._seal.show(spooled.target.token)))
+        opened = self._seal.opened(data, "this report")
+        spooled = from_json(opened.content, Spooled)
+        return replace(spooled, target=replace(spooled.target, token=opened.show(spooled.target.token)))
 
 
 class AgentSpool:

@@ -10,7 +10,7 @@ import requests
 
 import pilotext
 from pilotext.api.http import RETRYABLE_STATUSES
-from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer, JobRequest
+from pilotext.api.schemas.agents import AgentKey, AgentRegistered, AgentRegistration, JobAnswer, JobRequest
 from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer, ReportAnswer
 from pilotext.api.schemas.errors import Problem
 from pilotext.errors import FieldError, PilotextError, UsageError
@@ -66,6 +66,18 @@ class Client:
 
     def hello(self, said: AgentRegistration) -> AgentRegistered:
         return self.post("/api/v1/agents", said, AgentRegistered)
+
+    def key_of_site(self, agent: int) -> str | None:
+        """Return the key with which this agent seals its files; None by a server of a former version, which has none.
+
+        Raises ServerError.
+        """
+        try:
+            return self.get(f"/api/v1/agents/{agent}/key", AgentKey).key
+        except ServerError as error:
+            if error.status != 404:
+                raise
+            return None
 
     def job(
         self, agent: int, node: str, key: str = "", *, again: bool = False, left_s: float | None = None

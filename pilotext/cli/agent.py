@@ -15,6 +15,7 @@ from pilotext.cli.arguments import FolderPath
 from pilotext.cli.output import say
 from pilotext.formatting import counted_words
 from pilotext.model.codes import Exit
+from pilotext.rules.loader import RulesCheck
 
 EXAMPLE = "pilotext agent --site A_SITE --slots 4 --workdir /scratch/agent"
 
@@ -81,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
         until=options.until,
         keep_after_s=options.keep_after,
         keep=options.keep,
+        check_rules=RulesCheck(),
         verbose=options.verbose or sys.stderr.isatty(),
     )
     agent = AgentProcess(settings)

@@ -105,7 +105,28 @@ def test_an_agent_leaves_alone_what_another_one_looks_after(
     two.join()
 
 
-def test_an_agent_says_that_it_cannot_publish_what_one_with_another_token_has_kept(
+def test_an_agent_publishes_what_one_with_another_token_of_its_site_has_kept(
+    tmp_path: Path, kept: KeptJob, spool: Spool, ending: threading.Event
+) -> None:
+    """A token may be renewed while outputs wait for their storage: the key is the site's."""
+    folder = Path(kept.kept.folder).parent
+    first, renewed = Seal("token"), Seal("renewed token")
+    for seal in (first, renewed):
+        seal.prefer("key of the site")
+    one = KeptJobs(folder, first, spool, ending)  # type: ignore[arg-type]
+    take(one, kept, Server("outputs-kept", 1, AWAY))
+    ending.set()
+    one.join()
+    ending.clear()
+    other = KeptJobs(folder, renewed, spool, ending)  # type: ignore[arg-type]
+    server = Server("outputs-kept", BEFORE_NAMES, GO_ON)
+    other.resume(lambda: server)  # type: ignore[arg-type,return-value]
+    other.join()
+    assert published(tmp_path) == {"out.txt": "eight hours\n"}
+    assert spool.taken == [("success", True)]
+
+
+def test_an_agent_says_that_it_cannot_publish_what_one_of_another_site_has_kept(
     kept: KeptJob, spool: Spool, agent: MakeAgent, ending: threading.Event, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = Server("outputs-kept", 1, AWAY)
@@ -114,10 +135,10 @@ def test_an_agent_says_that_it_cannot_publish_what_one_with_another_token_has_ke
     ending.set()
     one.join()
     folder = Path(kept.kept.folder).parent
-    other = KeptJobs(folder, Seal("renewed token"), spool, ending)  # type: ignore[arg-type]
+    other = KeptJobs(folder, Seal("of another site"), spool, ending)  # type: ignore[arg-type]
     other.resume(lambda: server)  # type: ignore[arg-type,return-value]
     assert not other.busy
-    assert "1.json was not written with the token of this agent" in capfd.readouterr().err
+    assert "1.json was not written by an agent of this site" in capfd.readouterr().err
     assert Path(kept.kept.folder).is_dir()
 
 

@@ -1,8 +1,9 @@
-"""An agent whose node lacks the profile of its site's experiment takes no job, and says why."""
+"""An agent whose node lacks the profile or has no good rules of its site's experiment takes no job, and says why."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from pilotext.agent.agent import AgentProcess, Settings
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer
 from pilotext.errors import UsageError
+from pilotext.rules.loader import RulesCheck
 
 NA64 = "format: 1\nexperiment: NA64\nnumber: 64\njob_types: {}\n"
 
@@ -27,6 +29,9 @@ class Server:
         self.states.append(said.state)
         return AgentRegistered(1, 60.0, self.experiment)
 
+    def key_of_site(self, _agent: int) -> None:
+        """There is no key: a server of a former version."""
+
     def job(self, _agent: int, _node: str, _key: str, *, again: bool, left_s: float | None) -> JobAnswer:
         assert not again
         assert left_s is None
@@ -35,8 +40,9 @@ class Server:
         return JobAnswer(ask_again_s=0.01)
 
 
-def agent(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: float) -> AgentProcess:
-    made = AgentProcess(Settings("http://server", "token", "CERN_NA64", folder / "agent", name="a1", **settings))  # type: ignore[arg-type]
+def agent(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch, idle_s: float | None = None) -> AgentProcess:
+    settings = Settings("http://server", "token", "CERN_NA64", folder / "agent", name="a1", check_rules=RulesCheck())
+    made = AgentProcess(replace(settings, idle_s=idle_s))
     monkeypatch.setattr(made, "_client", lambda: server)
     return made
 
@@ -76,6 +82,45 @@ def test_an_agent_whose_profile_vanishes_takes_no_more_jobs(
     assert agent(server, tmp_path, monkeypatch).run() == 0
     assert (server.asked, server.states) == (1, ["active", "gone"])
     assert "no more jobs are taken: the jobs of site CERN_NA64 cannot be run" in capfd.readouterr().err
+
+
+BROKEN = """
+format: 1
+rules:
+  - {id: seen, code: 9001, on: stdout, match: 'seen \\d+ of', counter: seen}
+"""
+
+
+@pytest.mark.fault("setup", "broken rule files on a node")
+def test_with_a_broken_rule_file_no_job_is_asked_for(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wrapper would fail by them, and each job would use up its attempts here."""
+    profile.with_name("own.yaml").write_text(BROKEN)
+    server = Server()
+    with pytest.raises(UsageError, match=r"na64/own\.yaml:2") as caught:
+        agent(server, tmp_path, monkeypatch).run()
+    assert "the jobs of site CERN_NA64 cannot be run on this node" in str(caught.value)
+    assert (server.asked, server.states) == (0, ["active", "gone"])
+
+
+def test_an_agent_whose_rule_files_are_broken_while_it_works_takes_no_more_jobs(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = Server()
+    server.at_question = lambda: profile.with_name("own.yaml").write_text(BROKEN)
+    assert agent(server, tmp_path, monkeypatch).run() == 0
+    assert (server.asked, server.states) == (1, ["active", "gone"])
+    assert "own.yaml" in capfd.readouterr().err
+
+
+def test_rule_files_that_are_changed_and_right_are_no_obstacle(
+    profile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Server()
+    server.at_question = lambda: profile.write_text(f"{NA64}# question {server.asked}\n")
+    assert agent(server, tmp_path, monkeypatch, idle_s=0.5).run() == 0
+    assert server.asked > 1
 
 
 def test_a_server_that_does_not_name_the_experiment_is_asked_for_jobs(

@@ -52,6 +52,26 @@ def test_the_next_agent_with_the_same_token_delivers_what_waits(spool: AgentSpoo
     assert not list((tmp_path / "spool").iterdir())
 
 
+def test_a_report_that_was_sealed_before_the_key_of_the_site_was_known_is_delivered(tmp_path: Path) -> None:
+    seal = Seal("secret of the agent")
+    AgentSpool(tmp_path / "spool", seal).keep(7, TOKEN, make_report())
+    seal.prefer("key of the site")
+    seal.prefer("key of the site")
+    AgentSpool(tmp_path / "spool", seal).keep(8, TOKEN, make_report())
+    server = Server()
+    assert AgentSpool(tmp_path / "spool", seal).deliver(server) == 0
+    assert sorted(server.taken) == [(7, TOKEN, make_report()), (8, TOKEN, make_report())]
+
+
+def test_what_the_key_of_the_site_has_sealed_is_not_opened_by_a_token_alone(tmp_path: Path) -> None:
+    seal = Seal("secret of the agent")
+    seal.prefer("key of the site")
+    AgentSpool(tmp_path / "spool", seal).keep(7, TOKEN, make_report())
+    server = Server()
+    assert AgentSpool(tmp_path / "spool", Seal("secret of the agent")).deliver(server) == 0
+    assert server.taken == []
+
+
 @pytest.mark.fault("report", "another payload changes a report of the agent")
 @pytest.mark.parametrize("change", ["content", "token", "link", "size"])
 def test_what_was_changed_is_set_aside_and_not_sent(spool: AgentSpool, tmp_path: Path, change: str) -> None:

@@ -38,6 +38,12 @@ class AgentRegistered(Record, frozen=True, omit_defaults=True):
     experiment: str = ""
 
 
+class AgentKey(Record, frozen=True):
+    """The key with which agents of this site seal the files that they keep on their nodes, whatever token they have."""
+
+    key: str
+
+
 class JobRequest(Record, frozen=True, omit_defaults=True):
     """An agent asks for a job for one of its slots, on this node.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dmr import Path
 
 from pilotext.api.schemas.agents import (
+    AgentKey,
     AgentList,
     AgentMove,
     AgentQuery,
@@ -19,7 +20,7 @@ from pilotext.model import Record
 from pilotext.server.api import auth
 from pilotext.server.api.base import ApiController, Body, Query, operation
 from pilotext.server.database import transact
-from pilotext.server.production.dispatch.agents import come_back, register
+from pilotext.server.production.dispatch.agents import come_back, key_of, register
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher
 from pilotext.server.production.dispatch.leases import HEARTBEAT_S
 from pilotext.server.production.lookup import site_named
@@ -63,15 +64,19 @@ class AgentsController(ApiController):
         return AgentRegistered(number, HEARTBEAT_S, site.experiment.name if said.experiments else "")
 
 
+class AgentKeyController(ApiController):
+    @operation("agent")
+    def get(self, parsed_path: Path[AgentPath]) -> AgentKey:
+        """Return the key with which agents of a site seal their files."""
+        agent = _agent(parsed_path.agent, self.caller.site)
+        return AgentKey(transact(lambda: key_of(agent.site)))
+
+
 class AgentJobController(ApiController):
     @operation("agent")
     def post(self, parsed_path: Path[AgentPath], parsed_body: Body[JobRequest]) -> JobAnswer:
         """Lease a job."""
-        agent = _AGENT.get(parsed_path.agent)
-        if agent is None:
-            raise RefusalError("not-found", "there is no such agent; register it first.")
-        if self.caller.site not in (None, agent.site_id):
-            raise RefusalError("forbidden", "this token is for another site.")
+        agent = _agent(parsed_path.agent, self.caller.site)
         if agent.seen < earlier(now(), SEEN_EVERY_S):
             transact(lambda: Agent.objects.filter(pk=agent.pk).update(seen=now()))
         # One that was away for a while is the same one still.
@@ -88,6 +93,16 @@ class AgentMoveController(ApiController):
         """Drain an agent."""
         reason = self.reason(parsed_body.why)
         return Moved(tuple(transact(lambda: drain_agent(parsed_path.agent, reason))))
+
+
+def _agent(number: int, site: int | None) -> Agent:
+    """Return an agent for a caller whose token is for this site; None: any. Raises RefusalError."""
+    agent = _AGENT.get(number)
+    if agent is None:
+        raise RefusalError("not-found", "there is no such agent; register it first.")
+    if site not in (None, agent.site_id):
+        raise RefusalError("forbidden", "this token is for another site.")
+    return agent
 
 
 def _job_for(agent: Agent, request: JobRequest) -> JobAnswer:

@@ -22,6 +22,7 @@ _V1 = [
     path("attempts/<number:attempt>/report", attempts.ReportController.as_view()),
     path("attempts/<number:attempt>/job", attempts.JobOfTicketController.as_view()),
     path("agents/<number:agent>/job", agents.AgentJobController.as_view()),
+    path("agents/<number:agent>/key", agents.AgentKeyController.as_view()),
     path("agents/<number:agent>/move", agents.AgentMoveController.as_view()),
     path("agents", agents.AgentsController.as_view()),
     path("factories/work", factories.SiteWorkController.as_view()),

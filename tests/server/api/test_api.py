@@ -122,6 +122,32 @@ def test_an_agents_token_is_good_for_its_own_site_only() -> None:
     assert agent.post("/api/v1/agents", {"name": "a", "site": "FRONTERA_COMPASS_TEST"})[0] == 403
 
 
+def key(caller: Caller, name: str, site: str = SITE) -> tuple[int, Any]:
+    _, welcome = Caller("agent").post("/api/v1/agents", {"name": name, "site": site})
+    return caller.get(f"/api/v1/agents/{welcome['agent']}/key")
+
+
+def test_all_agents_of_a_site_have_the_same_key_whatever_their_token() -> None:
+    one, other = key(Caller("agent", SITE), "a"), key(Caller("agent"), "b")
+    assert one == other
+    assert one[0] == 200
+    assert len(one[1]["key"]) > 40
+
+
+def test_another_site_has_another_key() -> None:
+    assert key(Caller("agent"), "a")[1] != key(Caller("agent"), "b", "FRONTERA_COMPASS_TEST")[1]
+
+
+@pytest.mark.parametrize("role", ["viewer", "expert", "manager", None])
+def test_only_agents_get_the_key_of_a_site(role: str | None) -> None:
+    assert key(Caller(role), "a")[0] == (403 if role else 401)
+
+
+def test_an_agent_of_another_site_does_not_get_the_key() -> None:
+    assert key(Caller("agent", "FRONTERA_COMPASS_TEST"), "a")[0] == 403
+    assert Caller("agent").get("/api/v1/agents/4711/key")[0] == 404
+
+
 def test_a_decision_moves_the_job_and_is_told_with_its_reason() -> None:
     submit()
     expert = Caller("expert")

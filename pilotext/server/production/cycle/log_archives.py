@@ -18,7 +18,8 @@ from pilotext.profile.job_builder import printed
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures
-from pilotext.server.production.job_builder import build_job, task_facts
+from pilotext.server.production.expected_files import expected_files
+from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Attempt, AttemptReport, Job, LogArchive, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
@@ -92,13 +93,13 @@ def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
     A report may name any file as its log: what is not called as the log of its attempt is none, since archived logs are
     removed.
     """
-    attempts = Attempt.objects.filter(task=task, job__run=run).select_related("job__task__experiment")
+    attempts = Attempt.objects.filter(task=task, job__run=run).select_related("job", "task__experiment")
     for attempt in attempts.order_by("pk").iterator():
         kept = AttemptReport.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
         delivered = None if kept is None else from_json(kept, Report).log
         if kept is not None and (delivered is None or delivered.url is None):
             continue
-        target = build_job(attempt.job.task, attempt.job, attempt.number).log
+        target = expected_files(attempt).log
         if target is None or target.name is None:
             continue
         if delivered is None or delivered.url is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 
 from django.db.models import Exists, OuterRef, Q
@@ -71,6 +72,15 @@ def register(said: AgentRegistration, site: Site, token: str) -> int:
         mine = Agent.objects.filter(pk=agent.pk)
         advance(AGENT, mine, AGENT.sources(said.state, reason.actor), said.state, reason)
     return agent.pk
+
+
+def key_of(site: Site) -> str:
+    """Return the key with which the agents of a site seal their files, made at the first time; in a transaction.
+
+    A renewed token opens what an agent has kept with the one before: the key is the site's, not the token's.
+    """
+    Site.objects.filter(pk=site.pk, agents_key="").update(agents_key=secrets.token_urlsafe())
+    return Site.objects.values_list("agents_key", flat=True).get(pk=site.pk)
 
 
 def come_back(agent: Agent) -> str:

@@ -29,6 +29,7 @@ from pilotext.server.production.dispatch.breakers import (
     start_probes,
 )
 from pilotext.server.production.dispatch.brokerage import Candidate, candidates
+from pilotext.server.production.expected_files import kept_text
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import ATTEMPT, JOB, AttemptState, JobState, TaskState
@@ -256,7 +257,9 @@ def _claimed(asker: Asker) -> Lease | None:
 
 def _whole(job: models.Job, number: int, attempt: int, token: str) -> Job:
     target = ReportTarget(f"{settings.PUBLIC_URL}/api/v1/attempts/{attempt}/report", token)
-    return build_job(job.task, job, number, target, attempt)
+    built = build_job(job.task, job, number, target, attempt)
+    change(models.Attempt, attempt, {}, expected_files=kept_text(built))
+    return built
 
 
 @dataclass

@@ -15,6 +15,7 @@ from pilotext.model.job import Job, ReportTarget
 from pilotext.server.database import transact
 from pilotext.server.production.access.tokens import fingerprint, make_token, same
 from pilotext.server.production.dispatch.dispatcher import Lease
+from pilotext.server.production.expected_files import kept_text
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Attempt
 from pilotext.server.production.refusal import RefusalError
@@ -73,7 +74,10 @@ def _fetch(attempt_id: int, ticket: str, claim: str) -> Job:
     except UsageError as error:
         raise RefusalError("conflict", str(error)) from None
     Attempt.objects.filter(pk=attempt.pk).update(
-        token=fingerprint(token), fetched=attempt.fetched or at, ticket=fingerprint(claimed) if claim else ""
+        token=fingerprint(token),
+        fetched=attempt.fetched or at,
+        ticket=fingerprint(claimed) if claim else "",
+        expected_files=kept_text(job),
     )
     reason = Reason(f"pilot:{attempt.pilot}", "its job was fetched" + (" again" if attempt.fetched else ""), "attempt")
     record(ATTEMPT.name, attempt.state, reason, [(attempt.pk, attempt.state, attempt.task_id)], at)

@@ -10,6 +10,7 @@ from django.db.models import F, QuerySet
 from pilotext.errors import UsageError
 from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
+from pilotext.server.production.expected_files import expected_files
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.lookup import no_such_word
 from pilotext.server.production.manual_decisions.resend import ENDED, hindrances, merge_with, resend_jobs
@@ -142,7 +143,7 @@ def published_by(job: Job, last: Attempt) -> list[dict[str, Any]]:
     if last.rule in NOT_PUBLISHED:
         return []
     report = from_json(last.final_report.report, Report)
-    expected = {output.name: output for output in build_job(job.task, job, last.number).outputs}
+    expected = expected_files(last).by_name
     if not expected.keys() <= {file.name for file in report.outputs} or why_elsewhere(report, expected):
         return []
     return list(outputs_of(last, report, expected, job.task))

@@ -66,6 +66,8 @@ class Attempt(models.Model):
     fetched = models.DateTimeField(null=True)
     lease_s = models.FloatField()
     lease_until = models.DateTimeField()
+    expected_files = models.TextField(default="")
+    """Files that its job publishes, as the record `ExpectedFiles`; empty in rows of former versions."""
     stop = models.TextField(default="")
     """Reason for the worker to end it, sent with the answer to its next heartbeat; empty: go on."""
     ended = models.DateTimeField(null=True)

@@ -28,6 +28,8 @@ class Site(models.Model):
     staging = models.BooleanField(default=True)
     merging = models.TextField(default="")
     closed = models.TextField(default="")
+    agents_key = models.TextField(default="")
+    """Secret with which its agents seal the files on their nodes; empty until one asks for it."""
 
     class Meta:
         constraints = [

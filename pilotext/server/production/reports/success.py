@@ -12,7 +12,7 @@ from pilotext.errors import UsageError
 from pilotext.model import job as worker_job
 from pilotext.model.report import Report
 from pilotext.redaction import shortened
-from pilotext.server.production.job_builder import build_job
+from pilotext.server.production.expected_files import expected_files
 from pilotext.server.production.models import Attempt, Output, Signature, Task, Verification
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.reports.pilot_verdict import rules_of
@@ -168,7 +168,7 @@ def outputs_of(
 
 
 def _expected(attempt: Attempt) -> dict[str, worker_job.Output]:
-    return {output.name: output for output in build_job(attempt.task, attempt.job, attempt.number).outputs}
+    return expected_files(attempt).by_name
 
 
 def _inconsistent(report: Report, expected: dict[str, worker_job.Output]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pilotext.errors import UsageError
 from pilotext.formatting import clock
 from pilotext.model.report import Report
-from pilotext.server.production.job_builder import build_job
+from pilotext.server.production.expected_files import expected_files
 from pilotext.server.production.models import Attempt, LogArchive
 from pilotext.server.production.states import ACTIVE_ATTEMPT, LogArchiveState
 from pilotext.server.production.storage import operations
@@ -29,7 +29,7 @@ def place_of_log(attempt: Attempt, report: Report | None) -> LogPlace:
     A report may name any file as its log: only one at a place where the job's log belongs is taken for it.
     """
     try:
-        target = build_job(attempt.job.task, attempt.job, attempt.number).log
+        target = expected_files(attempt).log
     except UsageError as error:
         return LogPlace("", "", (f"The profile cannot say any more where the log belongs: {error}",))
     if target is None or target.name is None:
