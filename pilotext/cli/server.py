@@ -94,9 +94,10 @@ def _add_manage_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _serve_all(options: argparse.Namespace) -> int:
     """Make or upgrade the tables, then run a web and a cycle process until SIGTERM or SIGINT."""
-    _, tls, threads = _set_up_serving(options)
+    address, tls, threads = _set_up_serving(options)
     from pilotext.server import serve  # noqa: PLC0415  Django is not for the other verbs
 
+    serve.check_address(*address)
     _migrate_database("")
     say(f"serving {os.environ['PILOTEXT_PUBLIC_URL']}; `pilotext server token` makes tokens", stream=2)
     files = () if tls is None else ("--tls-certificate", str(tls[0]), "--tls-key", str(tls[1]))
@@ -108,6 +109,7 @@ def _serve_web(options: argparse.Namespace) -> int:
     (host, port), tls, threads = _set_up_serving(options)
     from pilotext.server import boot, serve  # noqa: PLC0415  Django is not for the other verbs
 
+    serve.check_address(host, port)
     with _database_errors():
         boot.check_connections(threads)
     serve.serve_web(host, port, threads, tls)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from pilotext.errors import UsageError
 
 log = logging.getLogger("pilotext.serve")
 
@@ -29,6 +33,11 @@ MAX_CONNECTIONS = 16_384
 BACKLOG = 4096
 OTHER_FILES = 512
 """Open files of a web process that are no connections of clients."""
+
+_ADVICE = {
+    errno.EADDRINUSE: "Another program listens there, perhaps a server of yours: end it, or choose another --listen.",
+    errno.EACCES: "Ports below 1024 are for root; choose another --listen, and put a proxy before it.",
+}
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -59,6 +68,17 @@ def serve_web(host: str, port: int, threads: int, tls: tuple[Path, Path] | None 
         workers_kill_timeout=int(STOP_WITHIN_S / 2),
         log_level=os.environ.get("PILOTEXT_LOG_LEVEL", "warning").lower(),  # type: ignore[arg-type]  # Granian takes text
     ).serve()
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise UsageError when this address cannot be listened at: Granian would try it again for ever, and say little."""
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, "--listen takes HOST:PORT, an address of this machine.")
+        raise UsageError(f"the server cannot listen at {name}: {error.strerror or error}.", advice=advice) from None
 
 
 def _max_connections() -> int:

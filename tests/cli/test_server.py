@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,22 @@ def test_an_unknown_command_of_django_is_refused_with_the_nearest(tmp_path: Path
     refused = server(tmp_path, "manage", "showmigration")
     assert refused.returncode != 0
     assert "showmigrations" in refused.stderr
+
+
+@pytest.mark.parametrize("part", ["all", "web"])
+def test_an_address_that_another_program_has_is_refused_at_once(tmp_path: Path, part: str) -> None:
+    """It was tried again for ever, and the first server answered instead of this one."""
+    assert server(tmp_path, "migrate").returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        told = server(tmp_path, part, "--listen", f"127.0.0.1:{other.getsockname()[1]}")
+    assert told.returncode == 64
+    assert "cannot listen at 127.0.0.1:" in told.stderr
+    assert "Address already in use" in told.stderr
+    assert "choose another --listen" in told.stderr
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1:8080", "no.such.host.invalid:8080"])
+def test_an_address_of_another_machine_is_refused(tmp_path: Path, address: str) -> None:
+    told = server(tmp_path, "all", "--listen", address)
+    assert told.returncode == 64
+    assert "an address of this machine" in told.stderr
