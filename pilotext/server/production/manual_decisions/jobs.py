@@ -143,6 +143,7 @@ def published_by(job: Job, last: Attempt) -> list[dict[str, Any]]:
     if last.rule in NOT_PUBLISHED:
         return []
     report = from_json(last.final_report.report, Report)
+    last.job, last.task = job, job.task  # they come with the job: no query is needed for them
     expected = expected_files(last).by_name
     if not expected.keys() <= {file.name for file in report.outputs} or why_elsewhere(report, expected):
         return []

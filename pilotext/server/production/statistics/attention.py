@@ -89,8 +89,14 @@ def _of_factories(at: datetime) -> Iterator[Concern]:
 
 def _of_silent_attempts(at: datetime) -> Iterator[Concern]:
     """Yield the agents of each site that hold attempts and are silent or gone, and the other silent attempts."""
-    rows = _all_silent(at).annotate(alive=_agent_alive(at)).order_by()
-    counted = rows.values_list("site", "site__name", "agent", "alive").annotate(Count("pk"), Min("seen"))
+    counted = (
+        _all_silent(at)
+        .order_by()
+        .values("site", "site__name", "agent")
+        .annotate(number=Count("pk"), since=Min("seen"))
+        .annotate(alive=_agent_alive(at))  # after the others: it is asked once for an agent, not for each attempt
+        .values_list("site", "site__name", "agent", "alive", "number", "since")
+    )
     agents: defaultdict[tuple[str, int], list[tuple[int, datetime]]] = defaultdict(list)
     others: defaultdict[tuple[str, int], list[tuple[int, datetime]]] = defaultdict(list)
     for site, name, agent, alive, number, since in counted:
