@@ -1,4 +1,7 @@
-"""Attempts keep what their jobs publish and where, and sites the key of their agents' files."""
+"""Attempts keep what their jobs publish and where, and sites the key of their agents' files.
+
+The attempts of a task are found by the time of their ends: to count those of a day, all of the task were read.
+"""
 
 from __future__ import annotations
 
@@ -10,5 +13,11 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField("attempt", "expected_files", models.TextField(default="")),
+        migrations.AddIndex("attempt", models.Index(fields=["task", "ended"], name="attempt_by_task")),
+        migrations.AlterField(
+            "attempt",
+            "task",
+            models.ForeignKey("production.task", models.PROTECT, related_name="tries", db_index=False),
+        ),
         migrations.AddField("site", "agents_key", models.TextField(default="")),
     ]

@@ -45,7 +45,7 @@ class Attempt(models.Model):
     """
 
     job = models.ForeignKey(Job, models.PROTECT, related_name="tries")
-    task = models.ForeignKey(Task, models.PROTECT, related_name="tries")
+    task = models.ForeignKey(Task, models.PROTECT, related_name="tries", db_index=False)
     number = models.IntegerField()
     state = models.TextField(default=AttemptState.LEASED)
     token = models.TextField(unique=True)
@@ -108,6 +108,7 @@ class Attempt(models.Model):
             models.Index(fields=["state", "site", "task"], name="attempt_active_at"),
             models.Index(fields=["agent", "state"], name="attempt_of_agent"),
             models.Index(fields=["task", "code"], name="attempt_by_code"),
+            models.Index(fields=["task", "ended"], name="attempt_by_task"),
             models.Index(fields=["ended"], name="attempt_by_end"),
             models.Index(fields=["leased"], name="attempt_by_lease"),
             # Counting errors and watching for breakers read this one alone; most attempts are not in it.
