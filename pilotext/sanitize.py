@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-_NOT_PLAIN = re.compile(r"[\x00-\x1f\x7f-\U0010ffff]")
-_NOT_PLAIN_IN_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\U0010ffff]")
+# As what they are not: a set of all characters to the last one takes fifty times as long to compile.
+_NOT_PLAIN = re.compile(r"[^\x20-\x7e]")
+_NOT_PLAIN_IN_LINES = re.compile(r"[^\t\n\x20-\x7e]")
 """Characters that have to be looked at; tabs and newlines stay where there are lines."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from pilotext.classify.cleaning import Line
 from pilotext.classify.rule_match import Matches, place_in_log
@@ -17,38 +18,41 @@ MAX_SIGNATURE_LINES = 3
 """Number of last different lines that distinguish failures."""
 
 # In this order: a later mask never splits what an earlier one has masked.
-_MASKS = [
-    (re.compile(pattern), mask)
-    for pattern, mask in (
-        (r"\b\w+://\S+", "<url>"),
-        (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "<id>"),
-        (r"(?<![\w.])(?:~|\.{1,2})?(?:/[\w.+~%$@=,:-]*[\w+~%$@=-])+/?", "<path>"),
-        (r"[\w.+-]*-\d+[\w.+-]*\.(?:raw|root|log|opt|tgz|dat)\b|\b[\w+-]*\d[\w.+-]*\.(?:raw|root|log|tgz)\b", "<file>"),
-        (r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +", ""),
-        (r"\b\d{1,2}[ /-](?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[ /-]\d{4}\b", "<date>"),
-        (r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2}(?:,? +\d{4}\b)?(?!\d)", "<date>"),
-        (r"\b\d{4}[-/.]\d\d?[-/.]\d\d?(?:T(?=\d))?|\b\d\d?[-/.]\d\d?[-/.]\d{4}\b", "<date>"),
-        (r"(?<!\w)\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AP]M\b)?(?:Z\b| ?[+-]\d\d:?\d\d\b)?", "<time>"),
-        (r"(?:<date> ?<time>)(?: (?:\(?(?:GMT|UTC|CET|CEST)\)?))?(?: \d{4}\b)?", "<when>"),
-        (r"\b0[xX][0-9a-fA-F]+\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", "<hex>"),
-        (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<host>"),
-        (r"(?<![\w:])(?:[0-9a-fA-F]{0,4}:){3,7}[0-9a-fA-F]{1,4}(?!\w)", "<host>"),
-        (
-            r"\b(?:[A-Za-z0-9_-]+\.)+(?:ch|fr|de|it|ru|cz|es|uk|us|edu|org|net|com|gov|local|cern|localdomain"
-            r"|internal|example|pt|pl|jp|il|se|fi|at|nl|eu|lan)\b(?::\d+)?",
-            "<host>",
-        ),
-        (r"\b(?:node|wn|lxb|lxplus|worker|slot|batch|vm|b\d+[a-z])[\w-]*\d\w*(?:@\w+)?", "<host>"),
-        (r"\b(?:tmp|pilot_?|job_?|panda_?)[._-]?(?=\w*[A-Z0-9])\w{6,}", "<id>"),
-        (r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", "#"),
-        (r"\s+", " "),
-    )
-]
+_MASKS = (
+    (r"\b\w+://\S+", "<url>"),
+    (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", "<id>"),
+    (r"(?<![\w.])(?:~|\.{1,2})?(?:/[\w.+~%$@=,:-]*[\w+~%$@=-])+/?", "<path>"),
+    (r"[\w.+-]*-\d+[\w.+-]*\.(?:raw|root|log|opt|tgz|dat)\b|\b[\w+-]*\d[\w.+-]*\.(?:raw|root|log|tgz)\b", "<file>"),
+    (r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +", ""),
+    (r"\b\d{1,2}[ /-](?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[ /-]\d{4}\b", "<date>"),
+    (r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) +\d{1,2}(?:,? +\d{4}\b)?(?!\d)", "<date>"),
+    (r"\b\d{4}[-/.]\d\d?[-/.]\d\d?(?:T(?=\d))?|\b\d\d?[-/.]\d\d?[-/.]\d{4}\b", "<date>"),
+    (r"(?<!\w)\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AP]M\b)?(?:Z\b| ?[+-]\d\d:?\d\d\b)?", "<time>"),
+    (r"(?:<date> ?<time>)(?: (?:\(?(?:GMT|UTC|CET|CEST)\)?))?(?: \d{4}\b)?", "<when>"),
+    (r"\b0[xX][0-9a-fA-F]+\b|\b(?=[0-9a-f]*\d)[0-9a-f]{8,}\b", "<hex>"),
+    (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<host>"),
+    (r"(?<![\w:])(?:[0-9a-fA-F]{0,4}:){3,7}[0-9a-fA-F]{1,4}(?!\w)", "<host>"),
+    (
+        r"\b(?:[A-Za-z0-9_-]+\.)+(?:ch|fr|de|it|ru|cz|es|uk|us|edu|org|net|com|gov|local|cern|localdomain"
+        r"|internal|example|pt|pl|jp|il|se|fi|at|nl|eu|lan)\b(?::\d+)?",
+        "<host>",
+    ),
+    (r"\b(?:node|wn|lxb|lxplus|worker|slot|batch|vm|b\d+[a-z])[\w-]*\d\w*(?:@\w+)?", "<host>"),
+    (r"\b(?:tmp|pilot_?|job_?|panda_?)[._-]?(?=\w*[A-Z0-9])\w{6,}", "<id>"),
+    (r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", "#"),
+    (r"\s+", " "),
+)
+
+
+@cache
+def _compiled_masks() -> list[tuple[re.Pattern[str], str]]:
+    """Return the masks ready for use; most jobs need none: they are good, or a rule knows their failure."""
+    return [(re.compile(pattern), mask) for pattern, mask in _MASKS]
 
 
 def masked(line: str) -> str:
     """Return the line with everything masked that differs between two cases of one failure."""
-    for pattern, mask in _MASKS:
+    for pattern, mask in _compiled_masks():
         line = pattern.sub(mask, line)
     return line.strip()
 

@@ -124,7 +124,7 @@ def test_a_transfer_process_that_is_killed_costs_one_try(
         (child,) = [
             each
             for each in psutil.Process(process.pid).children(recursive=True)
-            if "pilotext.storage.transfer.process" in command_of(each)
+            if "pilotext.storage.transfer_process" in command_of(each)
         ]
         child.kill()
         relay.release()

@@ -63,6 +63,20 @@ def test_damage_in_any_basket_is_found_though_the_tree_still_tells_its_entries(
     assert summary.problem.startswith("reading phast failed: ")
 
 
+def test_a_file_is_read_without_awkward_which_comes_when_something_of_it_is_asked_for(root: Path) -> None:
+    steps = (
+        "import sys; from pilotext.formats.root_file import main; main(sys.argv[1:])",
+        "print('awkward.contents' in sys.modules)",
+        "import awkward; print(awkward.Array([1, 2]).tolist(), 'awkward.contents' in sys.modules)",
+        "import awkward.contents; print(sys.modules['awkward'] is not awkward)",
+    )
+
+    done = subprocess.run([sys.executable, "-c", "\n".join(steps), root], capture_output=True, text=True, check=True)
+
+    assert '"method":"every branch read"' in done.stdout
+    assert done.stdout.splitlines()[1:] == ["False", "[1, 2] True", "False"]
+
+
 def test_damage_in_a_histogram_is_found(root: Path) -> None:
     with uproot.open(root) as file:
         key = file.key("vertex_xy")

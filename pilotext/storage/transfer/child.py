@@ -85,7 +85,7 @@ class Child:
 
 def _spawn() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "pilotext.storage.transfer.process"],
+        [sys.executable, "-P", "-m", "pilotext.storage.transfer_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -15,7 +15,7 @@ Process = subprocess.Popen[str]
 @pytest.fixture
 def process() -> Iterator[Process]:
     with subprocess.Popen(
-        [sys.executable, "-m", "pilotext.storage.transfer.process"],
+        [sys.executable, "-m", "pilotext.storage.transfer_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The transfer process: `python -m pilotext.storage.transfer.process`.
+"""The transfer process: `python -m pilotext.storage.transfer_process`.
 
 A copy that hangs in a storage client can only be ended by ending its process, so the job's process has all of them
 done here (`pilotext.storage.transfer`). Requests are lines of JSON on stdin, one at a time, for example
