@@ -16,7 +16,7 @@ from pilotext.server.pages.access import page
 from pilotext.server.pages.jobs import csv_answer
 from pilotext.server.pages.queries import address, choice_of, given, in_words, tidy, whole_number
 from pilotext.server.production.lookup import tasks_named
-from pilotext.server.production.profiles import SITE_LIMIT
+from pilotext.server.production.profiles import PROFILE, SITE_LIMIT
 from pilotext.server.production.states import BREAKER
 from pilotext.server.production.statistics.audit import ANYBODY, count_audit_entries, list_audit_entries
 
@@ -89,6 +89,8 @@ def _asked(request: HttpRequest) -> AuditQuery:
 
 def line_of(row: AuditRow) -> TrailLine:
     """Return a line of the trail as the page shows it."""
+    if row.subject == PROFILE:  # its states are fingerprints; `why` names the parts that have changed
+        return TrailLine(row, "", "", "changed" if row.before else "read")
     words = BREAKER_WORDS if row.subject == BREAKER.name else {}
     return TrailLine(row, link_of(row), words.get(row.before, row.before), words.get(row.after, row.after))
 

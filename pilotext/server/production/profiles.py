@@ -7,11 +7,15 @@ import hashlib
 
 import msgspec
 
+from pilotext.formatting import counted_words
 from pilotext.profile import known_experiments, load_experiment
 from pilotext.profile import records as profile
 from pilotext.server.database import transact
 from pilotext.server.production.models import AuditEntry, Experiment, Site
 from pilotext.server.production.transitions import Reason, record
+
+PROFILE = "profile"
+"""Subject in the audit trail of a profile, whose states are the fingerprints of its parts."""
 
 SITE_LIMIT = "site limit"
 """Subject in the audit trail of the limit of a site; the state `profile` is the limit of its profile."""
@@ -43,9 +47,20 @@ def remember(given: profile.Experiment) -> Experiment:
             continue
         site_row, _ = Site.objects.update_or_create(name=name, experiment=row, defaults=rules)
         was = "" if before is None else "closed" if before.closed else "open"
-        why = f"{name}: {', '.join(f'{key} {value}' for key, value in changed.items())}"
+        why = f"{name}: {', '.join(_in_words(key, value) for key, value in changed.items())}"
         record("site", "closed" if site_row.closed else "open", Reason(_WHO, why, "cycle"), [(site_row.pk, was, None)])
     return row
+
+
+def _in_words(rule: str, value: object) -> str:
+    """Say what a rule of a site is, for the audit trail."""
+    if rule == "max_active":
+        return (
+            "no limit of attempts" if value is None else f"at most {counted_words(int(str(value)), 'attempt')} at once"
+        )
+    if rule == "staging":
+        return "inputs on tape are brought to disk before" if value else "inputs are used where they are"
+    return f"merges run at {value}" if value else "merges run where their tasks do"
 
 
 def manual_limit(site: Site) -> AuditEntry | None:
@@ -61,13 +76,13 @@ def _tell_changes(row: Experiment, given: profile.Experiment) -> None:
         name: hashlib.sha256(encoder.encode(getattr(given, name))).hexdigest()[:8] for name in given.__struct_fields__
     }
     after = " ".join(f"{name}:{print_}" for name, print_ in parts.items())
-    told = AuditEntry.objects.filter(subject="profile", subject_id=row.pk)
+    told = AuditEntry.objects.filter(subject=PROFILE, subject_id=row.pk)
     before = told.order_by("-pk").values_list("after", flat=True).first() or ""
     if before == after:
         return
     changed = [word.partition(":")[0] for word in after.split() if word not in before.split()]
     why = f"{given.name}: {', '.join(changed)}" if before else f"{given.name} for the first time"
-    record("profile", after, Reason(_WHO, why, "cycle"), [(row.pk, before, None)])
+    record(PROFILE, after, Reason(_WHO, why, "cycle"), [(row.pk, before, None)])
 
 
 def remember_all() -> None:

@@ -188,7 +188,7 @@ def test_a_decision_on_many_goes_in_steps_and_can_be_left(monkeypatch: pytest.Mo
     [
         ({"to": "resend", "state": "manual"}, 422, "needs a reason"),
         ({"to": "resent", "state": "manual", "why": "x"}, 422, "Did you mean"),
-        ({"to": "resend", "why": "x"}, 422, "no jobs are chosen"),
+        ({"to": "resend", "why": "x"}, 422, "No jobs are chosen"),
         ({"to": "resend", "why": "x", "job": "1;2"}, 422, "named by numbers"),
         ({"to": "resend", "why": "x", "task": "t9"}, 404, "t9"),
         ({"to": "resend", "why": "x", "stat": "manual"}, 422, "stat"),

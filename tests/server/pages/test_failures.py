@@ -102,8 +102,8 @@ def test_a_period_without_failures_says_so_and_old_ones_do_not_count(failures: N
     [
         ("rows=colour", 422, "colour"),
         ("since=yesterday", 422, "not a point in time"),
-        ("site=CERN", 404, "there is no site"),
-        ("task=t9", 404, "there is no task"),
+        ("site=CERN", 404, "There is no site"),
+        ("task=t9", 404, "There is no task"),
     ],
 )
 def test_a_choice_that_there_is_not_is_refused(query: str, status: int, said: str, failures: None) -> None:

@@ -68,8 +68,8 @@ def test_a_choice_of_several_values_lists_just_these_jobs(query: str, places: li
     ("query", "status", "said"),
     [
         ("state=finished,manul", 422, "Did you mean &#x27;manual&#x27;"),
-        ("site=CERN", 404, "there is no site"),
-        ("rule=coral/crahs", 404, "there is no rule"),
+        ("site=CERN", 404, "There is no site"),
+        ("rule=coral/crahs", 404, "There is no rule"),
         ("changed_since=yesterday", 422, "not a point in time"),
         ("job=x", 422, "named by numbers"),
         (f"job={','.join(map(str, range(1001)))}", 422, "at most 1000"),

@@ -16,6 +16,7 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
 from pilotext.server.production.models import Attempt, AuditEntry, Experiment, Job, Site, Task  # noqa: E402
+from pilotext.server.production.profiles import remember_all  # noqa: E402
 from tests.server.pages.browsing import BY, HOSTILE, PASSWORD, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import fail, leased, raw, submit, succeed, the_job  # noqa: E402
 
@@ -387,3 +388,13 @@ def test_the_page_of_a_task_is_not_about_another_of_its_name() -> None:
     Task.objects.filter(name="t2").update(name="t1", experiment=Experiment.objects.exclude(name="COMPASS")[0])
     text = text_of(browser("viewer").get(f"/tasks/{Task.objects.order_by('-pk')[0].pk}"))
     assert re.findall(r"/runs/(\d)", text) == ["8"]
+
+
+@pytest.mark.usefixtures("database")
+def test_the_trail_says_in_words_what_a_profile_and_its_sites_are() -> None:
+    remember_all()
+    text = text_of(browser("viewer").get("/trail"))
+    assert "COMPASS for the first time" in text
+    assert "at most 10000 attempts at once, inputs on tape are brought to disk before, merges run where" in text
+    assert "no limit of attempts" in text
+    assert "job_types:" not in text, "fingerprints are for programs"

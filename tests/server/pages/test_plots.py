@@ -108,7 +108,13 @@ def test_attempts_that_ran_then_are_listed() -> None:
     assert re.findall(r'href="/jobs/(\d+)\?attempt=', listed) == [str(first.job_id)]
     assert "were running" in listed
     nobody = text_of(browser("viewer").get("/attempts?by=running&submitter=nobody"))
-    assert "There is no such attempt" in nobody
+    assert "No attempt is chosen by this" in nobody
+
+
+@DATABASE
+def test_a_list_of_attempts_says_since_when_they_are() -> None:
+    assert re.search(r"Since <time.*</time>, the newest first", text_of(browser("viewer").get("/attempts?since=2w")))
+    assert "Of the last 24 hours, the newest first" in text_of(browser("viewer").get("/attempts"))
 
 
 @DATABASE

@@ -154,4 +154,4 @@ def test_two_trials_do_not_run_together() -> None:
     with trial._trying:
         answer = browser("expert").post("/rules/try", {"rules": NEW, "reports": "0"})
     assert answer.status_code == 503
-    assert "another trial" in page_of(answer)
+    assert "Another trial" in page_of(answer)

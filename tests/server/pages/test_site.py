@@ -162,7 +162,7 @@ def test_a_site_that_its_profile_has_no_more_has_no_settings_of_the_profile(monk
         ({"to": "limit", "most": "many", "why": "x"}, 422, "no whole number"),
         ({"to": "limit", "most": "-1", "why": "x"}, 422, "no whole number"),
         ({"to": "limit", "most": "", "why": "x"}, 422, "no whole number"),
-        ({"to": "limit", "most": "99999999", "why": "x"}, 422, "the limit cannot be set"),
+        ({"to": "limit", "most": "99999999", "why": "x"}, 422, "The limit cannot be set"),
         ({"to": "profile", "why": "x"}, 409, "nothing was changed"),
     ],
 )
