@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -64,13 +65,17 @@ def test_ten_thousand_bad_logins_do_not_slow_the_service_for_others(server: Prod
 
 
 def guess(server: ProductionServer, number: int, enough: threading.Event) -> list[int]:
-    session = requests.Session()
+    """Guess tokens over one connection; http.client takes a fifth of the time of requests for it."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
     told = []
     for guessed in range(number):
         if enough.is_set():
             break
-        given = {"Authorization": f"Bearer guess-{guessed}"}
-        told.append(session.get(f"{server.url}/api/v1/tasks", headers=given, timeout=60).status_code)
+        connection.request("GET", "/api/v1/tasks", headers={"Authorization": f"Bearer guess-{guessed}"})
+        answer = connection.getresponse()
+        answer.read()
+        told.append(answer.status)
+    connection.close()
     return told
 
 
