@@ -24,7 +24,7 @@ def operations() -> list[Operation]:
     """All operations of the API."""
     from pilotext.server.api.urls import schema
 
-    document: dict[str, Any] = json.loads(json.dumps(schema.convert(skip_validation=True)))
+    document: dict[str, Any] = json.loads(json.dumps(schema().convert(skip_validation=True)))
     return [
         Operation(method.upper(), path, each["x-role"], bool(each.get("parameters") or "requestBody" in each))
         for path, methods in document["paths"].items()

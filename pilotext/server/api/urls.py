@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, URLResolver, include
-from django.views import View
 from dmr.openapi import OpenAPIConfig, build_schema
 from dmr.openapi.objects import License
+from dmr.openapi.openapi import OpenAPI
 from dmr.openapi.views import OpenAPIJsonView, SwaggerView
 from dmr.routing import Router, path
 
@@ -58,34 +60,40 @@ _V1 = [
     path("events", access.AuditController.as_view()),
 ]
 router = Router("", [path("api/v1/", include(_V1)), path("health", health.HealthController.as_view())])
-schema = build_schema(
-    router,
-    config=OpenAPIConfig(
+_FIRST_USE = threading.Lock()
+
+
+@cache
+def _make_schema() -> OpenAPI:
+    config = OpenAPIConfig(
         title="pilotext", version=__version__, license=License(name="Apache-2.0", identifier="Apache-2.0")
-    ),
-)
-_CONVERTING = threading.Lock()
+    )
+    return build_schema(router, config=config)
 
 
-class OneConversion(View):
-    """View of the schema that lets one thread convert it: at first, many would do so at once, and hold every other."""
+def schema() -> OpenAPI:
+    """Return the OpenAPI document, made when it is first asked for: that takes as long as all the rest of a start.
 
-    def setup(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
-        super().setup(request, *args, **kwargs)
-        with _CONVERTING:
-            schema.convert(skip_validation=True)
-
-
-class SchemaView(OneConversion, OpenAPIJsonView):
-    """The OpenAPI document."""
+    One thread makes it; otherwise many would do so at once, and hold every other.
+    """
+    with _FIRST_USE:
+        made = _make_schema()
+        made.convert(skip_validation=True)
+        return made
 
 
-class DocumentationView(OneConversion, SwaggerView):
-    """The documentation page."""
+def openapi_document(request: HttpRequest) -> HttpResponseBase:
+    """Answer with the OpenAPI document."""
+    return OpenAPIJsonView.as_view(schema(), skip_validation=True)(request)
+
+
+def documentation(request: HttpRequest) -> HttpResponseBase:
+    """Answer with the documentation page."""
+    return SwaggerView.as_view(schema(), skip_validation=True)(request)
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *router.urls,
-    path("api/v1/openapi.json", SchemaView.as_view(schema, skip_validation=True)),
-    path("api/v1/docs", DocumentationView.as_view(schema, skip_validation=True)),
+    path("api/v1/openapi.json", openapi_document),
+    path("api/v1/docs", documentation),
 ]

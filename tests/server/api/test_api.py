@@ -24,7 +24,7 @@ from dmr.openapi import openapi as dmr_openapi  # noqa: E402
 from dmr.openapi.collector import controller_mapping_collector  # noqa: E402  needs boot
 from dmr.openapi.openapi import OpenAPI  # noqa: E402
 
-from pilotext.server.api.urls import DocumentationView, SchemaView, router, schema  # noqa: E402
+from pilotext.server.api.urls import documentation, openapi_document, router, schema  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.models import AuditEntry, Job, Token  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
@@ -228,8 +228,8 @@ def test_many_that_ask_for_the_document_first_have_it_made_once(monkeypatch: pyt
         return make(document)
 
     monkeypatch.setattr(dmr_openapi, "dump_schema", slow)
-    schema.cache_clear()
-    views = (SchemaView.as_view(schema, skip_validation=True), DocumentationView.as_view(schema, skip_validation=True))
+    schema().cache_clear()
+    views = (openapi_document, documentation)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda view: view(RequestFactory().get("/")), views * 4))
     assert {answer.status_code for answer in answers} == {200}
