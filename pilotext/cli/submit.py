@@ -6,11 +6,11 @@ import argparse
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from pilotext.api.schemas.tasks import DryRun, Submitted, TaskDocument
+from pilotext.api.schemas.tasks import DryRun, RefusedInput, Submitted, TaskDocument
 from pilotext.cli import connection
 from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import say, write_json
@@ -65,28 +65,34 @@ def run(options: argparse.Namespace) -> int:
 def _dry_run(options: argparse.Namespace) -> int:
     whole = read_task(options.task)
     experiment = load_experiment(whole.task.experiment)
-    plan = make_plan(experiment, whole, list_folder)
     asked = bool(options.server or os.environ.get("PILOTEXT_SERVER"))
+    # The outputs of another task are known to the server alone, and so are the jobs that read them.
+    plan = None if asked and whole.task.chained_to is not None else make_plan(experiment, whole, list_folder)
     if asked:
         document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
         told = connection.connect(options).post("/api/v1/tasks/dry-run", document, DryRun)
     else:
+        assert plan is not None
         told = describe(experiment, plan)
+    refused = told.refused if plan is None else tuple(RefusedInput(each.file, each.why) for each in plan.refused)
     if options.json:
-        write_json(json.dumps(_as_json(experiment, plan, told)).encode())
+        write_json(json.dumps(_as_json(experiment, plan, told, refused)).encode())
     else:
-        _show(plan, told, asked=asked)
-    refused = plan.refused and not options.leave_out
-    return Exit.USAGE if refused or told.problems or told.taken_count else Exit.SUCCESS
+        _show(plan, told, refused, asked=asked)
+    wrong = told.refused_count and not options.leave_out
+    return Exit.USAGE if wrong or told.problems or told.taken_count else Exit.SUCCESS
 
 
-def _as_json(experiment: Experiment, plan: Plan, told: DryRun) -> dict[str, object]:
-    """Return the dry run with every job and every refused input."""
-    jobs = [msgspec.to_builtins(job) for job in preview(plan, experiment)]
-    return {**msgspec.to_builtins(told), "jobs": jobs, "refused": msgspec.to_builtins(plan.refused)}
+def _as_json(
+    experiment: Experiment, plan: Plan | None, told: DryRun, refused: Sequence[RefusedInput]
+) -> dict[str, object]:
+    """Return the dry run with every refused input and every job; of a task in a chain with one job as an example."""
+    jobs = [told.example] if plan is None and told.example else [] if plan is None else list(preview(plan, experiment))
+    lists = {"jobs": msgspec.to_builtins(jobs), "refused": msgspec.to_builtins(refused)}
+    return {**msgspec.to_builtins(told), **lists}
 
 
-def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
+def _show_jobs(plan: Plan) -> None:
     rows = [
         (
             job.file.file,
@@ -98,6 +104,15 @@ def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
     say(table(("file", "run", "chunk", "events"), rows[:MAX_SHOWN]))
     if len(rows) > MAX_SHOWN:
         say(f"... and {len(rows) - MAX_SHOWN} more")
+
+
+def _show(plan: Plan | None, told: DryRun, refused: Sequence[RefusedInput], *, asked: bool) -> None:
+    if plan is not None:
+        _show_jobs(plan)
+    if told.waits_for:
+        say(one_line(f"its inputs are {told.waits_for}"))
+        follow = f"{counted_words(told.to_come, 'job', 'follows')}, each when its input is there"
+        say(f"{counted_words(told.jobs, 'input', 'is')} there now; {follow}")
     if told.example is not None:
         say("\none complete job, as a worker would get it:")
         say("\n".join(map(one_line, _example(told.example, told))))
@@ -108,8 +123,8 @@ def _show(plan: Plan, told: DryRun, *, asked: bool) -> None:
     logs = ", and the log archive of each attempt" if told.example is not None and told.example.log is not None else ""
     unchecked = "" if asked else "; their owners were not checked: no --server"
     say(f"{counted_words(told.names, 'name')} to publish under{logs}{unchecked}")
-    refused = f"{counted_words(told.refused_count, 'input')} refused"
-    say("\n".join([refused, *(one_line(f"  {each.file}: {each.why}") for each in plan.refused)]))
+    head = f"{counted_words(told.refused_count, 'input')} refused"
+    say("\n".join([head, *(one_line(f"  {each.file}: {each.why}") for each in refused)]))
     if told.taken_count:
         say(f"{counted_words(told.taken_count, 'name', 'belongs')} to other tasks:")
         say("\n".join(one_line(f"  {each.url}: {each.task}'s") for each in told.taken))

@@ -113,6 +113,7 @@ def task_page(page: TaskPage) -> str:
         ("share", f"{page.share:g}"),
         ("attempts", f"{page.max_attempts} for each job"),
         ("sites", ", ".join(page.sites) or "all"),
+        ("inputs", page.inputs_of),
         ("staging", "from tape" if page.staging else "its inputs are on disk"),
         ("parameters", ", ".join(f"{name}={value}" for name, value in sorted(page.parameters.items()))),
         ("environment", ", ".join(f"{name}={value}" for name, value in sorted(page.environment.items()))),

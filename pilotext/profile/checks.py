@@ -225,6 +225,10 @@ def _generating(experiment: Experiment) -> Found:
 
 def _references(experiment: Experiment) -> Found:
     for name, job_type in experiment.job_types.items():
+        for parameter in job_type.inherits:
+            if parameter not in experiment.parameters:
+                error = unknown("there is no parameter", parameter, list(experiment.parameters))
+                yield ("job_types", name, "inherits"), error.message, error.advice
         for merge in job_type.merges:
             if merge not in experiment.merges:
                 error = unknown("there is no merge", merge, list(experiment.merges))

@@ -87,6 +87,8 @@ class JobType(_Strict, frozen=True):
     input: InputFile | None = None
     generates: bool = False
     """Its jobs read no file: a task says by `generate` how many jobs there are, and how many events each makes."""
+    inherits: tuple[str, ...] = ()
+    """Parameters that a task of this type takes from the task whose outputs it reads, where it gives none itself."""
     outputs: tuple[OutputFile, ...] = ()
     log: LogFile | None = None
     limits: Limits = Limits()

@@ -89,7 +89,7 @@ def check_inputs(job: Job, checks: FileChecks, directory: Path, tick: Callable[[
             _EventInput(job, file, path, events, checked).check(balances_of(job, checks), tick)
         elif (summary := summaries.get(path)) is not None:
             _check_root_input(file, summary, checked)
-    if checked.partly:
+    if checked.partly or not checked.counters:
         _promise(job, checked)
     return checked
 
@@ -172,11 +172,11 @@ def _count_root_input(file: Input, summary: RootSummary, checked: Checked) -> No
 
 
 def _promise(job: Job, checked: Checked) -> None:
-    """Without a reader, the catalogue is all that is known of the inputs."""
+    """Without a reader, the catalogue, or the record of the job that made them, is all that is known of the inputs."""
     for name in ("inputs.events", "inputs.tree_entries", "inputs.histogram_entries"):
         checked.counters.pop(name, None)
     events = [file.events for file in job.inputs if file.events is not None]
-    if len(events) == len(job.inputs):
+    if events and len(events) == len(job.inputs):
         checked.count("inputs.events", sum(events))
 
 

@@ -22,8 +22,12 @@ JOBS = {
 }
 
 
+IN_A_CHAIN = "mc-reconstruction.yaml"
+"""Only a server knows its jobs: tests/server/production/submission/test_chains.py."""
+
+
 def test_every_example_of_a_task_is_looked_at() -> None:
-    assert {path.name for path in TASKS.glob("*.yaml")} == set(JOBS)
+    assert {path.name for path in TASKS.glob("*.yaml")} == {*JOBS, IN_A_CHAIN}
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -110,16 +114,17 @@ def offline(folder: Path, more: str) -> int:
 @pytest.mark.parametrize("more", ["", "files: {}\n"])
 def test_a_task_without_files_is_refused(more: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert offline(tmp_path, more) == 64
-    assert "Give `files` with `these`, `list`, `folder` or `runs`" in capfd.readouterr().err
+    assert "Give `files` with `these`, `list`, `folder`, `runs` or `outputs_of`" in capfd.readouterr().err
 
 
-def test_a_parent_alone_brings_no_inputs_and_the_remedy_is_told(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("more", ["parent: earlier\n", "files: {outputs_of: {task: earlier}}\n"])
+def test_outputs_of_another_task_are_known_to_the_server_alone(
+    more: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert offline(tmp_path, "parent: earlier\n") == 64
+    assert offline(tmp_path, more) == 64
     said = capfd.readouterr().err
-    assert "`parent` does not bring the inputs" in said
-    assert "pilotext runs show earlier" in said
+    assert "only the server knows the outputs of earlier" in said
+    assert "PILOTEXT_SERVER" in said
 
 
 def test_a_dry_run_of_a_task_without_jobs_is_no_success(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

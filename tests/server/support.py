@@ -18,8 +18,8 @@ from pilotext.server.production import models
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher, Lease
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.reports.accept import take_report
+from pilotext.server.production.submission.chains import plan_task
 from pilotext.server.production.submission.document import from_plain
-from pilotext.server.production.submission.plan import make_plan
 from pilotext.server.production.submission.store import store
 from pilotext.server.production.transitions import Reason
 
@@ -53,7 +53,8 @@ def task_document(files: Sequence[str] = (raw(1, 11),), **fields: Any) -> dict[s
 def submit(files: Sequence[str] = (raw(1, 11),), **fields: Any) -> Submitted:
     whole = from_plain({"task": task_document(files, **fields)})
     experiment = profile_of(whole.task.experiment)
-    return store(experiment, whole.task, make_plan(experiment, whole, lambda _: ()), "tester")
+    whole, plan = plan_task(experiment, whole, lambda _: ())
+    return store(experiment, whole.task, plan, "tester")
 
 
 def site(name: str = SITE) -> models.Site:

@@ -219,6 +219,16 @@ def test_without_a_reader_the_catalogue_stands_for_the_inputs_and_that_is_said(
     assert checked.counters == {"inputs.events": 30}
 
 
+@pytest.mark.parametrize(("events", "counted"), [(12, {"inputs.events": 12}), (None, {})])
+def test_the_events_of_a_file_that_nobody_reads_are_those_of_its_record(
+    events: int | None, counted: dict[str, int], tmp_path: Path
+) -> None:
+    (tmp_path / "hits.txt").write_text("1\n")
+    given = [{"name": "hits.txt", "sources": ["file:///x"], "events": events}]
+    checked = check_inputs(make_job(inputs=given), CHECKS, tmp_path)
+    assert (checked.counters, names(checked)) == (counted, [])
+
+
 @pytest.mark.parametrize(("keep", "found"), [(1.0, []), (0.5, ["law-broken", "law-broken"])])
 def test_a_merged_dump_has_all_events_and_bytes_of_its_chunks(tmp_path: Path, keep: float, found: list[str]) -> None:
     chunks = ["evtdump0-1-275772.raw", "evtdump0-2-275772.raw"]

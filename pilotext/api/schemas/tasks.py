@@ -58,6 +58,8 @@ class TaskPage(Record, frozen=True):
     waits: tuple[Wait, ...]
     needs_person: bool = False
     """Nothing of it moves until a person decides, starts or resumes it."""
+    inputs_of: str = ""
+    """Outputs of another task that are its inputs, in words; empty for a task that names its inputs itself."""
 
 
 class TaskSettings(Record, frozen=True):
@@ -137,3 +139,7 @@ class DryRun(Record, frozen=True):
     problems: tuple[str, ...] = ()
     taken: tuple[TakenName, ...] = ()
     taken_count: int = 0
+    to_come: int = 0
+    """Jobs that are not among `jobs`, since their inputs are still to be made by another task."""
+    waits_for: str = ""
+    """The outputs of another task that are its inputs, in words."""

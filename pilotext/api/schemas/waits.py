@@ -31,6 +31,7 @@ WaitKind = Literal[
     "stopping",
     "person",
     "chunks",
+    "inputs",
     "other-merge",
     "merge-jobs",
     "copying",

@@ -128,7 +128,8 @@ def _counters_of(experiment: Experiment, name: str, source: Source) -> list[str]
     counters = [entry.text for entry in source.counters if entry.experiment in (None, experiment.name)]
     known = [one.name for one in counters if not one.jobs or {name, job_type.kind} & {*one.jobs}]
     kinds = [output.kind for output in job_type.outputs]
-    return [*known, *counters_of(job_type.kind, kinds, {*experiment.formats.values()})]
+    promised = [] if job_type.input is None else ["inputs.events"]  # by the catalogue, or by the job that made the file
+    return [*known, *promised, *counters_of(job_type.kind, kinds, {*experiment.formats.values()})]
 
 
 def _wrong_names(law: str, whose: str, known: list[str]) -> Iterator[tuple[str, str]]:

@@ -15,10 +15,15 @@ from django.http.response import HttpResponseBase
 FORMER_COMMANDS = "python-requests/"
 
 ADDED_FIELDS: dict[tuple[str, str], frozenset[str]] = {
-    ("GET", "tasks"): frozenset({"to_decide", "needs_person"}),
+    ("GET", "tasks"): frozenset({"to_decide", "needs_person", "inputs_of"}),
+    ("POST", "tasks"): frozenset({"to_come", "waits_for"}),
+    ("GET", "jobs"): frozenset(),
     ("POST", "jobs"): frozenset({"looked_at", "hindrances", "merged_anew"}),
 }
 """Fields added since, by method and resource; a new field of an answer that former commands read stands here too."""
+
+FORMER_WORDS: dict[tuple[str, object], str] = {("kind", "inputs"): "chunks"}
+"""Words of a closed list that is longer now, by field and word, with the former word that says most of it."""
 
 
 def answer_as_before(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -45,7 +50,12 @@ def _leave_out(request: HttpRequest, response: HttpResponseBase) -> None:
 
 def _without(value: object, fields: frozenset[str]) -> object:
     if isinstance(value, dict):
-        return {name: _without(each, fields) for name, each in value.items() if name not in fields}
+        kept = {name: _without(each, fields) for name, each in value.items() if name not in fields}
+        return {name: _former_word(name, each) for name, each in kept.items()}
     if isinstance(value, list):
         return [_without(each, fields) for each in value]
     return value
+
+
+def _former_word(name: str, value: object) -> object:
+    return FORMER_WORDS.get((name, value), value) if isinstance(value, str) else value

@@ -17,10 +17,11 @@ from pilotext.server.production.manual_decisions.tasks import change_task, move_
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.tasks import describe_task, list_tasks
+from pilotext.server.production.submission.chains import plan_task
 from pilotext.server.production.submission.document import WholeTask, from_plain
 from pilotext.server.production.submission.dry_run import dry_run, site_warnings
 from pilotext.server.production.submission.listing import lister_for_others
-from pilotext.server.production.submission.plan import Plan, make_plan
+from pilotext.server.production.submission.plan import Plan
 from pilotext.server.production.submission.store import store
 
 MAX_TASK_BYTES = 64 * MEGA
@@ -82,6 +83,6 @@ def _planned(document: TaskDocument) -> tuple[Experiment, WholeTask, Plan]:
     try:
         whole = from_plain(document.task)
         experiment = profile_of(whole.task.experiment)
-        return experiment, whole, make_plan(experiment, whole, lister_for_others())
+        return experiment, *plan_task(experiment, whole, lister_for_others())
     except (UsageError, StorageError) as error:
         raise RefusalError("invalid", str(error)) from None

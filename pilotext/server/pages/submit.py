@@ -18,10 +18,11 @@ from pilotext.serialization.yaml import read_yaml
 from pilotext.server.pages.access import page
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.submission.chains import plan_task
 from pilotext.server.production.submission.document import TaskFile, WholeTask
 from pilotext.server.production.submission.dry_run import dry_run
 from pilotext.server.production.submission.listing import lister_for_others
-from pilotext.server.production.submission.plan import Plan, make_plan
+from pilotext.server.production.submission.plan import Plan
 from pilotext.server.production.submission.store import store
 
 MAX_TEXT_BYTES = 60_000
@@ -43,7 +44,7 @@ def show(request: HttpRequest) -> HttpResponse:
     try:
         whole = task_of(text)
         experiment = profile_of(whole.task.experiment)
-        plan = make_plan(experiment, whole, lister_for_others())
+        whole, plan = plan_task(experiment, whole, lister_for_others())
     except (UsageError, StorageError) as error:
         return render(request, "pages/submit.html", {"text": text, "wrong": _lines(error)}, status=422)
     if request.POST.get("to") == "submit":

@@ -223,7 +223,8 @@ JOB = Machine(
         "running": _AFTER_AN_ATTEMPT,
         # A success was reported; the server compares the published files before it believes that.
         "verifying": {to: actors for to, actors in _AFTER_AN_ATTEMPT.items() if to != "verifying"},
-        "finished": {"ready": _PERSON, "defined": _PERSON},
+        # Manual where its input was produced again by a decision, after its outputs were published for good.
+        "finished": dict.fromkeys(("ready", "defined", "manual"), _PERSON),
         "manual": {  # somebody has to decide
             **dict.fromkeys(("ready", "defined", "failed"), _PERSON),
             # Its last attempt was only lost, and is heard of after all.

@@ -57,6 +57,11 @@ def profile(folder: Path, text: str) -> Path:
         ),
         (
             "reconstruction}",
+            "reconstruction, inherits: [yeer]}\nparameters: {year: }",
+            "6:32: there is no parameter 'yeer'. Did you mean 'year'?",
+        ),
+        (
+            "reconstruction}",
             "reconstruction, command: [x, '{seed}']}",
             "6:45: nothing is called 'seed'. Only jobs of a type that `generates` have",
         ),

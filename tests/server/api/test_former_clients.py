@@ -19,7 +19,9 @@ from django.core.handlers.wsgi import WSGIHandler as Application  # noqa: E402  
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
-from tests.server.support import SITE, raw, report_of, submit, task_document  # noqa: E402
+from tests.server.chain import generation, reconstruction  # noqa: E402
+from tests.server.chain import submit as submit_task  # noqa: E402
+from tests.server.support import PARAMETERS, SITE, raw, report_of, submit, task_document  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -141,6 +143,21 @@ def test_tasks_are_listed_without_the_fields_that_came_later() -> None:
         assert "to_decide" not in told.body.decode()
         assert "needs_person" not in told.body.decode()
         assert "to_decide" in now.body.decode()
+
+
+def test_a_reason_with_a_word_that_came_later_has_a_former_one() -> None:
+    remember_all()
+    submit_task(generation(parameters={**PARAMETERS, "template": "t.xml"}))
+    done = submit_task(reconstruction())
+    token = issue("maria", "manager")
+    path = f"/api/v1/tasks/{done.task}"
+    told = ask("GET", path, token=token).json
+    now = ask("GET", path, token=token, HTTP_USER_AGENT="pilotext/0.1.0").json
+    assert [wait["kind"] for wait in told["waits"] if "of task mc1" in wait["what"]] == ["chunks"]
+    assert [wait["kind"] for wait in now["waits"] if "of task mc1" in wait["what"]] == ["inputs"]
+    assert ("inputs_of" in told, now["inputs_of"]) == (False, "mc of task mc1")
+    body = json.dumps({"task": {"task": reconstruction()}, "leave_out": False}).encode()
+    assert "to_come" not in ask("POST", "/api/v1/tasks/dry-run", body, token).json
 
 
 def test_a_preview_has_the_fields_that_it_had() -> None:

@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef, Q
 from pilotext.errors import ChecksumError, NotFoundError, OfflineError, PilotextError, StorageError
 from pilotext.formatting import counted_words
 from pilotext.server.database import transact
+from pilotext.server.production.chained_inputs import read_by_others
 from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import not_owned
@@ -72,9 +73,12 @@ class _Removal:
 def clean_products() -> int:
     """The chunk files of kept products are removed, and merged files that a later merge has replaced.
 
-    Nothing is removed before the log archives of the task are planned: until then its archiving may be refused.
+    Nothing is removed before the log archives of the task are planned: until then its archiving may be refused. Nor is
+    anything while another task that reads the files has not ended.
     """
-    due = Product.objects.filter(state=ProductState.KEPT, task__state=TaskState.ARCHIVING, task__in=_planned())
+    due = Product.objects.filter(
+        ~read_by_others(), state=ProductState.KEPT, task__state=TaskState.ARCHIVING, task__in=_planned()
+    )
     return operations.work_through(due, _clean, _failed)
 
 

@@ -18,6 +18,7 @@ from django.db import close_old_connections, connection
 
 from pilotext.server.production.cycle import status
 from pilotext.server.production.cycle.breakers import watch_breakers
+from pilotext.server.production.cycle.chains import take_inputs
 from pilotext.server.production.cycle.cleaning import clean_logs, clean_products, finish_archiving
 from pilotext.server.production.cycle.log_archives import make_archives, plan_archives
 from pilotext.server.production.cycle.tasks import end_cancelled, finish_tasks, take_up_again
@@ -56,6 +57,7 @@ STEPS: tuple[PeriodicStep, ...] = (
     PeriodicStep("breakers", watch_breakers),
     PeriodicStep("cancelled", end_cancelled),
     PeriodicStep("resumed", take_up_again),
+    PeriodicStep("inputs", take_inputs, every_s=2.0),
     PeriodicStep("ready", ready_without_staging),
     PeriodicStep("staging", plan_staging),
     PeriodicStep("ask", request_files, lane="tape"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from pilotext.server.database import transact
+from pilotext.server.production.chained_inputs import all_taken
 from pilotext.server.production.manual_decisions.resend import resend_jobs
 from pilotext.server.production.models import AuditEntry, Job, Product, Task
 from pilotext.server.production.states import TASK, JobState, MergeGroupState, ProductState, TaskState
@@ -25,7 +26,7 @@ AT_ONCE = 2000
 
 
 def finish_tasks() -> int:
-    """Running and paused tasks without anything left to do are done."""
+    """Running and paused tasks without anything left to do are done; one in a chain not before its parent has ended."""
     return transact(_finish)
 
 
@@ -40,7 +41,8 @@ def _finish() -> int:
     over = Task.objects.filter(
         ~Exists(Job.objects.open().filter(task=mine)),
         ~Exists(Product.objects.filter(task=mine, state__in=OPEN_PRODUCT)),
-        Exists(Job.objects.filter(task=mine)),
+        Exists(Job.objects.filter(task=mine)) | ~Q(input_kind=""),
+        all_taken(),
         pk__in=list(going_on.values_list("pk", flat=True)),
     )
     reason = Reason("cycle", "all its jobs have ended and all its products are kept", "cycle")

@@ -14,10 +14,11 @@ from pilotext.profile.job_builder import merged_name
 from pilotext.profile.places import merged_places
 from pilotext.profile.records import Merge
 from pilotext.server.database import transact
+from pilotext.server.production.chained_inputs import all_taken
 from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.merging.packing import Piece, pack
-from pilotext.server.production.models import Attempt, Experiment, Job, MergeGroup, Output, Product, Site
+from pilotext.server.production.models import Attempt, Experiment, Job, MergeGroup, Output, Product, Site, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import NamesTakenError, claim_urls
 from pilotext.server.production.states import (
@@ -50,7 +51,11 @@ def start_merges() -> int:
 def _start_some(experiment: Experiment) -> int:
     open_chunk = Job.objects.chunks(OuterRef("task"), OuterRef("run")).exclude(state__in=ENDED)
     due = Product.objects.filter(
-        ~Exists(open_chunk), state=ProductState.WAITING, task__state=TaskState.RUNNING, task__experiment=experiment
+        ~Exists(open_chunk),
+        all_taken("task__"),
+        state=ProductState.WAITING,
+        task__state=TaskState.RUNNING,
+        task__experiment=experiment,
     )
     # Those that wait for another product must not take the places of those that could begin.
     same = Product.objects.filter(task=OuterRef("task"), run=OuterRef("run")).exclude(state__in=PAST_THE_CHECK)
@@ -177,7 +182,7 @@ def _taken(experiment: profile.Experiment, product: Product, number: int) -> str
 
 
 def _may_begin(product: Product) -> bool:
-    """All chunks have ended, what it comes after is checked, and nothing of an earlier round is at work any more."""
+    """All chunks have ended and no more will come, what it comes after is checked, no earlier round is at work."""
     rule = profile_of(product.task.experiment.name).merges[product.merge]
     same = {"task": product.task, "run": product.run}
     return not (
@@ -185,6 +190,7 @@ def _may_begin(product: Product) -> bool:
         or Product.objects.filter(**same, merge__in=rule.after).exclude(state__in=PAST_THE_CHECK).exists()
         or product.groups.filter(round__lt=product.round).exclude(state=MergeGroupState.DISSOLVED).exists()
         or Attempt.objects.active().filter(job__group__product=product).exists()
+        or not Task.objects.filter(all_taken(), pk=product.task_id).exists()
     )
 
 

@@ -45,6 +45,10 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """Select tasks of an experiment whose jobs are given out."""
         return self.filter(state=TaskState.RUNNING, experiment_id=experiment)
 
+    def chained(self) -> Self:
+        """Select tasks whose inputs are the published outputs of their parent."""
+        return self.exclude(input_kind="")
+
 
 class Task(models.Model):
     """A task of a manager. `document` is the task file, `digest` is equal for two that ask for the same."""
@@ -54,6 +58,13 @@ class Task(models.Model):
     type = models.TextField()
     state = models.TextField(default=TaskState.DRAFT)
     parent = models.ForeignKey("self", models.PROTECT, null=True, related_name="children")
+    """The task whose outputs it reads; where `input_kind` is empty, only a record of it."""
+    input_kind = models.TextField(default="")
+    """Kind of the outputs of its parent that are its inputs; empty for a task that names its inputs itself."""
+    input_merged = models.BooleanField(default=False)
+    """Its inputs are the merged files of that kind."""
+    inputs_seen = models.DateTimeField(null=True)
+    """`changed` of its parent when that had ended and all its outputs had been taken: no more will come."""
     replaces = models.OneToOneField("self", models.PROTECT, null=True, related_name="successor")
     """The task whose names it took over. That one has ended, and publishes and removes nothing any more."""
     names = models.IntegerField(null=True)
@@ -138,6 +149,8 @@ class Job(models.Model):
         "production.StagedFile", models.SET_NULL, null=True, related_name="jobs", db_index=False
     )
     """The file that is brought from tape for it."""
+    source = models.ForeignKey("production.Output", models.PROTECT, null=True, related_name="readers", db_index=False)
+    """The output of another task that is its input; `file`, `size`, `adler32` and `events` are copies of its facts."""
     priority = models.IntegerField(default=1000)
     not_before = models.DateTimeField(default=EPOCH)
     attempts = models.IntegerField(default=0)
@@ -186,6 +199,7 @@ class Job(models.Model):
             models.Index(
                 fields=["staged_file"], name="job_by_staged_file", condition=models.Q(staged_file__isnull=False)
             ),
+            models.Index(fields=["source"], name="job_by_source", condition=models.Q(source__isnull=False)),
             models.Index(fields=["state", "id"], name="job_by_state"),
             # SQLite takes it only for queries that say `code > ''`, too.
             models.Index(fields=["code", "id"], name="job_by_code", condition=models.Q(code__gt="")),

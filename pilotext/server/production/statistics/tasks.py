@@ -121,10 +121,18 @@ def description_of(task_id: int) -> TaskDescription:
         staging=row.staging,
         waits=waiting.of_task(row, at, parts),
         needs_person=waiting.needs_person(row, parts),
+        inputs_of=_inputs_of(row),
     )
     left_out = list(row.left_out_inputs.order_by("pk")[:MAX_LEFT_OUT]) if row.left_out else []
     pace = pace_of(found, row.ended_day, row.ended_recently)
     return TaskDescription(row, page, pace, row.left_out, tuple((each.file, each.why) for each in left_out))
+
+
+def _inputs_of(row: Task) -> str:
+    """Return the outputs of another task that are the inputs of a task, in words; empty where it names them itself."""
+    if not row.input_kind or row.parent is None:
+        return ""
+    return f"{'merged ' if row.input_merged else ''}{row.input_kind} of task {row.parent.name}"
 
 
 def pace_of(task: TaskRow, day: int, recent: int) -> Pace:
@@ -139,7 +147,7 @@ def pace_of(task: TaskRow, day: int, recent: int) -> Pace:
 
 def _tasks() -> QuerySet[Task]:
     mine = OuterRef("pk")
-    return with_last(Task.objects.select_related("experiment")).annotate(
+    return with_last(Task.objects.select_related("experiment", "parent").defer("parent__document")).annotate(
         earlier=F("replaces__name"),
         later=F("successor__name"),
         manual_products=number_of(Product.objects.filter(state=ProductState.MANUAL, task=mine)),

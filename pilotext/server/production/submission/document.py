@@ -23,8 +23,19 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key that nobody reads is a typing mistake."""
 
 
+class OutputsOf(_Strict, frozen=True):
+    """Published outputs of another task, each of which is the input of a job as soon as it is there."""
+
+    task: str
+    """Name of the other task, of the same experiment; it may still run."""
+    kind: str | None = None
+    """Kind of the outputs; absent: that of the outputs whose names have the form that the job type reads."""
+    merged: bool = False
+    """True: the merged files of that kind, when their runs are kept. False: the outputs of its jobs."""
+
+
 class Files(_Strict, frozen=True):
-    """Sources of the inputs; at least one of these, and all of them together."""
+    """Sources of the inputs; at least one of these, and all of them together. `outputs_of` stands alone."""
 
     these: tuple[str, ...] = ()
     """Paths or URLs of files; `file:raw/a.raw` is relative to the task file."""
@@ -34,6 +45,8 @@ class Files(_Strict, frozen=True):
     """URLs of folders: every file in them whose name has the form that the job type reads."""
     runs: tuple[int, ...] = ()
     """Run numbers: the files of the catalogue with them."""
+    outputs_of: OutputsOf | None = None
+    """Outputs of another task, those that are there and those that come later."""
 
 
 class TaskFile(_Strict, frozen=True):
@@ -68,11 +81,25 @@ class TaskFile(_Strict, frozen=True):
     staging: bool | None = None
     """False: the inputs are on disk, although the job type's usually are on tape."""
     parent: str | None = None
-    """Task from whose products the inputs were made, for the record; `files` names the inputs themselves."""
+    """The task whose outputs are the inputs, as by `outputs_of`; with other `files` only a record of their origin."""
     replaces: Name | None = None
     """The task whose names this one takes over: that one has ended, and publishes and removes nothing any more."""
     start: bool = True
     """False: the task waits for somebody to start it."""
+
+    @property
+    def names_files(self) -> bool:
+        """Whether it names inputs beside the outputs of another task."""
+        return bool(self.files.these or self.files.list or self.files.folder or self.files.runs)
+
+    @property
+    def chained_to(self) -> OutputsOf | None:
+        """Return the outputs of another task that are its inputs; None for a task that names its inputs itself."""
+        if self.files.outputs_of is not None:
+            return self.files.outputs_of
+        if self.parent is None or self.names_files or self.generate is not None:
+            return None
+        return OutputsOf(self.parent)
 
 
 class WholeTask(_Strict, frozen=True):
@@ -105,21 +132,24 @@ def read_task(path: Path) -> WholeTask:
 
 
 def check_has_files(task: TaskFile) -> None:
-    """Raise UsageError for a task that names no inputs."""
-    files = task.files
-    has_files = bool(files.these or files.list or files.folder or files.runs)
+    """Raise UsageError for a task that names no inputs, or names them in two ways."""
+    outputs = task.files.outputs_of
+    if outputs is not None and (task.names_files or task.catalogue is not None):
+        advice = "Leave the other sources and `catalogue` out: what is known of an output is recorded with it."
+        raise UsageError(f"the task {task.name} has `outputs_of` and other inputs.", advice=advice)
+    if outputs is not None and task.parent not in (None, outputs.task):
+        advice = "Leave `parent` out."
+        raise UsageError(f"the task {task.name} has the parent {task.parent}, and reads {outputs.task}.", advice=advice)
+    has_files = task.names_files or outputs is not None
     if has_files and task.generate is not None:
         advice = "Leave one of them out: generated jobs read no file."
         raise UsageError(f"the task {task.name} has both `files` and `generate`.", advice=advice)
-    if has_files or task.generate is not None:
-        return
-    advice = "Give `files` with `these`, `list`, `folder` or `runs`, or `generate` where the jobs read no file."
-    if task.parent is not None:
+    if not has_files and task.generate is None and task.parent is None:
         advice = (
-            f"`parent` does not bring the inputs: name the files of {task.parent} in `files`, for example"
-            f" `these: [URL, ...]` with the addresses that `pilotext runs show {task.parent}` prints, or `folder:`."
+            "Give `files` with `these`, `list`, `folder`, `runs` or `outputs_of`,"
+            " or `generate` where the jobs read no file."
         )
-    raise UsageError(f"the task {task.name} names no files.", advice=advice)
+        raise UsageError(f"the task {task.name} names no files.", advice=advice)
 
 
 def _resolved(files: Sequence[str], folder: Path) -> tuple[str, ...]:

@@ -61,10 +61,27 @@ class Refused(Record, frozen=True):
     why: str
 
 
+class Chain(Record, frozen=True):
+    """Outputs of another task that are the inputs of a task: those that are there, and those that are known to come."""
+
+    asked: TaskFile
+    """The task file as its manager wrote it."""
+    parent: str
+    kind: str
+    merged: bool
+    facts: tuple[FileFacts, ...]
+    outputs: dict[str, int]
+    """Row of each output that is there, by its URL; the other files of `facts` come later."""
+    more: bool
+    """The other task has not ended: outputs may come that are not among `facts`."""
+    parent_state: str = ""
+
+
 class Plan(Record, frozen=True):
     """All of a task: `merges` are the products of each of its runs, `staging` whether inputs come from tape.
 
-    `names` are those of the outputs of its jobs, in their order, `places` the others that it will publish.
+    `names` are those of the outputs of its jobs, in their order, `places` the others that it will publish. Of a task in
+    a chain, `jobs` are also those whose inputs will come.
     """
 
     facts: TaskFacts
@@ -76,16 +93,39 @@ class Plan(Record, frozen=True):
     names: JobNames
     places: tuple[PublishedPlace, ...]
     warnings: tuple[str, ...]
+    chain: Chain | None = None
 
     @property
     def runs(self) -> tuple[int, ...]:
         return tuple(sorted({job.run for job in self.jobs if job.run is not None}))
 
+    @property
+    def ready(self) -> tuple[tuple[int, Planned], ...]:
+        """The jobs whose inputs are there, each with its index among all."""
+        if self.chain is None:
+            return tuple(enumerate(self.jobs))
+        return tuple((index, job) for index, job in enumerate(self.jobs) if job.file.file in self.chain.outputs)
 
-def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
-    """Plan a task. Raises UsageError for what is wrong with the task as a whole, StorageError from `lister`."""
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether it is a task even without jobs, since they come later."""
+        return self.chain is not None and self.chain.more
+
+
+def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister, chain: Chain | None = None) -> Plan:
+    """Plan a task, with its `chain` where its inputs are outputs of another one.
+
+    Raises UsageError for what is wrong with the task as a whole, StorageError from `lister`.
+    """
     task = whole.task
     check_has_files(task)
+    if task.chained_to is not None and chain is None:
+        advice = "Name the server: `--server`, or PILOTEXT_SERVER."
+        raise UsageError(
+            f"only the server knows the outputs of {task.chained_to.task}, which are inputs.", advice=advice
+        )
+    if chain is not None:
+        whole = msgspec.structs.replace(whole, catalogue=chain.facts, listed=tuple(each.file for each in chain.facts))
     facts = TaskFacts(task.name, task.type, task.parameters, task.environment, task.generate)
     check_task(experiment, facts)
     _check_parameters(facts)
@@ -101,10 +141,10 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister) -> Plan:
     sorted_out = _SortedOut(experiment, whole, facts, lister)
     jobs, names = tuple(sorted_out.jobs.values()), sorted_out.names
     places = _places(experiment, facts, jobs, merges)
-    digest = _digest(whole, jobs)
+    digest = _digest(task, jobs) if chain is None else _digest(chain.asked, ())
     staging = _staging(experiment, whole)
     warnings = tuple(sorted_out.warnings())
-    return Plan(facts, jobs, tuple(sorted_out.refused), merges, staging, digest, names, places, warnings)
+    return Plan(facts, jobs, tuple(sorted_out.refused), merges, staging, digest, names, places, warnings, chain)
 
 
 def _check_inputs_fit(job_type: JobType, task: TaskFile) -> None:
@@ -260,23 +300,30 @@ def _staging(experiment: Experiment, whole: WholeTask) -> bool:
     return rule.tape and any(experiment.sites[name].staging for name in sites)
 
 
-def _digest(whole: WholeTask, jobs: Sequence[Planned]) -> str:
+_NEW_FIELDS = (b',"replaces":null', b',"generate":null', b',"outputs_of":null')
+"""Tasks stored before there were these are the same still."""
+
+
+def _digest(task: TaskFile, jobs: Sequence[Planned]) -> str:
     """Equal for the same task; whether it starts at once does not make it another one."""
-    same = msgspec.structs.replace(whole.task, start=True)
+    same = msgspec.structs.replace(task, start=True)
     text = msgspec.json.Encoder(order="deterministic").encode([same, [job.file for job in jobs]])
-    for field in (b',"replaces":null', b',"generate":null'):  # tasks stored before there were these are the same still
+    for field in _NEW_FIELDS:
         text = text.replace(field, b"", 1)
     return hashlib.sha256(text).hexdigest()
 
 
 MAX_REFUSED = 100
 
+NO_JOBS = "the task has no jobs: no input was found, or every one was refused."
+
 
 def describe(experiment: Experiment, plan: Plan) -> DryRun:
     """The dry run of a plan, as far as it can be told without the server's database."""
     example = next(preview(plan, experiment), None)
+    here = len(plan.ready)
     return DryRun(
-        jobs=len(plan.jobs),
+        jobs=here,
         runs=len(plan.runs),
         merges=plan.merges,
         staging=plan.staging,
@@ -285,9 +332,20 @@ def describe(experiment: Experiment, plan: Plan) -> DryRun:
         refused_count=len(plan.refused),
         warnings=plan.warnings,
         example=example,
-        problems=() if plan.jobs else ("the task has no jobs: no input was found, or every one was refused.",),
+        problems=() if plan.jobs or plan.may_be_empty else (NO_JOBS,),
         files=() if example is None else tuple(_planned_files(experiment, plan, example)),
+        to_come=len(plan.jobs) - here,
+        waits_for=_waits_for(plan),
     )
+
+
+def _waits_for(plan: Plan) -> str:
+    """Return the outputs that the jobs of a task in a chain wait for, in words; empty for other tasks."""
+    chain = plan.chain
+    if chain is None:
+        return ""
+    what = f"merged files of kind {chain.kind}" if chain.merged else f"outputs of kind {chain.kind}"
+    return f"{what} of the task {chain.parent}, which is {chain.parent_state}"
 
 
 def _planned_files(experiment: Experiment, plan: Plan, job: Job) -> Iterator[PlannedFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,6 +13,7 @@ from pilotext.api.schemas.tasks import Submitted
 from pilotext.formatting import counted_words
 from pilotext.profile.records import Experiment
 from pilotext.server.database import insert_many, transact
+from pilotext.server.production.chained_inputs import why_not_readable
 from pilotext.server.production.models import Job, LeftOutInput, Product, Task
 from pilotext.server.production.profiles import remember
 from pilotext.server.production.published_names import claim
@@ -20,7 +22,7 @@ from pilotext.server.production.states import TASK, JobState, TaskState
 from pilotext.server.production.submission.document import TaskFile
 from pilotext.server.production.submission.labels import described_by
 from pilotext.server.production.submission.naming import key_of, url_of
-from pilotext.server.production.submission.plan import Plan
+from pilotext.server.production.submission.plan import NO_JOBS, Plan, Planned
 from pilotext.server.production.submission.succession import all_keys, take_over, taken_names
 from pilotext.server.production.transitions import Reason, advance, record
 from pilotext.server.times import now
@@ -32,8 +34,8 @@ def store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Submi
     Raises RefusalError for another task of the same name, for one without jobs, and for one whose published names
     belong to other tasks.
     """
-    if not plan.jobs:
-        raise RefusalError("invalid", "the task has no jobs: no input was found, or every one was refused.")
+    if not plan.jobs and not plan.may_be_empty:
+        raise RefusalError("invalid", NO_JOBS)
     return transact(lambda: _store(experiment, task, plan, who))
 
 
@@ -50,20 +52,24 @@ def _store(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> Subm
                 " it takes that one's place.",
             )
         return Submitted(row.pk, row.name, False, row.jobs.filter(product="").count(), plan.warnings)
-    if task.parent is not None:
-        parent = Task.objects.filter(experiment=owner, name=task.parent).first()
+    name = task.parent if plan.chain is None else plan.chain.parent
+    if name is not None:
+        parent = Task.objects.select_for_update(of=("self",)).filter(experiment=owner, name=name).first()
         if parent is None:
-            raise RefusalError("invalid", f"there is no task {task.parent!r}, which should be the parent.")
+            raise RefusalError("invalid", f"there is no task {name!r}, which should be the parent.")
+        if plan.chain is not None and (why := why_not_readable(parent, merged=plan.chain.merged)):
+            raise RefusalError("conflict", why)
         Task.objects.filter(pk=row.pk).update(parent=parent)
-    _insert(experiment, row, plan)
+    insert_jobs(experiment, row, plan, [job for _, job in plan.ready])
+    insert_many(LeftOutInput, {"task": row}, ("file", "why"), [(each.file, each.why) for each in plan.refused])
     _claim(experiment, row, plan, Reason(who, f"replaced by {row.name}", "person"), task.replaces)
     record(TASK.name, TaskState.DRAFT, Reason(who, "submitted", "person"), [(row.pk, "", row.pk)])
     mine = Task.objects.filter(pk=row.pk)
-    made = f"{counted_words(len(plan.jobs), 'job')} defined, {counted_words(len(plan.refused), 'input')} left out"
+    made = f"{counted_words(len(plan.ready), 'job')} defined, {counted_words(len(plan.refused), 'input')} left out"
     advance(TASK, mine, (TaskState.DRAFT,), TaskState.READY, Reason(who, made, "person"))
     if task.start:
         advance(TASK, mine, (TaskState.READY,), TaskState.RUNNING, Reason(who, "started with its submission", "person"))
-    return Submitted(row.pk, row.name, True, len(plan.jobs), plan.warnings)
+    return Submitted(row.pk, row.name, True, len(plan.ready), plan.warnings)
 
 
 def _claim(experiment: Experiment, row: Task, plan: Plan, reason: Reason, replaces: str | None) -> None:
@@ -72,7 +78,9 @@ def _claim(experiment: Experiment, row: Task, plan: Plan, reason: Reason, replac
     if replaces is not None:
         take_over(row, replaces, keys, reason)
     number = dict(row.jobs.values_list("file", "pk"))
-    of_jobs = ((key, number[job.file.file]) for index, job in enumerate(plan.jobs) for key in plan.names.of_job(index))
+    of_jobs = (
+        (key, number.get(job.file.file)) for index, job in enumerate(plan.jobs) for key in plan.names.of_job(index)
+    )
     of_task = ((key_of(url_of(place)), None) for place in plan.places)
     if claim(row.pk, chain(of_jobs, of_task)) != len(keys):
         taken = taken_names(experiment, plan, {row.name})
@@ -95,10 +103,14 @@ def _fields(experiment: Experiment, task: TaskFile, plan: Plan, who: str) -> dic
         "max_attempts": task.max_attempts or experiment.retry.attempts,
         "document": msgspec.to_builtins(replace(task, files=replace(task.files, these=()))),  # they are the jobs'
         "digest": plan.digest,
+        "input_kind": "" if plan.chain is None else plan.chain.kind,
+        "input_merged": plan.chain is not None and plan.chain.merged,
     }
 
 
-def _insert(experiment: Experiment, task: Task, plan: Plan) -> None:
+def insert_jobs(experiment: Experiment, task: Task, plan: Plan, jobs: Sequence[Planned]) -> None:
+    """Insert these jobs of a plan, and the products of their runs that are not there; in a transaction."""
+    sources = {} if plan.chain is None else plan.chain.outputs
     job_type = experiment.type(task.type)
     at = now()
     same = {
@@ -109,15 +121,14 @@ def _insert(experiment: Experiment, task: Task, plan: Plan) -> None:
         "created": at,
         "changed": at,
     }
-    differing = ("file", "run", "chunk", "size", "adler32", "events")
+    differing = ("file", "run", "chunk", "size", "adler32", "events", "source_id")
     rows = (
-        (job.file.file, job.run, job.chunk, job.file.size, job.file.adler32 or "", job.file.events) for job in plan.jobs
+        (file.file, job.run, job.chunk, file.size, file.adler32 or "", file.events, sources.get(file.file))
+        for job in jobs
+        for file in (job.file,)
     )
     insert_many(Job, same, differing, rows)
-    insert_many(
-        Product,
-        {"task": task, "changed": at},
-        ("run", "merge"),
-        [(run, each) for run in plan.runs for each in plan.merges],
-    )
-    insert_many(LeftOutInput, {"task": task}, ("file", "why"), [(each.file, each.why) for each in plan.refused])
+    runs = sorted({job.run for job in jobs if job.run is not None})
+    known = set(Product.objects.filter(task=task).values_list("run", "merge"))
+    made = [(run, each) for run in runs for each in plan.merges if (run, each) not in known]
+    insert_many(Product, {"task": task, "changed": at}, ("run", "merge"), made)

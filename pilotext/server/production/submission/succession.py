@@ -8,8 +8,10 @@ from django.db.models import QuerySet
 
 from pilotext.formatting import counted_words
 from pilotext.profile.records import Experiment
+from pilotext.server.production.chained_inputs import READING
 from pilotext.server.production.job_builder import predecessors
 from pilotext.server.production.models import Attempt, Job, Output, Product, PublishedFile, Task
+from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import AT_ONCE, NamesTakenError, Owned, in_parts, owners, why_replaced
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.row_leases import ROW_LEASE_S
@@ -101,12 +103,33 @@ def take_over(task: Task, name: str, keys: list[int], reason: Reason) -> None:
     if not any(counts.values()):
         raise RefusalError("invalid", f"the task {name} owns none of these names: leave `replaces` out.")
     Task.objects.filter(pk=task.pk).update(replaces=earlier)
+    _move_followers(task, earlier)
     for pk, count in counts.items():
         if count or pk == earlier.pk:
             why = f"{reason.why}: {counted_words(count, 'name')}, {counted_words(_supersede(pk, set(keys)), 'file')}"
             record("names", f"passed to {task.name}", Reason(reason.who, why, reason.actor), [(pk, "owned", pk)])
     told = Reason(reason.who, f"{reason.why}: {counted_words(sum(counts.values()), 'name')}", reason.actor)
     record("names", f"taken over from {name}", told, [(task.pk, "", task.pk)])
+
+
+def _move_followers(task: Task, earlier: Task) -> None:
+    """Tasks that read the outputs of the replaced task and have not ended read those of its successor.
+
+    Raises RefusalError where the successor reads outputs of one of them.
+    """
+    made = {output.kind for output in profile_of(task.experiment.name).type(task.type).outputs}
+    followers = Task.objects.chained().filter(parent=earlier, input_kind__in=made, state__in=READING)
+    names = dict(followers.values_list("pk", "name"))
+    above = Task.objects.filter(pk=task.pk).values_list("parent", flat=True).first()
+    while above is not None:
+        if above in names:
+            raise RefusalError(
+                "conflict",
+                f"the task {task.name} would read its own outputs: it replaces {earlier.name}, whose outputs"
+                f" {names[above]} reads, and it reads those of {names[above]}.",
+            )
+        above = Task.objects.filter(pk=above).values_list("parent", flat=True).first()
+    followers.update(parent=task.pk, inputs_seen=None)
 
 
 def own_published(job: Job, urls: Iterable[str]) -> None:

@@ -15,7 +15,7 @@ from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import build_job
 from pilotext.server.production.models import Experiment, Job, StagedFile
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import JOB, STAGED_FILE, JobState, StagedFileState, TaskState
+from pilotext.server.production.states import JOB, STAGED_FILE, JobState, OutputState, StagedFileState, TaskState
 from pilotext.server.production.transitions import Reason, advance, record
 from pilotext.server.times import EPOCH
 
@@ -23,6 +23,9 @@ AT_ONCE = 500
 
 NEEDS = (JobState.STAGING, JobState.READY, JobState.SENT, JobState.RUNNING, JobState.VERIFYING)
 """Jobs in these states need their file on disk, or on its way there."""
+
+INPUT_IS_THERE = Q(source=None) | Q(source__state=OutputState.VALID)
+"""Jobs whose input is not an output of another task that is just produced again."""
 
 _WHO = "staging"
 
@@ -46,6 +49,7 @@ def _plan_some(experiment: Experiment, limits: Staging) -> int:
         return 0
     jobs = (
         Job.objects.filter(
+            INPUT_IS_THERE,
             task__experiment=experiment,
             task__state=TaskState.RUNNING,
             task__staging=True,
@@ -200,9 +204,9 @@ def ready_without_staging() -> int:
 
 def _ready_some() -> int:
     on_disk = Q(task__staging=False) | ~Q(product="")
-    ids = Job.objects.filter(on_disk, task__state=TaskState.RUNNING, state=JobState.DEFINED).values_list(
-        "pk", flat=True
-    )
+    ids = Job.objects.filter(
+        INPUT_IS_THERE, on_disk, task__state=TaskState.RUNNING, state=JobState.DEFINED
+    ).values_list("pk", flat=True)
     rows = Job.objects.filter(pk__in=list(ids[:MAX_READY]))
     return len(
         advance(JOB, rows, (JobState.DEFINED,), JobState.READY, Reason("cycle", "its input needs no staging", "cycle"))

@@ -16,7 +16,8 @@ from pilotext.server.database import number_of
 from pilotext.server.production.dispatch.placement import avoided_by
 from pilotext.server.production.models import AuditEntry, Breaker, Job, StagedFile, Task, Verification
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, StagedFileState, TaskState
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JobState, OutputState, StagedFileState, TaskState
+from pilotext.server.production.waiting.chains import of_source
 from pilotext.server.production.waiting.places import (
     breakers_of,
     obstacles,
@@ -57,6 +58,8 @@ def _of_job(job: Job, at: datetime, breakers: Iterable[Breaker]) -> tuple[Wait, 
     waits = list(of_tasks_state(job.task))
     if job.state == JobState.READY:
         waits += _ready(job, at, breakers)
+    elif job.source is not None and job.source.state != OutputState.VALID:
+        waits.append(of_source(job.source))
     elif job.task.staging and not job.product:
         waits += _staging(job, at)
     return tuple(waits) or (wait_for("cycle", "its input needs no staging", job.changed, None, "server", _NEXT_STEP),)

@@ -21,6 +21,7 @@ from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import JobState, LogArchiveState, ProductState, TaskState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of
 from pilotext.server.production.storage.operations import MAX_TRIES
+from pilotext.server.production.waiting.chains import of_parent, of_readers, of_replaced_inputs, parent_to_wait_for
 from pilotext.server.production.waiting.jobs import of_file, of_room, of_tasks_state, with_room
 from pilotext.server.production.waiting.places import (
     breakers_of,
@@ -87,6 +88,9 @@ def needs_person(task: Task, parts: TaskParts | None = None) -> bool:
         return False
     if stopped:
         return True
+    parent = parent_to_wait_for(task)
+    if parent is not None:
+        return needs_person(parent)
     held = _held(task, products)
     waits = JobState.MANUAL in states or any(state == ProductState.MANUAL for *_, state in products)
     return waits and all(pk in held for pk, *_ in products)
@@ -121,7 +125,8 @@ def _of_task(task: Task, at: datetime, parts: TaskParts, breakers: Iterable[Brea
     if task.state in (TaskState.DONE, TaskState.ARCHIVED):
         return ()
     jobs = _jobs(task, at, parts.counts, breakers)
-    return (*of_tasks_state(task), *jobs, *_products(task, parts.products))
+    inputs = (*of_parent(task), *of_replaced_inputs(task)) if task.input_kind else ()
+    return (*of_tasks_state(task), *jobs, *inputs, *_products(task, parts.products))
 
 
 def _jobs(task: Task, at: datetime, counts: TaskCounts, breakers: Iterable[Breaker]) -> Iterator[Wait]:
@@ -239,7 +244,9 @@ def _archiving(task: Task, at: datetime) -> Iterator[Wait]:
         for state, number, tries in products.values_list("state").annotate(Count("pk"), Max("tries"))
     }
     number, tries = counted.pop(ProductState.KEPT, (0, 0))
-    if number:
+    readers = tuple(of_readers(task)) if number else ()
+    yield from readers
+    if number and not readers:
         kept = products.filter(state=ProductState.KEPT)
         failed = kept.order_by("-tries").first() if tries else None
         what = f"the chunk files of {counted_words(number, 'product')} are to be removed"

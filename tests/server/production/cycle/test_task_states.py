@@ -12,6 +12,8 @@ from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Job, Product, Task
 from pilotext.server.production.states import TaskState
 from pilotext.storage.memory import MemoryStorage
+from tests.server.chain import generation, reconstruction
+from tests.server.chain import submit as submit_task
 from tests.server.merged import ON_MEMORY, do_all, storage, submit_runs
 from tests.server.support import WHY, submit
 
@@ -23,6 +25,7 @@ GOING_ON = {TaskState.RUNNING, TaskState.PAUSED}
 WORKS_FOR: dict[str, set[TaskState]] = {
     "cancelled": {TaskState.CANCELLED},
     "resumed": {TaskState.DRAFT},
+    "inputs": {TaskState.READY, TaskState.RUNNING, TaskState.PAUSED, TaskState.DONE},
     "ready": {TaskState.RUNNING},
     "staging": {TaskState.RUNNING},
     "ask": {TaskState.RUNNING},
@@ -103,6 +106,10 @@ def prepare(name: str, storage: MemoryStorage) -> None:
         move("cancel")
         step("cancelled")
         move("resume")
+    if name == "inputs":
+        submit_task(generation(jobs=1))
+        submit_task(reconstruction())
+        do_all(storage)
     if name in ("staging", "ask"):
         submit(["/castor/W14/cdr0-1.raw"], staging=True, parameters=ON_MEMORY)
         storage.files["memory://tape//castor/W14/cdr0-1.raw"] = b"raw"
