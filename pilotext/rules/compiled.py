@@ -22,6 +22,7 @@ from pilotext.model.file_checks import FileChecks
 from pilotext.model.job import Kind
 from pilotext.rules.literals import RequiredLiterals, literals_of_pattern, remember_literals
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
+from pilotext.rules.search_texts import remember_search_texts, search_texts_of_pattern
 from pilotext.serialization.json import ready
 
 CODE = ("*.py", "model/*.py", "serialization/*.py", "profile/*.py", "rules/**/*.py")
@@ -52,6 +53,8 @@ class _Pack(msgspec.Struct, array_like=True):
     codes: tuple[tuple[int, int], ...]
     checks: FileChecks
     literals: dict[str, RequiredLiterals | None]
+    search_texts: dict[str, RequiredLiterals | None]
+    """Those that are not the literals."""
 
 
 def read_compiled(profile: Path, files: Sequence[Path]) -> RuleSet | None:
@@ -120,6 +123,7 @@ def _digest(files: Iterable[Path], root: Path) -> str:
 def _packed(ruleset: RuleSet, root: Path) -> _Pack:
     rules = tuple(_packed_rule(rule, _name_below(root, rule.place.file)) for rule in ruleset.rules)
     literals = {pattern: literals_of_pattern(pattern) for pattern in _patterns(ruleset)}
+    texts = {pattern: search_texts_of_pattern(pattern) for pattern in literals}
     return _Pack(
         experiment=ruleset.experiment,
         number=ruleset.number,
@@ -131,6 +135,7 @@ def _packed(ruleset: RuleSet, root: Path) -> _Pack:
         codes=ruleset.codes,
         checks=ruleset.checks,
         literals=literals,
+        search_texts={pattern: found for pattern, found in texts.items() if found != literals[pattern]},
     )
 
 
@@ -146,6 +151,7 @@ def _patterns(ruleset: RuleSet) -> Iterator[str]:
 
 def _unpacked(known: _Pack, root: Path) -> RuleSet:
     remember_literals(known.literals)
+    remember_search_texts({**known.literals, **known.search_texts})
     rules = tuple(
         Rule(
             text=one.text,

@@ -7,7 +7,7 @@ a pattern that is not understood the answer is None, and every line is tried.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pilotext.rules.conditions import Condition
@@ -37,7 +37,7 @@ class RequiredLiterals:
     folded: bool = False
 
 
-class _NotUnderstoodError(Exception):
+class PatternNotUnderstoodError(Exception):
     """The pattern has an element for which no literal can be derived."""
 
 
@@ -76,16 +76,16 @@ def _literals_of_pattern(pattern: str) -> RequiredLiterals | None:
         return None
     folded = flags is not None and "i" in flags[1]
     try:
-        reader = _Reader(pattern[flags.end() :] if flags else pattern, folded)
+        reader = PatternReader(pattern[flags.end() :] if flags else pattern, folded)
         texts = reader.alternatives()
         if reader.rest:
             return None
-    except _NotUnderstoodError:
+    except PatternNotUnderstoodError:
         return None
     return RequiredLiterals(texts, folded) if texts else None
 
 
-class _Reader:
+class PatternReader:
     """Recursive-descent reader of a pattern; an empty set of texts means that nothing is required."""
 
     def __init__(self, pattern: str, folded: bool) -> None:
@@ -95,7 +95,7 @@ class _Reader:
     def alternatives(self) -> frozenset[str]:
         """Read `a|b|c`: one text of each branch, or nothing if a branch requires nothing."""
         branches = [self._sequence()]
-        while self._take("|"):
+        while self.take("|"):
             branches.append(self._sequence())
         return frozenset().union(*branches) if all(branches) else frozenset()
 
@@ -105,17 +105,17 @@ class _Reader:
         run = ""
         while self.rest and self.rest[0] not in "|)":
             letter, group = self._piece()
-            least, plain = self._quantifier()
+            least, plain = self._occurrence()
             if letter and plain:
                 run += letter
                 continue
-            best = _better(best, self._texts(run + letter if letter and least else run))
+            best = rarer(best, self.texts(run + letter if letter and least else run))
             run = ""
             if group and least:
-                best = _better(best, group)
-        return _better(best, self._texts(run))
+                best = rarer(best, group)
+        return rarer(best, self.texts(run))
 
-    def _texts(self, run: str) -> frozenset[str]:
+    def texts(self, run: str) -> frozenset[str]:
         parts = [run]
         if self._folded:
             parts = re.split(f"[{_FOLDS_OUTSIDE_ASCII}]|[^\\x00-\\x7f]", run.lower())
@@ -124,17 +124,26 @@ class _Reader:
 
     def _piece(self) -> tuple[str, frozenset[str]]:
         """Read the next piece: its letter, or the texts that its group requires."""
-        if found := _SET.match(self.rest):
-            self.rest = self.rest[found.end() :]
+        if self.take_set():
             return "", frozenset()
+        if self.take("("):
+            return "", self._group()
+        return self.letter(), frozenset()
+
+    def take_set(self) -> str:
+        """Read a set like `[ab]`, if one is next."""
+        found = _SET.match(self.rest)
+        self.rest = self.rest[found.end() :] if found else self.rest
+        return found[0] if found else ""
+
+    def letter(self) -> str:
+        """Read a letter; empty for what stands for others, or for none."""
         first, self.rest = self.rest[0], self.rest[1:]
         if first == "\\":
-            return self._escape(), frozenset()
-        if first == "(":
-            return "", self._group()
+            return self._escape()
         if first in "[*?+{":
-            raise _NotUnderstoodError
-        return ("" if first in ".^$" else first), frozenset()
+            raise PatternNotUnderstoodError
+        return "" if first in ".^$" else first
 
     def _escape(self) -> str:
         """Return the letter of an escape like `\\.`; empty for classes, borders and line ends."""
@@ -142,42 +151,62 @@ class _Reader:
         if letter and letter in "dDwWsSbBAZntr":
             return ""
         if not letter or letter.isalnum() or not letter.isascii():
-            raise _NotUnderstoodError
+            raise PatternNotUnderstoodError
         return letter
 
     def _group(self) -> frozenset[str]:
+        looks = self.take_head()
+        texts = self.alternatives()
+        self.take_end()
+        return frozenset() if looks else texts
+
+    def take_head(self) -> bool:
+        """Read what follows the bracket of a group, and return whether it looks around."""
         looks = _LOOK_AROUND.match(self.rest)
         head = looks or _GROUP_HEAD.match(self.rest)
         if self.rest.startswith("?") and head is None:  # conditions, flags, comments
-            raise _NotUnderstoodError
+            raise PatternNotUnderstoodError
         self.rest = self.rest[head.end() :] if head else self.rest
-        texts = self.alternatives()
-        if not self._take(")"):
-            raise _NotUnderstoodError
-        return frozenset() if looks else texts
+        return looks is not None
 
-    def _quantifier(self) -> tuple[bool, bool]:
+    def take_end(self) -> None:
+        """Read the bracket that ends a group."""
+        if not self.take(")"):
+            raise PatternNotUnderstoodError
+
+    def _occurrence(self) -> tuple[bool, bool]:
         """Return whether the piece before occurs at least once, and whether exactly once."""
+        written = self.take_quantifier()
+        least = written.strip("{}").partition(",")[0]
+        return written in ("", "+") or (least.isdigit() and int(least) > 0), not written
+
+    def take_quantifier(self) -> str:
+        """Read the quantifier of the piece before, if it has one, without the mark of lazy and possessive ones."""
         found = _QUANTIFIER.match(self.rest)
         if found is None:
-            return True, True
+            return ""
         self.rest = self.rest[found.end() :]
         if self.rest[:1] in ("?", "+"):  # lazy and possessive
             self.rest = self.rest[1:]
         if _QUANTIFIER.match(self.rest) or (found[0].startswith("{") and not found[1]):
-            raise _NotUnderstoodError
-        return found[0] == "+" or bool(found[1] and int(found[1]) > 0), False
+            raise PatternNotUnderstoodError
+        return found[0]
 
-    def _take(self, letter: str) -> bool:
+    def take(self, letter: str) -> bool:
         if not self.rest.startswith(letter):
             return False
         self.rest = self.rest[1:]
         return True
 
 
-def _better(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+def rarer(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
     """Return the rarer set of texts: longer texts, then fewer of them."""
-    return max(one, other, key=lambda texts: (min(map(_rarity, texts), default=0.0), -len(texts)))
+    return max(one, other, key=lambda texts: (min_rarity(texts), -len(texts)))
+
+
+def min_rarity(texts: Iterable[str]) -> float:
+    """Return the rarity of the most frequent of these texts."""
+    return min(map(_rarity, texts), default=0.0)
 
 
 def _rarity(text: str) -> float:

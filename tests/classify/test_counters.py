@@ -18,6 +18,11 @@ def test_a_counter_takes_what_it_is_told_to(tmp_path: Path, take: str, value: in
     assert scan(tmp_path, rules, stdout=LOG).counters == {"skipped": value}
 
 
+def test_a_line_with_two_of_the_texts_of_a_counter_counts_once(tmp_path: Path) -> None:
+    rules = ruleset(counter("lost", r"(?:skipped|damaged) (?<n>\d+)", take="sum"))
+    assert scan(tmp_path, rules, stdout="skipped or damaged 2\ndamaged 3\n").counters == {"lost": 5}
+
+
 def test_what_is_no_number_is_not_counted(tmp_path: Path) -> None:
     rules = ruleset(counter("events", r"^Event: (?<n>\w+)"), counter("huge", r"^huge (?<n>\d+)"))
     assert scan(tmp_path, rules, stdout=LOG + f"huge {'9' * 5000}\nhuge {'9' * 30}\n").counters == {"events": 10}

@@ -14,6 +14,9 @@ _CROSSES = re.compile(r"(?<!\\)(?:\\\\)*\\[^dwS\W]|[\x00-\x1f]-?|\\\n")
 """Elements through which a set that is not negated may contain a line end."""
 
 _GROUP_NAME = re.compile(r"(?<!\\)((?:\\\\)*)\(\?P?<\w+>")
+_OPTIONAL_BEGIN = re.compile(rf"\A(\(\?[a-z]+\)|)\^\(\?:(?:[^()\[\\]|\\.|{SET})*\)\?(?![?+])")
+"""Begin of a line and a group that may be absent: what follows is in each matching line, and is found much faster."""
+
 _NARROWED = {r"\s": r"[^\S\n]", r"\D": r"[^\d\n]", r"\W": r"[^\w\n]"}
 _AS_THEY_ARE = frozenset((r"\d", r"\w", r"\S", r"\b", r"\B", r"\t"))
 
@@ -32,9 +35,14 @@ def pattern_of(condition: Condition) -> str | None:
 
 
 def pattern_for_ascii(condition: Condition) -> bytes | None:
-    """Return that pattern for ASCII bytes, without group names; None if it needs other characters."""
+    """Return a pattern for ASCII bytes that matches in each line in which the condition does; None if there is none.
+
+    It has no group names, and no group that may be absent at its begin.
+    """
     pattern = pattern_of(condition)
-    return _GROUP_NAME.sub(r"\1(", pattern).encode() if pattern is not None and pattern.isascii() else None
+    if pattern is None or not pattern.isascii():
+        return None
+    return _OPTIONAL_BEGIN.sub(r"\1", _GROUP_NAME.sub(r"\1(", pattern)).encode()
 
 
 def within_a_line(pattern: str) -> str | None:

@@ -13,7 +13,8 @@ from pilotext.classify.cleaning import Block
 from pilotext.classify.prefilter.hyperscan import BlockDatabase, SearchTerm, is_fast_for
 from pilotext.classify.prefilter.line_patterns import pattern_for_ascii
 from pilotext.rules.conditions import Condition
-from pilotext.rules.literals import required_literals
+from pilotext.rules.literals import min_rarity
+from pilotext.rules.search_texts import search_texts
 
 FREQUENT_BLOCKS = 4
 """Blocks with the literals of a condition after which its pattern is searched instead."""
@@ -23,6 +24,9 @@ EVERYWHERE = 0.75
 
 PATTERNS_AFTER_BYTES = 2 << 20
 """Bytes of a stream after which patterns are compiled; those of all rules take seconds, so only frequent ones are."""
+
+POOR_TEXT = 3.0
+"""Rarity of a text (`literals.min_rarity`) that is searched with its pattern from the beginning: numbers."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class LineSelector:
         self._every: list[int] = []
         self._wanted = [SearchTerm(index) for index, _ in enumerate(conditions)]
         for index, condition in enumerate(conditions):
-            needed = required_literals(condition)
+            needed = search_texts(condition)
             if needed is None:
                 self._every.append(index)
                 continue
@@ -53,7 +57,8 @@ class LineSelector:
         self._conditions = conditions
         self._terms = [term for term in self._wanted if term.texts]
         self._texts = BlockDatabase(self._terms)
-        self._narrow: _Narrow | None = None
+        poor = [term.number for term in self._terms if min_rarity(map(bytes.decode, term.texts)) < POOR_TEXT]
+        self._narrow = self._searched_by_patterns(frozenset(poor))
         self._blocks = 0
         self._blocks_with: Counter[int] = Counter()
         """Condition → blocks, of those since the last compilation, that had its literals or pattern."""
@@ -66,10 +71,10 @@ class LineSelector:
         if not is_fast_for(data):
             return sorted([*self._every, *self._looked_up(data)])
         self._narrow_down()
-        if self._narrow is None or not block.is_ascii or block.is_prefixed:  # the patterns begin where the lines do
-            found = self._texts.candidates(data)
-        else:
+        if block.is_ascii and not block.is_prefixed:  # the patterns begin where the lines do
             found = {*self._narrow.everywhere, *self._narrow.database.candidates(data)}
+        else:
+            found = {*self._texts.candidates(data)}
         self._looked_at += len(data)
         self._blocks += 1
         self._blocks_with.update(found)
@@ -83,19 +88,19 @@ class LineSelector:
         if self._looked_at < self._compile_at or self._blocks < FREQUENT_BLOCKS:
             return
         self._compile_at = 2 * self._looked_at
-        before = self._narrow or _Narrow(frozenset(), frozenset(), self._texts)
+        before = self._narrow
         frequent = {number for number, blocks in self._blocks_with.items() if blocks >= FREQUENT_BLOCKS}
         everywhere = {number for number in before.patterns if self._blocks_with[number] >= EVERYWHERE * self._blocks}
         if everywhere != before.everywhere or not frequent <= before.patterns:
-            self._narrow = self._compiled(before.patterns | frequent, frozenset(everywhere))
+            self._narrow = self._searched_by_patterns(before.patterns | frequent, frozenset(everywhere))
+            self._narrow.database.compile()
             self._blocks = 0
             self._blocks_with.clear()
 
-    def _compiled(self, patterns: frozenset[int], everywhere: frozenset[int]) -> _Narrow:
+    def _searched_by_patterns(self, patterns: frozenset[int], everywhere: frozenset[int] = frozenset()) -> _Narrow:
         terms = [term for term in self._terms if term.number not in everywhere]
-        database = BlockDatabase([self._pattern(term) if term.number in patterns else term for term in terms])
-        database.compile()
-        return _Narrow(patterns, everywhere, database)
+        terms = [self._pattern(term) if term.number in patterns else term for term in terms]
+        return _Narrow(patterns, everywhere, BlockDatabase(terms))
 
     def _pattern(self, term: SearchTerm) -> SearchTerm:
         return SearchTerm(term.number, pattern_for_ascii(self._conditions[term.number]), term.texts, term.folded)
@@ -113,7 +118,7 @@ class LineSelector:
             return begins(block.cleaned)
         data = block.cleaned.lower() if look.folded else block.cleaned
         found = [_places(data, text) for text in look.texts]
-        return found[0] if len(found) == 1 else merge(*found)
+        return found[0] if len(found) == 1 else _once_a_line(data, merge(*found))
 
     def places_from_end(self, block: Block, index: int) -> Iterable[int]:
         """Yield the same places, last one first."""
@@ -139,6 +144,16 @@ def _places(data: bytes, text: bytes) -> Iterator[int]:
         yield at
         line_end = data.find(b"\n", at)
         at = data.find(text, line_end + 1) if line_end >= 0 else -1
+
+
+def _once_a_line(data: bytes, places: Iterable[int]) -> Iterator[int]:
+    end = -1
+    for place in places:
+        if place > end:
+            yield place
+            end = data.find(b"\n", place)
+            if end < 0:
+                return
 
 
 def _places_from_end(data: bytes, text: bytes) -> Iterator[int]:

@@ -32,3 +32,16 @@ def test_names_of_groups_are_left_out_for_bytes() -> None:
 def test_what_needs_other_characters_has_no_pattern_for_ascii() -> None:
     assert pattern_for_ascii(Condition(match="café closed")) is None
     assert pattern_for_ascii(Condition(match="Killed", lines=2)) is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "searched"),
+    [
+        (r"^(?:.* exited with )?(?:rc|status) 127", rb"(?:rc|status) 127"),
+        (r"(?i)^(?:[\w()]+ )?killed by", rb"(?i)killed by"),
+        (r"^(?:.* exited with ) 127", rb"^(?:.* exited with ) 127"),
+        (r"(?!^(?:a )?Killed)Kill", rb"(?!^(?:a )?Killed)Kill"),
+    ],
+)
+def test_what_may_be_absent_at_the_begin_of_a_line_is_not_searched(pattern: str, searched: bytes) -> None:
+    assert pattern_for_ascii(Condition(match=pattern)) == searched

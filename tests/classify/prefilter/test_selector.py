@@ -43,7 +43,22 @@ def test_a_log_that_is_short_pays_for_no_patterns() -> None:
     chosen = LineSelector(CONDITIONS)
     for block in blocks(LINE * 2000):
         chosen.candidates(block)
-    assert chosen._narrow is None
+    assert chosen._narrow.patterns == set()
+
+
+def test_a_text_that_is_a_number_is_searched_with_its_pattern_from_the_beginning() -> None:
+    status = Condition(match=r"^(?:.* exited with )?status ?[=: ] ?127$")
+    chosen = LineSelector([Condition(match=r"^(?:.* exited with )?rc ?[=: ] ?127$"), status])
+    (large,) = blocks(b"momentum 127.5 GeV/c, status= 127 of 128\n" * 2000)[:1]
+    assert chosen.candidates(large) == [1], "`status=` is long enough to be searched alone"
+    (matching,) = blocks(LINE * 2000 + b"sh exited with rc = 127\n")[:1]
+    assert chosen.candidates(matching) == [0]
+
+
+def test_a_line_with_several_texts_is_tried_once() -> None:
+    chosen = LineSelector([Condition(match="(?:Segmentation|Killed) by .*")])
+    (block,) = blocks(b"Killed by Segmentation by x\nno\nSegmentation by y\nKilled by z")[:1]
+    assert [*chosen.places(block, 0)] == [0, 31]
 
 
 def test_what_is_in_every_block_is_tried_without_a_search_and_the_rest_is_found_as_before(
@@ -66,7 +81,6 @@ def test_conditions_whose_literals_are_rare_are_searched_by_these(monkeypatch: p
     chosen = LineSelector(CONDITIONS)
     (large,) = blocks(LINE * 2000)[:1]
     compile_patterns(chosen, large)
-    assert chosen._narrow is not None
     assert chosen._narrow.patterns == {0}
 
 
@@ -107,6 +121,6 @@ def test_the_texts_that_fill_up_a_database_change_nothing_that_it_finds() -> Non
 def compile_patterns(chosen: LineSelector, block: Block, everywhere: Collection[int] = ()) -> None:
     """Feed a block until patterns are compiled, and those that are in every block are known."""
     deadline = time.monotonic() + 60
-    while chosen._narrow is None or chosen._narrow.everywhere != {*everywhere}:
+    while not chosen._narrow.patterns or chosen._narrow.everywhere != {*everywhere}:
         assert time.monotonic() < deadline, chosen._narrow
         chosen.candidates(block)
