@@ -25,9 +25,16 @@ HALF_LINE_BYTES = MAX_LINE_BYTES // 2
 
 MAX_PREFIX_BYTES = 400
 
+SAMPLE_BYTES = 4096
+SPARSE = 0.02
+MAX_REPLACED_ONE_BY_ONE = 4
+"""Different bytes; a text has few letters beyond ASCII, other data have many."""
+
 _LINE_END = re.compile(patterns.LINE_END.encode())
 _ANSI = re.compile(patterns.ANSI_ESCAPE.encode())
 _CONTROLS = patterns.CONTROLS.encode()
+_REPLACED = _CONTROLS + b"\r\t"
+_BEYOND_ASCII = bytes(range(0x80, 0x100))
 _LINE_ENDS_AND_TABS = bytes.maketrans(b"\r\t", b"\n ")
 _MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -65,12 +72,12 @@ class Block:
             text = text.replace(b"\r\n", b"\n")
         if b"\x1b" in text:
             text = _ANSI.sub(b"", text)
-        text = text.translate(_LINE_ENDS_AND_TABS, _CONTROLS)
+        text = _without_controls(text)
         if text.isascii():
             return text
         if may_be_utf8(text):
             return text.decode(errors="backslashreplace").encode()
-        return text.decode("latin-1").encode("ascii", errors="backslashreplace")
+        return _as_ascii(text)
 
     @cached_property
     def is_prefixed(self) -> bool:
@@ -165,6 +172,35 @@ class Block:
         return [0, *(found.end() for found in _LINE_END.finditer(self.raw))]
 
 
+def _without_controls(text: bytes) -> bytes:
+    """Return text with line feeds for carriage returns, blanks for tabs, and no other controls."""
+    if not _is_sparse(text, _REPLACED):
+        return text.translate(_LINE_ENDS_AND_TABS, _CONTROLS)
+    text = text.replace(b"\r", b"\n").replace(b"\t", b" ")
+    for control in _CONTROLS:
+        text = text.replace(bytes((control,)), b"")
+    return text
+
+
+def _as_ascii(text: bytes) -> bytes:
+    """Return text in which `\\xNN` stands for each byte beyond ASCII."""
+    for _ in range(MAX_REPLACED_ONE_BY_ONE if _is_sparse(text, _BEYOND_ASCII) else 0):
+        try:
+            text.decode("ascii")
+        except UnicodeDecodeError as error:
+            byte = text[error.start]
+            text = text.replace(bytes((byte,)), b"\\x%02x" % byte)
+        else:
+            return text
+    return text.decode("latin-1").encode("ascii", errors="backslashreplace")
+
+
+def _is_sparse(text: bytes, some: bytes) -> bool:
+    """Whether few of the first bytes are some of these: to replace each by itself is faster then."""
+    sample = text[:SAMPLE_BYTES]
+    return len(sample) - len(sample.translate(None, some)) < SPARSE * len(sample)
+
+
 def _without_mark(text: bytes) -> bytes:
     """Return the begin of a stream without its byte order mark; the NULs of UTF-16 are controls."""
     return next((text[len(mark) :] for mark in _MARKS if text.startswith(mark)), text)
@@ -181,8 +217,15 @@ class Splitter:
 
     def feed(self, chunk: bytes) -> list[Block]:
         """Return the blocks that this chunk completes."""
-        data = self._waiting + chunk if self._waiting else chunk
-        held = data[-1:] if data.endswith(b"\r") else b""  # the next chunk may begin with its line feed
+        if self._long is not None or b"\r" in (self._waiting[-1:], chunk[-1:]):  # a line feed may follow
+            return self._feed_parts(self._waiting + chunk)
+        stop = _last_end(chunk, 0, len(chunk))
+        whole = b"".join((self._waiting, memoryview(chunk)[:stop])) if stop else b""
+        self._wait_for_end_of(chunk[stop:] if stop else self._waiting + chunk)
+        return [*self._blocks(whole)]
+
+    def _feed_parts(self, data: bytes) -> list[Block]:
+        held = data[-1:] if data.endswith(b"\r") else b""
         data = data[: len(data) - len(held)]
         blocks = []
         if self._long is not None:
@@ -208,7 +251,7 @@ class Splitter:
             return [block]
         return list(self._blocks(waiting))
 
-    def _wait_for_end_of(self, line: bytes, held: bytes) -> None:
+    def _wait_for_end_of(self, line: bytes, held: bytes = b"") -> None:
         if len(line) > MAX_LINE_BYTES:
             self._long = _LongLine(line)
             line = b""

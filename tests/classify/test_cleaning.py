@@ -79,7 +79,10 @@ PIECES = [
     b"\x07",
     b"\xe2\x82",
     b"\xc2",
+    b"\xfd\xfc\xfb\xfa",
+    b"\0\x01\x02\x7f",
     b"plain ",
+    b"plain " * 100,
 ]
 
 
