@@ -22,6 +22,7 @@ class StreamCounter:
         self.text = text
         self.probe = TimedCondition(Condition(match=text.match))
         self.value: int | float | None = 0 if text.take == "count" else None
+        self.matches = 0
 
     @cached_property
     def _flood(self) -> FloodCounter | None:
@@ -42,6 +43,7 @@ class StreamCounter:
             return False
         if self.text.take in ("sum", "count"):
             number += self.value or 0
+        self.matches += 1
         if abs(number) <= MAX_COUNT:
             self.value = number
         return True
@@ -57,6 +59,7 @@ class StreamCounter:
     def _add(self, times: int | None) -> bool:
         if times is not None:
             self.value = (self.value or 0) + times
+            self.matches += times
         return times is not None
 
 

@@ -91,7 +91,7 @@ class StreamMatcher:
         self.watches = watches
         self.counts = [StreamCounter(text) for text in counters]
         self._probes = [*(watch.probe for watch in watches), *(count.probe for count in self.counts)]
-        self._finder = LineSelector([probe.condition for probe in self._probes])
+        self._finder = LineSelector([probe.condition for probe in self._probes], self._matches)
         self._span = max((watch.condition.lines for watch in watches), default=1)
         self._ahead = self._span - 1 + AFTER
         self._looks = LookAhead(self._finder.candidates)
@@ -132,6 +132,10 @@ class StreamMatcher:
 
     def end(self) -> StreamEnd:
         return StreamEnd(self._bytes, tuple(shorten(line) for line in self._recent.tail(TAIL_LINES)))
+
+    def _matches(self, index: int) -> int:
+        behind = index - len(self.watches)
+        return self.watches[index].count if behind < 0 else self.counts[behind].matches
 
     def _begin(self) -> None:
         self._splitter = Splitter()

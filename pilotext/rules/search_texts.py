@@ -22,7 +22,7 @@ from pilotext.rules.literals import (
     required_literals,
 )
 
-RARE = 6.0
+RARE = 6.5
 """Rarity (`literals.min_rarity`) from which on required literals are searched as they are."""
 
 MAX_TEXTS = 16

@@ -20,10 +20,16 @@ FREQUENT_BLOCKS = 4
 """Blocks with the literals of a condition after which its pattern is searched instead."""
 
 EVERYWHERE = 0.75
-"""Part of the blocks that have a match of a condition, from which on it is not searched: each line with one costs."""
+"""Part of the blocks that have a match of a condition, from which on its pattern would exclude nothing."""
+
+DENSE = 1 / 500
+"""Texts of such a condition in a byte, from which on it is not searched: each of them costs, and so does to compile."""
 
 PATTERNS_AFTER_BYTES = 2 << 20
 """Bytes of a stream after which patterns are compiled; those of all rules take seconds, so only frequent ones are."""
+
+MAX_WAITING_BLOCKS = 2
+"""Blocks searched ahead; each takes memory, and more would not be faster."""
 
 POOR_TEXT = 3.0
 """Rarity of a text (`literals.min_rarity`) that is searched with its pattern from the beginning: numbers."""
@@ -42,9 +48,12 @@ class _Narrow:
 
 
 class LineSelector:
-    """Selector of lines for all conditions of a stream together; it may choose too many, never too few."""
+    """Selector of lines for all conditions of a stream together; it may choose too many, never too few.
 
-    def __init__(self, conditions: Sequence[Condition]) -> None:
+    `matches` says how often a condition has matched so far.
+    """
+
+    def __init__(self, conditions: Sequence[Condition], matches: Callable[[int], int] = lambda _: 0) -> None:
         self._every: list[int] = []
         self._wanted = [SearchTerm(index) for index, _ in enumerate(conditions)]
         for index, condition in enumerate(conditions):
@@ -55,6 +64,7 @@ class LineSelector:
             texts = tuple(text.encode() for text in sorted(needed.texts))
             self._wanted[index] = SearchTerm(index, None, texts, needed.folded)
         self._conditions = conditions
+        self._matches = matches
         self._terms = [term for term in self._wanted if term.texts]
         self._texts = BlockDatabase(self._terms)
         poor = [term.number for term in self._terms if min_rarity(map(bytes.decode, term.texts)) < POOR_TEXT]
@@ -62,6 +72,8 @@ class LineSelector:
         self._blocks = 0
         self._blocks_with: Counter[int] = Counter()
         """Condition → blocks, of those since the last compilation, that had its literals or pattern."""
+        self._chosen: Counter[int] = Counter()
+        """The same of all blocks."""
         self._looked_at = 0
         self._compile_at = PATTERNS_AFTER_BYTES
 
@@ -70,7 +82,7 @@ class LineSelector:
         data = block.cleaned
         if not is_fast_for(data):
             return sorted([*self._every, *self._looked_up(data)])
-        self._narrow_down()
+        self._narrow_down(data)
         if block.is_ascii and not block.is_prefixed:  # the patterns begin where the lines do
             found = {*self._narrow.everywhere, *self._narrow.database.candidates(data)}
         else:
@@ -78,9 +90,10 @@ class LineSelector:
         self._looked_at += len(data)
         self._blocks += 1
         self._blocks_with.update(found)
+        self._chosen.update(found)
         return sorted([*self._every, *found])
 
-    def _narrow_down(self) -> None:
+    def _narrow_down(self, data: bytes) -> None:
         """From time to time, compile anew with what is frequent by now.
 
         To go on meanwhile, in another thread, took longer: a block with frequent literals costs tens of milliseconds.
@@ -90,12 +103,27 @@ class LineSelector:
         self._compile_at = 2 * self._looked_at
         before = self._narrow
         frequent = {number for number, blocks in self._blocks_with.items() if blocks >= FREQUENT_BLOCKS}
-        everywhere = {number for number in before.patterns if self._blocks_with[number] >= EVERYWHERE * self._blocks}
-        if everywhere != before.everywhere or not frequent <= before.patterns:
-            self._narrow = self._searched_by_patterns(before.patterns | frequent, frozenset(everywhere))
+        matching = {number for number in frequent if self._is_matching(number)}
+        most = {number for number in frequent if self._blocks_with[number] >= EVERYWHERE * self._blocks}
+        everywhere = before.everywhere | {
+            number for number in most & (matching | before.patterns) if self._is_dense(number, data)
+        }
+        patterns = before.patterns | frequent - matching - everywhere
+        if everywhere != before.everywhere or patterns != before.patterns:
+            self._narrow = self._searched_by_patterns(patterns, everywhere)
             self._narrow.database.compile()
             self._blocks = 0
             self._blocks_with.clear()
+
+    def _is_matching(self, number: int) -> bool:
+        """Whether a condition matched in most blocks that were chosen for it; the last ones are not tried yet."""
+        tried = self._chosen[number] - MAX_WAITING_BLOCKS - 1
+        return self._matches(number) >= max(1, EVERYWHERE * tried)
+
+    def _is_dense(self, number: int, data: bytes) -> bool:
+        texts = self._wanted[number]
+        searched = data.lower() if texts.folded else data
+        return sum(map(searched.count, texts.texts)) > DENSE * len(data)
 
     def _searched_by_patterns(self, patterns: frozenset[int], everywhere: frozenset[int] = frozenset()) -> _Narrow:
         terms = [term for term in self._terms if term.number not in everywhere]
@@ -165,9 +193,6 @@ def _places_from_end(data: bytes, text: bytes) -> Iterator[int]:
 
 
 Seen = Sequence[int]
-
-MAX_WAITING_BLOCKS = 2
-"""Blocks searched ahead; each takes memory, and more would not be faster."""
 
 
 class LookAhead:

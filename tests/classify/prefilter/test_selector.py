@@ -46,6 +46,26 @@ def test_a_log_that_is_short_pays_for_no_patterns() -> None:
     assert chosen._narrow.patterns == set()
 
 
+def test_a_condition_that_matches_wherever_its_text_is_needs_no_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selector, "PATTERNS_AFTER_BYTES", 1 << 18)
+    matches = {0: 0}
+    chosen = LineSelector(CONDITIONS, lambda index: matches.get(index, 0))
+    (sparse,) = blocks(b"Killed by 9\n" + LINE * 20 + b"a line of something else, as long as most are\n" * 1000)[:1]
+    for _ in range(20):
+        matches[0] += 1
+        assert chosen.candidates(sparse) == [0]
+    assert chosen._narrow.patterns == set()
+    assert chosen._narrow.everywhere == set()
+    (dense,) = blocks(b"Killed by 9\n" * 4000)[:1]
+    for _ in range(80):
+        matches[0] += 1
+        chosen.candidates(dense)
+    assert chosen._narrow.patterns == set()
+    assert chosen._narrow.everywhere == {0}
+    (other,) = blocks(LINE * 2000 + b"Segmentation\n")[:1]
+    assert chosen.candidates(other) == [0, 1]
+
+
 def test_a_text_that_is_a_number_is_searched_with_its_pattern_from_the_beginning() -> None:
     status = Condition(match=r"^(?:.* exited with )?status ?[=: ] ?127$")
     chosen = LineSelector([Condition(match=r"^(?:.* exited with )?rc ?[=: ] ?127$"), status])
