@@ -69,7 +69,7 @@ def _search_texts_of_pattern(pattern: str) -> RequiredLiterals | None:
 
 @dataclass(frozen=True)
 class _Beginnings:
-    """How the matches of a part of a pattern begin: each is one of `whole`, or begins with one of `begun`."""
+    """Begin of the matches of a part of a pattern: each is one of `whole`, or begins with one of `begun`."""
 
     whole: frozenset[str]
     begun: frozenset[str] = frozenset()
@@ -115,7 +115,7 @@ _ANYTHING = _Beginnings(frozenset(), frozenset([""]))
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of a pattern: how its matches begin, and texts of which each contains one (empty if unknown)."""
+    """Part of a pattern: how its matches begin, and texts of which each contains one (empty if unknown)."""
 
     begins: _Beginnings
     required: frozenset[str] = frozenset()
