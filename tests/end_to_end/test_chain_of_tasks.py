@@ -85,7 +85,7 @@ else for event in $(seq "$events"); do echo "$from $event"; done > "$file"; fi
 echo "wrote $(wc -l < "$file") events"
 """
 
-EVENTS = [f"{seed} {event}" for seed in (40, 41, 42) for event in range(1, 11)]
+EVENTS = [f"{seed} {event}" for seed in (40, 41) for event in range(1, 11)]
 
 
 def tasks(folder: Path) -> list[dict[str, object]]:
@@ -94,7 +94,7 @@ def tasks(folder: Path) -> list[dict[str, object]]:
     (folder / "rules/chain/counters.yaml").write_text(RULES)
     (folder / "program.sh").write_text(PROGRAM)
     generated = {
-        "generate": {"jobs": 3, "events": 10, "run": 9, "seed": 40},
+        "generate": {"jobs": 2, "events": 10, "run": 9, "seed": 40},
         "parameters": {"program": str(folder / "program.sh"), "store": f"file://{folder}/store/"},
     }
     return [
@@ -119,11 +119,9 @@ def test_a_chain_of_tasks_that_are_submitted_together_ends_with_every_event_once
         submit(server, chain[0])
         submit(server, chain[1])
         told = submit(server, chain[2], "--dry-run")
-        assert "0 inputs are there now; 3 jobs follow, each when its input is there" in told
+        assert "0 inputs are there now; 2 jobs follow, each when its input is there" in told
         submit(server, chain[2])
-        shown = server.command("viewer", "tasks", "show", "sim1").stdout
-        assert "it waits for 3 jobs of task gen1" in shown
-        assert "it waits for task sim1" in server.command("viewer", "tasks", "show", "reco1").stdout
+        assert "it waits for 2 jobs of task gen1" in server.command("viewer", "tasks", "show", "sim1").stdout
         agent = server.agent("--site", SITE)
         done = server.command("manager", "tasks", "wait", "reco1", "--within", "300")
         assert done.returncode == 0, server.command("manager", "jobs").stdout
@@ -133,14 +131,12 @@ def test_a_chain_of_tasks_that_are_submitted_together_ends_with_every_event_once
         merged = (tmp_path / "store/reco-9.txt").read_text().split("\n")[:-1]
         assert merged == [f"{event} seen seen" for event in EVENTS]
         jobs = viewer.get("/api/v1/jobs", JobList).jobs
-        assert len(jobs) == 3 * 3 + 1
+        assert len(jobs) == 3 * 2 + 1
         attempts = {(job.task, job.chunk): job.attempts for job in jobs if job.chunk is not None}
         assert attempts == {
-            (task, chunk): 1 + (task == "gen1" and chunk == 2)
-            for task in ("gen1", "sim1", "reco1")
-            for chunk in (1, 2, 3)
+            (task, chunk): 1 + (task == "gen1" and chunk == 2) for task in ("gen1", "sim1", "reco1") for chunk in (1, 2)
         }
         for task in ("gen1", "sim1", "reco1"):
             (run,) = viewer.get(f"/api/v1/runs?task={task}", RunList).runs
             assert run.events is not None
-            assert (run.events.catalogue, run.events.processed) == (30, 30), task
+            assert (run.events.catalogue, run.events.processed) == (20, 20), task

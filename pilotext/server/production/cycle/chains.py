@@ -7,7 +7,7 @@ nothing twice. A task is locked meanwhile: two cycles cannot make the same job.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -53,9 +53,16 @@ def take_inputs() -> int:
 
 def _take_all(task: int) -> int:
     done = 0
-    while moved := transact(partial(_take_some, task)):
+    while _has_work(task) and (moved := transact(partial(_take_some, task))):
         done += moved
     return done
+
+
+def _has_work(pk: int) -> bool:
+    """Whether there is something to do: going through many outputs must not keep those waiting who write."""
+    task = Task.objects.select_related("experiment", "parent").get(pk=pk)
+    assert task.parent is not None, "a task in a chain has a parent"
+    return has_ended(task.parent) or _to_take(task).exists() or _stale(task, (JobState.READY,)).exists()
 
 
 def _take_some(pk: int) -> int:
@@ -64,12 +71,22 @@ def _take_some(pk: int) -> int:
     if task.state not in FOLLOWING or task.parent is None:
         return 0
     ended = has_ended(task.parent)  # before its outputs are read: what it has published by then is seen
-    left = _untaken(task)
-    busy = Job.objects.filter(task=task, state__in=_AT_WORK, source__name=OuterRef("name"))
-    if outputs := list(left.filter(~Exists(busy)).select_related("job").order_by("pk")[:AT_ONCE]):
+    if outputs := list(_to_take(task).select_related("job").order_by("pk")[:AT_ONCE]):
         return _take(task, outputs)
     held = _hold(task)
-    return held if held or not ended or left.exists() else _close(task, task.parent)
+    return held if held or not ended or _untaken(task).exists() else _close(task, task.parent)
+
+
+def _to_take(task: Task) -> QuerySet[Output]:
+    """Select the outputs that can be taken now: a job that is at work with a former one ends first."""
+    busy = Job.objects.filter(task=task, state__in=_AT_WORK, source__name=OuterRef("name"))
+    return _untaken(task).filter(~Exists(busy))
+
+
+def _stale(task: Task, states: Collection[str]) -> QuerySet[Job]:
+    """Select the jobs of a task in these states whose input is not valid any more."""
+    rows = Job.objects.filter(task=task, state__in=states, source__isnull=False)
+    return rows.exclude(source__state=OutputState.VALID)
 
 
 def _untaken(task: Task) -> QuerySet[Output]:
@@ -162,8 +179,7 @@ def _decision_on(output: Output, what: str) -> Reason:
 
 def _hold(task: Task) -> int:
     """Jobs whose input is just produced again are not given out before it is there."""
-    rows = Job.objects.filter(task=task, state=JobState.READY, source__isnull=False)
-    stale = list(rows.exclude(source__state=OutputState.VALID).values_list("pk", flat=True)[:AT_ONCE])
+    stale = list(_stale(task, (JobState.READY,)).values_list("pk", flat=True)[:AT_ONCE])
     reason = Reason(_WHO, "its input is produced again", "cycle")
     return len(advance(JOB, Job.objects.filter(pk__in=stale), (JobState.READY,), JobState.DEFINED, reason))
 
@@ -173,8 +189,7 @@ def _hold(task: Task) -> int:
 
 def _close(task: Task, parent: Task) -> int:
     """The parent has ended and all its outputs are taken: jobs whose input will not come are cancelled."""
-    rows = Job.objects.filter(task=task, state__in=_BEFORE_WORK, source__isnull=False)
-    stale = list(rows.exclude(source__state=OutputState.VALID).values_list("pk", flat=True)[:AT_ONCE])
+    stale = list(_stale(task, _BEFORE_WORK).values_list("pk", flat=True)[:AT_ONCE])
     if stale:
         why = f"its input will not come: task {parent.name} is {parent.state}, and did not produce it again"
         return len(cancel_jobs(Job.objects.filter(pk__in=stale), Reason(_WHO, why, "cycle")))
@@ -195,7 +210,6 @@ def _missing(task: Task, parent: Task) -> str:
     else:
         lost = parent.jobs.filter(product="").exclude(state=JobState.FINISHED).count()
         told += [f"{counted_words(lost, 'job', 'has')} published no {task.input_kind}"] if lost else []
-    stale = Job.objects.filter(task=task, state=JobState.FINISHED, source__isnull=False)
-    if old := stale.exclude(source__state=OutputState.VALID).count():
+    if old := _stale(task, (JobState.FINISHED,)).count():
         told.append(f"{counted_words(old, 'finished job', 'has')} read a file that was not published again")
     return f"{_NOTE} {parent.name} is {parent.state}: {', '.join(told)}" if told else ""

@@ -57,7 +57,7 @@ STEPS: tuple[PeriodicStep, ...] = (
     PeriodicStep("breakers", watch_breakers),
     PeriodicStep("cancelled", end_cancelled),
     PeriodicStep("resumed", take_up_again),
-    PeriodicStep("inputs", take_inputs, every_s=2.0),
+    PeriodicStep("inputs", take_inputs, every_s=3.0),
     PeriodicStep("ready", ready_without_staging),
     PeriodicStep("staging", plan_staging),
     PeriodicStep("ask", request_files, lane="tape"),
