@@ -19,7 +19,7 @@ FILES = sorted(
 
 WORDS = re.compile(
     r"compass|coral(?!ling)|phast|mdst|na58|na62|tgeant|evtdump|trafdic|oracle_dst|\bddd\b|\bcdr\d*\b|\bcdr\{|\bhist\b"
-    r"|[\"']soft[\"']|[\"']dump[\"']",
+    r"|[\"'](?:soft|dump|mc)[\"']",
     re.IGNORECASE,
 )
 """Names of experiments and of their programs, files, kinds of outputs and parameters."""
