@@ -55,6 +55,8 @@ class TaskParts:
 def parts_of(task: Task, counts: TaskCounts | None = None) -> TaskParts:
     """Return what the reasons of a task are made of; `counts` are those of its jobs, read where the caller has none."""
     unfinished = Product.objects.filter(task=task).exclude(state__in=(ProductState.KEPT, ProductState.CLEANED))
+    if task.state == TaskState.ARCHIVING:  # all of its products are kept, and its archiving counts them itself
+        unfinished = unfinished.none()
     products = tuple(unfinished.values_list("pk", "run", "merge", "state"))
     return TaskParts(counts or counts_of([task.pk])[task.pk], products)
 
