@@ -11,9 +11,10 @@ from pilotext.agent.agent import AgentProcess, Settings
 from pilotext.api.client import ServerError
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer
 from pilotext.cli.main import main
+from tests.agent.former_server import FormerServer
 
 
-class Server:
+class Server(FormerServer):
     """Has no job, and remembers the time that the agent said it had left."""
 
     def __init__(self, error: ServerError | None = None) -> None:

@@ -12,11 +12,12 @@ from pilotext.agent.agent import AgentProcess, Settings
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer
 from pilotext.errors import UsageError
 from pilotext.rules.loader import RulesCheck
+from tests.agent.former_server import FormerServer
 
 NA64 = "format: 1\nexperiment: NA64\nnumber: 64\njob_types: {}\n"
 
 
-class Server:
+class Server(FormerServer):
     """Registers an agent for the jobs of NA64, has no job, and remembers what it was asked."""
 
     def __init__(self, experiment: str = "NA64") -> None:
@@ -28,9 +29,6 @@ class Server:
     def hello(self, said: AgentRegistration) -> AgentRegistered:
         self.states.append(said.state)
         return AgentRegistered(1, 60.0, self.experiment)
-
-    def key_of_site(self, _agent: int) -> None:
-        """There is no key: a server of a former version."""
 
     def job(self, _agent: int, _node: str, _key: str, *, again: bool, left_s: float | None) -> JobAnswer:
         assert not again

@@ -14,6 +14,7 @@ from pilotext.api.client import ServerError
 from pilotext.api.schemas.agents import AgentRegistered, AgentRegistration, JobAnswer
 from pilotext.api.schemas.attempts import LeasedJob, ReportAnswer
 from pilotext.model.report import Report
+from tests.agent.former_server import FormerServer
 from tests.support.jobs import make_job
 from tests.support.reports import make_report
 
@@ -21,7 +22,7 @@ WITHIN_S = 60.0
 BUSY = 503
 
 
-class Server:
+class Server(FormerServer):
     """Gives two jobs; refuses the first `busy` reports, and sets `told` when it has said something final to one."""
 
     def __init__(self, busy: int) -> None:
