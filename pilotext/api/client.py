@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
@@ -75,7 +76,7 @@ class Client:
         try:
             return self.get(f"/api/v1/agents/{agent}/key", AgentKey).key
         except ServerError as error:
-            if error.status != 404:
+            if error.status != HTTPStatus.NOT_FOUND:
                 raise
             return None
 
