@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from pilotext.environment import for_wrapper
 from pilotext.errors import CredentialError, RenewalError
@@ -211,11 +212,13 @@ def _heard(process: subprocess.Popen[bytes], said: IO[bytes], mover: Mover) -> t
     last, end = b"", time.monotonic() + COMMAND_WITHIN_S
     while True:
         ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
-        piece = said.read(1 << 16) or b""
-        last = (last + piece)[-_LAST_WORDS:]
+        piece = cast("bytes | None", said.read(1 << 16))  # None: nothing is there yet; empty: nothing will come
+        last = (last + (piece or b""))[-_LAST_WORDS:]
         if (ended and not piece) or time.monotonic() > end:
             return ended, _last_line(last)
-        mover.pause(0.0 if piece else _TICK_S)
+        if piece is None:  # a pipe holds little: what comes is read at once
+            select.select([said], [], [], _TICK_S)
+        mover.pause(_TICK_S if piece == b"" else 0.0)
 
 
 def _last_line(said: bytes) -> str:
