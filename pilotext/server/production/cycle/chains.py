@@ -39,9 +39,6 @@ _AT_WORK = (JobState.SENT, JobState.RUNNING, JobState.VERIFYING)
 _BEFORE_WORK = (JobState.DEFINED, JobState.STAGING, JobState.READY)
 _PUBLISHED = (ProductState.COPYING, ProductState.KEPT, ProductState.CLEANED)
 
-_NOTE = "its parent"
-"""Begins the notes of tasks that are made here."""
-
 _WHO = "chains"
 
 
@@ -167,13 +164,17 @@ def _was_cancelled_here(job: Job) -> bool:
 
 
 def _decision_on(output: Output, what: str) -> Reason:
-    """Return the decision by which a job or a merge was done again, as the reason of what follows from it."""
-    told = AuditEntry.objects.filter(actor="person", subject=JOB.name, subject_id=output.job_id)
+    """Return the decision by which a job or a merge was done again, as the reason of what follows from it.
+
+    That is the last one on the job or on its merge, else on its task, else the submission of its task.
+    """
+    decided = AuditEntry.objects.filter(actor="person").order_by("-pk")
     if output.job.product:
-        product = Product.objects.get(groups__job=output.job_id)
-        told = AuditEntry.objects.filter(actor="person", subject="product", subject_id=product.pk)
-    decision = told.order_by("-pk").first()
-    who, why = (_WHO, "") if decision is None else (decision.who, f": {decision.why}")
+        own = decided.filter(subject="product", subject_id=Product.objects.get(groups__job=output.job_id).pk)
+    else:
+        own = decided.filter(subject=JOB.name, subject_id=output.job_id)
+    decision = own.first() or decided.filter(subject=TASK.name, subject_id=output.job.task_id).first()
+    who, why = (output.job.task.submitter, "") if decision is None else (decision.who, f": {decision.why}")
     return Reason(who, f"{what} by job {output.job_id}{why}", "person")
 
 
@@ -193,15 +194,13 @@ def _close(task: Task, parent: Task) -> int:
     if stale:
         why = f"its input will not come: task {parent.name} is {parent.state}, and did not produce it again"
         return len(cancel_jobs(Job.objects.filter(pk__in=stale), Reason(_WHO, why, "cycle")))
-    note = _missing(task, parent)
-    if not note and not task.note.startswith(_NOTE):
-        note = task.note
-    Task.objects.filter(pk=task.pk).update(inputs_seen=parent.changed, note=note)
+    missing = _missing(task, parent)
+    Task.objects.filter(pk=task.pk).update(inputs_seen=parent.changed, inputs_missing=missing)
     return 0
 
 
 def _missing(task: Task, parent: Task) -> str:
-    """Return what the parent did not deliver, as a note; empty when it delivered everything."""
+    """Return what the parent did not deliver, in words; empty when it delivered everything."""
     told = []
     if task.input_merged:
         merges = merges_of(profile_of(task.experiment.name), task.input_kind)
@@ -212,4 +211,4 @@ def _missing(task: Task, parent: Task) -> str:
         told += [f"{counted_words(lost, 'job', 'has')} published no {task.input_kind}"] if lost else []
     if old := _stale(task, (JobState.FINISHED,)).count():
         told.append(f"{counted_words(old, 'finished job', 'has')} read a file that was not published again")
-    return f"{_NOTE} {parent.name} is {parent.state}: {', '.join(told)}" if told else ""
+    return ", ".join(told)

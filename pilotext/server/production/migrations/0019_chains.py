@@ -12,6 +12,7 @@ class Migration(migrations.Migration):
         migrations.AddField("task", "input_kind", models.TextField(default="")),
         migrations.AddField("task", "input_merged", models.BooleanField(default=False)),
         migrations.AddField("task", "inputs_seen", models.DateTimeField(null=True)),
+        migrations.AddField("task", "inputs_missing", models.TextField(default="")),
         migrations.AddField(
             "job",
             "source",

@@ -65,6 +65,8 @@ class Task(models.Model):
     """Its inputs are the merged files of that kind."""
     inputs_seen = models.DateTimeField(null=True)
     """`changed` of its parent when that had ended and all its outputs had been taken: no more will come."""
+    inputs_missing = models.TextField(default="")
+    """The part of its inputs that its parent did not deliver until then, in words; empty where nothing is missing."""
     replaces = models.OneToOneField("self", models.PROTECT, null=True, related_name="successor")
     """The task whose names it took over. That one has ended, and publishes and removes nothing any more."""
     names = models.IntegerField(null=True)

@@ -132,7 +132,8 @@ def _inputs_of(row: Task) -> str:
     """Return the outputs of another task that are the inputs of a task, in words; empty where it names them itself."""
     if not row.input_kind or row.parent is None:
         return ""
-    return f"{'merged ' if row.input_merged else ''}{row.input_kind} of task {row.parent.name}"
+    missing = f", which is {row.parent.state}: {row.inputs_missing}" if row.inputs_missing else ""
+    return f"{'merged ' if row.input_merged else ''}{row.input_kind} of task {row.parent.name}{missing}"
 
 
 def pace_of(task: TaskRow, day: int, recent: int) -> Pace:

@@ -8,8 +8,9 @@ from pilotext.server.database import transact
 from pilotext.server.production.cycle import chains
 from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.manual_decisions.merged_runs import move_product
-from pilotext.server.production.models import AuditEntry, Job, LeftOutInput, Output, Product, PublishedFile
+from pilotext.server.production.models import AuditEntry, Job, LeftOutInput, Output, Product, PublishedFile, Task
 from pilotext.server.production.refusal import RefusalError
+from pilotext.server.production.statistics.tasks import describe_task
 from pilotext.server.production.submission import more_jobs
 from pilotext.storage.memory import MemoryStorage
 from tests.server.chain import (
@@ -87,16 +88,20 @@ def test_a_task_ends_when_its_parent_has_ended_and_not_before(storage: MemorySto
     fail(given, "configuration", "fail")
     cycle(2)
     assert (task("mc1").state, task("reco1").state) == ("done", "done")
-    assert task("reco1").note == "its parent mc1 is done: 1 job has published no mc"
+    assert task("reco1").inputs_missing == "1 job has published no mc"
+    told = describe_task(task("reco1").pk).inputs_of
+    assert told == "mc of task mc1, which is done: 1 job has published no mc"
 
 
-def test_a_parent_that_delivered_everything_leaves_no_note(storage: MemoryStorage) -> None:
+def test_of_a_parent_that_delivered_everything_nothing_is_missing(storage: MemoryStorage) -> None:
     submit(generation(jobs=1))
     submit(reconstruction())
+    Task.objects.update(note="for the alignment of May")
     work(storage, "mc1")
     work(storage, "reco1")
     cycle(2)
-    assert (task("reco1").state, task("reco1").note) == ("done", "")
+    assert (task("reco1").state, task("reco1").inputs_missing) == ("done", "")
+    assert task("reco1").note == "for the alignment of May"
 
 
 def test_a_job_of_the_parent_that_succeeds_later_lets_a_done_task_go_on(storage: MemoryStorage) -> None:
@@ -112,7 +117,7 @@ def test_a_job_of_the_parent_that_succeeds_later_lets_a_done_task_go_on(storage:
     assert (told.who, told.actor) == (WHY.who, "person"), "it goes on by the decision on the job of its parent"
     work(storage, "reco1")
     cycle(2)
-    assert (task("reco1").state, task("reco1").note) == ("done", "")
+    assert (task("reco1").state, task("reco1").inputs_missing) == ("done", "")
 
 
 def test_a_cancelled_parent_ends_the_chain_until_it_is_resumed(storage: MemoryStorage) -> None:
@@ -125,12 +130,14 @@ def test_a_cancelled_parent_ends_the_chain_until_it_is_resumed(storage: MemorySt
     cycle(3)
     assert given is not None
     assert task("reco1").state == "done"
-    assert task("reco1").note == "its parent mc1 is cancelled: 1 job has published no mc"
+    assert task("reco1").inputs_missing == "1 job has published no mc"
     decide_on_task("mc1", "resume")
     send(given, report_of(given, cause="killed", action="retry"))
     cycle()
     assert work(storage, "mc1") == 1
     assert (task("reco1").state, states("reco1")) == ("running", ["ready", "finished"])
+    told = AuditEntry.objects.filter(subject="task", subject_id=task("reco1").pk).latest("pk")
+    assert (told.who, WHY.why in told.why) == (WHY.who, True), "it goes on by the decision on its parent"
 
 
 # ------------------------------------------------------------------------------------------------- produced again
