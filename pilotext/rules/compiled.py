@@ -20,9 +20,9 @@ import pilotext
 from pilotext.model.codes import Code
 from pilotext.model.file_checks import FileChecks
 from pilotext.model.job import Kind
-from pilotext.rules.literals import RequiredLiterals, literals_of_pattern, remember_literals
+from pilotext.rules.literals import RequiredLiterals, literals_of_pattern
 from pilotext.rules.schema import CounterText, Place, Rule, RuleSet, RuleText, conditions_of
-from pilotext.rules.search_texts import remember_search_texts, search_texts_of_pattern
+from pilotext.rules.search_texts import search_texts_of_pattern
 from pilotext.serialization.json import ready
 
 CODE = ("*.py", "model/*.py", "serialization/*.py", "profile/*.py", "rules/**/*.py")
@@ -150,8 +150,8 @@ def _patterns(ruleset: RuleSet) -> Iterator[str]:
 
 
 def _unpacked(known: _Pack, root: Path) -> RuleSet:
-    remember_literals(known.literals)
-    remember_search_texts({**known.literals, **known.search_texts})
+    literals_of_pattern.remember(known.literals)
+    search_texts_of_pattern.remember({**known.literals, **known.search_texts})
     rules = tuple(
         Rule(
             text=one.text,

@@ -7,7 +7,7 @@ a pattern that is not understood the answer is None, and every line is tried.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pilotext.rules.conditions import Condition
@@ -55,19 +55,21 @@ def literal_length(condition: Condition) -> int:
     return 0 if known is None else min(map(len, known.texts))
 
 
-def literals_of_pattern(pattern: str) -> RequiredLiterals | None:
-    """Return the literals that a pattern of the `regex` module requires; None if unknown."""
-    if pattern not in _derived:
-        _derived[pattern] = _literals_of_pattern(pattern)
-    return _derived[pattern]
+class DerivedTexts:
+    """Texts that are derived of patterns, of each once; None for a pattern for which there are none."""
 
+    def __init__(self, derive: Callable[[str], RequiredLiterals | None]) -> None:
+        self._derive = derive
+        self._known: dict[str, RequiredLiterals | None] = {}
 
-def remember_literals(known: Mapping[str, RequiredLiterals | None]) -> None:
-    """Take what was derived for these patterns before: to derive it for all rules takes as long as all imports."""
-    _derived.update(known)
+    def __call__(self, pattern: str) -> RequiredLiterals | None:
+        if pattern not in self._known:
+            self._known[pattern] = self._derive(pattern)
+        return self._known[pattern]
 
-
-_derived: dict[str, RequiredLiterals | None] = {}
+    def remember(self, known: Mapping[str, RequiredLiterals | None]) -> None:
+        """Take what was derived before: to derive it for all rules takes as long as all imports."""
+        self._known.update(known)
 
 
 def _literals_of_pattern(pattern: str) -> RequiredLiterals | None:
@@ -83,6 +85,10 @@ def _literals_of_pattern(pattern: str) -> RequiredLiterals | None:
     except PatternNotUnderstoodError:
         return None
     return RequiredLiterals(texts, folded) if texts else None
+
+
+literals_of_pattern = DerivedTexts(_literals_of_pattern)
+"""Literals that a pattern of the `regex` module requires."""
 
 
 class PatternReader:

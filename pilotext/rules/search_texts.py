@@ -8,11 +8,12 @@ longer texts with what stands beside them: `(?:ERROR|FATAL) +\[` requires `ERROR
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pilotext.rules.conditions import Condition
 from pilotext.rules.literals import (
+    DerivedTexts,
     PatternNotUnderstoodError,
     PatternReader,
     RequiredLiterals,
@@ -39,21 +40,6 @@ def search_texts(condition: Condition) -> RequiredLiterals | None:
     return required_literals(condition) if condition.match is None else search_texts_of_pattern(condition.match)
 
 
-def search_texts_of_pattern(pattern: str) -> RequiredLiterals | None:
-    """Return these texts for a pattern of the `regex` module; None if unknown."""
-    if pattern not in _derived:
-        _derived[pattern] = _search_texts_of_pattern(pattern)
-    return _derived[pattern]
-
-
-def remember_search_texts(known: Mapping[str, RequiredLiterals | None]) -> None:
-    """Take what was derived for these patterns before, as `literals.remember_literals` does."""
-    _derived.update(known)
-
-
-_derived: dict[str, RequiredLiterals | None] = {}
-
-
 def _search_texts_of_pattern(pattern: str) -> RequiredLiterals | None:
     required = literals_of_pattern(pattern)
     if required is None or min_rarity(required.texts) >= RARE:
@@ -65,6 +51,10 @@ def _search_texts_of_pattern(pattern: str) -> RequiredLiterals | None:
     except PatternNotUnderstoodError:
         return required
     return RequiredLiterals(rarer(required.texts, texts), required.folded)
+
+
+search_texts_of_pattern = DerivedTexts(_search_texts_of_pattern)
+"""Texts of which one is in each line that a pattern of the `regex` module matches."""
 
 
 @dataclass(frozen=True)

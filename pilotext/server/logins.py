@@ -5,7 +5,6 @@ To look at a password costs a tenth of a second of CPU, by intent; so few are lo
 
 from __future__ import annotations
 
-import functools
 import logging
 import threading
 from typing import Any
@@ -13,20 +12,20 @@ from typing import Any
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import connection
 from django.http import HttpRequest
 
 from pilotext.server.api.auth import WRONG, address_of
 from pilotext.server.production.access.people import users_with_roles
 from pilotext.server.production.statistics.marks import with_marks
+from pilotext.server.rows import AnnotatedById
 
 log = logging.getLogger("pilotext.logins")
 
 AT_ONCE = 2
-_KEY = 2**31 - 11
-"""Stands for the id of the user while the query is made."""
-
 _looking = threading.BoundedSemaphore(AT_ONCE)
+
+_USER = AnnotatedById(User, lambda pk: with_marks(users_with_roles().filter(pk=pk)))
+"""To make this query took longer than all else of asking whether a page has changed."""
 
 
 class LimitedBackend(ModelBackend):
@@ -51,13 +50,5 @@ class LimitedBackend(ModelBackend):
 
     def get_user(self, user_id: int) -> User | None:
         """Return the user of a session with role and marks, by one query; None for one who may nothing (any more)."""
-        sql, parameters = _statement(connection.vendor)
-        found = User.objects.raw(sql, [user_id if value == _KEY else value for value in parameters])
-        user = next(iter(found), None)
+        user = _USER.get(user_id)
         return user if self.user_can_authenticate(user) else None
-
-
-@functools.cache
-def _statement(_vendor: str) -> tuple[str, tuple[object, ...]]:
-    """Return the query of a user, made once: that took longer than all else of asking whether a page has changed."""
-    return with_marks(users_with_roles().filter(pk=_KEY)).query.sql_with_params()

@@ -59,6 +59,25 @@ class ById(Generic[M]):
         return made.get(pk, db)
 
 
+class AnnotatedById(Generic[M]):
+    """A row by its id with what `rows` annotates it with, by a statement that Django makes once."""
+
+    def __init__(self, model: type[M], rows: Callable[[int], QuerySet[M]]) -> None:
+        self._model = model
+        self._rows = rows
+        self._made: dict[str, tuple[str, tuple[Any, ...]]] = {}
+
+    def get(self, pk: int) -> M | None:
+        vendor = _database().vendor
+        if vendor not in self._made:
+            sql, parameters = self._rows(_KEY).query.sql_with_params()
+            assert parameters.count(_KEY) == 1, "the id must differ from all other values of the query"
+            self._made[vendor] = sql, parameters
+        sql, parameters = self._made[vendor]
+        found = self._model._default_manager.raw(sql, [pk if value == _KEY else value for value in parameters])
+        return next(iter(found), None)
+
+
 class _Select(Generic[M]):
     def __init__(
         self,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pilotext.api.schemas.jobs import JobList
 from pilotext.api.schemas.runs import RunList
 from pilotext.api.schemas.tasks import TaskList
-from tests.support.pilotext_server import ProductionServer, production_server
+from tests.support.pilotext_server import production_server
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -104,23 +103,15 @@ def tasks(folder: Path) -> list[dict[str, object]]:
     ]
 
 
-def submit(server: ProductionServer, task: dict[str, object], *options: str) -> str:
-    document = server.folder / "task.yaml"
-    document.write_text(yaml.safe_dump(task))
-    done = server.command("manager", "submit", str(document), *options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_a_chain_of_tasks_that_are_submitted_together_ends_with_every_event_once(tmp_path: Path) -> None:
     chain = tasks(tmp_path)
     with production_server(tmp_path, PILOTEXT_RULES=str(tmp_path / "rules")) as server:
         viewer = server.client("viewer")
-        submit(server, chain[0])
-        submit(server, chain[1])
-        told = submit(server, chain[2], "--dry-run")
+        server.submit(chain[0])
+        server.submit(chain[1])
+        told = server.submit(chain[2], "--dry-run")
         assert "0 inputs are there now; 2 jobs follow, each when its input is there" in told
-        submit(server, chain[2])
+        server.submit(chain[2])
         assert "it waits for 2 jobs of task gen1" in server.command("viewer", "tasks", "show", "sim1").stdout
         agent = server.agent("--site", SITE)
         done = server.command("manager", "tasks", "wait", "reco1", "--within", "300")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pilotext.api.schemas.jobs import JobList
 from pilotext.api.schemas.runs import RunList
-from tests.support.pilotext_server import ProductionServer, production_server
+from tests.support.pilotext_server import production_server
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -77,20 +76,12 @@ def folder_with_everything(folder: Path) -> dict[str, object]:
     }
 
 
-def submit(server: ProductionServer, task: dict[str, object], *options: str) -> str:
-    document = server.folder / "task.yaml"
-    document.write_text(yaml.safe_dump(task))
-    done = server.command("manager", "submit", str(document), *options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_a_production_without_input_files_ends_with_every_event_once(tmp_path: Path) -> None:
     task = folder_with_everything(tmp_path)
     with production_server(tmp_path, PILOTEXT_RULES=str(tmp_path / "rules")) as server:
-        assert "generator.sh 40 25 hits-9-001.txt" in submit(server, task, "--dry-run")
+        assert "generator.sh 40 25 hits-9-001.txt" in server.submit(task, "--dry-run")
         assert not server.client("viewer").get("/api/v1/jobs", JobList).jobs
-        submit(server, task)
+        server.submit(task)
         agent = server.agent("--site", SITE)
         done = server.command("manager", "tasks", "wait", "mc1", "--within", "300")
         assert done.returncode == 0, server.command("manager", "jobs", "manual", "--task", "mc1").stdout

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pilotext.profile import find_rules_root
-from pilotext.rules import literals, loader
-from pilotext.rules.literals import required_literals
+from pilotext.rules import loader
+from pilotext.rules.literals import literals_of_pattern, required_literals
 from pilotext.rules.loader import compile_rules, load_rules
+from pilotext.rules.search_texts import search_texts, search_texts_of_pattern
 
 
 @pytest.fixture
@@ -43,12 +44,13 @@ def test_a_run_with_compiled_rules_derives_no_literals_anew(root: Path, monkeypa
         raise AssertionError(pattern)
 
     conditions = [condition for rule in load_rules("COMPASS").rules for condition in rule.conditions]
-    derived = [required_literals(condition) for condition in conditions]
+    derived = [(required_literals(condition), search_texts(condition)) for condition in conditions]
     compile_rules("COMPASS")
-    monkeypatch.setattr(literals, "_derived", {})
-    monkeypatch.setattr(literals, "_literals_of_pattern", derived_anew)
+    for texts in (literals_of_pattern, search_texts_of_pattern):
+        monkeypatch.setattr(texts, "_known", {})
+        monkeypatch.setattr(texts, "_derive", derived_anew)
     load_rules("COMPASS")
-    assert [required_literals(condition) for condition in conditions] == derived
+    assert [(required_literals(condition), search_texts(condition)) for condition in conditions] == derived
 
 
 def test_compiled_rules_that_were_moved_count_and_name_the_files_where_they_are_now(

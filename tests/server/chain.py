@@ -100,6 +100,12 @@ def submit(task: dict[str, Any]) -> Submitted:
     return store(experiment, whole.task, plan, "tester")
 
 
+def submit_chain(jobs: int = 2) -> None:
+    """Submit a generation with so many jobs, and its reconstruction."""
+    submit(generation(jobs=jobs))
+    submit(reconstruction())
+
+
 def task(name: str) -> Task:
     return Task.objects.get(name=name)
 

@@ -9,11 +9,12 @@ from pilotext.server.boot import boot
 boot()
 
 from django.db import connection, transaction  # noqa: E402  needs boot
+from django.db.models.functions import Upper  # noqa: E402
 from django.forms.models import model_to_dict  # noqa: E402
 
-from pilotext.server.production.models import Agent, Attempt, AttemptReport, Job  # noqa: E402
-from pilotext.server.rows import ById, change, insert  # noqa: E402
-from tests.server.support import leased, report_of, send, site, submit  # noqa: E402
+from pilotext.server.production.models import Agent, Attempt, AttemptReport, Job, Task  # noqa: E402
+from pilotext.server.rows import AnnotatedById, ById, change, insert  # noqa: E402
+from tests.server.support import leased, raw, report_of, send, site, submit  # noqa: E402
 from tests.support.jobs import CHECKOUT  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -55,6 +56,17 @@ def test_kept_reports_are_read_as_they_were_written() -> None:
 
 def test_a_row_that_is_not_there_is_none() -> None:
     assert ById(Job, "task").get(1) is None
+
+
+def test_a_row_comes_with_what_it_is_annotated_with() -> None:
+    submit()
+    submit([raw(2, 1)], name="second")
+    rows = AnnotatedById(Task, lambda pk: Task.objects.filter(pk=pk).annotate(called=Upper("name")))
+    for task in Task.objects.all():
+        found = rows.get(task.pk)
+        assert found is not None
+        assert (found.pk, found.name, vars(found)["called"]) == (task.pk, task.name, task.name.upper())
+    assert rows.get(4711) is None
 
 
 def test_a_locked_row_is_the_same_row() -> None:

@@ -11,13 +11,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import requests
+import yaml
 
 from fixtures.demo import processes
 from pilotext.api.client import Client
@@ -116,6 +117,14 @@ class ProductionServer:
         """One of the verbs that talk to the server, run to its end."""
         env = {**self.env, "PILOTEXT_SERVER": self.url, "PILOTEXT_TOKEN": self.token(role)}
         return subprocess.run([*COMMAND, *words], env=env, capture_output=True, text=True, timeout=120, check=False)
+
+    def submit(self, task: Mapping[str, object], *options: str) -> str:
+        """Submit a task by the command line; returns what that prints."""
+        document = self.folder / "task.yaml"
+        document.write_text(yaml.safe_dump(dict(task)))
+        done = self.command("manager", "submit", str(document), *options)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def agent(self, *words: str, name: str = "agent", host: str | None = None) -> subprocess.Popen[bytes]:
         """An agent; with `host`, on a machine of that name, as far as it can see."""

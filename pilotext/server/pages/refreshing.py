@@ -22,8 +22,11 @@ from pilotext.server.pages.access import ROLE, STAMP, View
 from pilotext.server.production.models import Task
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.marks import Marks, marks_of, with_last, with_marks
+from pilotext.server.rows import AnnotatedById
 
 Words = ParamSpec("Words")
+
+_TASK = AnnotatedById(Task, lambda pk: with_last(Task.objects.filter(pk=pk).only("pk")))
 
 MAX_AGE_S = 90.0
 """A page that is older is built anew, whether or not its stamp has changed; on PostgreSQL a line of the trail may also
@@ -77,4 +80,5 @@ def marks_of_all(request: HttpRequest, **_names: object) -> Marks:
 
 def marks_of_task(_request: HttpRequest, task: int, **_names: object) -> Marks:
     """Return what changes with the pages of the runs of a task."""
-    return tuple(marks_of(row) for row in with_last(Task.objects.filter(pk=task).only("pk")))
+    row = _TASK.get(task)
+    return () if row is None else marks_of(row)

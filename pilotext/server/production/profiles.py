@@ -7,7 +7,6 @@ import hashlib
 
 import msgspec
 
-from pilotext.formatting import counted_words
 from pilotext.profile import known_experiments, load_experiment
 from pilotext.profile import records as profile
 from pilotext.server.database import transact
@@ -16,6 +15,8 @@ from pilotext.server.production.transitions import Reason, record
 
 PROFILE = "profile"
 """Subject in the audit trail of a profile, whose states are the fingerprints of its parts."""
+
+UNLIMITED = "no limit"
 
 SITE_LIMIT = "site limit"
 """Subject in the audit trail of the limit of a site; the state `profile` is the limit of its profile."""
@@ -39,6 +40,11 @@ def remember(given: profile.Experiment) -> Experiment:
     _tell_changes(row, given)
     for name, site in given.sites.items():
         rules = {"max_active": site.max_active, "staging": site.staging, "merging": site.merging or ""}
+        words = {
+            "max_active": f"attempts at once: {limit_words(site.max_active)}",
+            "staging": f"inputs on tape: {staging_words(site.staging)}",
+            "merging": f"merges of its tasks: {merging_words(site.merging)}",
+        }
         before = Site.objects.filter(name=name, experiment=row).first()
         if before is not None and manual_limit(before):
             del rules["max_active"]
@@ -47,20 +53,24 @@ def remember(given: profile.Experiment) -> Experiment:
             continue
         site_row, _ = Site.objects.update_or_create(name=name, experiment=row, defaults=rules)
         was = "" if before is None else "closed" if before.closed else "open"
-        why = f"{name}: {', '.join(_in_words(key, value) for key, value in changed.items())}"
+        why = f"{name}: {'; '.join(words[key] for key in changed)}"
         record("site", "closed" if site_row.closed else "open", Reason(_WHO, why, "cycle"), [(site_row.pk, was, None)])
     return row
 
 
-def _in_words(rule: str, value: object) -> str:
-    """Say what a rule of a site is, for the audit trail."""
-    if rule == "max_active":
-        return (
-            "no limit of attempts" if value is None else f"at most {counted_words(int(str(value)), 'attempt')} at once"
-        )
-    if rule == "staging":
-        return "inputs on tape are brought to disk before" if value else "inputs are used where they are"
-    return f"merges run at {value}" if value else "merges run where their tasks do"
+def limit_words(number: int | None) -> str:
+    """Say how many attempts a site may have at once."""
+    return UNLIMITED if number is None else f"at most {number}"
+
+
+def staging_words(needed: bool) -> str:
+    """Say how jobs at a site come by inputs that are on tape."""
+    return "brought to disk before" if needed else "used where they are"
+
+
+def merging_words(site: str | None) -> str:
+    """Say where the outputs of jobs at a site are merged."""
+    return f"at {site}" if site else "where the task runs"
 
 
 def manual_limit(site: Site) -> AuditEntry | None:

@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from django.db.models import OuterRef, QuerySet
 
 from pilotext.server.production.models import AuditEntry, Site
-from pilotext.server.production.profiles import SITE_LIMIT, manual_limit, profile_of
+from pilotext.server.production.profiles import (
+    SITE_LIMIT,
+    limit_words,
+    manual_limit,
+    merging_words,
+    profile_of,
+    staging_words,
+)
 
 MAX_HISTORY = 50
-UNLIMITED = "no limit"
 NOT_THERE = "not in the profile"
 
 
@@ -42,28 +48,16 @@ def settings_of(site: Site) -> Iterator[SiteSetting]:
     closed = f"closed: {site.closed}" if site.closed else ""
     yield SiteSetting("New jobs", "open", closed, closed or "open", True, closings(site.pk).first() if closed else None)
     limited = manual_limit(site)
-    of_profile = NOT_THERE if profile is None else _limit(profile.max_active)
-    in_force = _limit(site.max_active)
+    of_profile = NOT_THERE if profile is None else limit_words(profile.max_active)
+    in_force = limit_words(site.max_active)
     yield SiteSetting("Attempts at once", of_profile, in_force if limited else "", in_force, True, limited)
-    of_profile = NOT_THERE if profile is None else _staging(profile.staging)
-    yield SiteSetting("Inputs on tape", of_profile, "", _staging(site.staging), False)
-    of_profile = NOT_THERE if profile is None else _merging(profile.merging)
-    yield SiteSetting("Merges of its tasks", of_profile, "", _merging(site.merging), False)
+    of_profile = NOT_THERE if profile is None else staging_words(profile.staging)
+    yield SiteSetting("Inputs on tape", of_profile, "", staging_words(site.staging), False)
+    of_profile = NOT_THERE if profile is None else merging_words(profile.merging)
+    yield SiteSetting("Merges of its tasks", of_profile, "", merging_words(site.merging), False)
 
 
 def closings(site: int | OuterRef) -> QuerySet[AuditEntry]:
     """Return the audit entries by which an open site was closed, the last one first."""
     rows = AuditEntry.objects.filter(subject="site", subject_id=site, after="closed")
     return rows.exclude(before="closed").order_by("-pk")
-
-
-def _limit(number: int | None) -> str:
-    return UNLIMITED if number is None else f"at most {number}"
-
-
-def _staging(needed: bool) -> str:
-    return "brought to disk before" if needed else "used where they are"
-
-
-def _merging(site: str | None) -> str:
-    return f"at {site}" if site else "where the task runs"

@@ -395,6 +395,6 @@ def test_the_trail_says_in_words_what_a_profile_and_its_sites_are() -> None:
     remember_all()
     text = text_of(browser("viewer").get("/trail"))
     assert "COMPASS for the first time" in text
-    assert "at most 10000 attempts at once, inputs on tape are brought to disk before, merges run where" in text
-    assert "no limit of attempts" in text
+    assert "attempts at once: at most 10000; inputs on tape: brought to disk before; merges of its tasks: where" in text
+    assert "attempts at once: no limit" in text
     assert "job_types:" not in text, "fingerprints are for programs"

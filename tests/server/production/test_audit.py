@@ -208,7 +208,7 @@ def test_a_profile_and_its_sites_are_told_when_they_are_others_than_before() -> 
     assert changed.subject_id == Experiment.objects.get(name="COMPASS").pk
     assert {*changed.why.removeprefix("COMPASS: ").split(", ")} == {"sites", "retry"}
     assert changed.before != changed.after
-    assert told("site") == ("profile", "open", "open", f"{SITE}: at most 7 attempts at once")
+    assert told("site") == ("profile", "open", "open", f"{SITE}: attempts at once: at most 7")
 
 
 def test_a_site_that_is_closed_and_opened_is_told() -> None:

@@ -24,6 +24,7 @@ from tests.server.chain import (
     reconstruction,
     states,
     submit,
+    submit_chain,
     task,
     work,
 )
@@ -45,8 +46,7 @@ def step(name: str) -> int:
 
 
 def test_an_output_becomes_the_input_of_a_job_as_soon_as_it_is_published(storage: MemoryStorage) -> None:
-    submit(generation(jobs=2))
-    submit(reconstruction())
+    submit_chain(jobs=2)
     assert (states("mc1"), states("reco1")) == (["ready", "ready"], [])
     assert work(storage, "mc1", most=1) == 1
     (made,) = jobs("reco1")
@@ -59,8 +59,7 @@ def test_an_output_becomes_the_input_of_a_job_as_soon_as_it_is_published(storage
 def test_no_output_becomes_two_jobs_and_none_is_forgotten(
     storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    submit(generation(jobs=3))
-    submit(reconstruction())
+    submit_chain(jobs=3)
 
     def killed(*_: object) -> None:
         raise SystemExit("killed")
@@ -78,8 +77,7 @@ def test_no_output_becomes_two_jobs_and_none_is_forgotten(
 
 
 def test_a_task_ends_when_its_parent_has_ended_and_not_before(storage: MemoryStorage) -> None:
-    submit(generation(jobs=2))
-    submit(reconstruction())
+    submit_chain(jobs=2)
     given = leased()
     assert work(storage, "mc1") == 1
     assert work(storage, "reco1") == 1
@@ -94,8 +92,7 @@ def test_a_task_ends_when_its_parent_has_ended_and_not_before(storage: MemorySto
 
 
 def test_of_a_parent_that_delivered_everything_nothing_is_missing(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     Task.objects.update(note="for the alignment of May")
     work(storage, "mc1")
     work(storage, "reco1")
@@ -105,8 +102,7 @@ def test_of_a_parent_that_delivered_everything_nothing_is_missing(storage: Memor
 
 
 def test_a_job_of_the_parent_that_succeeds_later_lets_a_done_task_go_on(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     fail(leased(), "configuration", "fail")
     cycle(3)
     assert (task("reco1").state, states("reco1")) == ("done", [])
@@ -121,8 +117,7 @@ def test_a_job_of_the_parent_that_succeeds_later_lets_a_done_task_go_on(storage:
 
 
 def test_a_cancelled_parent_ends_the_chain_until_it_is_resumed(storage: MemoryStorage) -> None:
-    submit(generation(jobs=2))
-    submit(reconstruction())
+    submit_chain(jobs=2)
     given = leased()
     work(storage, "mc1")
     work(storage, "reco1")
@@ -144,8 +139,7 @@ def test_a_cancelled_parent_ends_the_chain_until_it_is_resumed(storage: MemorySt
 
 
 def test_a_job_that_waits_is_held_until_its_input_is_produced_again(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     before = jobs("reco1")[0]
     decide(jobs("mc1")[0], "resend")
@@ -160,8 +154,7 @@ def test_a_job_that_waits_is_held_until_its_input_is_produced_again(storage: Mem
 
 
 def test_a_finished_job_runs_again_with_an_input_that_holds_something_else(storage: MemoryStorage) -> None:
-    submit(generation(jobs=2))
-    submit(reconstruction())
+    submit_chain(jobs=2)
     given = leased()
     work(storage, "mc1")
     work(storage, "reco1")
@@ -178,8 +171,7 @@ def test_a_finished_job_runs_again_with_an_input_that_holds_something_else(stora
 
 
 def test_the_same_content_produced_again_lets_everything_be(storage: MemoryStorage) -> None:
-    submit(generation(jobs=2))
-    submit(reconstruction())
+    submit_chain(jobs=2)
     leased()
     work(storage, "mc1")
     work(storage, "reco1")
@@ -192,8 +184,7 @@ def test_the_same_content_produced_again_lets_everything_be(storage: MemoryStora
 
 
 def test_a_job_that_failed_for_its_input_is_sent_again_with_the_new_one(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     fail(leased(), "input-corrupt", "manual-check")
     assert states("reco1") == ["manual"]
@@ -203,8 +194,7 @@ def test_a_job_that_failed_for_its_input_is_sent_again_with_the_new_one(storage:
 
 
 def test_a_job_that_a_person_cancelled_stays_cancelled(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     decide(jobs("reco1")[0], "cancel")
     decide(jobs("mc1")[0], "resend")
@@ -215,8 +205,7 @@ def test_a_job_that_a_person_cancelled_stays_cancelled(storage: MemoryStorage) -
 
 
 def test_a_job_at_work_ends_before_it_gets_the_new_input(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     given = leased()
     assert given.job.task == "reco1"
@@ -230,8 +219,7 @@ def test_a_job_at_work_ends_before_it_gets_the_new_input(storage: MemoryStorage)
 
 
 def test_what_was_published_for_good_waits_for_a_decision_and_can_be_accepted(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     work(storage, "reco1")
     cycle(2)
@@ -248,8 +236,7 @@ def test_what_was_published_for_good_waits_for_a_decision_and_can_be_accepted(st
 
 
 def test_an_input_that_is_not_produced_again_cancels_the_job_that_waits_for_it(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     decide(jobs("mc1")[0], "resend")
     fail(leased_of("mc1"), "configuration", "fail")
@@ -335,8 +322,7 @@ def test_chunk_files_of_a_parent_stay_while_a_task_reads_them(storage: MemorySto
 
 
 def test_a_task_follows_the_one_that_replaces_its_parent(storage: MemoryStorage) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     decide_on_task("mc1", "cancel")
     cycle()
     assert task("reco1").state == "done", "the outputs of the cancelled task were all there were"
@@ -353,8 +339,7 @@ def test_a_task_follows_the_one_that_replaces_its_parent(storage: MemoryStorage)
 
 
 def test_a_task_cannot_replace_one_whose_outputs_come_back_to_it(storage: MemoryStorage, readers: None) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     submit(analysis())
     decide_on_task("reco1", "cancel")
     step("cancelled")
@@ -365,8 +350,7 @@ def test_a_task_cannot_replace_one_whose_outputs_come_back_to_it(storage: Memory
 
 
 def test_a_name_of_another_task_leaves_the_output_out_with_the_reason(storage: MemoryStorage) -> None:
-    submit(generation(jobs=2))
-    submit(reconstruction())
+    submit_chain(jobs=2)
     other = task("mc1").pk
     (key,) = list(PublishedFile.objects.filter(task=task("reco1").pk).values_list("pk", flat=True)[:1])
     PublishedFile.objects.filter(pk=key).update(task=other)

@@ -18,7 +18,18 @@ from pilotext.server.production.submission.document import from_plain
 from pilotext.server.production.submission.dry_run import dry_run
 from pilotext.server.production.submission.naming import key_of
 from pilotext.storage.memory import MemoryStorage
-from tests.server.chain import ON_MEMORY, analysis, generation, jobs, readers, reconstruction, submit, task, work
+from tests.server.chain import (
+    ON_MEMORY,
+    analysis,
+    generation,
+    jobs,
+    readers,
+    reconstruction,
+    submit,
+    submit_chain,
+    task,
+    work,
+)
 from tests.server.merged import storage
 from tests.server.support import lease
 
@@ -67,8 +78,7 @@ def test_a_parent_beside_other_files_is_a_record(storage: MemoryStorage) -> None
 
 
 def test_the_events_of_an_output_are_those_of_its_record(storage: MemoryStorage, readers: None) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     work(storage, "reco1", events=93)
     submit(analysis())
@@ -91,8 +101,7 @@ def test_a_dry_run_tells_what_is_there_and_what_will_come(storage: MemoryStorage
 
 
 def test_tasks_of_a_chain_that_have_no_job_yet_tell_how_many_will_come(storage: MemoryStorage, readers: None) -> None:
-    submit(generation(jobs=3))
-    submit(reconstruction())
+    submit_chain(jobs=3)
     told = asked(analysis())
     assert (told.jobs, told.to_come, told.problems) == (0, 3, ())
     work(storage, "mc1", most=1)
@@ -102,8 +111,7 @@ def test_tasks_of_a_chain_that_have_no_job_yet_tell_how_many_will_come(storage: 
 
 
 def test_the_names_of_jobs_to_come_belong_to_the_task_from_the_beginning(storage: MemoryStorage) -> None:
-    submit(generation(jobs=2))
-    submit(reconstruction())
+    submit_chain(jobs=2)
     mine = PublishedFile.objects.filter(task=task("reco1").pk)
     before = mine.count()
     assert before == 2 * 2 + 1 + 1, "two outputs of each job, the logs of the run and of all"
@@ -200,8 +208,7 @@ def test_a_task_without_outputs_that_has_ended_brings_no_jobs() -> None:
 
 
 def test_a_file_that_holds_no_events_makes_no_job(storage: MemoryStorage, readers: None) -> None:
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     work(storage, "reco1", events=0)
     assert "0 events" in asked(analysis()).refused[0].why

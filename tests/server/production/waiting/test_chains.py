@@ -21,6 +21,7 @@ from tests.server.chain import (
     readers,
     reconstruction,
     submit,
+    submit_chain,
     task,
     work,
 )
@@ -42,8 +43,7 @@ def inputs(name: str) -> list[Wait]:
 
 
 def test_it_waits_for_the_jobs_of_its_parent_until_that_has_ended(storage: MemoryStorage) -> None:
-    submit(generation(jobs=3))
-    submit(reconstruction())
+    submit_chain(jobs=3)
     assert describe_task(task("reco1").pk).inputs_of == "mc of task mc1"
     assert describe_task(task("mc1").pk).inputs_of == ""
     (wait,) = inputs("reco1")
@@ -70,8 +70,7 @@ def test_a_parent_that_does_not_run_is_for_its_manager() -> None:
 
 
 def test_it_needs_a_person_when_its_parent_does(storage: MemoryStorage) -> None:
-    submit(generation(jobs=2))
-    submit(reconstruction())
+    submit_chain(jobs=2)
     given = leased_of("mc1")
     assert not describe_task(task("reco1").pk).needs_person
     work(storage, "mc1")
@@ -99,8 +98,7 @@ def test_merged_files_are_waited_for_by_run(storage: MemoryStorage, readers: Non
 
 def test_a_job_names_the_one_that_produces_its_input_again(storage: MemoryStorage) -> None:
     Agent.objects.create(name="a1", site=site(), host="wn1")
-    submit(generation(jobs=1))
-    submit(reconstruction())
+    submit_chain(jobs=1)
     work(storage, "mc1")
     (made,) = jobs("reco1")
     assert "inputs" not in [wait.kind for wait in describe_job(made.pk).waits]
