@@ -13,8 +13,9 @@ import hmac
 import os
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from pilotext.directory_tree import remove_tree
 from pilotext.errors import FieldError
@@ -31,11 +32,11 @@ class Seal:
     """Seals and opens what an agent keeps on disk: seals with the first of its keys, opens with each."""
 
     def __init__(self, *secrets_of_agent: str) -> None:
-        self._keys = [_Key(secret) for secret in secrets_of_agent]
+        self._keys = [_Key.of(secret) for secret in secrets_of_agent]
 
     def prefer(self, secret: str) -> None:
         """Seal with this secret from now on; what was sealed with others can still be opened."""
-        key = _Key(secret)
+        key = _Key.of(secret)
         self._keys = [key, *(other for other in self._keys if other != key)]
 
     def sign(self, content: bytes) -> bytes:
@@ -67,16 +68,15 @@ class Opened:
         return self.key.show(hidden)
 
 
+@dataclass(frozen=True)
 class _Key:
     """A key made of a secret; only its owner can make a head line or a pad of it."""
 
-    def __init__(self, secret: str) -> None:
-        self._key = hmac.digest(secret.encode(), b"pilotext agent files", "sha256")
+    _key: bytes = field(repr=False)
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and hmac.compare_digest(self._key, other._key)
-
-    __hash__ = None  # type: ignore[assignment]  # keys are compared, not looked up
+    @classmethod
+    def of(cls, secret: str) -> Self:
+        return cls(hmac.digest(secret.encode(), b"pilotext agent files", "sha256"))
 
     def head(self, content: bytes | memoryview) -> bytes:
         mac = hmac.new(self._key, b"content", "sha256")
