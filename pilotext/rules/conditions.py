@@ -87,7 +87,7 @@ class Unless(Record, frozen=True):
 
 
 class Condition(Record, frozen=True):
-    """One form of evidence; exactly one of the first ten fields is set."""
+    """One form of evidence; exactly one of the fields from `match` to `all` is set."""
 
     match: str | None = None
     """Regular expression of Python that a line contains; `(?<name>...)` names a part for `message`."""
