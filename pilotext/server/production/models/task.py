@@ -8,7 +8,7 @@ from typing import Self
 from django.db import models
 
 from pilotext.server.production.models.common import only_states_of
-from pilotext.server.production.states import JOB, OPEN_JOB, TASK, JobState, TaskState
+from pilotext.server.production.states import ACTIVE_ATTEMPT, JOB, OPEN_JOB, TASK, JobState, TaskState
 from pilotext.server.times import EPOCH, now
 
 
@@ -17,6 +17,16 @@ class Experiment(models.Model):
 
     name = models.TextField(unique=True)
     number = models.IntegerField()
+
+
+class SiteQuerySet(models.QuerySet["Site"]):
+    def with_attempts_at_work(self) -> Self:
+        """Join to each site its attempts that may still report, as `at_work`, to count them for all sites at once.
+
+        A subquery for each site has PostgreSQL read the attempts of all sites each time.
+        """
+        at_work = models.FilteredRelation("tries", condition=models.Q(tries__state__in=ACTIVE_ATTEMPT))
+        return self.annotate(at_work=at_work)
 
 
 class Site(models.Model):
@@ -30,6 +40,8 @@ class Site(models.Model):
     closed = models.TextField(default="")
     agents_key = models.TextField(default="")
     """Secret with which its agents seal the files on their nodes; empty until one asks for it."""
+
+    objects = SiteQuerySet.as_manager()
 
     class Meta:
         constraints = [

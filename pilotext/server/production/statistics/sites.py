@@ -12,13 +12,14 @@ from django.db.models.functions import Coalesce
 
 from pilotext.api.schemas.agents import AgentList, AgentRow
 from pilotext.api.schemas.sites import BreakerRow, SiteList, SiteRow
-from pilotext.server.database import spelled_out
+from pilotext.server.database import number_of, spelled_out
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S
 from pilotext.server.production.lookup import (
     agent_named,
     site_named,
 )
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, HourlyAttempts, Site, Token
+from pilotext.server.production.models.task import SiteQuerySet
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.site_settings import closings
 from pilotext.server.production.states import (
@@ -60,11 +61,12 @@ def describe_site(number: int) -> tuple[Site, SiteRow]:
     return found.rows[0]
 
 
-def _described(sites: QuerySet[Site]) -> DescribedSites:
+def _described(sites: SiteQuerySet) -> DescribedSites:
     # Counted here: for a GROUP BY, SQLite reads an index of all attempts instead of those that ended in the last hour.
     recent = Counter(Attempt.objects.filter(ended__gte=earlier(now(), HOUR_S)).order_by().values_list("site", "state"))
-    # Counted for all sites at once: PostgreSQL reads all active attempts again for each site that asks for its own.
-    active, heard = _by_site(Attempt.objects.active()), _by_site(Agent.objects.filter(state=AgentState.ACTIVE))
+    joined: QuerySet[Site] = sites.select_related("experiment").with_attempts_at_work()
+    heard = number_of(Agent.objects.filter(site=OuterRef("pk"), state=AgentState.ACTIVE))
+    there = joined.annotate(active=Count("at_work"), heard=heard)
     breakers: defaultdict[int | None, list[BreakerRow]] = defaultdict(list)
     for row in Breaker.objects.not_closed().order_by("pk"):
         breakers[row.site_id].append(_breaker(row))
@@ -75,22 +77,17 @@ def _described(sites: QuerySet[Site]) -> DescribedSites:
                 site=site.name,
                 experiment=site.experiment.name,
                 max_active=site.max_active,
-                active=active[site.pk],
+                active=site.active,
                 finished=recent[site.pk, AttemptState.FINISHED],
                 failed=sum(recent[site.pk, state] for state in FAILED_ATTEMPT),
-                agents=heard[site.pk],
+                agents=site.heard,
                 closed=site.closed,
                 breakers=tuple(breakers[site.pk]),
             ),
         )
-        for site in sites.select_related("experiment")
+        for site in there
     )
     return DescribedSites(rows, tuple(breakers[None]))
-
-
-def _by_site(rows: QuerySet[Attempt] | QuerySet[Agent]) -> Counter[int]:
-    """Return how many of the rows each site has, by the site's number."""
-    return Counter(dict(rows.order_by().values_list("site").annotate(Count("pk"))))
 
 
 def efficiency_of_sites(since: datetime) -> dict[int, float]:

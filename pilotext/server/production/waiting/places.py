@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
 
-from django.db.models import Exists, F, Func, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, F, Func, OuterRef, Q, QuerySet, Subquery
 
 from pilotext.api.schemas.waits import Changer, Wait, WaitKind
 from pilotext.formatting import counted_words
@@ -19,6 +19,7 @@ from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.dispatch.breakers import types_held
 from pilotext.server.production.dispatch.placement import Avoid, nodes_of, of_site
 from pilotext.server.production.models import Agent, Attempt, AuditEntry, Breaker, CycleStep, Job, Site, Task
+from pilotext.server.production.models.task import SiteQuerySet
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import AgentState, BreakerState
 from pilotext.server.times import EPOCH, FOREVER, earlier, to_seconds
@@ -127,7 +128,7 @@ def _breaker(row: Breaker) -> Wait:
     return wait_for("breaker", what, row.changed, row.due if row.due < FOREVER else None, "manager", how)
 
 
-def _sites(task: Task, job: Job | None) -> QuerySet[Site]:
+def _sites(task: Task, job: Job | None) -> SiteQuerySet:
     sites = Site.objects.filter(experiment=task.experiment_id).order_by("name")
     if job is not None and job.site_id is not None:
         sites = sites.filter(pk=job.site_id)
@@ -142,24 +143,26 @@ def _holds(profile: Profile, row: Breaker, job_type: str) -> bool:
 
 
 def _with_what_is_there(
-    sites: QuerySet[Site], at: datetime, pilots_heard_s: float, nodes: Collection[str]
-) -> QuerySet[Site]:
+    sites: SiteQuerySet, at: datetime, pilots_heard_s: float, nodes: Collection[str]
+) -> SiteQuerySet:
     """Return these sites with the numbers of a JobPlace; agents on other nodes than these are on `other_nodes`."""
     here = OuterRef("pk")
-    mine, active = Agent.objects.filter(site=here), Attempt.objects.active().filter(site=here)
+    mine = Agent.objects.filter(site=here)
     heard = mine.filter(heard_since(earlier(at, GONE_AFTER_S)), state=AgentState.ACTIVE)
     # By an expression, not the column: SQLite would go through all attempts at the site.
     lately = Attempt.objects.filter(ended__gte=earlier(at, pilots_heard_s), pilot__gt="")
     ended = lately.annotate(there=F("site_id") + 0)
     closed = AuditEntry.objects.filter(subject="site", subject_id=here, after="closed").order_by("-pk")
-    return sites.annotate(
-        active=number_of(active),
-        busy=number_of(active, "agent"),
+    by_pilots = Count("at_work", filter=Q(at_work__pilot__gt=""))
+    counted = sites.with_attempts_at_work().annotate(
+        active=Count("at_work"), busy=Count("at_work__agent"), active_pilots=by_pilots
+    )
+    return counted.annotate(
         heard_agents=number_of(heard),
         slots=Subquery(heard.order_by().annotate(sum=_of_all("SUM", "slots")).values("sum")),
         last_seen=Subquery(mine.order_by().annotate(last=_of_all("MAX", "seen")).values("last")),
         other_nodes=Exists(heard.exclude(host__in=nodes)),
-        pilots=Exists(active.filter(pilot__gt="")) | Exists(ended.filter(there=here)),
+        pilots=Q(active_pilots__gt=0) | Exists(ended.filter(there=here)),
         closed_since=Subquery(closed.values("at")[:1]),
     )
 
