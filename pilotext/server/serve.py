@@ -91,11 +91,13 @@ def _max_connections() -> int:
 
 def serve_cycle() -> None:
     """Advance everything until SIGTERM or SIGINT."""
+    from pilotext.server.boot import collect_garbage_less_often  # noqa: PLC0415  imports Django
     from pilotext.server.production.cycle.runner import run_until  # noqa: PLC0415  needs Django to be set up
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    collect_garbage_less_often()
     run_until(stop)
 
 

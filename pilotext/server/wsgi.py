@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 
-from pilotext.server.boot import boot
+from pilotext.server.boot import boot, collect_garbage_less_often
 from pilotext.server.logs import set_up
 
 _PR_SET_PDEATHSIG = 1
@@ -30,3 +30,4 @@ get_resolver().url_patterns  # noqa: B018  a property that imports
 with contextlib.suppress(UsageError):  # a folder that does not exist; `/health` reports it
     changed_rule_files()  # remembers the files of now
 application = WSGIHandler()
+collect_garbage_less_often()
