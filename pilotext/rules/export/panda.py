@@ -2,21 +2,28 @@
 
 The pilot sends our number as exeErrorCode, and our diag, which begins with `SHINE-1241 cannot-allocate:`. PanDA tries
 pilotErrorCode first, which is 1305 for every failed payload: a PanDA rule on 1305 comes before all of these.
-RETRYERRORS names its action by a key, which differs between databases, so the rows look it up by its name.
+RETRYERRORS names its action by a key of RETRYACTIONS, which differs between databases, so the rows look it up by its
+name; PanDA ships RETRYACTIONS empty, so its rows come first. The statements are in `panda_sql.py`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from pilotext.model.verdict import Action, Cause
 from pilotext.rules.schema import Rule, RuleSet
 
 MAX_DESCRIPTION_CHARS = 250
-"""Length of both tables' columns DESCRIPTION; ERRORDIAG and ERROR_DIAG hold 256."""
+"""Length of the tables' columns for descriptions; ERRORDIAG and ERROR_DIAG hold 256."""
+
+ACTIONS: dict[str, str] = {
+    "no_retry": "The job is not tried again",
+    "limit_retry": "The job is tried again up to maxAttempt times",
+    "increase_memory": "The job is tried again with more memory",
+}
+"""Names that PanDA's server knows, and what RETRYACTIONS says about them."""
 
 RETRIES: dict[Action, tuple[str, str]] = {
     "retry": ("limit_retry", "maxAttempt=5"),
@@ -32,6 +39,14 @@ SYSTEM: frozenset[Cause] = frozenset(
     ["killed", "evicted", "software-setup", "conditions-db", "storage", "credentials", "output-write", "internal"]
 )
 """Causes that are not the submitter's fault: PanDA does not count such an attempt."""
+
+
+@dataclass(frozen=True)
+class RetryAction:
+    """Row of RETRYACTIONS."""
+
+    action: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,12 @@ class Classification:
     description: str
 
 
+def retry_actions(ruleset: RuleSet) -> list[RetryAction]:
+    """Return the actions that the rows of RETRYERRORS name."""
+    named = {row.action for row in retry_errors(ruleset)}
+    return [RetryAction(action, ACTIONS[action]) for action in ACTIONS if action in named]
+
+
 def retry_errors(ruleset: RuleSet) -> list[RetryError]:
     return [
         RetryError(rule.code.number, _diag(rule), *RETRIES[rule.text.action], _description(rule))
@@ -71,40 +92,11 @@ def classifications(ruleset: RuleSet) -> list[Classification]:
 
 def as_json(ruleset: RuleSet) -> str:
     rows = {
+        "RETRYACTIONS": [asdict(row) for row in retry_actions(ruleset)],
         "RETRYERRORS": [asdict(row) for row in retry_errors(ruleset)],
         "ERROR_CLASSIFICATION": [asdict(row) for row in classifications(ruleset)],
     }
     return json.dumps(rows, indent=2) + "\n"
-
-
-def as_sql(ruleset: RuleSet) -> str:
-    """Return statements for Oracle and PostgreSQL; run again, they replace the rows of the same codes."""
-    return "".join(f"{statement};\n" for statement in _statements(ruleset))
-
-
-FORMATS = {"sql": as_sql, "json": as_json}
-
-
-def _statements(ruleset: RuleSet) -> Iterator[str]:
-    ours = f"BETWEEN {ruleset.number * 10_000} AND {ruleset.number * 10_000 + 9_999}"
-    yield f"DELETE FROM RETRYERRORS WHERE ERRORSOURCE = 'exeErrorCode' AND ERRORCODE {ours}"
-    for retry in retry_errors(ruleset):
-        yield (
-            "INSERT INTO RETRYERRORS"
-            " (RETRYERROR_ID, ERRORSOURCE, ERRORCODE, ACTIVE, RETRYACTION, ERRORDIAG, PARAMETERS, DESCRIPTION)"
-            " SELECT (SELECT COALESCE(MAX(RETRYERROR_ID), 0) + 1 FROM RETRYERRORS),"
-            f" 'exeErrorCode', {retry.code}, 'Y', RETRYACTION_ID,"
-            f" {_quoted(retry.diag)}, {_quoted(retry.parameters)}, {_quoted(retry.description)}"
-            f" FROM RETRYACTIONS WHERE RETRY_ACTION = {_quoted(retry.action)}"
-        )
-    yield f"DELETE FROM ERROR_CLASSIFICATION WHERE ERROR_SOURCE = 'exeErrorCode' AND ERROR_CODE {ours}"
-    for row in classifications(ruleset):
-        values = ", ".join(map(_quoted, (row.diag, row.description, row.error_class)))
-        yield (
-            "INSERT INTO ERROR_CLASSIFICATION"
-            " (ERROR_SOURCE, ERROR_CODE, ERROR_DIAG, DESCRIPTION, ERROR_CLASS, ACTIVE)"
-            f" VALUES ('exeErrorCode', {row.code}, {values}, 'Y')"
-        )
 
 
 def _failures(ruleset: RuleSet) -> list[Rule]:
@@ -117,13 +109,14 @@ def _diag(rule: Rule) -> str:
     return f"{re.escape(rule.code.label)} {re.escape(rule.id)}:"
 
 
+def diag_prefix(ruleset: RuleSet) -> str:
+    """Return how the patterns of all rules of the experiment begin, also of those that an earlier version had."""
+    return re.escape(f"{ruleset.experiment}-")
+
+
 def _class_of(rule: Rule) -> str:
     return "system" if rule.text.cause in SYSTEM else "user"
 
 
 def _description(rule: Rule) -> str:
     return rule.text.title.encode("ascii", "replace").decode()[:MAX_DESCRIPTION_CHARS]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -14,7 +14,12 @@ from pilotext.cli.main import main
         (["--codes"], "["),
         (["--codes", "--format", "csv"], "code,number,id"),
         (["--codes", "--format", "markdown"], "# Codes of COMPASS"),
-        (["--panda"], "DELETE FROM RETRYERRORS"),
+        (["--panda"], "\\set ON_ERROR_STOP on\nBEGIN;\nINSERT INTO RETRYACTIONS ("),
+        (
+            ["--panda", "--panda-schema", "doma_panda"],
+            "\\set ON_ERROR_STOP on\nBEGIN;\nINSERT INTO doma_panda.RETRYACTIONS (",
+        ),
+        (["--panda", "--format", "sqlplus"], "WHENEVER SQLERROR EXIT FAILURE ROLLBACK"),
         (["--panda", "--format", "json"], "{"),
         (["--schema"], "{"),
     ],
@@ -59,3 +64,18 @@ def test_what_there_is_not_is_refused(words: list[str], capfd: pytest.CaptureFix
         status = int(stop.code or 0)
     assert status == 64
     assert capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--panda", "--panda-schema", "doma panda; DROP"], "'doma panda; DROP' is not the name of a schema"),
+        (["--panda", "--panda-schema", "doma_panda", "--format", "json"], "does not apply to --format json"),
+        (["--codes", "--panda-schema", "doma_panda"], "--panda-schema applies to --panda only"),
+    ],
+)
+def test_a_schema_that_does_not_fit_is_refused(
+    words: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rules", "export", *words]) == 64
+    assert message in capfd.readouterr().err
