@@ -31,7 +31,7 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """Answer where there is nothing, in the form that callers of this part of the server understand."""
     del exception
     if request.path.startswith(panda.PANDA_PATHS):
-        return panda.panda_refusal(RefusalError("not-found", "there is nothing at this address."))
+        return panda.panda_refusal(request.path, RefusalError("not-found", "there is nothing at this address."))
     if request.path.startswith("/api/"):
         return problem_response(RefusalError("not-found", "there is nothing at this address."))
     return refusal(request, RefusalError("not-found", "there is no page at this address."))
@@ -39,6 +39,9 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 def handler500(request: HttpRequest) -> HttpResponseBase:
     """Answer after an exception outside any controller; Django has logged it."""
-    if request.path.startswith(("/api/", *panda.PANDA_PATHS)):
-        return problem_response(RefusalError("internal", "the server failed; its log has the details."))
+    error = RefusalError("internal", "the server failed; its log has the details.")
+    if request.path.startswith(panda.PANDA_PATHS):
+        return panda.panda_refusal(request.path, error)
+    if request.path.startswith("/api/"):
+        return problem_response(error)
     return defaults.server_error(request)

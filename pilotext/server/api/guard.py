@@ -41,7 +41,7 @@ class UrlGuard:
         close_old_connections()
 
     def refusal(self, path: str, error: RefusalError) -> Response:
-        answer = panda_refusal(error) if path.startswith(PANDA_PATHS) else problem_response(error)
+        answer = panda_refusal(path, error) if path.startswith(PANDA_PATHS) else problem_response(error)
         metrics.count("front", answer.status_code, 0.0)
         return Response(answer.status_code, list(answer.headers.items()), answer.content)
 

@@ -24,6 +24,7 @@ from django.test import RequestFactory  # noqa: E402
 from pilotext.errors import UsageError  # noqa: E402
 from pilotext.server import logs  # noqa: E402
 from pilotext.server.api import auth  # noqa: E402
+from pilotext.server.api.panda import v1  # noqa: E402
 from pilotext.server.production.access.people import make_groups, role_of, set_user  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
@@ -55,7 +56,10 @@ pytestmark = pytest.mark.usefixtures("database")
 
 BY = Reason("boss", "by a test", "person")
 PASSWORD = "a long enough sentence"
-PANDA_CHANGES = tuple(f"/server/panda/{word}" for word in ("getJob", "updateJob", "updateJobsInBulk"))
+PANDA_CHANGES = (
+    *(f"/server/panda/{word}" for word in ("getJob", "updateJob", "updateJobsInBulk")),
+    *(f"/api/v1/{name}" for name, function in v1.FUNCTIONS.items() if function.method == "POST"),
+)
 
 
 @pytest.fixture

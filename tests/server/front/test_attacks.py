@@ -131,7 +131,16 @@ def test_brackets_of_somebody_who_may_send_them_stay_small(server: ProductionSer
 
 
 @pytest.mark.parametrize("body", [b"{}", b"no JSON", b"[" * 1000])
-@pytest.mark.parametrize("path", ["/api/v1/attempts/1/report", "/api/v1/attempts/1/heartbeat", "/api/v1/tasks"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/attempts/1/report",
+        "/api/v1/attempts/1/heartbeat",
+        "/api/v1/tasks",
+        "/api/v1/pilot/acquire_jobs",
+        "/server/panda/getJob",
+    ],
+)
 def test_every_request_that_proves_nothing_is_charged(server: ProductionServer, path: str, body: bytes) -> None:
     """A token that the server remembers as good is served from the charged address all the same."""
     number = next(_addresses)
@@ -153,6 +162,7 @@ def test_every_request_that_proves_nothing_is_charged(server: ProductionServer, 
         "/cache/schedconfig.json",
         "/trf/pilotext-trf",
         "/server/panda/isAlive",
+        "/api/v1/system/is_alive",
         "/api/v1/openapi.json",
         "/x/",
     ],
@@ -210,11 +220,12 @@ def test_a_chunked_body_is_bounded_too(server: ProductionServer) -> None:
     works(server)
 
 
-def test_a_gzip_bomb_of_a_pilot_is_refused(server: ProductionServer) -> None:
+@pytest.mark.parametrize("path", ["/server/panda/updateJob", "/api/v1/pilot/update_job"])
+def test_a_gzip_bomb_of_a_pilot_is_refused(server: ProductionServer, path: str) -> None:
     bomb = gzip.compress(b"0" * (256 * MEGA), 1)[: 2 * MEGA]
     before = memory_of(server)
     good = f"Bearer {server.token('agent')}"
-    told = ask(server, "POST", "/server/panda/updateJob", "203.0.119.1", bomb, Authorization=good)
+    told = ask(server, "POST", path, "203.0.119.1", bomb, Authorization=good)
     assert told == 413
     assert memory_of(server) - before < 64 * MEGA
 

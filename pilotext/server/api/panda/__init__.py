@@ -1,1 +1,1 @@
-"""PanDA's legacy pilot protocol, the only one that unmodified pilots speak for jobs."""
+"""PanDA's pilot protocols: the legacy one, which unmodified pilots speak for jobs, and that of servers since 1.0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -62,7 +63,20 @@ def text_of(sent: Sent, name: str, longest: int = 255) -> str:
 
 def number_of(sent: Sent, name: str) -> int:
     """A field that is the number of something, or RefusalError."""
-    text = text_of(sent, name)
+    return number_in(text_of(sent, name), name)
+
+
+def number_in(text: str, name: str) -> int:
+    """A text of the field `name` as the number of something, or RefusalError."""
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise RefusalError("invalid", f"{name} is not a number.")
     return int(text)
+
+
+def seconds_of(sent: Sent, name: str) -> float | None:
+    """A field that is a positive time in seconds; None for anything else, as PanDA takes 0 for unknown."""
+    try:
+        seconds = float(text_of(sent, name, 40))
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < math.inf else None

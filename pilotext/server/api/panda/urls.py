@@ -1,10 +1,11 @@
-"""PanDA's legacy pilot protocol: forms, gzipped JSON and files, with answers of PanDA's own form."""
+"""Addresses of PanDA's pilot protocols: forms, gzipped JSON and files, with answers of PanDA's own forms."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
@@ -12,15 +13,18 @@ from django.urls import URLPattern, path
 
 from pilotext.server.api import auth
 from pilotext.server.api.auth import Caller
-from pilotext.server.api.base import KILO, MEGA, body_of, fields_of
-from pilotext.server.api.panda import files
+from pilotext.server.api.base import KILO, MAX_QUERY_FIELDS, MEGA, body_of, fields_of
+from pilotext.server.api.panda import files, v1
 from pilotext.server.api.panda.encoding import Sent, decode
-from pilotext.server.api.panda.handlers import FUNCTIONS, STATUS_CODE
+from pilotext.server.api.panda.handlers import FUNCTIONS, STATUS_CODE, TRY_AGAIN
 from pilotext.server.api.problems import JSON, STATUS, refusal_of, response
-from pilotext.server.front.guard import BodyPolicy
+from pilotext.server.front.guard import BodyPolicy, Role
 from pilotext.server.production.refusal import RefusalError
 
-PANDA_PATHS = ("/server/panda/", "/cache/", "/trf/")
+_LEGACY = "/server/panda/"
+_V1 = "/api/v1/"
+_V1_PATHS = tuple(sorted({f"{_V1}{name.partition('/')[0]}/" for name in v1.FUNCTIONS}))
+PANDA_PATHS = (_LEGACY, "/cache/", "/trf/", *_V1_PATHS)
 MAX_BODY_BYTES = 2 * MEGA
 """Largest request, packed or not: an update with the end of a payload's output and its metadata."""
 
@@ -28,8 +32,6 @@ MAX_UNPROVED_BYTES = 8 * KILO
 """Largest request that needs no token."""
 
 _TEXT = "text/plain; charset=utf-8"
-_TRY_AGAIN = ("too-many", "too-slow", "busy", "internal")
-"""A pilot takes every JSON object as success of an update, whatever it says; what it cannot read, it sends again."""
 
 Function = Callable[[Sent, Caller], Any]
 View = Callable[..., HttpResponse]
@@ -37,23 +39,35 @@ View = Callable[..., HttpResponse]
 
 def panda_policy_of(path_: str) -> BodyPolicy:
     """Return the limits of a request at one of PANDA_PATHS. Raises RefusalError for an unknown function."""
-    verb = path_.removeprefix("/server/panda/")
-    if not path_.startswith("/server/panda/") or verb == "isAlive":
+    if path_.startswith(_V1_PATHS):
+        return _v1_policy_of(path_)
+    verb = path_.removeprefix(_LEGACY)
+    if not path_.startswith(_LEGACY) or verb == "isAlive":
         return BodyPolicy("anyone", MAX_UNPROVED_BYTES)
     if verb not in FUNCTIONS:
         raise no_function(verb)
     return BodyPolicy("agent", MAX_BODY_BYTES)
 
 
+def _v1_policy_of(path_: str) -> BodyPolicy:
+    name = path_.removeprefix(_V1)
+    function = v1.FUNCTIONS.get(name)
+    if function is None:
+        raise no_function(name)
+    return BodyPolicy(function.role, MAX_BODY_BYTES if function.method == "POST" else MAX_UNPROVED_BYTES)
+
+
 def no_function(verb: str) -> RefusalError:
     return RefusalError("not-found", f"there is nothing called {verb!r:.80} here.")
 
 
-def panda_refusal(error: RefusalError) -> HttpResponse:
-    """Return the answer to a refused request."""
-    if error.kind in _TRY_AGAIN:
+def panda_refusal(path_: str, error: RefusalError) -> HttpResponse:
+    """Return the answer to a refused request, in the form of the protocol that has this address."""
+    if error.kind in TRY_AGAIN:
         return response(STATUS[error.kind], _TEXT, error.message.encode())
-    answer: dict[str, Any] = {"StatusCode": STATUS_CODE[error.kind], "errorDialog": error.message}
+    answer: Any = {"StatusCode": STATUS_CODE[error.kind], "errorDialog": error.message}
+    if path_.startswith(_V1_PATHS):
+        answer = v1.Envelope(False, error.message)
     return response(STATUS[error.kind], JSON, msgspec.json.encode(answer))
 
 
@@ -64,7 +78,7 @@ def _answering(view: View) -> View:
         try:
             return view(request, *words, **more)
         except Exception as error:  # noqa: BLE001  the boundary; what is not expected is logged
-            return panda_refusal(refusal_of(request, error))
+            return panda_refusal(request.path, refusal_of(request, error))
 
     answered.csrf_exempt = True  # type: ignore[attr-defined]  # as Django's decorator does; there are no cookies here
     return answered
@@ -73,9 +87,17 @@ def _answering(view: View) -> View:
 @_answering
 def call(request: HttpRequest, function: Function) -> HttpResponse:
     """Answer one of the FUNCTIONS."""
-    token = auth.bearer(request.META.get("HTTP_AUTHORIZATION", ""))
-    caller = auth.admit("agent", token, auth.address_of(request.META))
+    caller = _caller(request, "agent")
     return response(HTTPStatus.OK, JSON, msgspec.json.encode(function(_sent(request), caller)))
+
+
+@_answering
+def call_v1(request: HttpRequest, function: v1.Function) -> HttpResponse:
+    """Answer one of the functions of servers since 1.0; a refusal of the function itself is an answer like others."""
+    caller = _caller(request, function.role)
+    sent = _sent(request) if request.method == "POST" else _queried(request)
+    answer = function.reply(request.method or "", sent, caller)
+    return response(HTTPStatus.OK, JSON, msgspec.json.encode(answer))
 
 
 @_answering
@@ -90,6 +112,20 @@ def file(_request: HttpRequest, find: Callable[..., tuple[str, bytes]], **names:
     return response(HTTPStatus.OK, *find(**names))
 
 
+def _caller(request: HttpRequest, role: Role) -> Caller:
+    token = auth.bearer(request.META.get("HTTP_AUTHORIZATION", ""))
+    return auth.admit(role, token, auth.address_of(request.META))
+
+
+def _queried(request: HttpRequest) -> Sent:
+    """Return the fields of the address; one that stands there several times is a list."""
+    try:
+        found = parse_qs(request.META["QUERY_STRING"], keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError:
+        raise RefusalError("invalid", f"the query has more than {MAX_QUERY_FIELDS} fields.") from None
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
 def _sent(request: HttpRequest) -> Sent:
     """Return the fields of the body; a pilot that cannot write its file for curl puts them into the address."""
     raw = body_of(request, MAX_BODY_BYTES)
@@ -99,5 +135,6 @@ def _sent(request: HttpRequest) -> Sent:
 urlpatterns: list[URLPattern] = [
     *(path(f"server/panda/{name}", call, {"function": function}) for name, function in FUNCTIONS.items()),
     path("server/panda/isAlive", alive),
+    *(path(f"api/v1/{name}", call_v1, {"function": function}) for name, function in v1.FUNCTIONS.items()),
     *(path(route, file, {"find": find}) for route, find in files.ROUTES.items()),
 ]

@@ -6,6 +6,8 @@ decided on when the time for it is over, by what the wrapper left for the pilot 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,6 +22,22 @@ from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, AttemptSt
 from pilotext.server.production.transitions import Reason, record
 from pilotext.server.settings import REPORT_GRACE_S
 from pilotext.server.times import EPOCH, later, now
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The state of an attempt, and its number among those of its job."""
+
+    state: AttemptState
+    number: int
+
+
+def standings_of(attempt_ids: Collection[int], pilot: str) -> dict[int, Standing]:
+    """Return the state and number of those of these attempts that this pilot's token has."""
+    rows = Attempt.objects.filter(pk__in=attempt_ids, pilot=pilot) if pilot else Attempt.objects.none()
+    return {
+        pk: Standing(AttemptState(state), number) for pk, state, number in rows.values_list("pk", "state", "number")
+    }
 
 
 def pilots_attempt(attempt_id: int, pilot: str) -> Attempt:

@@ -1,14 +1,11 @@
-"""What an unmodified pilot sends and gets, in both of the encodings that pilots use."""
+"""What a pilot sends and gets: in the encodings of the legacy protocol, and by the functions of servers since 1.0."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
-import msgspec
 import pytest
 
 from pilotext.model.job import Job as WorkerJob
@@ -16,78 +13,33 @@ from pilotext.server.boot import boot
 
 boot()
 
-from django.core.handlers.wsgi import WSGIHandler as Application  # noqa: E402
 
 from pilotext.serialization.json import from_json  # noqa: E402  needs boot
 from pilotext.server.api.agents import dispatcher  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch import tickets  # noqa: E402
-from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
 from pilotext.server.production.dispatch.leases import expire_leases  # noqa: E402
 from pilotext.server.production.models import Attempt, AuditEntry, Job, Token  # noqa: E402
-from pilotext.server.production.profiles import remember_all  # noqa: E402
+from pilotext.server.production.profiles import profile_of  # noqa: E402
 from pilotext.server.production.transitions import Reason, cancel_jobs  # noqa: E402
 from pilotext.server.times import EPOCH, earlier, later, now  # noqa: E402
-from tests.server.calls import Answered, request  # noqa: E402
-from tests.server.support import SITE, avoid, events, raw, report_of, submit  # noqa: E402
+from tests.server.api.panda.pilots import Encoding, NewPilot, Pilot, form, gzipped, plain  # noqa: E402
+from tests.server.calls import request  # noqa: E402
+from tests.server.support import SITE, avoid, events, raw, submit  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
 
-Encoding = Callable[[dict[str, Any]], tuple[bytes, str]]
 
-
-def form(fields: dict[str, Any]) -> tuple[bytes, str]:
-    return urlencode(fields).encode(), "application/x-www-form-urlencoded"
-
-
-def gzipped(fields: dict[str, Any]) -> tuple[bytes, str]:
-    return gzip.compress(json.dumps(fields).encode()), "application/json"
-
-
-def plain(fields: dict[str, Any]) -> tuple[bytes, str]:
-    return json.dumps(fields).encode(), "application/json"
-
-
-class Pilot:
-    """Speaks as a pilot does; what it was given is kept."""
-
-    def __init__(self, encoding: Encoding = form, label: str = "pilots", site: str | None = None) -> None:
-        remember_all()
-        dispatcher.forget()
-        self.application = Application()
-        self.token = issue(label, "agent", site)
-        self.encoding = encoding
-
-    def send(self, verb: str, token: str | None = None, **fields: Any) -> Answered:
-        body, kind = self.encoding(fields)
-        token = self.token if token is None else token
-        return request(self.application, "POST", f"/server/panda/{verb}", body, token=token, CONTENT_TYPE=kind)
-
-    def get_job(self, **fields: Any) -> dict[str, Any]:
-        asked = {"siteName": SITE, "node": "slot1@wn1", "prodSourceLabel": "managed", "mem": 3000}
-        answer: dict[str, Any] = self.send("getJob", **{**asked, **fields}).json
-        return answer
-
-    def update(self, job: dict[str, Any], state: str, **fields: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self.send("updateJob", jobId=job["PandaID"], state=state, **fields).json
-        return answer
-
-    def fetch(self, job: dict[str, Any], claim: str = "") -> Answered:
-        """What the wrapper fetches by its job parameters."""
-        option, address = job["jobPars"].split()
-        assert option == "--job-url"
-        parts = urlsplit(address)
-        return request(self.application, "GET", f"{parts.path}?{parts.query}{'&claim=' if claim else ''}{claim}")
-
-    def report(self, whole: WorkerJob, **of: Any) -> Answered:
-        assert whole.report is not None
-        lease = Lease(0, "", whole, EPOCH, 0.0)
-        body = msgspec.json.encode(report_of(lease, **of))
-        return request(self.application, "POST", urlsplit(whole.report.url).path, body, token=whole.report.token)
+@pytest.fixture(params=[(Pilot, form), (Pilot, gzipped), (Pilot, plain), (NewPilot, gzipped)])
+def pilot(request: pytest.FixtureRequest) -> Pilot:
+    submit([raw(1, 11)])
+    kind, encoding = request.param
+    made: Pilot = kind(encoding)
+    return made
 
 
 @pytest.fixture(params=[form, gzipped, plain])
-def pilot(request: pytest.FixtureRequest) -> Pilot:
+def legacy_pilot(request: pytest.FixtureRequest) -> Pilot:
     submit([raw(1, 11)])
     return Pilot(request.param)
 
@@ -210,13 +162,13 @@ def test_a_report_that_comes_after_the_pilots_word_counts_until_the_job_is_sent_
     assert (the_attempt().state, the_attempt().job.state) == ("finished", "finished")
 
 
-def test_updates_in_bulk_are_answered_one_by_one(pilot: Pilot) -> None:
-    job = pilot.get_job()
+def test_updates_in_bulk_are_answered_one_by_one(legacy_pilot: Pilot) -> None:
+    job = legacy_pilot.get_job()
     updates = [{"jobId": job["PandaID"], "state": "running"}, {"jobId": "x", "state": "running"}, {"jobId": 999}]
-    well, answers = pilot.send("updateJobsInBulk", jobList=json.dumps(updates)).json
+    well, answers = legacy_pilot.send("updateJobsInBulk", jobList=json.dumps(updates)).json
     assert well is False
     assert [answer["StatusCode"] for answer in answers] == [0, 80, 70]
-    assert pilot.send("updateJobsInBulk", jobList="{").status == 422
+    assert legacy_pilot.send("updateJobsInBulk", jobList="{").status == 422
 
 
 def test_the_job_parameters_hold_a_ticket_and_no_token_of_the_attempt(pilot: Pilot) -> None:
@@ -259,23 +211,22 @@ def test_a_ticket_is_soon_worth_nothing(pilot: Pilot, change: dict[str, Any], st
 
 def test_a_pilot_cannot_speak_for_the_jobs_of_another(pilot: Pilot) -> None:
     job = pilot.get_job()
-    stranger = Pilot(label="stranger")
-    answer = stranger.send("updateJob", jobId=job["PandaID"], state="failed", pilotErrorCode=1305)
-    assert (answer.status, answer.json["StatusCode"]) == (403, 70)
+    stranger = type(pilot)(label="stranger")
+    assert stranger.update(job, "failed", pilotErrorCode=1305)["StatusCode"] == 70
     assert the_attempt().pilot_said == {}
 
 
-def test_a_pilot_cannot_speak_for_an_attempt_of_an_agent(pilot: Pilot) -> None:
+def test_a_pilot_cannot_speak_for_an_attempt_of_an_agent(legacy_pilot: Pilot) -> None:
     from tests.server.support import leased
 
     given = leased()
-    assert pilot.send("updateJob", jobId=given.attempt, state="failed").status == 403
+    assert legacy_pilot.send("updateJob", jobId=given.attempt, state="failed").status == 403
 
 
 @pytest.mark.parametrize(("role", "status", "code"), [(None, 401, 50), ("viewer", 403, 70), ("manager", 403, 70)])
-def test_only_a_pilots_token_gets_jobs(pilot: Pilot, role: str | None, status: int, code: int) -> None:
+def test_only_a_pilots_token_gets_jobs(legacy_pilot: Pilot, role: str | None, status: int, code: int) -> None:
     token = issue("somebody", role) if role else ""
-    answer = pilot.send("getJob", token=token, siteName=SITE)
+    answer = legacy_pilot.send("getJob", token=token, siteName=SITE)
     assert (answer.status, answer.json["StatusCode"]) == (status, code)
     assert Attempt.objects.count() == 0
 
@@ -291,13 +242,13 @@ def test_a_queue_that_nobody_knows_has_no_jobs(pilot: Pilot) -> None:
 
 
 def test_a_mistake_of_the_server_is_answered_so_that_the_pilot_says_it_again(
-    pilot: Pilot, monkeypatch: pytest.MonkeyPatch
+    legacy_pilot: Pilot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pilot takes every JSON object for success, and would never send its last word again."""
-    job = pilot.get_job()
+    job = legacy_pilot.get_job()
     with monkeypatch.context() as broken:
         broken.setattr("pilotext.server.api.panda.handlers.hear_last", lambda *_: 1 / 0)
-        answer = pilot.send("updateJob", jobId=job["PandaID"], state="finished")
+        answer = legacy_pilot.send("updateJob", jobId=job["PandaID"], state="finished")
     assert answer.status == 500
     with pytest.raises(ValueError, match="Expecting value"):
         _ = answer.json
@@ -325,6 +276,30 @@ def test_a_request_that_no_pilot_sends_is_refused(body: bytes, kind: str, status
     assert answer.status == status
 
 
+def test_a_pilot_gets_no_job_that_is_longer_than_the_rest_of_its_time(pilot: Pilot) -> None:
+    wall_s = profile_of("COMPASS").job_types["mass production"].limits.wall_s
+    assert wall_s is not None
+    assert pilot.get_job(remaining_time=wall_s - 1)["StatusCode"] == 20
+    assert pilot.get_job(remaining_time=wall_s + 1)["StatusCode"] == 0
+
+
+@pytest.mark.parametrize("unknown", [0, -1, None, "soon", "nan", "inf"])
+def test_a_rest_of_time_that_is_none_keeps_no_job_away(pilot: Pilot, unknown: Any) -> None:
+    assert pilot.get_job(remaining_time=unknown)["StatusCode"] == 0
+
+
+def test_a_pilot_learns_how_its_jobs_stand() -> None:
+    submit()
+    pilot = Pilot()
+    job = pilot.get_job()["PandaID"]
+    assert pilot.send("getStatus", ids=job).json == {"StatusCode": 0, "status": "sent", "attemptNr": "1"}
+    pilot.send("updateJob", jobId=job, state="running")
+    told = pilot.send("getStatus", ids=f"999,{job}").json
+    assert told == {"StatusCode": 0, "status": "notfound,running", "attemptNr": "0,1"}
+    assert Pilot(label="stranger").send("getStatus", ids=job).json["status"] == "notfound"
+    assert pilot.send("getStatus", ids="mine").status == 422
+
+
 def test_what_else_a_pilot_asks_is_answered() -> None:
     pilot = Pilot()
     assert request(pilot.application, "GET", "/server/panda/isAlive").body == b"alive=yes"
@@ -334,12 +309,12 @@ def test_what_else_a_pilot_asks_is_answered() -> None:
     assert pilot.send("getProxy").status == 404
 
 
-def test_a_revoked_pilot_gets_no_more_jobs(pilot: Pilot) -> None:
+def test_a_revoked_pilot_gets_no_more_jobs(legacy_pilot: Pilot) -> None:
     from pilotext.server.api import auth
 
     Token.objects.update(revoked=now())
     auth.forget()
-    assert pilot.get_job()["StatusCode"] == 50
+    assert legacy_pilot.get_job()["StatusCode"] == 50
     assert not AuditEntry.objects.filter(subject="attempt").exists()
 
 
