@@ -30,7 +30,7 @@ from pilotext.server.production.models import (  # noqa: E402
     Task,
 )
 from pilotext.server.production.statistics.hourly import count_hours  # noqa: E402
-from pilotext.server.production.statistics.series import Measured, wait_named  # noqa: E402
+from pilotext.server.production.statistics.series import Measured  # noqa: E402
 from pilotext.server.times import HOUR_S, earlier, now  # noqa: E402
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import SITE, fail, leased, raw, report_of, send, submit  # noqa: E402
@@ -141,20 +141,25 @@ def test_files_from_tape_are_counted_by_the_time_that_they_were_waited_for() -> 
     assert "<b>1</b>" in text_of(browser("viewer").get("/plots/tape?task=t1"))
 
 
-@pytest.mark.unit
-@pytest.mark.parametrize(
-    ("hours", "name"),
-    [
-        (0, "under 1 h"),
-        (0.99, "under 1 h"),
-        (1, "1 to 4 h"),
-        (23.9, "12 to 24 h"),
-        (24, "over 24 h"),
-        (999, "over 24 h"),
-    ],
-)
-def test_a_wait_for_tape_has_one_name(hours: float, name: str) -> None:
-    assert wait_named(hours * HOUR_S) == name
+@DATABASE
+def test_waits_for_tape_begin_with_the_hour_that_they_are_named_by() -> None:
+    waits = {
+        "under 1 h": (0, 0.99),
+        "1 to 4 h": (1,),
+        "4 to 12 h": (4, 11.9),
+        "12 to 24 h": (23.9,),
+        "over 24 h": (24,),
+    }
+    submit([raw(1, 1)])
+    at, compass = now(), Experiment.objects.get(name="COMPASS")
+    for hours in (each for same in waits.values() for each in same):
+        StagedFile.objects.create(
+            url=f"root://tape//{hours}.raw",
+            experiment=compass,
+            requested=earlier(at, HOUR_S * (1 + hours)),
+            came=earlier(at, HOUR_S),
+        )
+    assert numbers("tape") == {name: len(same) for name, same in waits.items()}
 
 
 @DATABASE
