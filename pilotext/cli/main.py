@@ -32,6 +32,7 @@ COMMANDS = {
     "tasks": Command("pilotext.cli.tasks", "list and show tasks, wait for one, and decide on them"),
     "jobs": Command("pilotext.cli.jobs", "list and show jobs, and decide on them"),
     "runs": Command("pilotext.cli.runs", "list and show the runs of a task, and decide on their merged products"),
+    "compare": Command("pilotext.cli.compare", "compare the results of two tasks, run by run, or two ROOT files"),
     "errors": Command("pilotext.cli.errors", "count failures by code, cause, site, task or day"),
     "signatures": Command("pilotext.cli.signatures", "list the failures that no rule knows"),
     "sites": Command("pilotext.cli.sites", "list sites and breakers, and decide on them"),

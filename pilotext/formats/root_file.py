@@ -125,7 +125,7 @@ def _ask_child(paths: Sequence[Path], timeout_s: float, tick: Callable[[], None]
             stdin=subprocess.DEVNULL,
             stdout=answer,
             stderr=errors,
-            env=_environment(),
+            env=reader_environment(),
             cwd="/",
             preexec_fn=tied(),  # noqa: PLW1509  the wrapper has one thread
         )
@@ -161,7 +161,7 @@ def _why_not(status: int | None, timeout_s: float, errors: bytes) -> str:
     return f"the check ended with {how}: {lines[-1][:300] if lines else 'it said nothing'}"
 
 
-def _environment() -> dict[str, str]:
+def reader_environment() -> dict[str, str]:
     """The child finds this package from anywhere, and numpy takes no memory for threads that it will not use."""
     here = str(Path(__file__).resolve().parents[2])
     ignored = ("PYTHONPATH", "PYTHONHOME") if sys.flags.ignore_environment else ()  # we run with -E: they are not ours
