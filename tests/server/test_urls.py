@@ -6,11 +6,34 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import requests
 
-from tests.support.pilotext_server import COMMAND, production_server
+from pilotext.server.boot import boot
+
+boot()
+
+from django.test import RequestFactory  # noqa: E402  needs boot
+
+from pilotext.server.urls import handler500  # noqa: E402
+from tests.support.pilotext_server import COMMAND, production_server  # noqa: E402
 
 PASSWORD = "correct horse battery"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/server/panda/updateJob", "text/plain; charset=utf-8"),
+        ("/api/v1/pilot/update_job", "text/plain; charset=utf-8"),
+        ("/api/v1/jobs", "application/json"),
+        ("/jobs", "text/html; charset=utf-8"),
+    ],
+)
+def test_a_failure_is_answered_in_the_form_of_its_part_of_the_server(path: str, kind: str) -> None:
+    """A pilot takes every JSON object for success of its update."""
+    answer = handler500(RequestFactory().post(path))
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, kind)
 
 
 def test_a_manager_adds_an_account_in_the_administration(tmp_path: Path) -> None:

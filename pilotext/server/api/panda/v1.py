@@ -21,6 +21,9 @@ from pilotext.server.production.refusal import RefusalError
 Method = Literal["GET", "POST"]
 
 _JOB_STATES = ("starting", "running", "holding", "transferring", "finished", "failed")
+_INVALID = 50
+"""Status code of `jobdispatcher/Protocol.py` for a state that no pilot may say."""
+
 _WORKER_STATES = ("started", "finished")
 _LEGACY_NAME = {
     "site_name": "siteName",
@@ -89,7 +92,8 @@ def update_job(sent: Sent, caller: Caller) -> Envelope:
     number_of(sent, "job_id")
     state = text_of(sent, "job_status", 20)
     if state not in _JOB_STATES:
-        raise RefusalError("invalid", f"job_status is {state!r}; it must be one of {', '.join(_JOB_STATES)}.")
+        why = f"job_status is {state!r}; it must be one of {', '.join(_JOB_STATES)}."
+        return Envelope(False, why, {"StatusCode": _INVALID})
     answer = answer_of_update(_legacy(sent), caller)
     code = answer["StatusCode"]
     return Envelope(True, data=answer) if code == 0 else Envelope(False, answer["errorDialog"], {"StatusCode": code})

@@ -88,6 +88,7 @@ NEW_NAME = {
     "exeErrorCode": "exe_error_code",
     "exeErrorDiag": "exe_error_diag",
     "metaData": "meta_data",
+    "batchID": "batch_id",
 }
 """Fields of the legacy protocol that the tests send, by their names since 1.0."""
 

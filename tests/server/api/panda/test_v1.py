@@ -22,7 +22,7 @@ from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch.leases import expire_leases  # noqa: E402
 from pilotext.server.production.models import Attempt, AuditEntry, Job, Token  # noqa: E402
 from pilotext.server.production.refusal import RefusalError  # noqa: E402
-from pilotext.server.times import earlier, now  # noqa: E402
+from pilotext.server.times import earlier, later, now  # noqa: E402
 from tests.server.api.panda.pilots import NewPilot, Pilot, plain  # noqa: E402
 from tests.server.calls import Answered, request  # noqa: E402
 from tests.server.support import SITE, events, leased, raw, submit  # noqa: E402
@@ -86,7 +86,15 @@ def test_a_whole_life_by_either_protocol_leaves_the_same() -> None:
 
 def test_a_death_by_either_protocol_leaves_the_same() -> None:
     submit([raw(1, 11), raw(1, 12)])
-    said = {"pilotErrorCode": 1201, "pilotErrorDiag": "SIGTERM", "transExitCode": 143, "exeErrorDiag": ""}
+    said = {
+        "pilotErrorCode": 1201,
+        "pilotErrorDiag": "SIGTERM",
+        "transExitCode": 143,
+        "exeErrorCode": 7,
+        "exeErrorDiag": "it was ended",
+        "metaData": json.dumps({"pilotext": {"code": "COMPASS-9999"}}),
+        "batchID": "4711.0",
+    }
     for pilot in (Pilot(), NewPilot()):
         pilot.update(pilot.get_job(), "failed", **said)
     Attempt.objects.update(lease_until=earlier(now(), 1))
@@ -94,6 +102,7 @@ def test_a_death_by_either_protocol_leaves_the_same() -> None:
     fields = ("state", "verdict", "code", "cause", "diag", "pilot_said", "job__state", "decision")
     old, new = Attempt.objects.order_by("pk").values(*fields)
     assert new == old
+    assert all(new["pilot_said"].values()), "every field was read"
     assert (new["code"], new["cause"], new["job__state"]) == ("COMPASS-5208", "evicted", "ready")
 
 
@@ -129,9 +138,21 @@ def test_a_state_that_no_pilot_may_say_changes_nothing(state: str) -> None:
     pilot = NewPilot()
     job = pilot.get_job()
     told = pilot.call("pilot/update_job", job_id=job["PandaID"], job_status=state).json
-    assert (told["success"], told["data"]) == (False, None)
+    assert (told["success"], told["data"]) == (False, {"StatusCode": 50} if state else None)
     assert "job_status" in told["message"]
     assert Attempt.objects.get().state == "leased"
+
+
+@pytest.mark.parametrize("state", ["starting", "running", "transferring"])
+def test_a_state_on_the_way_is_a_heartbeat(state: str) -> None:
+    submit()
+    pilot = NewPilot()
+    job = pilot.get_job()
+    Attempt.objects.update(lease_until=later(now(), 1))
+    assert pilot.update(job, state) == {"StatusCode": 0, "command": "NULL"}
+    attempt = Attempt.objects.get()
+    assert (attempt.state, attempt.pilot_said) == ("running", {})
+    assert attempt.lease_until > later(now(), 7000)
 
 
 def test_updates_in_bulk_are_answered_one_by_one() -> None:
