@@ -17,6 +17,7 @@ boot()
 
 from pilotext.serialization.json import from_json  # noqa: E402  needs boot
 from pilotext.server.api import auth  # noqa: E402
+from pilotext.server.api.panda.urls import PANDA_PATHS  # noqa: E402
 from pilotext.server.api.panda.v1 import FUNCTIONS  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch.leases import expire_leases  # noqa: E402
@@ -24,7 +25,7 @@ from pilotext.server.production.models import Attempt, AuditEntry, Job, Token  #
 from pilotext.server.production.refusal import RefusalError  # noqa: E402
 from pilotext.server.times import earlier, later, now  # noqa: E402
 from tests.server.api.panda.pilots import NewPilot, Pilot, plain  # noqa: E402
-from tests.server.calls import Answered, request  # noqa: E402
+from tests.server.calls import Answered, operations, request  # noqa: E402
 from tests.server.support import SITE, events, leased, raw, submit  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -324,6 +325,11 @@ def test_a_function_that_is_not_served_is_refused_in_the_envelope(name: str) -> 
 def test_the_rest_of_pandas_interface_is_none_of_ours(name: str) -> None:
     answer = call(NewPilot(), "POST", name, b"{}")
     assert (answer.status, answer.json["error"]) == (404, "not-found")
+
+
+def test_no_operation_of_our_interface_has_an_address_of_pilots() -> None:
+    assert {*PANDA_PATHS} >= {"/server/panda/", "/api/v1/pilot/"}
+    assert [each.path for each in operations() if each.path.startswith(PANDA_PATHS)] == []
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), OperationalError("locked"), RefusalError("busy", "again")])
