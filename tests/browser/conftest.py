@@ -16,8 +16,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from fixtures.demo.database import ACCOUNTS, served
+from fixtures.servers.ports import free_port
 from tests.support.jobs import CHECKOUT
-from tests.support.pilotext_server import free_port
 
 JOBS = 120
 PASSWORD = "to look at a made production"

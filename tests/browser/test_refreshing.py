@@ -9,8 +9,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from fixtures.demo.database import ACCOUNTS, served
+from fixtures.servers.ports import free_port
 from tests.browser.conftest import PATIENCE_MS, Opener, check_axe, log_in
-from tests.support.pilotext_server import free_port
 
 EVERY_MS = 25_000
 VIEWER = next(name for name, role in ACCOUNTS.items() if role == "viewer")

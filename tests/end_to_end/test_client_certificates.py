@@ -17,8 +17,9 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
+from fixtures.servers.ports import free_port
 from tests.support.jobs import CHECKOUT
-from tests.support.pilotext_server import ProductionServer, free_port, production_server
+from tests.support.pilotext_server import ProductionServer, production_server
 
 APACHE = "/usr/sbin/apache2"
 MODULES = Path("/usr/lib/apache2/modules")

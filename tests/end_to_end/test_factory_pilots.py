@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.servers.ports import free_port
 from fixtures.servers.slurm import serving_slurm
 from fixtures.servers.xrootd import XrdServer
 from pilotext.formats.date_raw_writer import make_raw
@@ -19,7 +20,7 @@ from tests.end_to_end.test_production import RUN, SITE, write_task
 from tests.engines.factory_files import written
 from tests.support.jobs import PAYLOADS
 from tests.support.pilot import installed_release
-from tests.support.pilotext_server import COMMAND, ProductionServer, free_port
+from tests.support.pilotext_server import COMMAND, ProductionServer
 
 pytestmark = [pytest.mark.long(120), pytest.mark.timeout(900)]
 

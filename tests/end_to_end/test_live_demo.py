@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from fixtures.demo.live import RUNS
+from fixtures.servers.ports import free_ports
 from pilotext.server.boot import boot
 from tests.support.jobs import CHECKOUT
 from tests.support.processes import children_of, command_of, is_alive
@@ -31,7 +32,6 @@ RESTS = "nothing of the live production moves"
 ENDED_WITHIN_S = 60.0
 JOB_WITHIN_S = 180.0
 POLL_S = 0.1
-PORT_TRIES = 100
 PAUSE = ["sleep", "600"]
 """Command of the stand-ins in a demo with a pause of 600 s."""
 
@@ -87,7 +87,7 @@ class Demo:
 @contextmanager
 def demo(folder: Path, *words: str) -> Iterator[Demo]:
     """Run the demo; whatever a test leaves of it is ended."""
-    command = [sys.executable, "-P", str(SCRIPT), "--pause", "0", "--port", str(two_ports()), *words]
+    command = [sys.executable, "-P", str(SCRIPT), "--pause", "0", "--port", str(free_ports(2)[0]), *words]
     env = {**os.environ, "TMPDIR": str(folder)}
     process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -101,20 +101,6 @@ def demo(folder: Path, *words: str) -> Iterator[Demo]:
             process.kill()
             process.wait()
             raise
-
-
-def two_ports() -> int:
-    """Return a free port whose next one is free, too."""
-    for _ in range(PORT_TRIES):
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
-            try:
-                two.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):  # somebody has the next one, or there is none
-                continue
-            return port
-    raise AssertionError(f"none of {PORT_TRIES} free ports has a free one next to it")
 
 
 @pytest.mark.long(60)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.servers.ports import free_port
 from fixtures.servers.xrootd import XrdServer
 from pilotext.api.schemas.attempts import AttemptRow
 from pilotext.api.schemas.jobs import JobList, JobPage
@@ -17,7 +18,7 @@ from tests.end_to_end.conftest import CASTOR
 from tests.end_to_end.test_production import RUN, SITE, the_task, write_task
 from tests.support.jobs import CHECKOUT, PAYLOADS
 from tests.support.pilot import Pilot, Release, installed_release
-from tests.support.pilotext_server import ProductionServer, free_port
+from tests.support.pilotext_server import ProductionServer
 
 pytestmark = [pytest.mark.long(100), pytest.mark.timeout(600)]
 

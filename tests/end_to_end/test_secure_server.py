@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.pilotext_server import COMMAND, ProductionServer, free_port, production_server
+from fixtures.servers.ports import free_port
+from tests.support.pilotext_server import COMMAND, ProductionServer, production_server
 
 BAD_LOGINS = 10_000
 GUESSERS = 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fixtures import software_area
 from fixtures.raw_names import raw_name
+from fixtures.servers.ports import free_port
 from fixtures.servers.postgres import PostgresServer, serving_postgres
 from fixtures.servers.tape import TapeServer
 from fixtures.servers.xrootd import XrdServer
@@ -17,7 +18,7 @@ from tests.end_to_end.whole_production import RAW, TASK, Production, Scale
 from tests.end_to_end.whole_production_faults import CORAL, HADD, PHAST, SETUP, events_of
 from tests.server.conftest import use
 from tests.support.pilot import installed_release
-from tests.support.pilotext_server import ProductionServer, free_port, impatient_checkout, serving
+from tests.support.pilotext_server import ProductionServer, impatient_checkout, serving
 
 from django.db import connection  # isort: skip  needs the boot of tests.server.conftest
 

@@ -6,7 +6,6 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import requests
 import yaml
 
 from fixtures.demo import processes
+from fixtures.servers.ports import free_port
 from pilotext.api.client import Client
 from tests.support.jobs import CHECKOUT
 
@@ -34,13 +34,6 @@ from pilotext.cli.main import main
 verbs = [["migrate"], *(["token", "--role", role, "--label", f"test-{role}"] for role in sys.argv[1:])]
 sys.exit(any(main(["server", *words]) for words in verbs))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
