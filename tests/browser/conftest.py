@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from fixtures.demo.browser import chromium_path
 from fixtures.demo.database import ACCOUNTS, served
 from fixtures.servers.ports import free_port
 from tests.support.jobs import CHECKOUT
@@ -70,10 +71,9 @@ def server(database_copy: Path) -> Iterator[str]:
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium. Not for the whole session: while it is open, Django refuses to be used in this thread."""
-    path = shutil.which("chromium")
-    assert path is not None, "the tests of the pages need the Debian package chromium; bin/prepare test installs it"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
+        words = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=words)
         yield browser
         browser.close()
 

@@ -207,6 +207,11 @@ async def _collected(exchange: Exchange, most: int) -> bytes:
     return b"".join(parts)
 
 
+_SEPARATORS = {"cookie": "; "}
+"""Separators of values of a header that a request has more than once, where a comma means something else (RFC 9113,
+8.2.3: HTTP/2 sends each cookie by itself)."""
+
+
 def peer_of(scope: RsgiScope) -> str:
     """Return the address at the other end of the connection: that of the client, or of the last proxy."""
     return scope.client.rpartition(":")[0].strip("[]")
@@ -229,7 +234,7 @@ def environ_of(request: RsgiRequest, body: bytes) -> dict[str, Any]:
             key = f"HTTP_{name.upper().replace('-', '_')}"
             if key in environ:
                 repeated.add(key)
-            environ[key] = f"{environ[key]},{value}" if key in environ else value
+            environ[key] = f"{environ[key]}{_SEPARATORS.get(name, ',')}{value}" if key in environ else value
     environ[REPEATED] = frozenset(repeated)
     if kind := scope.headers.get("content-type"):
         environ["CONTENT_TYPE"] = kind

@@ -99,6 +99,29 @@ def test_a_body_that_comes_slowly_but_whole_is_taken(server: ProductionServer) -
         assert status(slow) == 404, "there is no such site"
 
 
+def test_cookies_in_headers_of_their_own_are_all_read(server: ProductionServer) -> None:
+    """A proxy of HTTP/2 may send each cookie in a header of its own."""
+    page = requests.get(f"{server.url}/login", timeout=ANSWERED_WITHIN_S)
+    form = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+    assert form is not None
+    body = f"csrfmiddlewaretoken={form[1]}&username=nobody&password=wrong".encode()
+    same = (
+        "X-Forwarded-For: 203.0.115.1",
+        f"Host: 127.0.0.1:{server.port}",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {len(body)}",
+    )
+    ((name, value),) = page.cookies.items()
+    found = []
+    with ExitStack() as stack:
+        for cookies in ((f"Cookie: first=1; {name}={value}",), ("Cookie: first=1", f"Cookie: {name}={value}"), ()):
+            asked = "\r\n".join(("POST /login HTTP/1.1", *same, *cookies, "", "")).encode()
+            found.append(status(sent(server, asked + body, stack)))
+    together, apart, none = found
+    assert together == apart
+    assert apart != none == 403
+
+
 def memory_of(server: ProductionServer) -> int:
     roots = [psutil.Process(process.pid) for process in server.processes]
     return sum(each.memory_info().rss for root in roots for each in (root, *root.children(recursive=True)))
