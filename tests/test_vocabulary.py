@@ -45,7 +45,6 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/rules/export/graph.py": "one file a form of export",
     "pilotext/rules/reading.py": "imported only without compiled rules: the start of a job must not load it",
     "pilotext/server/api/attempts.py": _RESOURCE,
-    "pilotext/server/api/factories.py": _RESOURCE,
     "pilotext/server/api/health.py": _RESOURCE,
     "pilotext/server/api/panda/job_description.py": "the form of a job in the pilot protocol",
     "pilotext/server/api/rules.py": _RESOURCE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-from pathlib import Path
 
 from pilotext.api.client import Client
 from pilotext.api.schemas.factories import FactoryLabelRow, FactoryList, FactoryRow
@@ -13,7 +12,7 @@ from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import say, write_text
 from pilotext.cli.parser import Noun, Verb
 from pilotext.cli.tables import print_table, write_json
-from pilotext.engines.factory import FactoryRun, engine_of, only_one
+from pilotext.engines.factory import FactoryRun, only_one
 from pilotext.engines.script import script_of
 from pilotext.engines.settings import FactoryFile, read_factory_file
 from pilotext.errors import UsageError, did_you_mean, known_words
@@ -53,8 +52,9 @@ def _add_label_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _script(options: argparse.Namespace) -> int:
     file = read_factory_file(options.file)
-    label = file.labels[_known(file, options.label)]
-    write_text(script_of(file, options.label, engine_of(label, Path(file.folder))))
+    if file.labels[_known(file, options.label)].panda is not None:
+        raise UsageError(f"label {options.label} has no script: its jobs are started by pilots of PanDA.")
+    write_text(script_of(file, options.label, _factory(file).engines[options.label]))
     return Exit.SUCCESS
 
 

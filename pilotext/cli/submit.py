@@ -9,22 +9,28 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
+from pilotext.api.client import Client
+from pilotext.api.schemas.factories import FactoryList
+from pilotext.api.schemas.fields import words_of
 from pilotext.api.schemas.tasks import DryRun, RefusedInput, Submitted, TaskDocument
 from pilotext.cli import connection
 from pilotext.cli.arguments import FilePath
 from pilotext.cli.output import say, write_json
 from pilotext.cli.tables import table
+from pilotext.engines.settings import BatchSystem
+from pilotext.errors import UsageError
 from pilotext.formatting import counted_words
 from pilotext.model.codes import Exit
 from pilotext.model.job import Job
 from pilotext.profile import Experiment, load_experiment
 from pilotext.sanitize import one_line
-from pilotext.server.production.submission.document import read_task
+from pilotext.server.production.submission.document import WholeTask, read_task
 from pilotext.server.production.submission.listing import list_folder
 from pilotext.server.production.submission.plan import Plan, describe, make_plan, preview
 
-EXAMPLE = "pilotext submit slot1.yaml --dry-run\npilotext submit slot1.yaml"
+EXAMPLE = "pilotext submit slot1.yaml --dry-run\npilotext submit slot1.yaml\npilotext submit slot1.yaml --engine panda"
 MAX_SHOWN = 20
 """Jobs that a dry run shows to people."""
 
@@ -36,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="submit nothing; print the jobs, one of them complete, and the inputs that would be refused",
     )
+    parser.add_argument(
+        "--engine",
+        choices=words_of(BatchSystem),
+        help="run its jobs at those of its sites where a factory uses this batch system, or `panda`",
+    )
     parser.add_argument("--leave-out", action="store_true", help="submit without the inputs that are refused")
     connection.add_url(parser)
     connection.add_arguments(parser)
@@ -44,10 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Submit; the exit status is 0 only when the server has the task."""
     whole = read_task(options.task)
+    if options.dry_run and not _asks_server(options):
+        return _dry_run(options, whole, None)
+    client = connection.connect(options)
+    whole = _placed(whole, options.engine, client)
     if options.dry_run:
-        return _dry_run(options)
+        return _dry_run(options, whole, client)
     document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
-    done = connection.connect(options).post("/api/v1/tasks", document, Submitted)
+    done = client.post("/api/v1/tasks", document, Submitted)
     url = connection.page_of(options, f"/tasks/{done.task}")
     if options.url:
         say(url)
@@ -62,15 +77,35 @@ def run(options: argparse.Namespace) -> int:
     return Exit.SUCCESS
 
 
-def _dry_run(options: argparse.Namespace) -> int:
-    whole = read_task(options.task)
+def _asks_server(options: argparse.Namespace) -> bool:
+    return bool(options.server or os.environ.get("PILOTEXT_SERVER") or options.engine)
+
+
+def _placed(whole: WholeTask, engine: str | None, client: Client) -> WholeTask:
+    """Return the task at those of its sites where a factory uses an engine. Raises UsageError where none does."""
+    if engine is None:
+        return whole
+    known = load_experiment(whole.task.experiment).sites
+    factories = client.get("/api/v1/factories", FactoryList).factories
+    labels = [label for factory in factories if not factory.silent for label in factory.labels]
+    served = {label.site for label in labels if label.system == engine and label.site in known}
+    sites = tuple(sorted(served & set(whole.task.sites or served)))
+    if not sites:
+        where = ", ".join(whole.task.sites) or f"any site of {whole.task.experiment}"
+        advice = f"Start one with a label of `system: {engine}`; `pilotext factory list` shows those there are."
+        raise UsageError(f"no factory uses {engine} for {one_line(where)}.", advice=advice)
+    return replace(whole, task=replace(whole.task, sites=sites))
+
+
+def _dry_run(options: argparse.Namespace, whole: WholeTask, client: Client | None) -> int:
     experiment = load_experiment(whole.task.experiment)
-    asked = bool(options.server or os.environ.get("PILOTEXT_SERVER"))
     # The outputs of another task are known to the server alone, and so are the jobs that read them.
-    plan = None if asked and whole.task.chained_to is not None else make_plan(experiment, whole, list_folder)
-    if asked:
+    plan = (
+        None if client is not None and whole.task.chained_to is not None else make_plan(experiment, whole, list_folder)
+    )
+    if client is not None:
         document = TaskDocument(msgspec.to_builtins(whole), options.leave_out)
-        told = connection.connect(options).post("/api/v1/tasks/dry-run", document, DryRun)
+        told = client.post("/api/v1/tasks/dry-run", document, DryRun)
     else:
         assert plan is not None
         told = describe(experiment, plan)
@@ -78,7 +113,7 @@ def _dry_run(options: argparse.Namespace) -> int:
     if options.json:
         write_json(json.dumps(_as_json(experiment, plan, told, refused)).encode())
     else:
-        _show(plan, told, refused, asked=asked)
+        _show(plan, told, refused, asked=client is not None)
     wrong = told.refused_count and not options.leave_out
     return Exit.USAGE if wrong or told.problems or told.taken_count else Exit.SUCCESS
 

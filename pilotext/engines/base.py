@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -144,15 +144,20 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in for_wrapper(os.environ).items() if not is_credential(name)}
 
 
-def run(command: BatchCommand, within_s: float = COMMAND_WITHIN_S) -> CommandOutput:
-    """Run a command to its end. Raises BatchError when it cannot be started, or takes too long."""
+def run(
+    command: BatchCommand, within_s: float = COMMAND_WITHIN_S, env: Mapping[str, str] | None = None
+) -> CommandOutput:
+    """Run a command to its end, by default without credentials in its environment.
+
+    Raises BatchError when it cannot be started, or takes too long.
+    """
     try:
         process = subprocess.Popen(
             command.words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(),
+            env=environment() if env is None else dict(env),
             start_new_session=True,
         )
     except OSError as error:

@@ -24,9 +24,10 @@ from pilotext.engines.gridengine import GridEngineCommands
 from pilotext.engines.htcondor import HTCondorCommands
 from pilotext.engines.local import LocalEngine
 from pilotext.engines.lsf import LSFCommands
+from pilotext.engines.panda import PandaEngine
 from pilotext.engines.pbs import PBSCommands
 from pilotext.engines.script import name_of, script_of
-from pilotext.engines.settings import FactoryFile, LabelSettings
+from pilotext.engines.settings import FactoryFile
 from pilotext.engines.slurm import SlurmCommands
 from pilotext.errors import BatchError, UsageError
 from pilotext.formatting import counted_words
@@ -45,9 +46,12 @@ _REFUSALS = (401, 403)
 MAX_MESSAGE_CHARACTERS = 500
 
 
-def engine_of(label: LabelSettings, folder: Path) -> Engine:
-    """Return the batch system of a label."""
-    return LocalEngine(folder) if label.system == "local" else CommandEngine(COMMANDS[label.system]())
+def engine_of(file: FactoryFile, name: str, client: Client) -> Engine:
+    """Return the batch system of a label; PanDA gets the jobs of the server."""
+    label = file.labels[name]
+    if label.panda is not None:
+        return PandaEngine(file.server, label, label.panda, client)
+    return LocalEngine(Path(file.folder)) if label.system == "local" else CommandEngine(COMMANDS[label.system]())
 
 
 @dataclass
@@ -76,7 +80,7 @@ class FactoryRun:
     def __post_init__(self) -> None:
         self.folder = Path(self.file.folder)
         self.engines: Mapping[str, Engine] = {
-            name: engine_of(label, self.folder) for name, label in self.file.labels.items()
+            name: engine_of(self.file, name, self.client) for name in self.file.labels
         }
         self._started = self.clock()
         self._courses = {name: _Course() for name in self.file.labels}
@@ -108,7 +112,7 @@ class FactoryRun:
             label=name,
             site=label.site,
             system=label.system,
-            starts="pilot" if label.pilot else "agent",
+            starts="pilot" if label.pilot or label.panda else "agent",
             slots=label.slots,
             requested=course.requested,
             submitted=course.submitted,
@@ -128,7 +132,7 @@ class FactoryRun:
             mine = self.engines[name].jobs(name_of(self.file, name))
             queued = sum(job.queued for job in mine)
             running = len(mine) - queued
-            if not label.pilot and len(mine) <= MAX_AGENTS:
+            if not label.pilot and not label.panda and len(mine) <= MAX_AGENTS:
                 agents = tuple(f"{name_of(self.file, name)}.{job.id or job.number}" for job in mine)
         except BatchError as error:
             trouble.append(f"{label.system}: {error}")
@@ -168,7 +172,8 @@ class FactoryRun:
         """Return the order of so many batch jobs, with their script written to the folder."""
         output, script = self.folder / "output", self.folder / f"{name}.sh"
         output.mkdir(parents=True, exist_ok=True)
-        script.write_text(script_of(self.file, name, self.engines[name]))
+        if self.file.labels[name].panda is None:
+            script.write_text(script_of(self.file, name, self.engines[name]))
         return Order(name_of(self.file, name), script, output, self.file.labels[name], count)
 
     def cancel(self, name: str) -> int:

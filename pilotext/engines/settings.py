@@ -20,13 +20,30 @@ FORMAT = 1
 MAX_ARRAY = 1000
 """Elements of one job array; sites usually allow a thousand."""
 
-BatchSystem = Literal["slurm", "htcondor", "pbs", "gridengine", "lsf", "local"]
+BatchSystem = Literal["slurm", "htcondor", "pbs", "gridengine", "lsf", "local", "panda"]
 
 FactoryWord = Annotated[str, msgspec.Meta(min_length=1, max_length=60, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 """Name that batch systems accept as a part of the name of a job."""
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class PandaSettings(Record, frozen=True):
+    """JEDI tasks of a label: whose they are, and how their jobs find pilotext."""
+
+    user: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
+    """Name under which PanDA lists the tasks."""
+    vo: Annotated[str, msgspec.Meta(min_length=1, max_length=16)]
+    working_group: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    source_label: Annotated[str, msgspec.Meta(min_length=1, max_length=20)] = "managed"
+    """PanDA's `prodSourceLabel`, for which the pilots of the queue ask."""
+    cloud: Annotated[str, msgspec.Meta(max_length=50)] = ""
+    priority: Annotated[int, msgspec.Meta(ge=-10_000, le=10_000)] = 900
+    transformation: Annotated[str, msgspec.Meta(pattern=r"^https?://.*/pilotext-trf$")] | None = None
+    """Address of `pilotext-trf`; absent: that of the server."""
+    pilotext: Annotated[str, msgspec.Meta(pattern=r"^/[^\s'\"]+$")] | None = None
+    """Folder of pilotext on the nodes; absent: pilots have the variable PILOTEXT_HOME."""
 
 
 class LabelSettings(Record, frozen=True):
@@ -61,6 +78,8 @@ class LabelSettings(Record, frozen=True):
     """Time that running jobs have after the warning. Batch systems kill soon after it: Slurm after KillWait, 30 s."""
     idle_s: Seconds = 600.0
     """An agent that had no job for so long ends, and gives its slot back."""
+    panda: PandaSettings | None = None
+    """JEDI tasks of a label of the system `panda`."""
     max_jobs_of_agent: Positive | None = None
     """Jobs after which an agent ends; without it, as many as the time of its slot allows."""
 
@@ -118,4 +137,10 @@ def _wrong(document: Document, file: FactoryFile, name: str) -> list[FileProblem
     if label.pilot and label.slots > 1:
         message = "a pilot runs one job at once."
         problems.append(document.problem((*place, "slots"), message, "Leave `slots` out, or leave out `pilot`."))
+    if (label.system == "panda") != (label.panda is not None):
+        message = "`panda` is for labels of `system: panda`, and each of them needs it."
+        problems.append(document.problem((*place, "system"), message, "Give `panda: {user: …, vo: …}`, or remove it."))
+    if label.system == "panda" and (label.pilot or label.slots > 1):
+        message = "PanDA starts the pilots, and each job has one slot."
+        problems.append(document.problem((*place, "system"), message, "Leave `pilot` and `slots` out."))
     return problems

@@ -32,6 +32,7 @@ PILOTEXT_MAIL_USER, PILOTEXT_MAIL_PASSWORD  login at that server (default: none)
 PILOTEXT_MAIL_EVERY_S  seconds from one mail to the next, which has all since (default: 3600)
 PILOTEXT_LOG_LEVEL     from which level on something stands in the logs: DEBUG, INFO, WARNING, ERROR (default: INFO)
 PILOTEXT_THREADS       threads that answer requests; `pilotext server` sets it from its option --threads (default: 64)
+PILOTEXT_PANDA_MONITOR address of a PanDA monitor, for links to its tasks and jobs (default: none)
 PILOTEXT_TRF_URL       what PanDA pilots take for the transformation (default: /trf/pilotext-trf of this server)
 """
 
@@ -63,6 +64,7 @@ MAIL_USER = os.environ.get("PILOTEXT_MAIL_USER", "")
 MAIL_PASSWORD = os.environ.get("PILOTEXT_MAIL_PASSWORD", "")
 MAIL_EVERY_S = float(os.environ.get("PILOTEXT_MAIL_EVERY_S", "3600"))
 TRF_URL = os.environ.get("PILOTEXT_TRF_URL") or f"{PUBLIC_URL}/trf/pilotext-trf"
+PANDA_MONITOR = os.environ.get("PILOTEXT_PANDA_MONITOR", "").rstrip("/")
 REMOTE_USER_HEADER = os.environ.get("PILOTEXT_REMOTE_USER_HEADER", "")
 REMOTE_USER_PROXIES = trusted_networks(
     os.environ.get("PILOTEXT_REMOTE_USER_PROXIES", ""), "PILOTEXT_REMOTE_USER_PROXIES"

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from pilotext.api.client import Client
 from pilotext.engines.factory import engine_of
+from pilotext.engines.panda import PandaEngine
 from pilotext.engines.script import script_of
 from pilotext.engines.settings import read_factory_file
 from pilotext.errors import RuleFilesError
@@ -27,9 +29,11 @@ def test_the_example_of_the_document_can_be_read_and_has_a_script(tmp_path: Path
     path = tmp_path / "factory.yaml"
     path.write_text(example)
     file = read_factory_file(path)
-    assert set(file.labels) == {"short", "pilots"}
-    for name, label in file.labels.items():
-        assert label.site in script_of(file, name, engine_of(label, tmp_path))
+    assert set(file.labels) == {"short", "pilots", "grid"}
+    engines = {name: engine_of(file, name, Client(file.server, "a-token")) for name in file.labels}
+    assert isinstance(engines.pop("grid"), PandaEngine)
+    for name, engine in engines.items():
+        assert file.labels[name].site in script_of(file, name, engine)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +44,13 @@ def test_the_example_of_the_document_can_be_read_and_has_a_script(tmp_path: Path
         ({"labels": {"short": {"system": "local", "max_job": 3}}}, "Did you mean `max_jobs`?"),
         ({"labels": {"short": {"system": "local", "warn_s": 7200}}}, "Make `warn_s` shorter than `wall_s`."),
         ({"labels": {"short": {"system": "local", "pilot": ["./pilot"], "slots": 2}}}, "a pilot runs one job at once"),
+        ({"labels": {"grid": {"system": "panda"}}}, "each of them needs it"),
+        (
+            {"labels": {"short": {"system": "local", "panda": {"user": "c", "vo": "v"}}}},
+            "for labels of `system: panda`",
+        ),
+        ({"labels": {"grid": {"system": "panda", "panda": {"user": "c", "vo": "v"}, "slots": 2}}}, "has one slot"),
+        ({"labels": {"grid": {"system": "panda", "panda": {"user": "c"}}}}, "vo"),
         ({"labels": {}}, "labels"),
         ({"labels": {"short": {"system": "local"}}, "server": "127.0.0.1"}, "server"),
         ({"labels": {"short": {"system": "local"}}, "format": 2}, "Upgrade pilotext."),

@@ -10,6 +10,9 @@ from pilotext.model import Record
 from pilotext.model.job import Job
 from pilotext.model.report import PhaseRecord
 
+QUEUED_IN_PANDA = "queued in PanDA"
+"""Phase of an attempt that waits in PanDA's queue; its heartbeats do not say that it runs."""
+
 OUTPUTS_KEPT = "outputs-kept"
 """The phase of an attempt whose wrapper has ended, and whose outputs wait on the node for their storage.
 

@@ -29,6 +29,8 @@ _V1 = [
     path("agents", agents.AgentsController.as_view()),
     path("factories/work", factories.SiteWorkController.as_view()),
     path("factories", factories.FactoriesController.as_view()),
+    path("panda/jobs", factories.PandaJobsController.as_view()),
+    path("panda/states", factories.PandaStatesController.as_view()),
     path("tasks", tasks.TasksController.as_view()),
     path("tasks/dry-run", tasks.DryRunController.as_view()),
     path("tasks/<number:task>", tasks.TaskController.as_view()),

@@ -22,6 +22,7 @@ from pilotext.server.pages.access import may, page, reason_of
 from pilotext.server.pages.attempts import read_report
 from pilotext.server.pages.charts import resource_curves, sample_rows, time_line
 from pilotext.server.pages.decisions import carry_out
+from pilotext.server.pages.panda import links_of_attempt
 from pilotext.server.pages.quotes import Quote, quote_of
 from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.job_builder import build_job
@@ -120,6 +121,7 @@ def show(request: HttpRequest, job: int) -> HttpResponse:
         "page": history.page,
         "task": history.row.task,
         "shown": shown,
+        "panda": list(links_of_attempt(shown.attempt)) if shown is not None else [],
         "last": history.tries[-1].number if history.tries else 0,
         "attempts": list(reversed(history.page.attempts)),
         "bars": time_line(report) if report is not None else (),

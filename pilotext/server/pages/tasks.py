@@ -16,6 +16,7 @@ from pilotext.sanitize import printable_json
 from pilotext.server.pages.access import may, page
 from pilotext.server.pages.decisions import carry_out
 from pilotext.server.pages.failures import failures_since
+from pilotext.server.pages.panda import links_of_task
 from pilotext.server.pages.queries import address, choice_of, given, in_words, whole_number
 from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.pages.run import held_by, parts_of
@@ -91,6 +92,7 @@ def show(request: HttpRequest, task: int) -> HttpResponse:
         "further": address(reverse("task", args=[task]), after=runs.next) if runs.next is not None else "",
         "failures": failures[:TOP_FAILURES],
         "more_failures": max(0, len(failures) - TOP_FAILURES),
+        "panda": links_of_task(task),
         "pace": described.pace,
         "left_out": described.left_out,
         "refused": described.refused,

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import F
 
-from pilotext.api.schemas.attempts import Heartbeat, HeartbeatAnswer
+from pilotext.api.schemas.attempts import QUEUED_IN_PANDA, Heartbeat, HeartbeatAnswer
 from pilotext.serialization.json import from_plain
 from pilotext.server.database import transact
 from pilotext.server.production.access.tokens import same
@@ -61,7 +61,7 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
         attempt.stop = changes["stop"] = why
     if beat.progress:
         changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
-    if attempt.state == AttemptState.LEASED:
+    if attempt.state == AttemptState.LEASED and beat.phase != QUEUED_IN_PANDA:
         changes["state"] = AttemptState.RUNNING
         if attempt.job.state == JobState.SENT:
             advance_one(

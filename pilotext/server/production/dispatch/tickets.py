@@ -61,7 +61,9 @@ def _fetch(attempt_id: int, ticket: str, claim: str) -> Job:
         raise RefusalError("forbidden", "this ticket does not belong to that attempt, or is used up.")
     at = now()
     used_up = attempt.fetched is not None and attempt.fetched < earlier(at, AGAIN_WITHIN_S)
-    if used_up or attempt.leased < earlier(at, GOOD_FOR_S):
+    # One that waits in PanDA's queue is good as long as PanDA is heard to have it.
+    expired = attempt.panda_task is None and attempt.leased < earlier(at, GOOD_FOR_S)
+    if used_up or expired:
         raise RefusalError("forbidden", "this ticket is used up.")
     if attempt.state not in ACTIVE_ATTEMPT or attempt.stop:
         raise RefusalError("conflict", f"this attempt is {attempt.stop or attempt.state}.")

@@ -64,6 +64,10 @@ class Attempt(models.Model):
     ticket = models.TextField(default="")
     """SHA-256 of what fetches the job, with its token, soon after it was given out to a pilot."""
     fetched = models.DateTimeField(null=True)
+    panda_task = models.BigIntegerField(null=True)
+    """JEDI task that it is in; 0 while it is taken for PanDA and has none, None where it is not PanDA's."""
+    panda_job = models.BigIntegerField(null=True)
+    """PandaID of its job in PanDA."""
     lease_s = models.FloatField()
     lease_until = models.DateTimeField()
     expected_files = models.TextField(default="")
@@ -110,6 +114,9 @@ class Attempt(models.Model):
             models.Index(fields=["task", "code"], name="attempt_by_code"),
             models.Index(fields=["task", "ended"], name="attempt_by_task"),
             models.Index(fields=["ended"], name="attempt_by_end"),
+            models.Index(
+                fields=["task", "panda_task"], name="attempt_by_panda", condition=models.Q(panda_task__isnull=False)
+            ),
             models.Index(fields=["leased"], name="attempt_by_lease"),
             # Counting errors and watching for breakers read this one alone; most attempts are not in it.
             models.Index(

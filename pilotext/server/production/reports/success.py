@@ -30,7 +30,10 @@ MAX_DIAG = 1000
 MAX_EVENTS = 2**31 - 1
 
 PILOT_WORD_S = 600.0
-"""The last word of a PanDA pilot, which tells the wrapper's exit status, is waited for so long after a report."""
+"""The last word of a PanDA pilot, which tells the wrapper's exit status, is waited for so long after a report.
+
+That of a PanDA server is not: it may stay `holding` for longer.
+"""
 
 NOT_PUBLISHED = ("output-not-published", "output-is-another")
 """Rules for attempts whose published files the server did not find as they were reported."""
@@ -72,7 +75,8 @@ def claim_success(attempt: Attempt, report: Report) -> None:
     why = f"attempt {attempt.number} reports a success; its published files are compared before it is believed"
     end_attempt(attempt, AttemptState.VERIFYING, report, why)
     advance_one(JOB, attempt.job, MAY_SUCCEED, JobState.VERIFYING, Reason("intake", why, "attempt"))
-    wait_s = PILOT_WORD_S if attempt.pilot and not attempt.pilot_said else 0.0
+    waits = attempt.pilot and not attempt.pilot_said and attempt.panda_task is None
+    wait_s = PILOT_WORD_S if waits else 0.0
     insert(Verification, attempt_id=attempt.pk, busy_until=later(now(), wait_s) if wait_s else EPOCH)
 
 
