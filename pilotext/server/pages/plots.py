@@ -16,7 +16,7 @@ from pilotext.server.pages.refreshing import marks_of_all, refreshed
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.statistics.attempts import AttemptQuery, list_attempts
 from pilotext.server.production.statistics.hourly import begin_of
-from pilotext.server.production.statistics.series import measure
+from pilotext.server.production.statistics.series import Measured, measure
 
 COARSE_H, FINE_H = 12, 1
 """Hours of a bar where all plots stand together, and of one that stands alone."""
@@ -61,7 +61,7 @@ def show(request: HttpRequest) -> HttpResponse:
 def show_one(request: HttpRequest, name: str) -> HttpResponse:
     """Show one plot, a bar for each hour, with a table of twelve hours a row."""
     asked, texts = choice_of(request, PlotQuery), given(request)
-    plot = draw(_known(name), measure(HOURS, task=asked.task, site=asked.site), texts, FINE_H, COARSE_H)
+    plot = draw(name, _measured(name, asked), texts, FINE_H, COARSE_H)
     words = {
         "plot": plot,
         "choice": in_words(texts),
@@ -77,8 +77,8 @@ def show_one(request: HttpRequest, name: str) -> HttpResponse:
 def as_csv(request: HttpRequest, name: str) -> HttpResponse:
     """Return the numbers of a plot by hour as comma-separated values."""
     asked = choice_of(request, PlotQuery)
-    found = measure(HOURS, task=asked.task, site=asked.site)
-    series = series_of(_known(name), found, FINE_H)
+    found = _measured(name, asked)
+    series = series_of(name, found, FINE_H)
     stamps = [begin_of(at).strftime("%Y-%m-%dT%H:00:00Z") for at in range(found.begin, found.end + 1)]
     rows = (PlotNumber(at, each, n) for each, numbers in series.items() for at, n in zip(stamps, numbers, strict=True))
     return csv_answer(f"plot-{name}", csv_of(PlotNumber, rows))
@@ -103,7 +103,8 @@ def attempts(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/attempts.html", words)
 
 
-def _known(name: str) -> str:
+def _measured(name: str, asked: PlotQuery) -> Measured:
+    """Return the numbers of one plot. Raises RefusalError for a name that no plot has."""
     if name not in PLOTS:
         raise RefusalError("not-found", f"there is no plot {name!r:.40}; there are {', '.join(PLOTS)}.")
-    return name
+    return measure(HOURS, (PLOTS[name].part,), task=asked.task, site=asked.site)

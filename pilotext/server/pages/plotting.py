@@ -11,7 +11,7 @@ from django.urls import reverse
 from pilotext.server.pages.queries import address
 from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.hourly import begin_of
-from pilotext.server.production.statistics.series import Hours, Measured
+from pilotext.server.production.statistics.series import Hours, Measured, Part
 from pilotext.server.times import HOUR_S
 
 HOURS = 7 * 24
@@ -35,6 +35,7 @@ class PlotKind:
     """A plot: its title with its unit, its numbers, how those of several hours become one, and what a bar lists."""
 
     title: str
+    part: Part
     numbers: Callable[[Measured], Hours]
     combine: Callable[[Sequence[float]], float]
     fields: Callable[[str], Fields]
@@ -69,36 +70,55 @@ def _only(hours: Hours, name: str) -> Hours:
 
 PLOTS = {
     "started": PlotKind(
-        "Attempts started, by type", lambda found: found.started, _sum, lambda name: {"by": "started", "type": name}
+        "Attempts started, by type",
+        "work",
+        lambda found: found.started,
+        _sum,
+        lambda name: {"by": "started", "type": name},
     ),
     "submitted": PlotKind(
-        "Jobs submitted, by person", lambda found: found.submitted, _sum, lambda _: {"subject": "task"}, "trail"
+        "Jobs submitted, by person",
+        "submissions",
+        lambda found: found.submitted,
+        _sum,
+        lambda _: {"subject": "task"},
+        "trail",
     ),
-    "states": PlotKind("Attempts ended, by state", lambda found: found.ended, _sum, lambda name: {"state": name}),
-    "efficiency": PlotKind("CPU efficiency, percent of one core", lambda found: found.usage, _sum, lambda _: {}),
+    "states": PlotKind(
+        "Attempts ended, by state", "ends", lambda found: found.ended, _sum, lambda name: {"state": name}
+    ),
+    "efficiency": PlotKind(
+        "CPU efficiency, percent of one core", "ends", lambda found: found.usage, _sum, lambda _: {}
+    ),
     "running-sites": PlotKind(
         "Attempts running, by site",
+        "work",
         lambda found: found.at_sites,
         _mean,
         lambda name: {"by": "running", "site": name},
     ),
     "running-people": PlotKind(
         "Attempts running, by person",
+        "work",
         lambda found: found.of_people,
         _mean,
         lambda name: {"by": "running", "submitter": name},
     ),
     "failures": PlotKind(
-        "Failures, by cause", lambda found: found.failed, _sum, lambda name: {"state": FAILED, "cause": name}
+        "Failures, by cause", "ends", lambda found: found.failed, _sum, lambda name: {"state": FAILED, "cause": name}
     ),
-    "events": PlotKind("Events processed a second", _events, _a_second, lambda _: {}),
+    "events": PlotKind("Events processed a second", "ends", _events, _a_second, lambda _: {}),
     "storage": PlotKind(
-        "MB a second moved, by storage", lambda found: found.by_storage, _megabytes_a_second, lambda _: {}
+        "MB a second moved, by storage", "transfers", lambda found: found.by_storage, _megabytes_a_second, lambda _: {}
     ),
     "sites": PlotKind(
-        "MB a second moved, by site", lambda found: found.by_site, _megabytes_a_second, lambda name: {"site": name}
+        "MB a second moved, by site",
+        "transfers",
+        lambda found: found.by_site,
+        _megabytes_a_second,
+        lambda name: {"site": name},
     ),
-    "tape": PlotKind("Files from tape, by time waited", lambda found: found.tape, _sum, lambda _: {}, ""),
+    "tape": PlotKind("Files from tape, by time waited", "tape", lambda found: found.tape, _sum, lambda _: {}, ""),
 }
 """Plots in the order of the page, by the names that addresses have."""
 
@@ -171,11 +191,12 @@ def draw(name: str, found: Measured, texts: Mapping[str, str], bar_h: int, row_h
         bases = [base + number for base, number in zip(bases, numbers, strict=True)]
         said = _number(whole[each][0] if each in whole else sum(whole[one][0] for one in bars if one not in shown))
         series.append(DrawnSeries(each, colours[each], path, said))
+    links = _Links(kind, texts)
     columns = [
-        DrawnColumn(BAR * place, f"{_clock(hour)}: {_said(shown, place)}", _link(kind, None, hour, bar_h, texts))
+        DrawnColumn(BAR * place, f"{_clock(hour)}: {_said(shown, place)}", links.to(None, hour, bar_h))
         for place, hour in enumerate(begins)
     ]
-    table = _Table(kind, series_of(name, found, row_h), tuple(shown), found.begin, row_h, texts)
+    table = _Table(series_of(name, found, row_h), tuple(shown), found.begin, row_h, links)
     return Plot(
         name,
         kind.title,
@@ -228,16 +249,42 @@ def _bars(numbers: Sequence[float], bases: Sequence[float], top: float) -> Itera
             yield f"M{BAR * place + 1} {low:g}V{high:g}h{BAR - 2}V{low:g}z"
 
 
+class _Links:
+    """Addresses of the page that lists what a bar counts. Their beginnings are made once: a plot has hundreds."""
+
+    def __init__(self, kind: PlotKind, texts: Mapping[str, str]) -> None:
+        self._kind = kind
+        self._texts = texts
+        self._begins: dict[str | None, str] = {}
+
+    def to(self, name: str | None, hour: int, step: int) -> str:
+        """Return the page for a series, or for all where none is named; empty where nothing lists them."""
+        if not self._kind.lists:
+            return ""
+        begin = self._begins.get(name)
+        if begin is None:
+            begin = self._begins[name] = self._begin(name)
+        since, until = (f"{begin_of(at).timestamp():.0f}" for at in (hour, hour + step))
+        return f"{begin}since={since}&until={until}"
+
+    def _begin(self, name: str | None) -> str:
+        kind = self._kind
+        of_all = {each: text for each, text in kind.fields("").items() if text}
+        own = kind.fields(name) if name is not None else {}
+        chosen = {each: text for each, text in self._texts.items() if each in CHOSEN_BY[kind.lists]}
+        begin = address(reverse(kind.lists), **{**chosen, **of_all, **own})
+        return f"{begin}{'&' if '?' in begin else '?'}"
+
+
 @dataclass(frozen=True)
 class _Table:
     """The numbers of a plot as a table with a row for each `step` hours, the latest first."""
 
-    kind: PlotKind
     series: Mapping[str, Sequence[float]]
     names: tuple[str, ...]
     begin: int
     step: int
-    texts: Mapping[str, str]
+    links: _Links
 
     def rows(self) -> Iterator[PlotRow]:
         number = len(next(iter(self.series.values()), ()))
@@ -249,19 +296,8 @@ class _Table:
         known = name in self.series
         rest = (numbers[place] for each, numbers in self.series.items() if each not in self.names)
         number = self.series[name][place] if known else sum(rest)
-        link = _link(self.kind, name if known else None, hour, self.step, self.texts) if number else ""
+        link = self.links.to(name if known else None, hour, self.step) if number else ""
         return PlotCell(_number(number), link)
-
-
-def _link(kind: PlotKind, name: str | None, hour: int, step: int, texts: Mapping[str, str]) -> str:
-    """Return the page that lists what a bar counts, if there is one; that of all series, where none is named."""
-    if not kind.lists:
-        return ""
-    times = {each: f"{begin_of(at).timestamp():.0f}" for each, at in (("since", hour), ("until", hour + step))}
-    of_all = {each: text for each, text in kind.fields("").items() if text}
-    own = kind.fields(name) if name is not None else {}
-    chosen = {each: text for each, text in texts.items() if each in CHOSEN_BY[kind.lists]}
-    return address(reverse(kind.lists), **{**chosen, **of_all, **own, **times})
 
 
 def _said(shown: Mapping[str, Sequence[float]], place: int) -> str:

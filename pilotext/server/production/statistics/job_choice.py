@@ -74,7 +74,8 @@ def without_numbers(text: str) -> str:
 
     Each character that does not print is UNPRINTED, so that pages can hold the message.
     """
-    return "".join(sign if sign.isprintable() else UNPRINTED for sign in _NUMBER.sub("#", text))
+    plain = _NUMBER.sub("#", text)
+    return plain if plain.isprintable() else "".join(sign if sign.isprintable() else UNPRINTED for sign in plain)
 
 
 def last_attempts(jobs: Iterable[int]) -> dict[int, LastAttempt]:

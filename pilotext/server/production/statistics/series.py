@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BigIntegerField, Case, Count, F, Func, Q, QuerySet, Sum, TextField, Value, When
@@ -22,6 +22,9 @@ from pilotext.server.times import HOUR_S, now
 
 Hours = defaultdict[str, defaultdict[int, float]]
 """Numbers by the name of their series and the hour."""
+
+Part = Literal["ends", "work", "submissions", "transfers", "tape"]
+"""Numbers that are measured together."""
 
 
 def no_hours() -> Hours:
@@ -52,10 +55,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Tasks and sites that are measured; None: all."""
+    """Tasks and sites that are measured; None: all. `names` are those of all sites."""
 
     tasks: list[int] | None
     sites: list[int] | None
+    names: Mapping[int, str]
 
     def rows(self, rows: QuerySet[Any]) -> QuerySet[Any]:
         """Select the rows of these tasks and sites."""
@@ -63,8 +67,10 @@ class _Chosen:
         return rows if self.sites is None else rows.filter(site__in=self.sites)
 
 
-def measure(hours: int, *, task: str | None = None, site: str | None = None) -> Measured:
-    """Return the numbers of the last hours, of a task or a site if one is named.
+def measure(
+    hours: int, parts: Collection[Part] = get_args(Part), *, task: str | None = None, site: str | None = None
+) -> Measured:
+    """Return these parts of the numbers of the last hours, of a task or a site if one is named.
 
     Raises RefusalError for a name that nobody has. Submitted jobs are of no site, transfers of no task; files from
     tape are left out where a site is named.
@@ -72,15 +78,11 @@ def measure(hours: int, *, task: str | None = None, site: str | None = None) -> 
     end = hour_of(now())
     found = Measured(end - hours + 1, end)
     tasks = None if task is None else [row.pk for row in tasks_named(task)]
-    sites = dict(Site.objects.values_list("pk", "name"))
-    mine = [pk for pk, name in sites.items() if name == site]
-    chosen = _Chosen(tasks, None if site is None else mine or [site_named(site).pk])
-    _measure_ends(found, chosen)
-    _measure_work(found, chosen, sites)
-    _measure_submissions(found, chosen)
-    _measure_transfers(found, chosen, sites)
-    if site is None:
-        _measure_tape(found, chosen)
+    names = dict(Site.objects.values_list("pk", "name"))
+    mine = [pk for pk, name in names.items() if name == site]
+    chosen = _Chosen(tasks, None if site is None else mine or [site_named(site).pk], names)
+    for part in parts:
+        _MEASURES[part](found, chosen)
     return found
 
 
@@ -99,7 +101,7 @@ def _measure_ends(found: Measured, chosen: _Chosen) -> None:
             found.usage[name][hour] += value
 
 
-def _measure_work(found: Measured, chosen: _Chosen, sites: Mapping[int, str]) -> None:
+def _measure_work(found: Measured, chosen: _Chosen) -> None:
     """Attempts that began, by the type of their task, and those at work at the end of each hour."""
     began = Sum("attempts", filter=Q(state=STARTED), default=0)
     ended = Sum("attempts", filter=~Q(state=STARTED), default=0)
@@ -124,7 +126,7 @@ def _measure_work(found: Measured, chosen: _Chosen, sites: Mapping[int, str]) ->
                 number += changes[hour]
                 hours[series][hour] = max(0, number)
 
-    at_work(found.at_sites, of_site, 1, lambda pk: sites[pk])
+    at_work(found.at_sites, of_site, 1, lambda pk: chosen.names[pk])
     at_work(found.of_people, of_task, 2, lambda pk: tasks[pk][0] or "unknown")
 
 
@@ -157,6 +159,8 @@ class _InSeconds(Func):
 
 
 def _measure_tape(found: Measured, chosen: _Chosen) -> None:
+    if chosen.sites is not None:
+        return
     rows = StagedFile.objects.filter(came__gte=begin_of(found.begin), requested__lte=F("came"))
     if chosen.tasks is not None:
         mine = Job.objects.filter(task__in=chosen.tasks, staged_file__isnull=False)
@@ -171,9 +175,18 @@ def _measure_tape(found: Measured, chosen: _Chosen) -> None:
         found.tape[wait][hour] += files
 
 
-def _measure_transfers(found: Measured, chosen: _Chosen, sites: Mapping[int, str]) -> None:
+def _measure_transfers(found: Measured, chosen: _Chosen) -> None:
     rows = HourlyTransfers.objects.filter(hour__gte=found.begin, hour__lte=found.end)
     rows = rows if chosen.sites is None else rows.filter(site__in=chosen.sites)
     for hour, site, storage, direction, size in rows.values_list("hour", "site", "storage", "direction", "bytes"):
         found.by_storage[f"{'from' if direction == 'in' else 'to'} {storage}"][hour] += size
-        found.by_site[sites[site]][hour] += size
+        found.by_site[chosen.names[site]][hour] += size
+
+
+_MEASURES: Mapping[Part, Callable[[Measured, _Chosen], None]] = {
+    "ends": _measure_ends,
+    "work": _measure_work,
+    "submissions": _measure_submissions,
+    "transfers": _measure_transfers,
+    "tape": _measure_tape,
+}
