@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BigIntegerField, Case, Count, F, Func, Q, QuerySet, Sum, TextField, Value, When
+from django.db.models import BigIntegerField, Count, F, Func, Q, QuerySet, Sum, Value
 from django.db.models.sql.compiler import SQLCompiler
 
 from pilotext.server.production.lookup import site_named, tasks_named
@@ -139,9 +139,9 @@ def _measure_submissions(found: Measured, chosen: _Chosen) -> None:
         found.submitted[task.submitter or "unknown"][hour_of(task.created)] += sum(counts[task.pk].own.values())
 
 
-TAPE_WAITS_H = {"under 1 h": 1.0, "1 to 4 h": 4.0, "4 to 12 h": 12.0, "12 to 24 h": 24.0}
+TAPE_WAITS_H = {"under 1 h": 1, "1 to 4 h": 4, "4 to 12 h": 12, "12 to 24 h": 24}
 OVER_A_DAY = "over 24 h"
-"""Names of the times that files from tape are waited for, with their ends in hours."""
+"""Names of the times that files from tape are waited for, with their ends in whole hours."""
 
 
 class _InSeconds(Func):
@@ -165,14 +165,15 @@ def _measure_tape(found: Measured, chosen: _Chosen) -> None:
     if chosen.tasks is not None:
         mine = Job.objects.filter(task__in=chosen.tasks, staged_file__isnull=False)
         rows = rows.filter(pk__in=mine.values("staged_file"))
-    # Counted by the database: there are thousands of files in a week.
-    ends = (When(wait_s__lt=end_h * HOUR_S, then=Value(name)) for name, end_h in TAPE_WAITS_H.items())
-    times = rows.annotate(
-        wait_s=_InSeconds("came") - _InSeconds("requested"), came_in=_InSeconds("came") / Value(int(HOUR_S))
-    )
-    named = times.annotate(wait=Case(*ends, default=Value(OVER_A_DAY), output_field=TextField()))
-    for wait, hour, files in named.order_by().values_list("wait", "came_in").annotate(Count("pk")):
-        found.tape[wait][hour] += files
+    # Counted by the database, of which each function of a row takes time: there are thousands of files in a week.
+    hour_s, came = Value(int(HOUR_S)), _InSeconds("came")
+    times = rows.annotate(wait_h=(came - _InSeconds("requested")) / hour_s, came_in=came / hour_s)
+    for wait_h, hour, files in times.order_by().values_list("wait_h", "came_in").annotate(Count("pk")):
+        found.tape[_name_of_wait(wait_h)][hour] += files
+
+
+def _name_of_wait(wait_h: int) -> str:
+    return next((name for name, end_h in TAPE_WAITS_H.items() if wait_h < end_h), OVER_A_DAY)
 
 
 def _measure_transfers(found: Measured, chosen: _Chosen) -> None:
