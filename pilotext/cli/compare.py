@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "the part by which numbers of entries may differ, such as 0.01 (default: 0)"
     parser.add_argument("--entries", type=_part, default=0.0, metavar="PART", help=text)
     parser.add_argument("--all", action="store_true", help="print the objects that agree, too")
-    text = "the time for the comparison of one product, files of which are there (default: 600)"
+    text = "the time for each file that waits for tape or a busy storage, and for each comparison (default: 600)"
     parser.add_argument("--within", type=float, default=600.0, metavar="SECONDS", help=text)
     connection.add_arguments(parser)
 
@@ -148,18 +148,19 @@ def _compare_product(
         return ProductFinding(*place, False, f"only {only} has merged files of it", ())
     with tempfile.TemporaryDirectory(prefix="pilotext-compare-") as name:
         try:
-            first, second = (list(_fetched(row, Path(name) / row.task, mover)) for row in (old, new))
+            policy = Policy(tries=2, retry_within_s=options.within, online_within_s=options.within)
+            first, second = (list(_fetched(row, Path(name) / row.task, mover, policy)) for row in (old, new))
             found = compare_files(first, second, _limits(options), options.within)
         except (StorageError, ComparisonError) as error:
             return ProductFinding(*place, False, str(error), ())
     return ProductFinding(*place, found.agrees, "", found.objects)
 
 
-def _fetched(row: ProductRow, folder: Path, mover: Mover) -> Iterator[Path]:
+def _fetched(row: ProductRow, folder: Path, mover: Mover, policy: Policy) -> Iterator[Path]:
     """Copy the files of a product, from where they are kept or else from where they were merged."""
     folder.mkdir()
     for file in row.files:
-        stage_in(_input(file), folder, mover, Policy(tries=2))
+        stage_in(_input(file), folder, mover, policy)
         yield folder / file.name
 
 

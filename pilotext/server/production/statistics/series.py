@@ -147,7 +147,7 @@ OVER_A_DAY = "over 24 h"
 class _InSeconds(Func):
     """A point in time as whole seconds since 1970."""
 
-    template = "ROUND(EXTRACT(EPOCH FROM %(expressions)s))::bigint"
+    template = "date_part('epoch', %(expressions)s)::bigint"
     template_of_sqlite = "CAST(ROUND((julianday(%(expressions)s) - 2440587.5) * 86400.0) AS INTEGER)"
     output_field = BigIntegerField()
 
