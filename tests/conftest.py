@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from types import SimpleNamespace
 
@@ -67,9 +66,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Let Python's cyclic collector leave the tests and what they import alone: an eighth of the time went to it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    from pilotext.server.boot import collect_garbage_less_often
+
+    collect_garbage_less_often()
 
 
 def _seconds(item: pytest.Item) -> float:

@@ -10,17 +10,24 @@ from pathlib import Path
 
 from pilotext.api.client import Client
 from pilotext.api.schemas.fields import words_of
-from pilotext.api.schemas.runs import MergedFile, ProductList, ProductRow, RunList
+from pilotext.api.schemas.runs import MergedFile, ProductRow
 from pilotext.cli import connection
 from pilotext.cli.arguments import add_choice
-from pilotext.cli.connection import fetch_rows
 from pilotext.cli.output import say
+from pilotext.cli.runs.choice import fetch_products
 from pilotext.cli.tables import print_table, progress, write_json
 from pilotext.comparison.child import ComparisonError, compare_files
-from pilotext.comparison.records import AGREEING, FilesFinding, ObjectFinding, Test, Tolerances
+from pilotext.comparison.records import (
+    AGREEING,
+    FilesFinding,
+    ObjectFinding,
+    ProductFinding,
+    TasksFinding,
+    Test,
+    Tolerances,
+)
 from pilotext.errors import StorageError, UsageError
 from pilotext.formatting import counted_words
-from pilotext.model import Record
 from pilotext.model.codes import Exit
 from pilotext.model.job import Input
 from pilotext.storage.retry import Policy
@@ -30,28 +37,6 @@ from pilotext.storage.transfer import ChildMover, Mover, with_credentials
 EXAMPLE = "pilotext compare dvcs2016P09t1 dvcs2016P09t2 --merge plots"
 DIFFERENT = 1
 STALL_S = 120.0
-MAX_PRODUCTS = 1_000_000
-"""More than a task has."""
-
-
-class ProductFinding(Record, frozen=True):
-    """Comparison of one merged product of two tasks. `problem` says why its files were not compared."""
-
-    run: int
-    merge: str
-    agrees: bool
-    problem: str
-    objects: tuple[ObjectFinding, ...]
-
-
-class TasksFinding(Record, frozen=True):
-    """Comparison of all chosen products of two tasks with the same tolerances."""
-
-    old: str
-    new: str
-    tolerances: Tolerances
-    agrees: bool
-    products: tuple[ProductFinding, ...]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,10 +114,8 @@ def _compare_tasks(client: Client, options: argparse.Namespace) -> TasksFinding:
 
 
 def _products(client: Client, task: str, options: argparse.Namespace) -> dict[tuple[int, str], ProductRow]:
-    """Return the products of a task that have merged files. The server refuses a task that does not exist."""
-    client.get("/api/v1/runs", RunList, {"task": task, "limit": 1})
-    query = {"task": task, "run": options.run, "merge": options.merge}
-    rows = fetch_rows(client, "/api/v1/products", ProductList, query, name="products", limit=MAX_PRODUCTS)
+    """Return the products of a task that have merged files."""
+    rows = fetch_products(client, task, run=options.run, merge=options.merge)
     return {(row.run, row.merge): row for row in rows if row.files}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import msgspec
 
 from pilotext.comparison.records import FilesFinding, Tolerances
 from pilotext.errors import PilotextError
-from pilotext.formats.root_file import reader_environment
+from pilotext.formats.root_file import limit_reader, reader_environment
 from pilotext.model import Record
 from pilotext.process_lifetime import tied
 from pilotext.serialization.json import from_json
@@ -81,10 +80,7 @@ def _last_line(errors: IO[bytes]) -> str:
 
 def main() -> int:
     """Answer the request on standard input, within bounds of memory, by one line of JSON."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    bound = MAX_MEMORY_BYTES if most == resource.RLIM_INFINITY else min(most, MAX_MEMORY_BYTES)
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
+    limit_reader(MAX_MEMORY_BYTES)
     asked = from_json(sys.stdin.buffer.read(), _Request, where="the request")
     print(msgspec.json.encode(_answer(asked)).decode())
     return 0

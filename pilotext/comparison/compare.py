@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pilotext.comparison.contents import Contents, Histogram, names_of
+from pilotext.comparison.contents import Contents, Histogram
 from pilotext.comparison.probability import P_VALUES
 from pilotext.comparison.records import FilesFinding, Kind, ObjectFinding, Tolerances
 
@@ -17,12 +17,12 @@ def compare(old: Contents, new: Contents, tolerances: Tolerances) -> FilesFindin
 
 
 def _trees(old: Contents, new: Contents, tolerances: Tolerances) -> Iterator[ObjectFinding]:
-    for name in names_of((old, new), "trees"):
+    for name in sorted(old.trees.keys() | new.trees.keys()):
         yield _by_entries(name, "tree", old.trees.get(name), new.trees.get(name), tolerances)
 
 
 def _profiles(old: Contents, new: Contents, tolerances: Tolerances) -> Iterator[ObjectFinding]:
-    for name in names_of((old, new), "profiles"):
+    for name in sorted(old.profiles.keys() | new.profiles.keys()):
         found = _by_entries(name, "profile", old.profiles.get(name), new.profiles.get(name), tolerances)
         if found.finding == "same":
             why = "only its entries were compared: means of bins cannot be added over files"
@@ -31,7 +31,7 @@ def _profiles(old: Contents, new: Contents, tolerances: Tolerances) -> Iterator[
 
 
 def _histograms(old: Contents, new: Contents, tolerances: Tolerances) -> Iterator[ObjectFinding]:
-    for name in names_of((old, new), "histograms"):
+    for name in sorted(old.histograms.keys() | new.histograms.keys()):
         first, second = old.histograms.get(name), new.histograms.get(name)
         found = _by_entries(name, "histogram", _filled(first), _filled(second), tolerances)
         if first is None or second is None or found.finding == "differs":

@@ -5,7 +5,7 @@ The files of one product are parts of a whole: their entries and histograms are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pilotext.errors import FormatError
+from pilotext.formats.root_file import HISTOGRAMS, NTUPLE, PROFILES, TREES, is_newest, keys_of, open_root
 
 Numbers = npt.NDArray[np.float64]
-
-TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
-HISTOGRAMS = ("TH1", "TH2", "TH3")
-PROFILES = ("TProfile",)
 
 
 @dataclass(frozen=True)
@@ -86,32 +83,21 @@ def read_contents(paths: Iterable[Path]) -> Contents:
 
 
 def _add_file(path: Path, found: Contents) -> None:
-    import uproot  # noqa: PLC0415  takes a third of a second, and is an extra
-
     name = "its header"
     try:
-        with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
-            for name, key in _newest(file):
-                _add_object(path, name, key, found)
-    except (OSError, FormatError):
+        with open_root(path) as file:
+            for name, key in keys_of(file):
+                if is_newest(name, key):
+                    _add_object(path, name, key, found)
+    except (ImportError, OSError, FormatError):
         raise
     except Exception as error:  # any error that damage can cause: the reader's own, zlib's, assertions
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise FormatError(path, 0, f"{name} cannot be read: {reason}") from error
 
 
-def _newest(directory: Any) -> Iterator[tuple[str, Any]]:
-    """Yield name and key of the newest cycle of each object, those of inner directories too."""
-    cycles: dict[str, int] = {}
-    for name in directory.keys(recursive=True, cycle=True):
-        plain, _, cycle = name.rpartition(";")
-        cycles[plain] = max(cycles.get(plain, 0), int(cycle))
-    for plain, cycle in cycles.items():
-        yield plain, directory.key(f"{plain};{cycle}")
-
-
 def _add_object(path: Path, name: str, key: Any, found: Contents) -> None:
-    if key.fClassName in TREES:
+    if key.fClassName in (*TREES, NTUPLE):
         found.trees[name] = found.trees.get(name, 0) + int(key.get().num_entries)
     elif key.fClassName.startswith(PROFILES):
         found.profiles[name] = found.profiles.get(name, 0) + float(key.get().member("fEntries"))
@@ -132,8 +118,3 @@ def _histogram(read: Any) -> Histogram:
         variances=values if variances is None else np.asarray(variances, dtype=np.float64),
         entries=float(read.member("fEntries")),
     )
-
-
-def names_of(contents: Sequence[Contents], kind: str) -> list[str]:
-    """Return the names of all objects of a kind (`trees`, `histograms`, `profiles`), in the order of the alphabet."""
-    return sorted({name for each in contents for name in getattr(each, kind)})

@@ -49,3 +49,23 @@ class FilesFinding(Record, frozen=True):
     def agrees(self) -> bool:
         """Whether no object differs and none is missing on one side."""
         return all(each.finding in AGREEING for each in self.objects)
+
+
+class ProductFinding(Record, frozen=True):
+    """Comparison of one merged product of two tasks. `problem` says why its files were not compared."""
+
+    run: int
+    merge: str
+    agrees: bool
+    problem: str
+    objects: tuple[ObjectFinding, ...]
+
+
+class TasksFinding(Record, frozen=True):
+    """Comparison of all chosen products of two tasks with the same tolerances."""
+
+    old: str
+    new: str
+    tolerances: Tolerances
+    agrees: bool
+    products: tuple[ProductFinding, ...]

@@ -34,9 +34,11 @@ from pilotext.serialization.json import from_json
 Method = Literal["every branch read", "header, size and trailer", "not checked"]
 
 _DIRECTORIES = ("TDirectory", "TDirectoryFile")
-_TREES = ("TTree", "TNtuple", "TNtupleD")
-_NTUPLE = "ROOT::RNTuple"
-_HISTOGRAMS = ("TH1", "TH2", "TH3", "TProfile")
+TREES = ("TTree", "TNtuple", "TNtupleD")
+NTUPLE = "ROOT::RNTuple"
+HISTOGRAMS = ("TH1", "TH2", "TH3")
+PROFILES = ("TProfile",)
+"""Beginnings of the names of the classes."""
 _TICK_S = 0.2
 _MAX_ANSWER_BYTES = 1 << 20
 _MAX_MEMORY_BYTES = 2 << 30  # a size that damage has made huge is refused by the system, not granted
@@ -66,15 +68,14 @@ def check(path: Path) -> RootSummary:
     if fault := header_fault(path):
         return RootSummary(size, "header, size and trailer", problem=fault.text, offset=fault.offset)
     try:
-        import uproot  # noqa: PLC0415  # takes half a second, and is an extra
+        importlib.import_module("uproot")
     except ImportError:
         return RootSummary(size, "header, size and trailer")
     found = _Found()
     trees, read = found.trees, found.read
     try:
-        # Reads by position: a mapped file that somebody shortens would end the check with SIGBUS.
-        with uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1) as file:
-            for name, key in _keys(file):
+        with open_root(path) as file:
+            for name, key in keys_of(file):
                 read.append(name)
                 _read_object(key, name, found)
     except Exception as error:  # noqa: BLE001  # any error that damage can cause: see the reader's own, zlib, assertions
@@ -83,6 +84,14 @@ def check(path: Path) -> RootSummary:
         return RootSummary(size, "every branch read", trees, len(read), f"{place} failed: {reason}")
     partly = tuple(found.partly)
     return RootSummary(size, "every branch read", trees, len(read), histograms=found.histograms, partly=partly)
+
+
+def open_root(path: Path) -> Any:
+    """Open a ROOT file with uproot, as a context. Raises ImportError where the extra `uproot` is not installed."""
+    import uproot  # noqa: PLC0415  # takes half a second, and is an extra
+
+    # Reads by position: a mapped file that somebody shortens would end the reader with SIGBUS.
+    return uproot.open(path, handler=uproot.MultithreadedFileSource, num_workers=1)
 
 
 @dataclass
@@ -161,8 +170,19 @@ def _why_not(status: int | None, timeout_s: float, errors: bytes) -> str:
     return f"the check ended with {how}: {lines[-1][:300] if lines else 'it said nothing'}"
 
 
+def limit_reader(max_bytes: int) -> None:
+    """Bound the memory of this process, which reads files that may be damaged, and let it dump no core."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    bound = max_bytes if most == resource.RLIM_INFINITY else min(most, max_bytes)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
+
+
 def reader_environment() -> dict[str, str]:
-    """The child finds this package from anywhere, and numpy takes no memory for threads that it will not use."""
+    """Return the environment of a process that reads files.
+
+    It finds this package from anywhere, and numpy takes no memory for threads that it will not use.
+    """
     here = str(Path(__file__).resolve().parents[2])
     ignored = ("PYTHONPATH", "PYTHONHOME") if sys.flags.ignore_environment else ()  # we run with -E: they are not ours
     ours = {name: value for name, value in os.environ.items() if name not in ignored}
@@ -175,7 +195,7 @@ def _content(file: IO[bytes], answers: int = 1) -> bytes:
     return file.read(_MAX_ANSWER_BYTES * answers)
 
 
-def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def keys_of(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """All keys of a directory and those inside it, named `path/name`, with `;cycle` where a newer cycle exists."""
     newest: dict[str, int] = {}
     keys = [directory.key(name) for name in directory.keys(recursive=False, cycle=True)]
@@ -184,9 +204,14 @@ def _keys(directory: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     for key in keys:
         name = path + key.fName
         if key.fClassName in _DIRECTORIES:
-            yield from _keys(key.get(), f"{name}/")
+            yield from keys_of(key.get(), f"{name}/")
         else:
             yield name if key.fCycle == newest[key.fName] else f"{name};{key.fCycle}", key
+
+
+def is_newest(name: str, key: Any) -> bool:
+    """Whether a key with its name from `keys_of` is the newest cycle of its object."""
+    return not name.endswith(f";{key.fCycle}")
 
 
 def _read_object(key: Any, name: str, found: _Found) -> None:
@@ -195,15 +220,15 @@ def _read_object(key: Any, name: str, found: _Found) -> None:
     Baskets are decompressed, which proves their bytes by the compressor's checksum, and not interpreted: classes
     of programs need not be known here. An older cycle is a backup that no program reads: its bytes have to be there.
     """
-    newest = not name.endswith(f";{key.fCycle}")
-    if newest and key.fClassName in _TREES:
+    newest = is_newest(name, key)
+    if newest and key.fClassName in TREES:
         tree = key.get()
         for branch in tree.itervalues(recursive=True):
             _read_branch(branch)
         found.trees[name] = int(tree.num_entries)
-    elif newest and key.fClassName.startswith(_HISTOGRAMS):
+    elif newest and key.fClassName.startswith(HISTOGRAMS + PROFILES):
         found.histograms[name] = float(key.get().member("fEntries"))
-    elif newest and key.fClassName == _NTUPLE:
+    elif newest and key.fClassName == NTUPLE:
         found.trees[name] = int(key.get().num_entries)
         found.partly.append(name)
     else:
@@ -240,10 +265,7 @@ def _defer_awkward() -> None:
 def main(arguments: list[str]) -> int:
     """Check the files named, within bounds of memory, and print the summary of each as a line of JSON."""
     _defer_awkward()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    bound = _MAX_MEMORY_BYTES if most == resource.RLIM_INFINITY else min(most, _MAX_MEMORY_BYTES)
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, most))
+    limit_reader(_MAX_MEMORY_BYTES)
     for path in arguments:
         print(msgspec.json.encode(check(Path(path))).decode(), flush=True)
         gc.collect()  # what one file took of the memory, the next one has again

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,24 @@ def open_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder)
+
+
+@contextmanager
+def storing_chunks(folder: Path, run: int, chunks: Iterable[int]) -> Iterator[XrdServer]:
+    """Serve a raw file of 20 events for each chunk of a run, and a place for outputs."""
+    server = XrdServer(folder, [("/castor/cern.ch/compass", "r/w"), (EOS, "r/w")])
+    raws = server.store / CASTOR.lstrip("/")
+    raws.mkdir(parents=True)
+    for chunk in chunks:
+        make_raw(raws / f"cdr{chunk}-{run}.raw", run=run, events=20)
+    with server:
+        yield server
+
+
+def coral_by_chunk(modes: Mapping[int, str]) -> str:
+    """Return a program that is the stand-in for CORAL, with these modes for some chunks."""
+    cases = "\n".join(f"    cdr{chunk}-*) export PILOTEXT_STANDIN={mode} ;;" for chunk, mode in modes.items())
+    return f'#!/bin/bash\ncase "$TMPRAWFILE" in\n{cases}\nesac\nexec "{PAYLOADS / "coral.exe"}" "$@"\n'
 
 
 @dataclass

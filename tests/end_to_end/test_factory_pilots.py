@@ -13,12 +13,10 @@ import pytest
 from fixtures.servers.ports import free_port
 from fixtures.servers.slurm import serving_slurm
 from fixtures.servers.xrootd import XrdServer
-from pilotext.formats.date_raw_writer import make_raw
-from tests.end_to_end.conftest import CASTOR
+from tests.end_to_end.conftest import coral_by_chunk, storing_chunks
 from tests.end_to_end.test_pilots_take_jobs import a_pilot, page_of
 from tests.end_to_end.test_production import RUN, SITE, write_task
 from tests.engines.factory_files import written
-from tests.support.jobs import PAYLOADS
 from tests.support.pilot import installed_release
 from tests.support.pilotext_server import COMMAND, ProductionServer
 
@@ -28,23 +26,12 @@ WITHIN_S = 400.0
 GOOD, HANGS = 11, 13
 MAX_JOBS = 2
 
-BY_CHUNK = f"""#!/bin/bash
-case "$TMPRAWFILE" in
-    cdr{HANGS}-*) export PILOTEXT_STANDIN=hang=3,unbuffered ;;
-esac
-exec "{PAYLOADS / "coral.exe"}" "$@"
-"""
+BY_CHUNK = coral_by_chunk({HANGS: "hang=3,unbuffered"})
 
 
 @pytest.fixture
 def raw_files(open_folder: Path) -> Iterator[XrdServer]:
-    exports = [("/castor/cern.ch/compass", "r/w"), ("/eos/experiment/compass", "r/w")]
-    server = XrdServer(open_folder / "storage", exports)
-    folder = server.store / CASTOR.lstrip("/")
-    folder.mkdir(parents=True)
-    for chunk in (GOOD, HANGS):
-        make_raw(folder / f"cdr{chunk}-{RUN}.raw", run=RUN, events=20)
-    with server:
+    with storing_chunks(open_folder / "storage", RUN, (GOOD, HANGS)) as server:
         yield server
 
 

@@ -11,11 +11,9 @@ import pytest
 
 from fixtures.servers.xrootd import XrdServer
 from pilotext.api.schemas.jobs import JobPage
-from pilotext.formats.date_raw_writer import make_raw
-from tests.end_to_end.conftest import CASTOR
+from tests.end_to_end.conftest import CASTOR, coral_by_chunk, storing_chunks
 from tests.end_to_end.test_pilots_take_jobs import a_pilot, page_of, server, wait_for  # noqa: F401  a fixture
 from tests.end_to_end.test_production import RUN, SITE, write_task
-from tests.support.jobs import PAYLOADS
 from tests.support.next_pilot import NextPilot
 from tests.support.pilot import installed_release
 from tests.support.pilotext_server import ProductionServer
@@ -25,24 +23,12 @@ pytestmark = [pytest.mark.long(60), pytest.mark.timeout(600)]
 GOOD, FAILS = (11, 12), (13, 14)
 HANGS = 15
 
-BY_CHUNK = f"""#!/bin/bash
-case "$TMPRAWFILE" in
-    cdr{FAILS[0]}-*|cdr{FAILS[1]}-*) export PILOTEXT_STANDIN=tlattice ;;
-    cdr{HANGS}-*) export PILOTEXT_STANDIN=hang=3,unbuffered ;;
-esac
-exec "{PAYLOADS / "coral.exe"}" "$@"
-"""
+BY_CHUNK = coral_by_chunk({**dict.fromkeys(FAILS, "tlattice"), HANGS: "hang=3,unbuffered"})
 
 
 @pytest.fixture
 def raw_files(open_folder: Path) -> Iterator[XrdServer]:
-    exports = [("/castor/cern.ch/compass", "r/w"), ("/eos/experiment/compass", "r/w")]
-    storage = XrdServer(open_folder / "storage", exports)
-    folder = storage.store / CASTOR.lstrip("/")
-    folder.mkdir(parents=True)
-    for chunk in (*GOOD, *FAILS, HANGS):
-        make_raw(folder / f"cdr{chunk}-{RUN}.raw", run=RUN, events=20)
-    with storage:
+    with storing_chunks(open_folder / "storage", RUN, (*GOOD, *FAILS, HANGS)) as storage:
         yield storage
 
 

@@ -13,10 +13,9 @@ from fixtures.servers.ports import free_port
 from fixtures.servers.xrootd import XrdServer
 from pilotext.api.schemas.attempts import AttemptRow
 from pilotext.api.schemas.jobs import JobList, JobPage
-from pilotext.formats.date_raw_writer import make_raw
-from tests.end_to_end.conftest import CASTOR
+from tests.end_to_end.conftest import coral_by_chunk, storing_chunks
 from tests.end_to_end.test_production import RUN, SITE, the_task, write_task
-from tests.support.jobs import CHECKOUT, PAYLOADS
+from tests.support.jobs import CHECKOUT
 from tests.support.pilot import Pilot, Release, installed_release
 from tests.support.pilotext_server import ProductionServer
 
@@ -25,24 +24,12 @@ pytestmark = [pytest.mark.long(100), pytest.mark.timeout(600)]
 GOOD, FAILS, HANGS = 11, 12, 13
 LONGEST_S = 300.0
 
-BY_CHUNK = f"""#!/bin/bash
-case "$TMPRAWFILE" in
-    cdr{FAILS}-*) export PILOTEXT_STANDIN=tlattice ;;
-    cdr{HANGS}-*) export PILOTEXT_STANDIN=hang=3,unbuffered ;;
-esac
-exec "{PAYLOADS / "coral.exe"}" "$@"
-"""
+BY_CHUNK = coral_by_chunk({FAILS: "tlattice", HANGS: "hang=3,unbuffered"})
 
 
 @pytest.fixture
 def raw_files(open_folder: Path) -> Iterator[XrdServer]:
-    exports = [("/castor/cern.ch/compass", "r/w"), ("/eos/experiment/compass", "r/w")]
-    server = XrdServer(open_folder / "storage", exports)
-    folder = server.store / CASTOR.lstrip("/")
-    folder.mkdir(parents=True)
-    for chunk in (GOOD, FAILS, HANGS):
-        make_raw(folder / f"cdr{chunk}-{RUN}.raw", run=RUN, events=20)
-    with server:
+    with storing_chunks(open_folder / "storage", RUN, (GOOD, FAILS, HANGS)) as server:
         yield server
 
 

@@ -10,6 +10,9 @@ from pilotext.api.schemas.runs import ProductList, ProductRow, ProductState, Run
 from pilotext.cli.arguments import add_choice
 from pilotext.cli.connection import fetch_rows
 
+MAX_PRODUCTS = 1_000_000
+"""More than a task has."""
+
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """Add the task, and what chooses some of its runs."""
@@ -23,8 +26,16 @@ def add_merge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--merge", metavar="MERGE", help="only products of this merge, such as reco")
 
 
-def fetch_products(client: Client, options: argparse.Namespace, limit: int) -> list[ProductRow]:
-    """Return the chosen products. The server refuses a task that does not exist."""
-    client.get("/api/v1/runs", RunList, {"task": options.task, "limit": 1})
-    query = {"task": options.task, "run": options.run, "merge": options.merge, "state": options.state}
+def fetch_products(
+    client: Client,
+    task: str,
+    *,
+    run: int | None = None,
+    merge: str | None = None,
+    state: str | None = None,
+    limit: int = MAX_PRODUCTS,
+) -> list[ProductRow]:
+    """Return the chosen products of a task. The server refuses a task that does not exist."""
+    client.get("/api/v1/runs", RunList, {"task": task, "limit": 1})
+    query = {"task": task, "run": run, "merge": merge, "state": state}
     return fetch_rows(client, "/api/v1/products", ProductList, query, name="products", limit=limit)

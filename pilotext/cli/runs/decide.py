@@ -29,7 +29,6 @@ FROM = {"merge-without": ("manual", "waiting"), "accept": ("manual",)}
 """The states that a decision is for; the others are refused by the server, each with its reason."""
 MAX_SHOWN = 10
 """Products that are shown before a decision on many."""
-MAX_PRODUCTS = 1_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(decision: str, options: argparse.Namespace) -> int:
     """Decide; the exit status is 0 only if something was moved and nothing was refused."""
     client = connection.connect(options)
-    found = fetch_products(client, options, MAX_PRODUCTS)
+    found = fetch_products(client, options.task, run=options.run, merge=options.merge, state=options.state)
     if options.run is None and options.state is None:
         raise UsageError(
             "no runs are chosen.", advice="Give --run N, or --state manual for all that wait for a decision."

@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
     client = connection.connect(options)
     if options.run is not None and options.merge is None and options.state is None:
         return _show_run(client, options)
-    found = fetch_products(client, options, options.limit)
+    chosen = {"run": options.run, "merge": options.merge, "state": options.state}
+    found = fetch_products(client, options.task, **chosen, limit=options.limit)
     if options.json:
         write_json(ProductList(tuple(found), None))
     else:
