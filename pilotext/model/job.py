@@ -141,6 +141,11 @@ class SoftStop(Record, frozen=True):
     wait_s: float = 60.0
 
 
+def label_of(task: str, job: int, attempt: int) -> str:
+    """Name an attempt among all: `<task>-<job>-<attempt>`."""
+    return f"{task}-{job}-{attempt}"
+
+
 class Job(Record, frozen=True):
     """One job, complete: the worker needs nothing else but the rules.
 
@@ -187,16 +192,14 @@ class Job(Record, frozen=True):
 
     @property
     def label(self) -> str:
-        """Names this attempt among all: `<task>-<job>-<attempt>`."""
-        return self._label(self.attempt)
+        """Names this attempt among all, see `label_of`."""
+        return label_of(self.task, self.job, self.attempt)
 
     @property
     def earlier_labels(self) -> tuple[str, ...]:
         """Those of the attempts before this one, at most of the last ten."""
-        return tuple(self._label(attempt) for attempt in range(max(1, self.attempt - 10), self.attempt))
-
-    def _label(self, attempt: int) -> str:
-        return f"{self.task}-{self.job}-{attempt}"
+        numbers = range(max(1, self.attempt - 10), self.attempt)
+        return tuple(label_of(self.task, self.job, attempt) for attempt in numbers)
 
     @property
     def programs(self) -> tuple[Step, ...]:

@@ -27,6 +27,11 @@ def part_of(target: str, tag: str, number: int = 0) -> str:
     return sibling(target, f".{name_of(target)}.{_plain(tag)}{counted}.part")
 
 
+def parts_of(target: str, tag: str) -> list[str]:
+    """URLs of every part that an upload to `target` can leave behind."""
+    return [part_of(target, tag, number) for number in range(PARTS)]
+
+
 def aside_of(target: str, tag: str) -> str:
     """Return the URL at which the earlier file of `target` waits."""
     return sibling(target, f".{name_of(target)}.{_plain(tag)}.old")
@@ -81,8 +86,8 @@ def discard(parts: Iterable[str], mover: Mover) -> list[Try]:
 
 
 def _undo(target: str, tag: str, mover: Mover) -> None:
-    for number in range(PARTS):
-        remove_if_there(part_of(target, tag, number), mover)
+    for part in parts_of(target, tag):
+        remove_if_there(part, mover)
     try:
         mover.do("move", source=aside_of(target, tag), target=target)
     except NotFoundError:

@@ -13,7 +13,7 @@ from pilotext.api.flush import Answer, Sender, settle
 from pilotext.api.spool import Held, Spool, Spooled, SpoolError, default_folder
 from pilotext.errors import UsageError
 from pilotext.model import Record
-from pilotext.model.job import ReportTarget
+from pilotext.model.job import ReportTarget, label_of
 from pilotext.model.report import Report
 from pilotext.storage.retry import Policy
 from pilotext.storage.transfer import no_tick, pause
@@ -174,7 +174,7 @@ class Delivery:
 
 
 def _spooled(report: Report, target: ReportTarget, since: float) -> Spooled:
-    label = f"{report.job.task}-{report.job.job}-{report.job.attempt}"
+    label = label_of(report.job.task, report.job.job, report.job.attempt)
     return Spooled(format=1, label=label, target=target, report=msgspec.to_builtins(report), since=since)
 
 

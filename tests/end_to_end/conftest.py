@@ -24,6 +24,8 @@ from pilotext.model.report import Report
 from pilotext.serialization.json import from_json
 from tests.support.jobs import CHECKOUT, PAYLOADS
 
+pytest.register_assert_rewrite("tests.end_to_end.whole_production_checks")
+
 CASTOR = "/castor/cern.ch/compass/data/2016/raw/W14"
 EOS = "/eos/experiment/compass"
 EVENTS = 60

@@ -35,7 +35,7 @@ from tests.support.processes import children_of, command_of
 boot()
 
 from pilotext.server.database import transact  # noqa: E402  needs boot
-from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile  # noqa: E402
+from pilotext.server.production.models import Attempt, Job, LogArchive, Product, StagedFile, Verification  # noqa: E402
 
 T = TypeVar("T")
 
@@ -190,6 +190,8 @@ class Production:
                 assert not alive, alive
         rows = Attempt.objects.filter(pilot=PILOTS, state__in=("leased", "running"))
         again(lambda: rows.update(lease_until=EPOCH))
+        of_killed = Verification.objects.filter(attempt__pilot=PILOTS, attempt__pilot_said={})
+        again(lambda: of_killed.update(busy_until=EPOCH))  # none of them says how its wrapper ended
         self.start_pilot()
 
     def drain_agents(self) -> None:

@@ -281,7 +281,7 @@ def test_the_page_of_a_job_costs_few_queries_whatever_its_history(attempts: int,
 
 def test_the_page_of_a_job_that_is_ready_costs_few_queries_too() -> None:
     submit([raw(7, 1)])
-    expert = browser("expert")
+    expert, job = browser("expert"), the_job()
     with CaptureQueriesContext(connection) as queries:
-        assert expert.get(f"/jobs/{the_job().pk}").status_code == 200
+        assert expert.get(f"/jobs/{job.pk}").status_code == 200
     assert len(queries) <= MAX_QUERIES

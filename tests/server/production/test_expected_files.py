@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from pilotext.model.verdict import Finding
 from pilotext.profile import records as profile
 from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
@@ -127,3 +128,18 @@ def test_an_attempt_of_a_former_version_is_compared_with_the_profile_as_it_is_no
     monkeypatch.setattr(job_builder, "profile_of", lambda name: moved_elsewhere(profile_of(name)))
     do(given, storage)
     assert "none of its destinations" in the_job().diag
+
+
+@pytest.mark.fault("report", "a worker that is asked to stop reports before it delivers its log")
+def test_a_log_that_the_report_does_not_name_is_looked_for_where_it_belongs(given: Lease) -> None:
+    report = replace(report_of(given), log=None)
+    send(given, report)
+    assert given.job.log is not None
+    assert place_of_log(attempt(), report).url == f"{given.job.log.destinations[0]}{given.job.log.name}"
+
+
+def test_a_log_that_could_not_be_delivered_is_not_looked_for(given: Lease) -> None:
+    finding = Finding("log-not-delivered", "no space there", "report")
+    report = replace(report_of(given), log=None, findings=(finding,))
+    send(given, report)
+    assert not place_of_log(attempt(), report).url

@@ -14,6 +14,7 @@ from pilotext.errors import ChecksumError, NotFoundError, OfflineError, Pilotext
 from pilotext.formatting import counted_words
 from pilotext.server.database import transact
 from pilotext.server.production.chained_inputs import read_by_others
+from pilotext.server.production.cycle.log_archives import parts_of_logs
 from pilotext.server.production.models import LogArchive, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import not_owned
@@ -32,6 +33,7 @@ from pilotext.server.production.storage.breakers import ServerAwayError
 from pilotext.server.production.tape.archive import merged_outputs
 from pilotext.server.production.transitions import Reason, advance
 from pilotext.server.times import now
+from pilotext.storage.leftovers import remove_if_there
 from pilotext.storage.transfer import Mover
 
 log = logging.getLogger("pilotext.cleaning")
@@ -121,6 +123,8 @@ def _clean_logs(archive: LogArchive, mover: Mover) -> int:
     whole = archive.task.log_archives.get(run__isnull=True)
     _verify(operations.File(whole.url, whole.size, whole.adler32), mover)
     removal = _remove(archive.task, (operations.File(*each) for each in archive.members), mover)
+    if archive.run is not None:
+        _remove_parts(parts_of_logs(archive.task, archive.run), mover, removal)
     removal.give_up(archive.tries)
     rows = LogArchive.objects.filter(pk=archive.pk)
     reason = Reason(_WHO, f"{counted_words(removal.count, 'log file')} removed{removal.staying()}", "cycle")
@@ -205,6 +209,17 @@ def _remove(task: Task, files: Iterable[operations.File], mover: Mover) -> _Remo
         except StorageError as error:
             removal.failed[file.url] = error
     return removal
+
+
+def _remove_parts(parts: Iterable[str], mover: Mover, removal: _Removal) -> None:
+    """Remove parts of files where they are. Raises ServerAwayError."""
+    for url in parts:
+        try:
+            remove_if_there(url, mover)
+        except ServerAwayError:
+            raise
+        except StorageError as error:
+            removal.failed[url] = error
 
 
 def _note(task: Task, what: str, removal: _Removal) -> None:

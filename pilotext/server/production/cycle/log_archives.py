@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef
 
 from pilotext.errors import ExistsError, NotFoundError, PilotextError, UsageError
 from pilotext.formatting import counted_words
+from pilotext.model.job import label_of
 from pilotext.model.report import Report
 from pilotext.profile import Experiment
 from pilotext.profile.job_builder import printed
@@ -28,6 +29,7 @@ from pilotext.server.production.storage import operations
 from pilotext.server.production.transitions import Reason, advance, record
 from pilotext.server.times import now
 from pilotext.storage.base import adler32_of
+from pilotext.storage.leftovers import parts_of
 from pilotext.storage.transfer import Mover
 from pilotext.storage.urls import name_of
 
@@ -89,25 +91,37 @@ def make_archives() -> int:
 def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
     """URLs of the logs of this run's attempts, and whether a report says that they are there.
 
-    A worker that died or was cut off may have delivered its logs, and then they are where every worker puts them.
-    A report may name any file as its log: what is not called as the log of its attempt is none, since archived logs are
-    removed.
+    A worker that died, was cut off or was asked to stop may have delivered its logs after its last report, and then
+    they are where every worker puts them. A report may name any file as its log: what is not called as the log of its
+    attempt is none, since archived logs are removed.
     """
+    for attempt, delivered, places in _attempts_with_logs(task, run):
+        if not delivered:
+            yield from ((place, False) for place in places)
+        elif name_of(delivered) in {name_of(place) for place in places}:
+            yield delivered, True
+        else:
+            log.warning("attempt %d calls %s its log, which is not archived", attempt.pk, delivered)
+
+
+def parts_of_logs(task: Task, run: int) -> Iterator[str]:
+    """Yield URLs of parts of logs that workers of this run may have left when they were killed while they uploaded."""
+    for attempt, delivered, places in _attempts_with_logs(task, run):
+        label = label_of(task.name, attempt.job_id, attempt.number)
+        if not delivered:
+            yield from (part for place in places for part in parts_of(place, label))
+
+
+def _attempts_with_logs(task: Task, run: int) -> Iterator[tuple[Attempt, str, list[str]]]:
+    """Yield attempts of jobs that have logs: each with the log that its report names, and where its log belongs."""
     attempts = Attempt.objects.filter(task=task, job__run=run).select_related("job", "task__experiment")
     for attempt in attempts.order_by("pk").iterator():
         kept = AttemptReport.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
         delivered = None if kept is None else from_json(kept, Report).log
-        if kept is not None and (delivered is None or delivered.url is None):
-            continue
         target = expected_files(attempt).log
-        if target is None or target.name is None:
-            continue
-        if delivered is None or delivered.url is None:
-            yield from ((operations.place(each, target.name), False) for each in target.destinations)
-        elif name_of(delivered.url) == target.name.rpartition("/")[2]:
-            yield delivered.url, True
-        else:
-            log.warning("attempt %d calls %s its log, which is not archived", attempt.pk, delivered.url)
+        if target is not None and target.name is not None:
+            places = [operations.place(each, target.name) for each in target.destinations]
+            yield attempt, (delivered and delivered.url) or "", places
 
 
 def _make(archive: LogArchive, mover: Mover) -> int:

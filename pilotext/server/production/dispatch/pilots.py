@@ -50,14 +50,19 @@ def pilots_attempt(attempt_id: int, pilot: str) -> Attempt:
 
 
 def hear(attempt_id: int, pilot: str, beat: Heartbeat) -> str:
-    """A pilot's heartbeat; returns why it is to end the job, empty if it is to go on."""
+    """A pilot's heartbeat; returns why it is to end the job, empty if it is to go on.
+
+    One that comes after the pilot's last word changes nothing: a pilot repeats a heartbeat that was not answered,
+    minutes later and beside what else it says.
+    """
     return transact(lambda: _hear(attempt_id, pilot, beat))
 
 
 def _hear(attempt_id: int, pilot: str, beat: Heartbeat) -> str:
     attempt = pilots_attempt(attempt_id, pilot)
-    if attempt.state in (AttemptState.VERIFYING, AttemptState.FINISHED, AttemptState.FAILED):
-        return ""  # its report was here before the pilot had seen the end
+    reported = (AttemptState.VERIFYING, AttemptState.FINISHED, AttemptState.FAILED)
+    if attempt.pilot_said or attempt.state in reported:  # the report comes before the pilot has seen the end
+        return ""
     answer = renew(attempt, beat)
     return answer.why if answer.command == "stop" else ""
 

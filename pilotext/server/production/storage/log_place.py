@@ -13,6 +13,9 @@ from pilotext.server.production.models import Attempt, LogArchive
 from pilotext.server.production.states import ACTIVE_ATTEMPT, LogArchiveState
 from pilotext.server.production.storage import operations
 
+_NOT_DELIVERED = "log-not-delivered"
+"""Finding of a worker that could not deliver its log."""
+
 
 @dataclass(frozen=True)
 class LogPlace:
@@ -42,7 +45,7 @@ def place_of_log(attempt: Attempt, report: Report | None) -> LogPlace:
             return LogPlace(log.url, log.adler32, tuple(notes))
         notes.append(f"The report names {log.url} as its log. Logs of this job belong elsewhere, so it is not read.")
         return LogPlace("", "", tuple(notes))
-    looked_for = report is None and attempt.state not in ACTIVE_ATTEMPT
+    looked_for = attempt.state not in ACTIVE_ATTEMPT and (report is None or _may_have_come_later(report))
     return LogPlace(expected[0] if looked_for and expected else "", "", tuple(notes))
 
 
@@ -60,12 +63,22 @@ def _notes(attempt: Attempt, report: Report | None) -> Iterator[str]:
         yield f"The logs of run {archive.run} were put into one archive, {archive.url}, and removed here."
 
 
+def _may_have_come_later(report: Report) -> bool:
+    """Whether a report names no log and does not say why: a worker that is asked to stop reports before it delivers."""
+    return report.kept is None and not any(finding.name == _NOT_DELIVERED for finding in report.findings)
+
+
 def _undelivered(report: Report) -> str:
     if report.kept is not None:
         until = clock(report.kept.until)
         return f"The log was not delivered yet: it waits in {report.kept.folder} on {report.host}, until {until} UTC."
-    told = [finding.text for finding in report.findings if finding.name == "log-not-delivered"]
-    return f"The log was not delivered: {told[0]}" if told else "The report names no log: none was delivered."
+    told = [finding.text for finding in report.findings if finding.name == _NOT_DELIVERED]
+    if told:
+        return f"The log was not delivered: {told[0]}"
+    return (
+        "The report names no log. A worker that was stopped may have delivered it after its report: "
+        "it is looked for where it belongs."
+    )
 
 
 def _archive_of_run(attempt: Attempt) -> LogArchive | None:

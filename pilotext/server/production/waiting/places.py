@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
 
-from django.db.models import Count, Exists, F, Func, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Aggregate, Count, Exists, F, Func, OuterRef, Q, QuerySet, Subquery, Sum, TextField, Value
+from django.db.models.functions import Cast, Concat
 
 from pilotext.api.schemas.waits import Changer, Wait, WaitKind
 from pilotext.formatting import counted_words
 from pilotext.profile.records import STORAGE_BREAKER
 from pilotext.profile.records import Experiment as Profile
-from pilotext.server.database import number_of
 from pilotext.server.production.cycle.status import SILENT_AFTER_S
 from pilotext.server.production.dispatch.agents import GONE_AFTER_S, heard_since
 from pilotext.server.production.dispatch.breakers import types_held
@@ -61,18 +61,25 @@ def places_of(task: Task, job: Job | None, at: datetime, avoided: Avoid, known: 
     breakers = [row for row in known if job is None or _holds(profile, row, job.type)]
     held = {row.node for row in breakers if row.node}
     kept_off = {node for node, until in nodes_of(avoided).items() if until > at}
-    same = ("active", "busy", "pilots", "last_seen", "other_nodes")
+    sites = _with_what_is_there(_sites(task, job), at, profile.retry.heard_s, held | kept_off)
     return [
-        JobPlace(
-            site=site,
-            agents=getattr(site, "heard_agents", 0),
-            slots=getattr(site, "slots", None) or 0,
-            closed_since=getattr(site, "closed_since", None) if site.closed else None,
-            breakers=tuple(row for row in breakers if not row.node and row.site_id in (None, site.pk)),
-            **{name: getattr(site, name) for name in same},
-        )
-        for site in _with_what_is_there(_sites(task, job), at, profile.retry.heard_s, held | kept_off)
+        _place(site, [row for row in breakers if not row.node and row.site_id in (None, site.pk)]) for site in sites
     ]
+
+
+def _place(site: Site, breakers: Iterable[Breaker]) -> JobPlace:
+    """Return the record of a site that was read with its numbers."""
+    agents, slots, other_nodes = _numbers(getattr(site, "heard_agents", None))
+    same = ("active", "busy", "pilots", "last_seen")
+    return JobPlace(
+        site=site,
+        agents=agents,
+        slots=slots,
+        closed_since=getattr(site, "closed_since", None) if site.closed else None,
+        breakers=tuple(breakers),
+        other_nodes=other_nodes > 0,
+        **{name: getattr(site, name) for name in same},
+    )
 
 
 def breakers_of(experiment: int) -> QuerySet[Breaker]:
@@ -147,8 +154,9 @@ def _with_what_is_there(
 ) -> SiteQuerySet:
     """Return these sites with the numbers of a JobPlace; agents on other nodes than these are on `other_nodes`."""
     here = OuterRef("pk")
-    mine = Agent.objects.filter(site=here)
+    mine = Agent.objects.filter(site=here).order_by()
     heard = mine.filter(heard_since(earlier(at, GONE_AFTER_S)), state=AgentState.ACTIVE)
+    others = Count("pk", filter=~Q(host__in=nodes))
     # By an expression, not the column: SQLite would go through all attempts at the site.
     lately = Attempt.objects.filter(ended__gte=earlier(at, pilots_heard_s), pilot__gt="")
     ended = lately.annotate(there=F("site_id") + 0)
@@ -158,13 +166,23 @@ def _with_what_is_there(
         active=Count("at_work"), busy=Count("at_work__agent"), active_pilots=by_pilots
     )
     return counted.annotate(
-        heard_agents=number_of(heard),
-        slots=Subquery(heard.order_by().annotate(sum=_of_all("SUM", "slots")).values("sum")),
-        last_seen=Subquery(mine.order_by().annotate(last=_of_all("MAX", "seen")).values("last")),
-        other_nodes=Exists(heard.exclude(host__in=nodes)),
+        heard_agents=Subquery(
+            heard.values("site_id").annotate(numbers=_words(Count("pk"), Sum("slots"), others)).values("numbers")
+        ),
+        last_seen=Subquery(mine.annotate(last=_of_all("MAX", "seen")).values("last")),
         pilots=Q(active_pilots__gt=0) | Exists(ended.filter(there=here)),
         closed_since=Subquery(closed.values("at")[:1]),
     )
+
+
+def _words(*numbers: Aggregate) -> Concat:
+    """Return numbers of the same rows as one text: PostgreSQL would read the rows again for a subquery of each."""
+    return Concat(*(Concat(Cast(each, TextField()), Value(" "), output_field=TextField()) for each in numbers))
+
+
+def _numbers(words: str | None) -> list[int]:
+    """Return the numbers of `_words`; zeros where there were no rows."""
+    return [int(each) for each in (words or "0 0 0").split()]
 
 
 def _of_all(function: str, column: str) -> Func:

@@ -162,6 +162,18 @@ def test_a_report_that_comes_after_the_pilots_word_counts_until_the_job_is_sent_
     assert (the_attempt().state, the_attempt().job.state) == ("finished", "finished")
 
 
+@pytest.mark.fault("dispatch", "a pilot repeats an unanswered heartbeat after it has said that its job failed")
+def test_a_heartbeat_after_the_pilots_last_word_neither_renews_the_lease_nor_takes_the_job_back(pilot: Pilot) -> None:
+    job = pilot.get_job()
+    pilot.update(job, "running")
+    pilot.update(job, "failed", pilotErrorCode="1305")
+    assert pilot.update(job, "running") == {"StatusCode": 0, "command": "NULL"}
+    assert the_attempt().lease_until < later(now(), 100)
+    the_pilots_time_is_over()
+    pilot.update(job, "running")
+    assert (the_attempt().state, the_attempt().job.state) == ("lost", "ready")
+
+
 def test_updates_in_bulk_are_answered_one_by_one(legacy_pilot: Pilot) -> None:
     job = legacy_pilot.get_job()
     updates = [{"jobId": job["PandaID"], "state": "running"}, {"jobId": "x", "state": "running"}, {"jobId": 999}]

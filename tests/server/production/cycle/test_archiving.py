@@ -7,15 +7,28 @@ import tarfile
 import zlib
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from pilotext.errors import DeniedError, TransientError
+from pilotext.model.report import Report
+from pilotext.serialization.json import from_json
 from pilotext.server.database import transact
 from pilotext.server.production.cycle import cleaning, log_archives
 from pilotext.server.production.cycle.runner import STEPS, run_once
 from pilotext.server.production.manual_decisions.tasks import move_task
-from pilotext.server.production.models import AuditEntry, Job, LogArchive, Output, Product, PublishedFile, Task
+from pilotext.server.production.models import (
+    Attempt,
+    AttemptReport,
+    AuditEntry,
+    Job,
+    LogArchive,
+    Output,
+    Product,
+    PublishedFile,
+    Task,
+)
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.storage import operations
 from pilotext.server.production.submission.naming import key_of
@@ -173,6 +186,65 @@ def test_logs_that_no_report_tells_of_are_archived_and_removed_too(storage: Memo
     assert state() == "archived"
     assert unreported in [each[0] for each in LogArchive.objects.get(run=1).members]
     assert unreported not in storage.files
+
+
+@pytest.mark.fault("report", "a worker is stopped or killed between its report and the delivery of its logs")
+def test_logs_that_came_after_the_last_report_are_archived_and_removed_too(storage: MemoryStorage) -> None:
+    done_task(storage, {1: 2}, merges=("mdst",))
+    log = unreported_log(Attempt.objects.earliest("pk").pk)
+    assert log in storage.files
+    archive()
+    cycle(4)
+    assert state() == "archived"
+    assert log in [each[0] for each in LogArchive.objects.get(run=1).members]
+    assert not [url for url in storage.files if url.endswith(".job.log.tgz")]
+
+
+@pytest.mark.fault("report", "a worker is killed while it uploads its logs")
+@pytest.mark.parametrize("number", [0, 3])
+def test_parts_of_logs_whose_upload_was_killed_are_removed(storage: MemoryStorage, number: int) -> None:
+    done_task(storage, {1: 1}, merges=("mdst",))
+    attempt = Attempt.objects.select_related("job").earliest("pk")
+    log = unreported_log(attempt.pk)
+    label = f"{Task.objects.get().name}-{attempt.job_id}-{attempt.number}"
+    of_others = part_of(log, "another-1-1")
+    storage.files[part_of(log, label, number)] = storage.files[of_others] = storage.files.pop(log)[:-1]
+    archive()
+    cycle(4)
+    assert state() == "archived"
+    assert [url for url in storage.files if url.endswith(".part")] == [of_others]
+
+
+def test_a_part_of_a_log_that_cannot_be_removed_keeps_no_task_from_being_archived(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done_task(storage, {1: 1}, merges=("mdst",))
+    attempt = Attempt.objects.select_related("job").earliest("pk")
+    log = unreported_log(attempt.pk)
+    part = part_of(log, f"{Task.objects.get().name}-{attempt.job_id}-{attempt.number}")
+    storage.files[part] = b"half"
+    removed = storage.remove
+
+    def refuse(url: str) -> None:
+        if url == part:
+            raise DeniedError(url, "the folder of logs is closed.")
+        removed(url)
+
+    monkeypatch.setattr(storage, "remove", refuse)
+    archive()
+    cycle(operations.MAX_TRIES + 4)
+    assert state() == "archived"
+    assert "could not be removed" in Task.objects.get().note
+    assert [url for url in storage.files if "job.log.tgz" in url] == [part]
+
+
+def unreported_log(attempt: int) -> str:
+    """Have the report of an attempt name no log; returns the URL of the log that it named."""
+    kept = AttemptReport.objects.get(pk=attempt)
+    report = from_json(kept.report, Report)
+    assert report.log is not None
+    AttemptReport.objects.filter(pk=attempt).update(report=msgspec.json.encode(replace(report, log=None)).decode())
+    return str(report.log.url)
 
 
 @pytest.mark.fault("keeping", "the merged file is gone from its final storage")
