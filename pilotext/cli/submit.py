@@ -130,9 +130,9 @@ def _as_json(
 def _show_jobs(plan: Plan) -> None:
     rows = [
         (
-            job.file.file,
+            job.file.file + (f" and {len(job.further)} more" if job.further else ""),
             *("-" if each is None else str(each) for each in (job.run, job.chunk)),
-            str(job.file.events or "-"),
+            str(sum(file.events or 0 for file in job.inputs) or "-"),
         )
         for job in plan.jobs
     ]

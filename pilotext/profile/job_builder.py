@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pilotext.errors import UsageError
 from pilotext.model import Record
 from pilotext.model.job import Input, Job, LogTarget, Output, ReportTarget
-from pilotext.profile.records import Experiment, JobType, OutputFile, unknown
+from pilotext.profile.records import Experiment, InputFile, JobType, OutputFile, unknown
 from pilotext.profile.templates import Scope, Value, parse
 
 GENERATED_NAME = "generated-{run:d}-{chunk:d}"
@@ -137,19 +137,27 @@ def input_values(experiment: Experiment, task: TaskFacts, file: str) -> dict[str
     return {**values, "seed": task.generate.seed + int(values["chunk"]) - 1, "events": task.generate.events}
 
 
-def production_job(experiment: Experiment, task: TaskFacts, file: FileFacts, facts: AttemptFacts) -> Job:
-    """The job that reads one file, or generates events.
+def production_job(
+    experiment: Experiment, task: TaskFacts, file: FileFacts, facts: AttemptFacts, further: Sequence[FileFacts] = ()
+) -> Job:
+    """The job that reads a file, and `further` ones of its run, or generates events. Its values are of the first file.
 
-    Raises UsageError when the file, the task or the profile cannot make one.
+    Raises UsageError when a file, the task or the profile cannot make one.
     """
     job_type = experiment.type(facts.type)
     scope = _scope(experiment, task, job_type, facts, input_values(experiment, task, file.file))
     if job_type.input is None:
         return _job(experiment, task, facts, scope, ())
-    name = base_name(file.file)
-    sources = (file.file,) if "://" in file.file else tuple(map(scope.print, job_type.input.sources))
-    read = Input(name=name, sources=sources, size=file.size, adler32=file.adler32, events=file.events)
-    return _job(experiment, task, facts, scope, (read,))
+    inputs = [_input(job_type.input, file, scope)]
+    for each in further:
+        own = _scope(experiment, task, job_type, facts, input_values(experiment, task, each.file))
+        inputs.append(_input(job_type.input, each, own))
+    return _job(experiment, task, facts, scope, tuple(inputs))
+
+
+def _input(rule: InputFile, file: FileFacts, scope: Scope) -> Input:
+    sources = (file.file,) if "://" in file.file else tuple(map(scope.print, rule.sources))
+    return Input(name=base_name(file.file), sources=sources, size=file.size, adler32=file.adler32, events=file.events)
 
 
 def merge_job(

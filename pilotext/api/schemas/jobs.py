@@ -108,10 +108,20 @@ class JobFacts(Record, frozen=True):
     parameters: dict[str, str]
 
 
+class InputRow(Record, frozen=True):
+    """One of several input files of a job, and what the catalogue knows of it."""
+
+    file: str
+    size: int | None
+    adler32: str
+    events: int | None
+
+
 class JobPage(Record, frozen=True):
     """Everything about one job: all attempts, all that was done to it and noted; `verdict` is the last one.
 
-    `waits` are the reasons why it is not further; empty for one that has ended.
+    `waits` are the reasons why it is not further; empty for one that has ended. `inputs` are those of a job that reads
+    several files; of another one, `job.file` is the only input.
     """
 
     job: JobRow
@@ -121,6 +131,7 @@ class JobPage(Record, frozen=True):
     facts: JobFacts | None = None
     outputs: tuple[OutputRow, ...] = ()
     waits: tuple[Wait, ...] = ()
+    inputs: tuple[InputRow, ...] = ()
 
 
 class BulkMove(Record, frozen=True):

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 
 from pilotext.api.schemas.attempts import AttemptRow, OutputRow
 from pilotext.api.schemas.audit import AuditRow
-from pilotext.api.schemas.jobs import JobFacts, JobPage, JobRow
+from pilotext.api.schemas.jobs import InputRow, JobFacts, JobPage, JobRow
 from pilotext.cli import connection
 from pilotext.cli.formatting import fields, reasons, sentence
 from pilotext.cli.jobs.choice import add_numbers
 from pilotext.cli.output import say
 from pilotext.cli.tables import write_json
-from pilotext.formatting import bytes_of, clock, duration
+from pilotext.formatting import bytes_of, clock, counted_words, duration
 from pilotext.model.codes import Exit
 from pilotext.model.verdict import Evidence
 from pilotext.sanitize import one_line
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
 def job_page(page: JobPage) -> str:
     """Return everything about a job, in lines of at most 80 columns but for names that are longer."""
-    parts = [_head(page), "\n".join(reasons(page.waits))]
+    parts = [_head(page), "\n".join(map(_input, page.inputs)), "\n".join(reasons(page.waits))]
     parts += map(_attempt, page.attempts)
     if page.verdict is not None and page.verdict.verdict != "success":
         parts.append("\n".join(evidence_lines(page.verdict.evidence, page.verdict.remedy)))
@@ -51,7 +51,8 @@ def job_page(page: JobPage) -> str:
 
 def _head(page: JobPage) -> str:
     job, facts = page.job, page.facts
-    head = sentence(f"job {job.job} of {job.task}: {job.file}, {job.state}")
+    more = f" and {counted_words(len(page.inputs) - 1, 'more file')}" if page.inputs else ""
+    head = sentence(f"job {job.job} of {job.task}: {job.file}{more}, {job.state}")
     rows: list[tuple[str, object]] = [
         ("assigned", job.assigned),
         ("what", ", ".join([job.product or job.type, *_place(job)])),
@@ -77,6 +78,12 @@ def _facts(facts: JobFacts) -> Iterator[tuple[str, object]]:
     )
     yield "events", ", ".join(f"{name} {number}" for name, number in counts if number is not None)
     yield "parameters", ", ".join(f"{name}={value}" for name, value in sorted(facts.parameters.items()))
+
+
+def _input(row: InputRow) -> str:
+    events = "" if row.events is None else counted_words(row.events, "event")
+    facts = ", ".join(filter(None, [bytes_of(row.size), row.adler32 and f"adler32 {row.adler32}", events]))
+    return sentence(f"reads {row.file}{facts and f': {facts}'}")
 
 
 def _attempt(row: AttemptRow) -> str:

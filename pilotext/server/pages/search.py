@@ -9,9 +9,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 
+from pilotext.profile.job_builder import base_name
 from pilotext.server.pages.access import page
 from pilotext.server.pages.queries import address, whole_number
-from pilotext.server.production.models import Attempt, Job, Site, Task
+from pilotext.server.production.models import Attempt, Job, JobInput, Site, Task
 
 MAX_RUN = 2**31 - 1
 MAX_FOUND = 50
@@ -71,6 +72,8 @@ def _period(word: str) -> str:
 def _file(word: str) -> str:
     """Return the page of the job that reads a file of this name, or whose run and chunk are both in it.
 
+    A job of several files is found by any of their names.
+
     Names of raw files and of outputs have run and chunk in them. Several such jobs are shown with their run.
     """
     numbers = {int(digits) for digits in re.findall(r"\d{1,9}", word)}
@@ -78,7 +81,10 @@ def _file(word: str) -> str:
         return ""
     rows = Job.objects.filter(run__in=numbers, chunk__in=numbers, product="").exclude(run=F("chunk"))
     jobs = list(rows.order_by("-pk").values_list("pk", "run", "file")[:MAX_FOUND])
-    same = [job for job in jobs if job[2].rpartition("/")[2] == word] or jobs
+    same = [job for job in jobs if base_name(job[2]) == word] or jobs
+    if not same:
+        inputs = JobInput.objects.filter(job__run__in=numbers, file__endswith=word).order_by("-job")
+        same = [row for row in inputs.values_list("job", "job__run", "file")[:MAX_FOUND] if base_name(row[2]) == word]
     if len(same) == 1:
         return reverse("job", args=[same[0][0]])
     return address(reverse("jobs"), run=same[0][1]) if same else ""

@@ -55,9 +55,17 @@ def build_job(
     if job.product:
         made = _merge(experiment, task, job, facts)
     else:
-        file = FileFacts(job.file, job.size, job.adler32 or None, job.events)
-        made = production_job(experiment, task_facts(task), file, facts)
+        first, *further = inputs_of(job)
+        made = production_job(experiment, task_facts(task), first, facts, further)
     return made if report is None else with_earlier_files(job, attempt, made)
+
+
+def inputs_of(job: Job) -> list[FileFacts]:
+    """Return the inputs of a production job, or its number among those that generate events, in their order."""
+    if job.files == 1:
+        return [FileFacts(job.file, job.size, job.adler32 or None, job.events)]
+    rows = sorted(job.inputs.all(), key=lambda row: row.number)
+    return [FileFacts(row.file, row.size, row.adler32 or None, row.events) for row in rows]
 
 
 def _merge(experiment: profile.Experiment, task: Task, job: Job, facts: AttemptFacts) -> worker_job.Job:

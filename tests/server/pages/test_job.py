@@ -19,9 +19,12 @@ from pilotext.model.report import PhaseRecord, Report, Series, Transfer, Usage  
 from pilotext.model.verdict import Dropped, Evidence, Match, Verdict  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Product, Task  # noqa: E402
+from tests.server import several_inputs  # noqa: E402
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, rows_of, text_of  # noqa: E402
+from tests.server.several_inputs import joining  # noqa: E402
 from tests.server.support import fail, leased, raw, report_of, send, submit, succeed, the_job  # noqa: E402
 
+__all__ = ["joining"]
 pytestmark = pytest.mark.usefixtures("database", "quick_hashes")
 
 MAX_QUERIES = 12
@@ -277,6 +280,21 @@ def test_the_page_of_a_job_costs_few_queries_whatever_its_history(attempts: int,
     with CaptureQueriesContext(connection) as queries:
         assert expert.get(f"/jobs/{job}").status_code == 200
     assert len(queries) <= MAX_QUERIES + (attempts > 20)
+
+
+@pytest.mark.usefixtures("joining")
+def test_a_job_of_several_files_lists_them_and_is_found_by_each() -> None:
+    several_inputs.submit({7: 3}, known={"size": 400, "adler32": "0a0b0c0d", "events": 50})
+    job, expert = Job.objects.get(files=2).pk, browser("expert")
+    leased()
+    with CaptureQueriesContext(connection) as queries:
+        text = text_of(expert.get(f"/jobs/{job}"))
+    assert len(queries) <= MAX_QUERIES
+    assert "The 2 files that it reads" in text
+    assert "cdr2-7.raw · 400 B · adler32 0a0b0c0d · 50 events" in text
+    assert {expert.get("/search", {"q": f"cdr{chunk}-7.raw"})["Location"] for chunk in (1, 2)} == {f"/jobs/{job}"}
+    assert expert.get("/search", {"q": "cdr4-7.raw"}).status_code == 404
+    assert "that it reads" not in page_of(Job.objects.get(files=1).pk)
 
 
 def test_the_page_of_a_job_that_is_ready_costs_few_queries_too() -> None:

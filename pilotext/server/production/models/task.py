@@ -144,7 +144,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """One piece of work: of one input file (`product` empty), or the merge of one group of files.
+    """One piece of work: of input files of one run (`product` empty), or the merge of one group of files.
 
     `charged` counts the attempts that used up one of the task's `max_attempts`; `attempts` counts all. `code`, `cause`
     and `diag` are those of the last verdict.
@@ -154,6 +154,8 @@ class Job(models.Model):
     type = models.TextField()
     product = models.TextField(default="")
     file = models.TextField()
+    files = models.IntegerField(default=1)
+    """Number of its input files. Several are `JobInput`s: `file` is the first, `size` and `events` are sums."""
     run = models.IntegerField(null=True)
     chunk = models.IntegerField(null=True)
     state = models.TextField(default=JobState.READY)
@@ -218,6 +220,20 @@ class Job(models.Model):
             # SQLite takes it only for queries that say `code > ''`, too.
             models.Index(fields=["code", "id"], name="job_by_code", condition=models.Q(code__gt="")),
         ]
+
+
+class JobInput(models.Model):
+    """One of several input files of a job, by its `number` in their order, from 1. A job of one file has none."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="inputs", db_index=False)
+    number = models.IntegerField()
+    file = models.TextField()
+    size = models.BigIntegerField(null=True)
+    adler32 = models.TextField(default="")
+    events = models.IntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "number"], name="job_input_number_once")]
 
 
 class PublishedFile(models.Model):

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 
 from pilotext.api.schemas.attempts import AttemptDetail, AttemptRow, OutputRow
-from pilotext.api.schemas.jobs import JobFacts, JobList, JobPage, JobQuery, JobRow
+from pilotext.api.schemas.jobs import InputRow, JobFacts, JobList, JobPage, JobQuery, JobRow
 from pilotext.model.report import PhaseRecord, Transfer, Usage
 from pilotext.model.verdict import Verdict
 from pilotext.serialization.json import ready
 from pilotext.server.production import waiting
+from pilotext.server.production.job_builder import inputs_of
 from pilotext.server.production.lookup import refuse_unknown
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output
 from pilotext.server.production.profiles import profile_of
@@ -72,6 +73,8 @@ def history_of(job_id: int) -> JobHistory:
     row = Job.objects.select_related("task__experiment", "staged_file").filter(pk=job_id).first()
     if row is None:
         raise RefusalError("not-found", f"there is no job {job_id}.")
+    if row.files > 1:
+        prefetch_related_objects([row], "inputs")
     events = AuditEntry.objects.filter(subject__in=ABOUT_JOBS, subject_id=job_id).order_by("pk")[:MAX_ENTRIES]
     rows = row.tries.select_related("site", "agent").order_by("-number")
     latest = list(rows.select_related("final_report")[:MAX_DETAILS])
@@ -88,6 +91,7 @@ def history_of(job_id: int) -> JobHistory:
         _facts(row),
         tuple(map(_output_row, outputs)),
         waiting.of_job(row),
+        tuple(_inputs(row)),
     )
     return JobHistory(row, page, tries, reports, outputs)
 
@@ -121,6 +125,12 @@ def _facts(row: Job) -> JobFacts:
         skipped_events=skipped,
         parameters={name: str(value) for name, value in row.task.parameters.items()},
     )
+
+
+def _inputs(row: Job) -> Iterator[InputRow]:
+    if row.files > 1:
+        for each in inputs_of(row):
+            yield InputRow(each.file, each.size, each.adler32 or "", each.events)
 
 
 def _memory_of_type(row: Job) -> float | None:

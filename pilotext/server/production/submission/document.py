@@ -18,6 +18,9 @@ from pilotext.serialization.json import from_plain as record_from_plain
 from pilotext.serialization.json import ready
 from pilotext.serialization.yaml import read_yaml
 
+MAX_INPUTS = 1000
+"""Input files of one job."""
+
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A key that nobody reads is a typing mistake."""
@@ -49,6 +52,15 @@ class Files(_Strict, frozen=True):
     """Outputs of another task, those that are there and those that come later."""
 
 
+class InputsPerJob(_Strict, frozen=True):
+    """Input files that one job reads: the next ones of a run in the order of their chunks, until one does not fit."""
+
+    files: Annotated[int, msgspec.Meta(ge=1, le=MAX_INPUTS)] = MAX_INPUTS
+    """Number of files that a job has at most."""
+    bytes: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Bytes that the files of a job have together at most, by the catalogue; a larger file is a job of its own."""
+
+
 class TaskFile(_Strict, frozen=True):
     """A task: which files, processed how. `parameters` are those of the experiment's profile."""
 
@@ -62,6 +74,8 @@ class TaskFile(_Strict, frozen=True):
     """Inputs, from any of these sources together; a task needs at least one of them, or `generate`."""
     generate: Generate | None = None
     """Jobs that read no file, of a type that `generates`: how many there are, and how many events each makes."""
+    inputs_per_job: InputsPerJob | None = None
+    """Several input files for each job; absent: one file for each."""
     parameters: dict[str, str | int | float] = {}
     """Values of the profile's parameters."""
     environment: dict[str, str] = {}

@@ -16,7 +16,8 @@ from pilotext.server.production.published_names import Owned, claim, owners
 from pilotext.server.production.states import JOB
 from pilotext.server.production.submission.document import TaskFile, WholeTask
 from pilotext.server.production.submission.naming import key_of, url_of
-from pilotext.server.production.submission.plan import Chain, Plan, Planned, Refused, make_plan
+from pilotext.server.production.submission.plan import Chain, Plan, Refused, make_plan
+from pilotext.server.production.submission.planned import Planned
 from pilotext.server.production.submission.store import insert_jobs
 from pilotext.server.production.transitions import Reason, record
 

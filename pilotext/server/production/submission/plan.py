@@ -28,7 +28,7 @@ from pilotext.profile.job_builder import (
 from pilotext.profile.places import PublishedPlace, source_forms
 from pilotext.profile.records import Experiment, JobType, unknown
 from pilotext.profile.templates import Value
-from pilotext.server.production.submission.document import TaskFile, WholeTask, check_has_files
+from pilotext.server.production.submission.document import InputsPerJob, TaskFile, WholeTask, check_has_files
 from pilotext.server.production.submission.naming import (
     JobNames,
     NameForms,
@@ -38,20 +38,13 @@ from pilotext.server.production.submission.naming import (
     url_of,
     values_of,
 )
+from pilotext.server.production.submission.planned import Planned, check_grouping, grouped
 from pilotext.storage.registry import why_unusable
 from pilotext.storage.urls import is_folder, join
 
 Lister = Callable[[str], Sequence[str]]
 
 _ADLER32 = re.compile(r"[0-9a-fA-F]{8}")
-
-
-class Planned(Record, frozen=True):
-    """One job to be: its input, and what its name says."""
-
-    file: FileFacts
-    run: int | None
-    chunk: int | None
 
 
 class Refused(Record, frozen=True):
@@ -138,11 +131,12 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister, chain: C
         if name not in job_type.merges:
             raise unknown(f"{task.type!r} has no merge", name, list(job_type.merges))
     _check_inputs_fit(job_type, task)
+    staging = _staging(experiment, whole)
+    check_grouping(job_type, task, staging=staging)
     sorted_out = _SortedOut(experiment, whole, facts, lister)
     jobs, names = tuple(sorted_out.jobs.values()), sorted_out.names
     places = _places(experiment, facts, jobs, merges)
     digest = _digest(task, jobs) if chain is None else _digest(chain.asked, ())
-    staging = _staging(experiment, whole)
     warnings = tuple(sorted_out.warnings())
     return Plan(facts, jobs, tuple(sorted_out.refused), merges, staging, digest, names, places, warnings, chain)
 
@@ -171,7 +165,7 @@ def _check_parameters(facts: TaskFacts) -> None:
 def preview(plan: Plan, experiment: Experiment) -> Iterator[Job]:
     """The jobs as a worker would get them, numbered from 1."""
     for number, job in enumerate(plan.jobs, 1):
-        yield production_job(experiment, plan.facts, job.file, _attempt(plan.facts, job, number))
+        yield production_job(experiment, plan.facts, job.file, _attempt(plan.facts, job, number), job.further)
 
 
 def _attempt(facts: TaskFacts, job: Planned, number: int) -> AttemptFacts:
@@ -187,6 +181,7 @@ class _SortedOut:
         self._sources = NameForms(source_forms(experiment, facts))
         self._known = {base_name(entry.file): entry for entry in whole.catalogue}
         self._events = None if whole.task.generate is None else whole.task.generate.events
+        self._per_job = whole.task.inputs_per_job
         self._unknown: list[str] = []
         self._differing: Counter[str] = Counter()
         self._folders: dict[str, tuple[str, ...]] = {}
@@ -198,9 +193,12 @@ class _SortedOut:
                 self._take(file)
             except UsageError as error:
                 self.refused.append(Refused(file, str(error)))
-        if self._known and len(self._unknown) == len(self.jobs) > 0:
+        self._files = len(self.jobs)
+        if self._per_job is not None:
+            self._group(self._per_job)
+        if self._known and len(self._unknown) == self._files > 0:
             advice = f"It knows for example {next(iter(self._known))!r}."
-            raise UsageError(f"the catalogue knows none of the task's files ({len(self.jobs)}).", advice=advice)
+            raise UsageError(f"the catalogue knows none of the task's files ({self._files}).", advice=advice)
         if self.jobs:  # what is wrong with the task itself shows with any file
             first = next(iter(self.jobs.values()))
             production_job(experiment, facts, first.file, _attempt(facts, first, 1))
@@ -225,13 +223,27 @@ class _SortedOut:
         key = (job.run, job.chunk, name)
         if key in self.jobs:
             raise UsageError(f"it is {self.jobs[key].file.file} a second time.")
-        if taken := self.names.add(values):
+        if self._per_job is None and (taken := self.names.add(values)):
             raise UsageError(f"its output would be {taken}, as that of another file of this task.")
         self.jobs[key] = job
         if self._known and entry is None:
             self._unknown.append(file)
         for words in self._folders[file.rpartition("/")[0]]:
             self._differing[words] += 1
+
+    def _group(self, limit: InputsPerJob) -> None:
+        """Join the files of each run into jobs of several; the names of a job's outputs are made of its first file."""
+        files, self.jobs = list(self.jobs.values()), {}
+        if limit.bytes is not None:
+            why = "the catalogue does not know its size, and `inputs_per_job` limits the bytes of a job."
+            self.refused += [Refused(each.file.file, why) for each in files if each.file.size is None]
+            files = [each for each in files if each.file.size is not None]
+        for job in grouped(files, limit):
+            if taken := self.names.add(values_of(self._experiment, self._facts, job.file.file)):
+                why = f"the output of its job would be {taken}, as that of other files of this task."
+                self.refused += [Refused(file.file, why) for file in job.inputs]
+            else:
+                self.jobs[job.run, job.chunk, base_name(job.file.file)] = job
 
     def _check_sources(self, file: str, values: dict[str, Value]) -> None:
         """Each folder once, with its first file: the names of the others have the form of the job type."""
@@ -300,14 +312,14 @@ def _staging(experiment: Experiment, whole: WholeTask) -> bool:
     return rule.tape and any(experiment.sites[name].staging for name in sites)
 
 
-_NEW_FIELDS = (b',"replaces":null', b',"generate":null', b',"outputs_of":null')
+_NEW_FIELDS = (b',"replaces":null', b',"generate":null', b',"outputs_of":null', b',"inputs_per_job":null')
 """Tasks stored before there were these are the same still."""
 
 
 def _digest(task: TaskFile, jobs: Sequence[Planned]) -> str:
     """Equal for the same task; whether it starts at once does not make it another one."""
     same = msgspec.structs.replace(task, start=True)
-    text = msgspec.json.Encoder(order="deterministic").encode([same, [job.file for job in jobs]])
+    text = msgspec.json.Encoder(order="deterministic").encode([same, [file for job in jobs for file in job.inputs]])
     for field in _NEW_FIELDS:
         text = text.replace(field, b"", 1)
     return hashlib.sha256(text).hexdigest()

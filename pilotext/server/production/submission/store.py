@@ -14,7 +14,7 @@ from pilotext.formatting import counted_words
 from pilotext.profile.records import Experiment
 from pilotext.server.database import insert_many, transact
 from pilotext.server.production.chained_inputs import why_not_readable
-from pilotext.server.production.models import Job, LeftOutInput, Product, Task
+from pilotext.server.production.models import Job, JobInput, LeftOutInput, Product, Task
 from pilotext.server.production.profiles import remember
 from pilotext.server.production.published_names import claim
 from pilotext.server.production.refusal import RefusalError
@@ -22,7 +22,8 @@ from pilotext.server.production.states import TASK, JobState, TaskState
 from pilotext.server.production.submission.document import TaskFile
 from pilotext.server.production.submission.labels import described_by
 from pilotext.server.production.submission.naming import key_of, url_of
-from pilotext.server.production.submission.plan import NO_JOBS, Plan, Planned
+from pilotext.server.production.submission.plan import NO_JOBS, Plan
+from pilotext.server.production.submission.planned import Planned
 from pilotext.server.production.submission.succession import all_keys, take_over, taken_names
 from pilotext.server.production.transitions import Reason, advance, record
 from pilotext.server.times import now
@@ -121,14 +122,40 @@ def insert_jobs(experiment: Experiment, task: Task, plan: Plan, jobs: Sequence[P
         "created": at,
         "changed": at,
     }
-    differing = ("file", "run", "chunk", "size", "adler32", "events", "source_id")
+    differing = ("file", "files", "run", "chunk", "size", "adler32", "events", "source_id")
     rows = (
-        (file.file, job.run, job.chunk, file.size, file.adler32 or "", file.events, sources.get(file.file))
+        (
+            job.file.file,
+            len(job.inputs),
+            job.run,
+            job.chunk,
+            _sum([file.size for file in job.inputs]),
+            "" if job.further else job.file.adler32 or "",
+            _sum([file.events for file in job.inputs]),
+            sources.get(job.file.file),
+        )
         for job in jobs
-        for file in (job.file,)
     )
     insert_many(Job, same, differing, rows)
+    _insert_inputs(task, [job for job in jobs if job.further])
     runs = sorted({job.run for job in jobs if job.run is not None})
     known = set(Product.objects.filter(task=task).values_list("run", "merge"))
     made = [(run, each) for run in runs for each in plan.merges if (run, each) not in known]
     insert_many(Product, {"task": task, "changed": at}, ("run", "merge"), made)
+
+
+def _insert_inputs(task: Task, jobs: Sequence[Planned]) -> None:
+    """Insert the inputs of jobs that have several."""
+    number_of_job = dict(task.jobs.filter(files__gt=1).values_list("file", "pk")) if jobs else {}
+    rows = (
+        (number_of_job[job.file.file], number, file.file, file.size, file.adler32 or "", file.events)
+        for job in jobs
+        for number, file in enumerate(job.inputs, 1)
+    )
+    insert_many(JobInput, {}, ("job_id", "number", "file", "size", "adler32", "events"), rows)
+
+
+def _sum(numbers: Sequence[int | None]) -> int | None:
+    """Return the sum; None where one of them is not known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
