@@ -38,7 +38,7 @@ def joining(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def raw(chunk: int, run: int = 1) -> str:
-    return f"/castor/cern.ch/W14/cdr{chunk}-{run}.raw"
+    return f"/castor/W14/cdr{chunk}-{run}.raw"
 
 
 def planned(chunks: dict[int, int], *, known: dict[str, Any] | None = None, **fields: Any) -> Plan:

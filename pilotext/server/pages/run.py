@@ -188,5 +188,5 @@ def decisions_on(row: ProductRow, run: RunRow) -> Iterator[RunDecision]:
 def staged_of(task: Task, run: int) -> Iterator[StagedFile]:
     """Yield the raw files of a run that are not on disk yet, the first ones; nothing for a task without staging."""
     if task.staging:
-        rows = StagedFile.objects.filter(jobs__task=task, run=run).exclude(state__in=("online", "released"))
-        yield from rows.order_by("pk").distinct()[:MAX_CELLS]
+        rows = StagedFile.objects.read_by(task=task, run=run).exclude(state__in=("online", "released"))
+        yield from rows.order_by("pk")[:MAX_CELLS]

@@ -7,7 +7,7 @@ from typing import Self
 from django.db import models
 
 from pilotext.server.production.models.common import only_states_of
-from pilotext.server.production.models.task import Experiment, Job, Task
+from pilotext.server.production.models.task import Experiment, Job, JobInput, Task
 from pilotext.server.production.states import (
     ARCHIVE,
     GROUP,
@@ -71,6 +71,13 @@ class StagedFileQuerySet(models.QuerySet["StagedFile"]):
     def needed(self) -> Self:
         """Select files that are on disk, or on their way there."""
         return self.filter(state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE))
+
+    def read_by(self, **jobs: object) -> Self:
+        """Select files that are brought from tape for jobs with these fields."""
+        single = Job.objects.filter(staged_file__isnull=False, **jobs)
+        of_jobs = {f"job__{name}": value for name, value in jobs.items()}
+        several = JobInput.objects.filter(staged_file__isnull=False, **of_jobs)
+        return self.filter(pk__in=single.values("staged_file").union(several.values("staged_file")))
 
 
 class StagedFile(models.Model):

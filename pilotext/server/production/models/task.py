@@ -164,7 +164,7 @@ class Job(models.Model):
     staged_file = models.ForeignKey(
         "production.StagedFile", models.SET_NULL, null=True, related_name="jobs", db_index=False
     )
-    """The file that is brought from tape for it."""
+    """The file that is brought from tape for it; empty for a job of several files, whose inputs have one each."""
     source = models.ForeignKey("production.Output", models.PROTECT, null=True, related_name="readers", db_index=False)
     """The output of another task that is its input; `file`, `size`, `adler32` and `events` are copies of its facts."""
     priority = models.IntegerField(default=1000)
@@ -231,9 +231,18 @@ class JobInput(models.Model):
     size = models.BigIntegerField(null=True)
     adler32 = models.TextField(default="")
     events = models.IntegerField(null=True)
+    staged_file = models.ForeignKey(
+        "production.StagedFile", models.SET_NULL, null=True, related_name="job_inputs", db_index=False
+    )
+    """The file as it is brought from tape for the job, whose own `staged_file` is empty then."""
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["job", "number"], name="job_input_number_once")]
+        indexes = [
+            models.Index(
+                fields=["staged_file"], name="job_input_by_staged_file", condition=models.Q(staged_file__isnull=False)
+            )
+        ]
 
 
 class PublishedFile(models.Model):

@@ -12,7 +12,7 @@ from django.db.models import BigIntegerField, Count, F, Func, Q, QuerySet, Sum, 
 from django.db.models.sql.compiler import SQLCompiler
 
 from pilotext.server.production.lookup import site_named, tasks_named
-from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Job, Site, StagedFile, Task
+from pilotext.server.production.models import Attempt, HourlyAttempts, HourlyTransfers, Site, StagedFile, Task
 from pilotext.server.production.models.statistics import STARTED
 from pilotext.server.production.states import FAILED_ATTEMPT
 from pilotext.server.production.statistics.counts import counts_of_rows
@@ -163,8 +163,7 @@ def _measure_tape(found: Measured, chosen: _Chosen) -> None:
         return
     rows = StagedFile.objects.filter(came__gte=begin_of(found.begin), requested__lte=F("came"))
     if chosen.tasks is not None:
-        mine = Job.objects.filter(task__in=chosen.tasks, staged_file__isnull=False)
-        rows = rows.filter(pk__in=mine.values("staged_file"))
+        rows = rows.read_by(task__in=chosen.tasks)
     # Counted by the database, of which each function of a row takes time: there are thousands of files in a week.
     hour_s, came = Value(int(HOUR_S)), _InSeconds("came")
     times = rows.annotate(wait_h=(came - _InSeconds("requested")) / hour_s, came_in=came / hour_s)

@@ -131,12 +131,12 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister, chain: C
         if name not in job_type.merges:
             raise unknown(f"{task.type!r} has no merge", name, list(job_type.merges))
     _check_inputs_fit(job_type, task)
-    staging = _staging(experiment, whole)
-    check_grouping(job_type, task, staging=staging)
+    check_grouping(job_type, task)
     sorted_out = _SortedOut(experiment, whole, facts, lister)
     jobs, names = tuple(sorted_out.jobs.values()), sorted_out.names
     places = _places(experiment, facts, jobs, merges)
     digest = _digest(task, jobs) if chain is None else _digest(chain.asked, ())
+    staging = _staging(experiment, whole)
     warnings = tuple(sorted_out.warnings())
     return Plan(facts, jobs, tuple(sorted_out.refused), merges, staging, digest, names, places, warnings, chain)
 

@@ -26,7 +26,7 @@ class Planned(Record, frozen=True):
         return (self.file, *self.further)
 
 
-def check_grouping(job_type: JobType, task: TaskFile, *, staging: bool) -> None:
+def check_grouping(job_type: JobType, task: TaskFile) -> None:
     """Raise UsageError for several inputs of a job where its command or its task cannot have them."""
     if task.inputs_per_job is None:
         return
@@ -37,9 +37,6 @@ def check_grouping(job_type: JobType, task: TaskFile, *, staging: bool) -> None:
     if task.chained_to is not None:
         advice = "Leave `inputs_per_job` out, or name files that are there."
         raise UsageError("a job in a chain reads one output of the other task, as soon as it is there.", advice=advice)
-    if staging:
-        advice = "Leave `inputs_per_job` out, or say `staging: false` where the inputs are on disk."
-        raise UsageError("the inputs of the task are brought from tape, one for each job.", advice=advice)
     if "{inputs}" not in job_type.command:
         advice = "Put the word '{inputs}' into its `command` in the profile; it stands for the names of all inputs."
         raise UsageError(f"the command of {task.type!r} does not name all inputs of a job.", advice=advice)

@@ -47,10 +47,9 @@ Work = Callable[[list[StagedFile], GuardedMover, Staging], int]
 def request_files() -> int:
     """Wanted files are asked for, those of one run and server in one request."""
     return _each(
-        lambda _: Q(
-            state=StagedFileState.WANTED,
-            jobs__state__in=(JobState.DEFINED, JobState.STAGING),
-            jobs__task__state=TaskState.RUNNING,
+        lambda _: (
+            Q(state=StagedFileState.WANTED)
+            & staging.read_by((JobState.DEFINED, JobState.STAGING), task__state=TaskState.RUNNING)
         ),
         _ask,
     )

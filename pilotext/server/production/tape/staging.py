@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 
@@ -9,11 +10,13 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from pilotext.errors import UsageError
+from pilotext.formatting import counted_words
+from pilotext.model.job import Input
 from pilotext.profile.records import Staging
 from pilotext.server.database import transact
 from pilotext.server.production.collect_failures import collect_failures
 from pilotext.server.production.job_builder import build_job
-from pilotext.server.production.models import Experiment, Job, StagedFile
+from pilotext.server.production.models import Experiment, Job, JobInput, StagedFile
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.states import JOB, STAGED_FILE, JobState, OutputState, StagedFileState, TaskState
 from pilotext.server.production.transitions import Reason, advance, record
@@ -28,11 +31,23 @@ INPUT_IS_THERE = Q(source=None) | Q(source__state=OutputState.VALID)
 """Jobs whose input is not an output of another task that is just produced again."""
 
 _WHO = "staging"
+_ON_DISK = Reason(_WHO, "its input is on disk", "cycle")
 
 
 def plan_staging() -> int:
     """Defined jobs of running tasks want their files, run by run, as many as may be on their way at once."""
-    return collect_failures(Experiment.objects.all(), _plan)
+    return collect_failures(Experiment.objects.all(), _plan) + transact(_go_on)
+
+
+def _go_on() -> int:
+    """Let jobs of several files go on whose last ones were seen on disk by two cycles, neither of which saw both."""
+    complete = Job.objects.filter(~Exists(_on_the_way()), state=JobState.STAGING, files__gt=1)
+    return len(advance(JOB, complete, (JobState.STAGING,), JobState.READY, _ON_DISK))
+
+
+def _on_the_way() -> QuerySet[JobInput]:
+    """Return the inputs of a job of several files that are not on disk."""
+    return JobInput.objects.filter(job=OuterRef("pk")).exclude(staged_file__state=StagedFileState.ONLINE)
 
 
 def _plan(experiment: Experiment) -> int:
@@ -59,10 +74,14 @@ def _plan_some(experiment: Experiment, limits: Staging) -> int:
         .select_related("task__experiment", "staged_file")
         .order_by("-priority", "task_id", "run", "chunk", "id")[: min(AT_ONCE, files)]
     )
-    moved = 0
+    moved = wanted = 0
     for job in jobs:
-        size -= job.size or limits.unknown_bytes
-        if size < 0 and (moved or not idle):  # a single file above the limit comes all the same, by itself
+        wanted += job.files
+        size -= job.size or job.files * limits.unknown_bytes
+        full = wanted > files or size < 0
+        if full and (moved or not idle):  # the files of a job above the limit come all the same, by themselves
+            break
+        if moved and wanted > AT_ONCE:
             break
         moved += _want(job)
     return moved
@@ -75,21 +94,43 @@ def _room(experiment: Experiment, limits: Staging) -> tuple[int, float]:
 
 
 def _want(job: Job) -> int:
-    """The job waits for its file, or goes on at once when the file is there for another one already."""
+    """The job waits for its files, or goes on at once when they are there for others already."""
     try:
-        url = build_job(job.task, job, max(job.attempts, 1)).inputs[0].sources[0]
+        inputs = build_job(job.task, job, max(job.attempts, 1)).inputs
     except UsageError as error:
         rows = Job.objects.filter(pk=job.pk)
         return len(
             advance(JOB, rows, (JobState.DEFINED,), JobState.MANUAL, Reason(_WHO, str(error), "cycle"), diag=str(error))
         )
+    files = [_wanted(job, each) for each in inputs]
+    waits = f"waits for {inputs[0].sources[0]}"
+    if job.files > 1:
+        for number, each in enumerate(files, 1):
+            JobInput.objects.filter(job=job, number=number).update(staged_file=each)
+        waits += f" and {counted_words(len(files) - 1, 'more file')}"
+    rows = Job.objects.filter(pk=job.pk)
+    mine = files[0] if job.files == 1 else None
+    moved = advance(JOB, rows, (JobState.DEFINED,), JobState.STAGING, Reason(_WHO, waits, "cycle"), staged_file=mine)
+    if not StagedFile.objects.filter(pk__in=[each.pk for each in files]).exclude(state=StagedFileState.ONLINE).exists():
+        there = f"{_of_it(job)} on disk already"
+        advance(JOB, rows, (JobState.STAGING,), JobState.READY, Reason(_WHO, there, "cycle"))
+    return len(moved)
+
+
+def _of_it(job: Job) -> str:
+    return "its file is" if job.files == 1 else "its files are"
+
+
+def _wanted(job: Job, read: Input) -> StagedFile:
+    """Return the row of an input of a job: wanted, unless it is on its way or on disk."""
     limits = profile_of(job.task.experiment.name).staging
+    url = read.sources[0]
     file, new = StagedFile.objects.select_for_update(of=("self",)).get_or_create(  # nobody gives it back meanwhile
         url=url,
         defaults={
             "experiment_id": job.task.experiment_id,
             "run": job.run,
-            "size": job.size or int(limits.unknown_bytes),
+            "size": read.size or int(limits.unknown_bytes),
         },
     )
     mine = StagedFile.objects.filter(pk=file.pk)
@@ -107,13 +148,7 @@ def _want(job: Job) -> int:
             tries=0,
             busy_until=EPOCH,
         )
-    rows = Job.objects.filter(pk=job.pk)
-    moved = advance(
-        JOB, rows, (JobState.DEFINED,), JobState.STAGING, Reason(_WHO, f"waits for {url}", "cycle"), staged_file=file
-    )
-    if StagedFile.objects.filter(pk=file.pk, state=StagedFileState.ONLINE).exists():
-        advance(JOB, rows, (JobState.STAGING,), JobState.READY, Reason(_WHO, "its file is on disk already", "cycle"))
-    return len(moved)
+    return file
 
 
 def _slipped(job: Job, file: StagedFile) -> bool:
@@ -124,7 +159,7 @@ def _slipped(job: Job, file: StagedFile) -> bool:
 
 
 def put_online(files: QuerySet[StagedFile], at: datetime) -> int:
-    """Files are on disk: jobs that waited for them may be given out. In a transaction."""
+    """Files are on disk: jobs that waited for nothing else may be given out. In a transaction."""
     ids = advance(
         STAGED_FILE,
         files,
@@ -135,13 +170,8 @@ def put_online(files: QuerySet[StagedFile], at: datetime) -> int:
         came=at,
         busy_until=EPOCH,
     )
-    advance(
-        JOB,
-        Job.objects.filter(staged_file__in=ids),
-        (JobState.STAGING,),
-        JobState.READY,
-        Reason(_WHO, "its file is on disk", "cycle"),
-    )
+    complete = _readers(ids).filter(~Exists(_on_the_way()))
+    advance(JOB, complete, (JobState.STAGING,), JobState.READY, _ON_DISK)
     return len(ids)
 
 
@@ -155,9 +185,7 @@ def put_offline(files: QuerySet[StagedFile], why: str) -> int:
         Reason(_WHO, why, "cycle"),
         busy_until=EPOCH,
     )
-    advance(
-        JOB, Job.objects.filter(staged_file__in=ids), (JobState.READY,), JobState.DEFINED, Reason(_WHO, why, "cycle")
-    )
+    advance(JOB, _readers(ids), (JobState.READY,), JobState.DEFINED, Reason(_WHO, why, "cycle"))
     return len(ids)
 
 
@@ -173,7 +201,7 @@ def give_up_files(files: QuerySet[StagedFile], why: str) -> int:
     )
     advance(
         JOB,
-        Job.objects.filter(staged_file__in=ids),
+        _readers(ids),
         (JobState.STAGING, JobState.DEFINED),
         JobState.MANUAL,
         Reason(_WHO, why, "cycle"),
@@ -183,10 +211,24 @@ def give_up_files(files: QuerySet[StagedFile], why: str) -> int:
     return len(ids)
 
 
+def _readers(files: Collection[int]) -> QuerySet[Job]:
+    """Return the jobs that read one of these files."""
+    single = Job.objects.filter(staged_file__in=files).values_list("pk", flat=True)
+    several = JobInput.objects.filter(staged_file__in=files).values_list("job", flat=True)
+    return Job.objects.filter(pk__in={*single, *several})
+
+
+def read_by(states: Collection[str], **jobs: object) -> Q:
+    """Files that a job in one of these states, and with these fields, needs."""
+    single = Job.objects.filter(staged_file=OuterRef("pk"), state__in=states, **jobs)
+    of_jobs = {f"job__{name}": value for name, value in jobs.items()}
+    several = JobInput.objects.filter(staged_file=OuterRef("pk"), job__state__in=states, **of_jobs)
+    return Q(Exists(single)) | Q(Exists(several))
+
+
 def unneeded_files() -> Q:
     """Files that no job needs on disk any more."""
-    needing = Job.objects.filter(staged_file=OuterRef("pk"), state__in=NEEDS)
-    return ~Q(Exists(needing)) & Q(
+    return ~read_by(NEEDS) & Q(
         state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE, StagedFileState.FAILED)
     )
 

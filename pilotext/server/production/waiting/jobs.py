@@ -136,13 +136,27 @@ def _verifying(job: Job, at: datetime) -> Iterator[Wait]:
 
 def _staging(job: Job, at: datetime) -> Iterator[Wait]:
     limits = profile_of(job.task.experiment.name).staging
-    if job.state == JobState.STAGING and job.staged_file is not None:
-        yield of_file(job.staged_file, limits, at)
+    if job.state == JobState.STAGING and (wait := _of_inputs(job, limits, at)) is not None:
+        yield wait
         return
     if job.task.state == TaskState.RUNNING:
         yield of_room(job.task, limits) or wait_for(
             "cycle", "its file is to be brought from tape", job.changed, None, "server", _NEXT_STEP
         )
+
+
+def _of_inputs(job: Job, limits: Staging, at: datetime) -> Wait | None:
+    """Return the progress of the file of a job or, of several, of the first that is not on disk, and their number."""
+    if job.files == 1:
+        return None if job.staged_file is None else of_file(job.staged_file, limits, at)
+    rows = list(job.inputs.select_related("staged_file").order_by("number"))
+    files = [row.staged_file for row in rows if row.staged_file is not None]
+    missing = [file for file in files if file.state != StagedFileState.ONLINE]
+    if not files:
+        return None
+    first = of_file((missing or files)[0], limits, at)
+    there = f"{len(files) - len(missing)} of its {counted_words(job.files, 'file')} are"
+    return Wait(first.kind, f"{there} on disk; {first.what}", first.since, first.until, first.who, first.how)
 
 
 def of_file(file: StagedFile, limits: Staging, at: datetime) -> Wait:

@@ -18,7 +18,7 @@ from pilotext.server.database import number_of
 from pilotext.server.production.job_builder import task_facts
 from pilotext.server.production.models import Attempt, Breaker, Job, LogArchive, Product, StagedFile, Task
 from pilotext.server.production.profiles import profile_of
-from pilotext.server.production.states import JobState, LogArchiveState, ProductState, TaskState
+from pilotext.server.production.states import JobState, LogArchiveState, ProductState, StagedFileState, TaskState
 from pilotext.server.production.statistics.counts import TaskCounts, counts_of
 from pilotext.server.production.storage.operations import MAX_TRIES
 from pilotext.server.production.waiting.chains import of_parent, of_readers, of_replaced_inputs, parent_to_wait_for
@@ -160,7 +160,7 @@ def _jobs(task: Task, at: datetime, counts: TaskCounts, breakers: Iterable[Break
 
 def _longest_staged(task: Task) -> StagedFile | None:
     """Return the file of a task that the tape system owes longest, with what `with_room` adds."""
-    files = StagedFile.objects.filter(jobs__task=task, jobs__state=JobState.STAGING)
+    files = StagedFile.objects.read_by(task=task, state=JobState.STAGING).exclude(state=StagedFileState.ONLINE)
     worst = files.order_by("-tries", "changed", "pk").values("pk")[:1]
     return with_room(StagedFile.objects.filter(pk__in=worst)).first()
 

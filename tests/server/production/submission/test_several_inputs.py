@@ -71,7 +71,6 @@ def test_the_preview_names_all_inputs_and_the_outputs_of_the_first() -> None:
         ({"type": "test production"}, r"the command of 'test production' does not name all inputs.* '\{inputs\}'"),
         ({"inputs_per_job": {"files": 0}}, "files"),
         ({"inputs_per_job": {"bytes": 0}}, "bytes"),
-        ({"staging": True}, "are brought from tape, one for each job.*`staging: false`"),
         (
             {"files": {}, "generate": {"jobs": 2, "events": 1}, "type": "MC generation from a template"},
             "have no inputs",

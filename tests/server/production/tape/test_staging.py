@@ -13,17 +13,22 @@ from msgspec.structs import replace
 from pilotext.errors import OfflineError, TransientError
 from pilotext.profile.records import Staging
 from pilotext.server.database import transact
+from pilotext.server.pages.run import staged_of
+from pilotext.server.production import waiting
 from pilotext.server.production.manual_decisions.jobs import move_job
 from pilotext.server.production.manual_decisions.tasks import move_task
 from pilotext.server.production.models import Experiment, Job, StagedFile, Task
 from pilotext.server.production.profiles import profile_of
+from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.tape import requests, staging
 from pilotext.server.times import earlier, later, now
 from pilotext.storage.memory import MemoryStorage
+from tests.server import several_inputs
 from tests.server.merged import ON_MEMORY, cycle, do, storage
+from tests.server.several_inputs import joining
 from tests.server.support import SITE, WHY, fail, lease, leased, submit
 
-__all__ = ["storage"]
+__all__ = ["joining", "storage"]
 pytestmark = pytest.mark.usefixtures("database")
 
 Limit = Callable[..., None]
@@ -261,6 +266,88 @@ def test_a_job_that_found_its_file_on_tape_has_it_staged_again(storage: MemorySt
     assert states() == ["ready"]
     assert url(0) not in storage.tape
     assert asked(storage, "prepare").count(url(0)) == 2
+
+
+def joined_on_tape(storage: MemoryStorage, number: int) -> None:
+    """Files of run 1 on tape, and a task whose jobs read two of them each."""
+    for chunk in range(1, number + 1):
+        storage.files[url(chunk)] = b"raw"
+        storage.tape.add(url(chunk))
+    several_inputs.submit({1: number}, staging=True, parameters=ON_MEMORY)
+
+
+@pytest.mark.usefixtures("limit", "joining")
+def test_a_job_of_several_files_is_given_out_when_the_last_one_is_on_disk(storage: MemoryStorage) -> None:
+    joined_on_tape(storage, 3)
+    staging.plan_staging()
+    assert asked(storage, "prepare") == []
+    requests.request_files()
+    assert sorted(asked(storage, "prepare")) == [url(1), url(2), url(3)]
+    first, second = StagedFile.objects.filter(url__in=[url(1), url(2)]).order_by("url")
+    transact(lambda: staging.put_online(StagedFile.objects.filter(pk=second.pk), now()))
+    assert states() == ["staging", "staging"]
+    job = Job.objects.select_related("task__experiment", "staged_file").get(chunk=1)
+    assert waiting.of_job(job)[0].what.startswith(f"1 of its 2 files are on disk; {url(1)} was asked for from tape")
+    assert describe_job(job.pk).waits[0].kind == "staging"
+    assert url(1) in waiting.of_task(Task.objects.select_related("experiment").get())[0].what
+    assert [file.url for file in staged_of(Task.objects.get(), 1)] == [url(1), url(3)]
+    transact(lambda: staging.put_online(StagedFile.objects.filter(pk=first.pk), now()))
+    assert states() == ["ready", "staging"]
+    requests.release_files()
+    assert asked(storage, "release") == [], "jobs need them"
+    do(leased(), storage)
+    cycle()
+    assert sorted(asked(storage, "release")) == [url(1), url(2)]
+
+
+@pytest.mark.usefixtures("limit", "joining")
+def test_a_job_of_several_files_waits_again_when_one_of_them_has_left_the_disk(storage: MemoryStorage) -> None:
+    joined_on_tape(storage, 2)
+    cycle(2)
+    assert states() == ["ready"]
+    transact(lambda: staging.put_offline(StagedFile.objects.filter(url=url(2)), "it is gone"))
+    assert states() == ["defined"]
+    storage.tape.add(url(2))
+    cycle(2)
+    assert states() == ["ready"]
+    assert (asked(storage, "prepare").count(url(1)), asked(storage, "prepare").count(url(2))) == (1, 2)
+
+
+@pytest.mark.usefixtures("limit", "joining")
+def test_a_job_one_of_whose_files_will_not_come_waits_for_a_decision(storage: MemoryStorage) -> None:
+    joined_on_tape(storage, 4)
+    del storage.files[url(2)]
+    cycle(2)
+    assert states() == ["manual", "ready"]
+    assert "does not have this file" in Job.objects.get(chunk=1).diag
+    storage.files[url(2)] = b"raw"
+    transact(lambda: move_job(Job.objects.get(chunk=1).pk, "resend", WHY))
+    cycle(2)
+    assert states() == ["ready", "ready"]
+
+
+@pytest.mark.usefixtures("limit", "joining")
+def test_files_that_two_cycles_saw_at_once_let_their_job_go_on(storage: MemoryStorage) -> None:
+    joined_on_tape(storage, 2)
+    staging.plan_staging()
+    StagedFile.objects.update(state="online", online=now())
+    assert states() == ["staging"]
+    staging.plan_staging()
+    assert states() == ["ready"]
+
+
+@pytest.mark.usefixtures("joining")
+def test_the_files_of_jobs_are_counted_against_the_limit_and_those_of_one_job_come_together(
+    storage: MemoryStorage, limit: Limit
+) -> None:
+    limit(files=3)
+    joined_on_tape(storage, 4)
+    cycle(2)
+    assert states() == ["ready", "defined"], "two more files would be four"
+    do(leased(), storage)
+    limit(files=1)
+    cycle(3)
+    assert states() == ["finished", "ready"]
 
 
 @pytest.mark.usefixtures("limit")
