@@ -103,6 +103,7 @@ def _job_type(name: str, job_type: JobType) -> Sequence[object]:
     memory = None if limits.memory_mb is None else f"{limits.memory_mb:g} MB"
     source = "none: it generates events" if job_type.generates else None
     source = source if job_type.input is None else job_type.input.form
+    source = f"{source}, by ranges of events" if job_type.splits else source
     outputs = ", ".join(f"{output.kind} {output.publish_as or output.name}" for output in job_type.outputs)
     wall = None if limits.wall_s is None else duration(limits.wall_s)
     return name, job_type.kind, source, wall, memory, outputs, ", ".join(job_type.merges)

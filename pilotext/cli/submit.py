@@ -29,6 +29,7 @@ from pilotext.sanitize import one_line
 from pilotext.server.production.submission.document import WholeTask, read_task
 from pilotext.server.production.submission.listing import list_folder
 from pilotext.server.production.submission.plan import Plan, describe, make_plan, preview
+from pilotext.server.production.submission.planned import Planned
 
 EXAMPLE = "pilotext submit slot1.yaml --dry-run\npilotext submit slot1.yaml\npilotext submit slot1.yaml --engine panda"
 MAX_SHOWN = 20
@@ -130,7 +131,7 @@ def _as_json(
 def _show_jobs(plan: Plan) -> None:
     rows = [
         (
-            job.file.file + (f" and {len(job.further)} more" if job.further else ""),
+            f"{job.file.file}{_part(job)}",
             *("-" if each is None else str(each) for each in (job.run, job.chunk)),
             str(sum(file.events or 0 for file in job.inputs) or "-"),
         )
@@ -139,6 +140,12 @@ def _show_jobs(plan: Plan) -> None:
     say(table(("file", "run", "chunk", "events"), rows[:MAX_SHOWN]))
     if len(rows) > MAX_SHOWN:
         say(f"... and {len(rows) - MAX_SHOWN} more")
+
+
+def _part(job: Planned) -> str:
+    if job.event_range is not None:
+        return f", from event {job.event_range.before + 1} on"
+    return f" and {len(job.further)} more" if job.further else ""
 
 
 def _show(plan: Plan | None, told: DryRun, refused: Sequence[RefusedInput], *, asked: bool) -> None:

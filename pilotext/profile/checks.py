@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 
 from pilotext.errors import UsageError, did_you_mean, known_words
 from pilotext.model.codes import DEFAULT_CODES, code_range
-from pilotext.model.file_checks import FORMER_CHECKS, is_kind_name
-from pilotext.profile.job_builder import GENERATED_VALUES
+from pilotext.model.file_checks import FORMER_CHECKS, Balances, is_kind_name
+from pilotext.profile.job_builder import GENERATED_VALUES, RANGE_VALUES, own_values
 from pilotext.profile.records import STORAGE_BREAKER, Experiment, JobType, unknown
 from pilotext.profile.templates import OpenScope, parts_of
 
@@ -39,26 +39,33 @@ def wrong(experiment: Experiment) -> Found:
     yield from _output_kinds(experiment)
     yield from _balances(experiment)
     yield from _generating(experiment)
+    yield from _splitting(experiment)
     yield from _unknown_names(experiment)
 
 
 def _unknown_names(experiment: Experiment) -> Found:
     """Templates that cannot be read, and names in them that nothing gives."""
     known = _known_names(experiment)
-    generates = any(job_type.generates for job_type in experiment.job_types.values())
-    generated: Collection[str] = GENERATED_VALUES if generates else ()
+    shared: Collection[str] = frozenset().union(*map(own_values, experiment.job_types.values()))
     for steps, template in _templates(experiment):
         try:
             used = [name for _, name, _ in parts_of(template) if name is not None]
         except UsageError as broken:
             yield steps, broken.message, broken.advice
             continue
-        own = _own_names(experiment.job_types[str(steps[1])]) if steps[0] == "job_types" else generated
+        own = _own_names(experiment.job_types[str(steps[1])]) if steps[0] == "job_types" else shared
         for name in used:
             if name not in known and name not in own:
                 error = unknown("nothing is called", name, sorted({*known, *own}))
-                only = name in GENERATED_VALUES
-                yield steps, error.message, "Only jobs of a type that `generates` have it." if only else error.advice
+                yield steps, error.message, _ONLY_IN.get(name, error.advice)
+
+
+_ONLY_IN = {
+    **dict.fromkeys(RANGE_VALUES, "Only jobs of a type that `splits` have it."),
+    **dict.fromkeys(GENERATED_VALUES, "Only jobs of a type that `generates` have it."),
+    "events": "Only jobs of a type that `generates` or `splits` have it.",
+}
+"""Remedies for values that only some jobs have."""
 
 
 def _codes(experiment: Experiment) -> Found:
@@ -206,7 +213,7 @@ def _known_names(experiment: Experiment) -> set[str]:
 
 
 def _own_names(job_type: JobType) -> set[str]:
-    return {*job_type.values, *(GENERATED_VALUES if job_type.generates else ())}
+    return {*job_type.values, *own_values(job_type)}
 
 
 def _used(form: str) -> Iterator[str]:
@@ -221,6 +228,33 @@ def _generating(experiment: Experiment) -> Found:
         if job_type.generates and job_type.input is not None:
             advice = "Leave out `input`, or `generates` where its jobs read a file."
             yield ("job_types", name, "generates"), "jobs that generate events read no file.", advice
+
+
+_OF_THE_FILE = re.compile(r"\b(?:raw_\w*events|inputs\.\w+)\b")
+
+
+def _splitting(experiment: Experiment) -> Found:
+    """Types that split and read nothing, ranges that would publish under one name, and balances of whole files."""
+    for name, job_type in experiment.job_types.items():
+        if not job_type.splits:
+            continue
+        place = ("job_types", name)
+        if job_type.input is None:
+            yield (*place, "splits"), "only the events of an input can be split.", "Give it `input`."
+        for index, output in enumerate(job_type.outputs):
+            parts = _parts(experiment, job_type, output.publish_as or output.name)
+            if parts is not None and "range" not in [part for _, part in parts]:
+                text = "the outputs of all ranges of a file would have one name."
+                yield (*place, "outputs", index), text, "Put `{range:03d}` into the name."
+        laws: list[tuple[tuple[str | int, ...], str]] = [((*place, "success", "law"), job_type.success.law or "")]
+        for key in dict.fromkeys((job_type.kind, name)):
+            balances = (experiment.balances or {}).get(key, Balances())
+            laws += [(("balances", key, "hold"), law) for law in balances.hold]
+            laws += [(("balances", key, "note"), law) for law in balances.note]
+        for where, law in laws:
+            if found := _OF_THE_FILE.search(law):
+                text = f"{found[0]} counts the whole file, and a job of type {name!r} processes a range of it."
+                yield where, text, "Write `{events}` in `success.law`: the events of the range."
 
 
 def _references(experiment: Experiment) -> Found:

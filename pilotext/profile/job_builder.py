@@ -22,6 +22,15 @@ GENERATED_NAME = "generated-{run:d}-{chunk:d}"
 GENERATED_VALUES = frozenset({"seed", "events"})
 """Values of templates that only jobs which generate events have."""
 
+RANGE_VALUES = frozenset({"range", "first_event", "events_before", "events"})
+"""Values of templates that only jobs which process a range of events have."""
+
+
+def own_values(job_type: JobType) -> frozenset[str]:
+    """Return the values of templates that only jobs of such a type have."""
+    generated: frozenset[str] = GENERATED_VALUES if job_type.generates else frozenset()
+    return generated | RANGE_VALUES if job_type.splits else generated
+
 
 class Generate(Record, frozen=True):
     """Jobs that read no file. They are the chunks 1, 2, … of one run, each with a seed of its own."""
@@ -57,6 +66,14 @@ class FileFacts(Record, frozen=True):
     events: int | None = None
 
 
+class EventRange(Record, frozen=True):
+    """A range of the events of a file: its number, from 1, the events before it, and its own."""
+
+    number: int
+    before: int
+    events: int
+
+
 class AttemptFacts(Record, frozen=True):
     """Identity of an attempt, and the results of earlier attempts."""
 
@@ -65,6 +82,8 @@ class AttemptFacts(Record, frozen=True):
     type: str
     run: int | None = None
     chunk: int | None = None
+    event_range: EventRange | None = None
+    """The events of its input that it processes; None: all."""
     memory_mb: float | None = None
     report: ReportTarget | None = None
     panda_id: int | None = None
@@ -124,12 +143,18 @@ def input_form(experiment: Experiment, job_type: JobType) -> str | None:
     return None if job_type.input is None else experiment.names[job_type.input.form]
 
 
-def input_values(experiment: Experiment, task: TaskFacts, file: str) -> dict[str, Value]:
+def input_values(
+    experiment: Experiment, task: TaskFacts, file: str, event_range: EventRange | None = None
+) -> dict[str, Value]:
     """Return the values that templates of a production job may use of its input, or of its number among generated jobs.
 
+    Those of a job that processes a range of the events are added where the range is given.
     Raises UsageError for a file of another form, and for generated jobs of a task that does not describe them.
     """
     values = {**parse_input(experiment, task.type, file), "file": file}
+    if event_range is not None:
+        own = {"range": event_range.number, "events": event_range.events, "events_before": event_range.before}
+        return {**values, **own, "first_event": event_range.before + 1}
     if not experiment.type(task.type).generates:
         return values
     if task.generate is None:
@@ -145,9 +170,11 @@ def production_job(
     Raises UsageError when a file, the task or the profile cannot make one.
     """
     job_type = experiment.type(facts.type)
-    scope = _scope(experiment, task, job_type, facts, input_values(experiment, task, file.file))
+    scope = _scope(experiment, task, job_type, facts, input_values(experiment, task, file.file, facts.event_range))
     if job_type.input is None:
         return _job(experiment, task, facts, scope, ())
+    if facts.event_range is not None:  # its events are not those of the whole file, with which a worker compares it
+        file = replace(file, events=None)
     inputs = [_input(job_type.input, file, scope)]
     for each in further:
         own = _scope(experiment, task, job_type, facts, input_values(experiment, task, each.file))
@@ -173,7 +200,8 @@ def merge_job(
 def merged_name(experiment: Experiment, task: TaskFacts, merge: str, *, run: int | None, number: int) -> str:
     """The name of a merged file: the first of a run has no suffix."""
     rule = experiment.merges[merge]
-    scope = Scope(experiment.names, experiment.parameters, task.parameters, {"run": run, "number": number})
+    own: dict[str, Value | None] = {"experiment": experiment.name, "task": task.name, "run": run, "number": number}
+    scope = Scope(experiment.names, experiment.parameters, task.parameters, own)
     return scope.value(rule.name) + (scope.print(rule.suffix) if number else "")
 
 

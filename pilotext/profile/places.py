@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from pilotext.model import Record
 from pilotext.profile.job_builder import (
-    GENERATED_VALUES,
     AttemptFacts,
     TaskFacts,
     input_form,
     merge_job,
+    own_values,
     printed,
     shared_layers,
 )
@@ -57,7 +57,7 @@ def _open_scope(experiment: Experiment, task: TaskFacts, more: dict[str, Value |
     job_type = experiment.type(task.type)
     form = input_form(experiment, job_type) or ""
     left = {name for _, name, _ in parts_of(form) if name is not None} | {"file"}
-    left |= GENERATED_VALUES if job_type.generates else set()
+    left |= own_values(job_type)
     own: dict[str, Value | None] = {"experiment": experiment.name, "task": task.name, "run": None, "chunk": None}
     return OpenScope(left, *shared_layers(experiment, task, job_type), own, more)
 

@@ -2,8 +2,8 @@
 
 Texts are templates (`pilotext.profile.templates`). They may use the task's parameters, the experiment's `values` and
 `names`, what was parsed from the input's name (`run`, `chunk`), and `task`, `job`, `attempt`, `file` (the input as the
-task names it); those of jobs that generate events also `seed` and `events`. Sizes are bytes, times seconds, memory MB
-of 10^6 bytes.
+task names it); those of jobs that generate events also `seed` and `events`, those of jobs that process a range of
+events `range`, `first_event`, `events_before` and `events`. Sizes are bytes, times seconds, memory MB of 10^6 bytes.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class JobType(_Strict, frozen=True):
     input: InputFile | None = None
     generates: bool = False
     """Its jobs read no file: a task says by `generate` how many jobs there are, and how many events each makes."""
+    splits: bool = False
+    """Each of its jobs processes a range of the events of its input: a task says by `events_per_job` how many."""
     inherits: tuple[str, ...] = ()
     """Parameters that a task of this type takes from the task whose outputs it reads, where it gives none itself."""
     outputs: tuple[OutputFile, ...] = ()

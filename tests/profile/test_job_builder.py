@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from pilotext.errors import UsageError
 from pilotext.model.job import Input, Job
@@ -131,6 +132,11 @@ def test_the_first_merged_file_of_a_run_has_no_suffix(merge: str, number: int, n
     check(job)
     assert job.outputs[0].name == name
     assert job.command[-2:] == ("mDST-275772-1-0-7.root", "mDST-275772-2-0-7.root")
+
+
+def test_a_merged_file_may_have_the_name_of_its_task() -> None:
+    named = replace(COMPASS, names={**COMPASS.names, "merged mdst": "{experiment}-{task}-{run}.root"})
+    assert merged_name(named, TaskFacts("t", "mass production"), "mdst", run=7, number=0) == "COMPASS-t-7.root"
 
 
 def test_more_memory_is_a_limit_of_the_job() -> None:

@@ -106,6 +106,8 @@ class JobFacts(Record, frozen=True):
     processed_events: int | None
     skipped_events: int | None
     parameters: dict[str, str]
+    first_event: int | None = None
+    """First of the events of its file that it processes, of which `catalogue_events` are the number; None: all."""
 
 
 class InputRow(Record, frozen=True):

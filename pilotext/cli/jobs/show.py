@@ -71,6 +71,9 @@ def _facts(facts: JobFacts) -> Iterator[tuple[str, object]]:
     yield "priority", facts.priority
     yield "memory", "" if facts.memory_mb is None else f"{facts.memory_mb:g} MB for its next attempt"
     yield "input", " ".join(filter(None, [bytes_of(facts.size), facts.adler32 and f"adler32 {facts.adler32}"]))
+    if facts.first_event is not None:
+        events = counted_words(facts.catalogue_events or 0, "event")
+        yield "range", f"{events} of the file, from number {facts.first_event} on"
     counts = (
         ("catalogue", facts.catalogue_events),
         ("processed", facts.processed_events),

@@ -17,7 +17,7 @@ FORMER_COMMANDS = "python-requests/"
 ADDED_FIELDS: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "tasks"): frozenset({"to_decide", "needs_person", "inputs_of"}),
     ("POST", "tasks"): frozenset({"to_come", "waits_for"}),
-    ("GET", "jobs"): frozenset({"inputs"}),
+    ("GET", "jobs"): frozenset({"inputs", "first_event"}),
     ("POST", "jobs"): frozenset({"looked_at", "hindrances", "merged_anew"}),
 }
 """Fields added since, by method and resource; a new field of an answer that former commands read stands here too."""

@@ -68,6 +68,10 @@ class ChunkLine:
     cells: tuple[ChunkCell, ...]
 
 
+def _label(chunk: int, event_range: int) -> str:
+    return f"{chunk % CHUNKS_OF_A_BUILDER:03d}" + (f"/{event_range}" if event_range else "")
+
+
 @dataclass(frozen=True)
 class RunDecision:
     """A decision on a product, and what it does."""
@@ -99,7 +103,9 @@ def show(request: HttpRequest, task: int, run: int) -> HttpResponse:
         "parts": parts_of(found.run),
         "total": sum(found.run.jobs.values()),
         "held": held_by(found.run),
-        "lines": list(chunk_lines([(each.job, each.chunk, each.state) for each in chunks[:MAX_CELLS]])),
+        "lines": list(
+            chunk_lines([(each.job, each.chunk, each.event_range, each.state) for each in chunks[:MAX_CELLS]])
+        ),
         "more": len(chunks) > MAX_CELLS,
         "products": [
             ShownProduct(row, found.waits.get(row.merge, ()), tuple(decisions_on(row, found.run)) if allowed else ())
@@ -160,12 +166,12 @@ def held_by(row: RunRow) -> HeldBy:
     return HeldBy(", ".join(behind))
 
 
-def chunk_lines(cells: list[tuple[int, int | None, str]]) -> Iterator[ChunkLine]:
-    """Yield the chunks of each event builder; those without a number come first."""
+def chunk_lines(cells: list[tuple[int, int | None, int, str]]) -> Iterator[ChunkLine]:
+    """Yield the chunks of each event builder, or the ranges of their events; those without a number come first."""
     for builder, mine in groupby(cells, lambda cell: None if cell[1] is None else cell[1] // CHUNKS_OF_A_BUILDER):
         shown = (
-            ChunkCell(job, str(job) if chunk is None else f"{chunk % CHUNKS_OF_A_BUILDER:03d}", state)
-            for job, chunk, state in mine
+            ChunkCell(job, str(job) if chunk is None else _label(chunk, event_range), state)
+            for job, chunk, event_range, state in mine
         )
         yield ChunkLine("" if builder is None else str(builder), tuple(shown))
 

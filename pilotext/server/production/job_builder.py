@@ -13,7 +13,15 @@ from pilotext.model import job as worker_job
 from pilotext.model.job import Input, KnownFile, ReportTarget
 from pilotext.model.report import Transfer, Try
 from pilotext.profile import records as profile
-from pilotext.profile.job_builder import AttemptFacts, FileFacts, Generate, TaskFacts, merge_job, production_job
+from pilotext.profile.job_builder import (
+    AttemptFacts,
+    EventRange,
+    FileFacts,
+    Generate,
+    TaskFacts,
+    merge_job,
+    production_job,
+)
 from pilotext.serialization.json import from_plain, ready
 from pilotext.server.production.models import Attempt, AttemptReport, Job, Output, Task
 from pilotext.server.production.profiles import profile_of
@@ -48,6 +56,7 @@ def build_job(
         type=job.type,
         run=job.run,
         chunk=job.chunk,
+        event_range=range_of(task, job),
         memory_mb=job.memory_mb,
         report=report,
         panda_id=panda_id,
@@ -58,6 +67,14 @@ def build_job(
         first, *further = inputs_of(job)
         made = production_job(experiment, task_facts(task), first, facts, further)
     return made if report is None else with_earlier_files(job, attempt, made)
+
+
+def range_of(task: Task, job: Job) -> EventRange | None:
+    """Return the events of its input that a job of this task processes; None for all."""
+    if not job.event_range:
+        return None
+    before = (job.event_range - 1) * int(task.document["events_per_job"])
+    return EventRange(job.event_range, before, job.events or 0)
 
 
 def inputs_of(job: Job) -> list[FileFacts]:

@@ -70,6 +70,28 @@ def profile(folder: Path, text: str) -> Path:
             "generation, generates: true, success: {law: 'done == {evnts}'}}",
             "6:55: nothing is called 'evnts'. Did you mean 'events'?",
         ),
+        (
+            "reconstruction}",
+            "reconstruction, command: [x, '{first_event}']}",
+            "6:45: nothing is called 'first_event'. Only jobs of a type that `splits` have",
+        ),
+        (
+            "reconstruction}",
+            "reconstruction, splits: true}",
+            "6:32: only the events of an input can be split. Give it `input`.",
+        ),
+        (
+            "reconstruction}",
+            "reconstruction, splits: true, input: {form: raw},\n"
+            "    outputs: [{name: 'r{chunk}', to: [/x/]}]}\nnames: {raw: 'c{chunk:d}.raw'}",
+            "7:15: the outputs of all ranges of a file would have one name. Put `{range:03d}`",
+        ),
+        (
+            "reconstruction}",
+            "reconstruction, splits: true, input: {form: raw},\n"
+            "    success: {law: 'done == inputs.events'}}\nnames: {raw: 'c{chunk:d}.raw'}",
+            "7:15: inputs.events counts the whole file, and a job of type",
+        ),
     ],
 )
 def test_a_profile_with_a_mistake_is_refused_with_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:

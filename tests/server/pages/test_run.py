@@ -63,10 +63,12 @@ def test_only_what_can_be_listed_is_a_link() -> None:
 
 @pytest.mark.unit
 def test_chunks_stand_by_their_event_builder() -> None:
-    lines = list(chunk_lines([(9, None, "ready"), (1, 11001, "finished"), (2, 11004, "manual"), (3, 12001, "ready")]))
+    lines = list(
+        chunk_lines([(9, None, 0, "ready"), (1, 11001, 0, "finished"), (2, 11004, 2, "manual"), (3, 12001, 0, "ready")])
+    )
     assert [(line.builder, [(cell.number, cell.job) for cell in line.cells]) for line in lines] == [
         ("", [("9", 9)]),
-        ("11", [("001", 1), ("004", 2)]),
+        ("11", [("001", 1), ("004/2", 2)]),
         ("12", [("001", 3)]),
     ]
 

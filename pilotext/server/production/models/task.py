@@ -158,6 +158,8 @@ class Job(models.Model):
     """Number of its input files. Several are `JobInput`s: `file` is the first, `size` and `events` are sums."""
     run = models.IntegerField(null=True)
     chunk = models.IntegerField(null=True)
+    event_range = models.IntegerField(default=0)
+    """Number, from 1, of the range of the events of its file that it processes, of `events` events; 0: all."""
     state = models.TextField(default=JobState.READY)
     site = models.ForeignKey(Site, models.PROTECT, null=True, related_name="jobs")
     """The only site where it may run; None: where its task may."""
@@ -179,7 +181,7 @@ class Job(models.Model):
     size = models.BigIntegerField(null=True)
     adler32 = models.TextField(default="")
     events = models.IntegerField(null=True)
-    """Events that the catalogue promises."""
+    """Events that the catalogue promises; of a range, its own."""
     events_done = models.IntegerField(null=True)
     """Events that the payload went through, skipped ones included, by its last successful attempt."""
     events_skipped = models.IntegerField(null=True)
@@ -195,7 +197,7 @@ class Job(models.Model):
     class Meta:
         constraints = [
             only_states_of(JOB),
-            models.UniqueConstraint(fields=["task", "product", "file"], name="job_input_once"),
+            models.UniqueConstraint(fields=["task", "product", "file", "event_range"], name="job_input_once"),
         ]
         indexes = [
             models.Index(fields=["task", "state", "product"], name="job_by_task_state"),

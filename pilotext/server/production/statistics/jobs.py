@@ -14,7 +14,7 @@ from pilotext.model.report import PhaseRecord, Transfer, Usage
 from pilotext.model.verdict import Verdict
 from pilotext.serialization.json import ready
 from pilotext.server.production import waiting
-from pilotext.server.production.job_builder import inputs_of
+from pilotext.server.production.job_builder import inputs_of, range_of
 from pilotext.server.production.lookup import refuse_unknown
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Output
 from pilotext.server.production.profiles import profile_of
@@ -124,6 +124,7 @@ def _facts(row: Job) -> JobFacts:
         processed_events=None if done is None or skipped is None else done - skipped,
         skipped_events=skipped,
         parameters={name: str(value) for name, value in row.task.parameters.items()},
+        first_event=None if (own := range_of(row.task, row)) is None else own.before + 1,
     )
 
 

@@ -139,6 +139,7 @@ class CountedChunk(NamedTuple):
 
     job: int
     chunk: int | None
+    event_range: int
     state: str
     promised: int | None
     done: int | None
@@ -158,7 +159,7 @@ def run_description(task: int, number: int) -> RunDescription:
     if number >= 2**31:
         raise RefusalError("not-found", f"there is no run {number}.")
     jobs = Job.objects.chunks(row, number).order_by("chunk", "pk")
-    columns = ("pk", "chunk", "state", "events", "events_done", "events_skipped")
+    columns = ("pk", "chunk", "event_range", "state", "events", "events_done", "events_skipped")
     chunks = tuple(CountedChunk(*values) for values in jobs.values_list(*columns))
     if not chunks:
         refuse_unknown_run(number, row)

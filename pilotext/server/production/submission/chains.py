@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from pilotext.errors import UsageError, did_you_mean, known_words
-from pilotext.profile.job_builder import FileFacts
+from pilotext.profile.job_builder import EventRange, FileFacts
 from pilotext.profile.places import output_forms
 from pilotext.profile.records import Experiment, unknown
 from pilotext.server.production.chained_inputs import (
@@ -16,7 +16,7 @@ from pilotext.server.production.chained_inputs import (
     published_outputs,
     why_not_readable,
 )
-from pilotext.server.production.job_builder import task_facts
+from pilotext.server.production.job_builder import range_of, task_facts
 from pilotext.server.production.models import Task
 from pilotext.server.production.submission.document import OutputsOf, TaskFile, WholeTask, check_has_files
 from pilotext.server.production.submission.naming import NameForms, url_of, values_of
@@ -112,12 +112,13 @@ def _coming(experiment: Experiment, parent: Task, kind: str) -> Iterator[str]:
         if place.what == kind:
             first.setdefault(place.name, url_of(place))
     forms = NameForms(tuple(first.values()))
-    for file in _inputs(experiment, parent):
-        yield from forms.print(values_of(experiment, facts, file))
+    for file, event_range in _inputs(experiment, parent):
+        yield from forms.print(values_of(experiment, facts, file, event_range))
 
 
-def _inputs(experiment: Experiment, parent: Task) -> Iterator[str]:
+def _inputs(experiment: Experiment, parent: Task) -> Iterator[tuple[str, EventRange | None]]:
     """Yield the inputs of a task whose outputs are still to come, also those that it waits for itself."""
-    yield from parent.jobs.open().filter(product="").order_by("pk").values_list("file", flat=True)
+    for job in parent.jobs.open().filter(product="").only("file", "event_range", "events").order_by("pk"):
+        yield job.file, range_of(parent, job)
     if parent.input_kind and not parent.input_merged and parent.parent is not None:
-        yield from _coming(experiment, parent.parent, parent.input_kind)
+        yield from ((file, None) for file in _coming(experiment, parent.parent, parent.input_kind))

@@ -76,6 +76,8 @@ class TaskFile(_Strict, frozen=True):
     """Jobs that read no file, of a type that `generates`: how many there are, and how many events each makes."""
     inputs_per_job: InputsPerJob | None = None
     """Several input files for each job; absent: one file for each."""
+    events_per_job: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
+    """Number of events of its input that each job processes, of a type that `splits`; the last range may be smaller."""
     parameters: dict[str, str | int | float] = {}
     """Values of the profile's parameters."""
     environment: dict[str, str] = {}

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pilotext.errors import UsageError
-from pilotext.profile.job_builder import TaskFacts, input_values
+from pilotext.profile.job_builder import EventRange, TaskFacts, input_values
 from pilotext.profile.places import PublishedPlace, archive_places, merged_places, output_forms
 from pilotext.profile.records import Experiment
 from pilotext.profile.templates import Value
@@ -111,12 +111,14 @@ class JobNames:
         return self.keys[index * each : (index + 1) * each]
 
 
-def values_of(experiment: Experiment, facts: TaskFacts, file: str) -> dict[str, Value]:
+def values_of(
+    experiment: Experiment, facts: TaskFacts, file: str, event_range: EventRange | None = None
+) -> dict[str, Value]:
     """Return the values of an input that a form of a name may use.
 
     Raises UsageError for a file that is not an input of this type.
     """
-    values = input_values(experiment, facts, file)
+    values = input_values(experiment, facts, file, event_range)
     if "{" in file or "}" in file:
         raise UsageError("it contains a brace, which marks a value in a template.")
     return values

@@ -26,7 +26,7 @@ from pilotext.profile.job_builder import (
     production_job,
 )
 from pilotext.profile.places import PublishedPlace, source_forms
-from pilotext.profile.records import Experiment, JobType, unknown
+from pilotext.profile.records import Experiment, unknown
 from pilotext.profile.templates import Value
 from pilotext.server.production.submission.document import InputsPerJob, TaskFile, WholeTask, check_has_files
 from pilotext.server.production.submission.naming import (
@@ -38,7 +38,7 @@ from pilotext.server.production.submission.naming import (
     url_of,
     values_of,
 )
-from pilotext.server.production.submission.planned import Planned, check_grouping, grouped
+from pilotext.server.production.submission.planned import Planned, check_inputs, grouped, ranges_of
 from pilotext.storage.registry import why_unusable
 from pilotext.storage.urls import is_folder, join
 
@@ -130,29 +130,14 @@ def make_plan(experiment: Experiment, whole: WholeTask, lister: Lister, chain: C
     for name in merges:
         if name not in job_type.merges:
             raise unknown(f"{task.type!r} has no merge", name, list(job_type.merges))
-    _check_inputs_fit(job_type, task)
-    check_grouping(job_type, task)
+    check_inputs(job_type, task)
     sorted_out = _SortedOut(experiment, whole, facts, lister)
-    jobs, names = tuple(sorted_out.jobs.values()), sorted_out.names
+    jobs, names = sorted_out.jobs, sorted_out.names
     places = _places(experiment, facts, jobs, merges)
     digest = _digest(task, jobs) if chain is None else _digest(chain.asked, ())
     staging = _staging(experiment, whole)
     warnings = tuple(sorted_out.warnings())
     return Plan(facts, jobs, tuple(sorted_out.refused), merges, staging, digest, names, places, warnings, chain)
-
-
-def _check_inputs_fit(job_type: JobType, task: TaskFile) -> None:
-    """Raise UsageError for inputs of a type that reads none, and for a type that is given none of its own."""
-    if job_type.generates and task.generate is None:
-        advice = "Say how many jobs there are: `generate: {jobs: 100, events: 1000}`."
-        raise UsageError(f"{task.type!r} generates events, and reads no files.", advice=advice)
-    if task.generate is not None and not job_type.generates:
-        advice = (
-            "Give its inputs in `files`." if job_type.input else "Merges follow the tasks whose outputs they merge."
-        )
-        raise UsageError(f"{task.type!r} does not generate events.", advice=advice)
-    if job_type.input is None and not job_type.generates:
-        raise UsageError(f"{task.type!r} reads no files; nothing can be submitted for it.")
 
 
 def _check_parameters(facts: TaskFacts) -> None:
@@ -169,7 +154,7 @@ def preview(plan: Plan, experiment: Experiment) -> Iterator[Job]:
 
 
 def _attempt(facts: TaskFacts, job: Planned, number: int) -> AttemptFacts:
-    return AttemptFacts(number, 1, facts.type, run=job.run, chunk=job.chunk)
+    return AttemptFacts(number, 1, facts.type, run=job.run, chunk=job.chunk, event_range=job.event_range)
 
 
 class _SortedOut:
@@ -181,11 +166,11 @@ class _SortedOut:
         self._sources = NameForms(source_forms(experiment, facts))
         self._known = {base_name(entry.file): entry for entry in whole.catalogue}
         self._events = None if whole.task.generate is None else whole.task.generate.events
-        self._per_job = whole.task.inputs_per_job
+        self._one_each = whole.task.inputs_per_job is None and whole.task.events_per_job is None
         self._unknown: list[str] = []
         self._differing: Counter[str] = Counter()
         self._folders: dict[str, tuple[str, ...]] = {}
-        self.jobs: dict[tuple[int | None, int | None, str], Planned] = {}
+        self._inputs: dict[tuple[int | None, int | None, str], Planned] = {}
         self.refused: list[Refused] = []
         self.names = JobNames(NameForms.of(experiment, facts))
         for file in _files(experiment, whole, lister):
@@ -193,16 +178,14 @@ class _SortedOut:
                 self._take(file)
             except UsageError as error:
                 self.refused.append(Refused(file, str(error)))
-        self._files = len(self.jobs)
-        if self._per_job is not None:
-            self._group(self._per_job)
-        if self._known and len(self._unknown) == self._files > 0:
+        if self._known and len(self._unknown) == len(self._inputs) > 0:
             advice = f"It knows for example {next(iter(self._known))!r}."
-            raise UsageError(f"the catalogue knows none of the task's files ({self._files}).", advice=advice)
+            raise UsageError(f"the catalogue knows none of the task's files ({len(self._inputs)}).", advice=advice)
+        self.jobs = tuple(self._jobs(whole.task))
         if self.jobs:  # what is wrong with the task itself shows with any file
-            first = next(iter(self.jobs.values()))
+            first = self.jobs[0]
             production_job(experiment, facts, first.file, _attempt(facts, first, 1))
-            values = values_of(experiment, facts, first.file.file)
+            values = values_of(experiment, facts, first.file.file, first.event_range)
             check_urls(self.names.forms.print(values))
 
     def warnings(self) -> Iterator[str]:
@@ -221,19 +204,28 @@ class _SortedOut:
         job = Planned(facts, int(run) if run is not None else None, int(chunk) if chunk is not None else None)
         self._check_sources(file, values)
         key = (job.run, job.chunk, name)
-        if key in self.jobs:
-            raise UsageError(f"it is {self.jobs[key].file.file} a second time.")
-        if self._per_job is None and (taken := self.names.add(values)):
+        if key in self._inputs:
+            raise UsageError(f"it is {self._inputs[key].file.file} a second time.")
+        if self._one_each and (taken := self.names.add(values)):
             raise UsageError(f"its output would be {taken}, as that of another file of this task.")
-        self.jobs[key] = job
+        self._inputs[key] = job
         if self._known and entry is None:
             self._unknown.append(file)
         for words in self._folders[file.rpartition("/")[0]]:
             self._differing[words] += 1
 
-    def _group(self, limit: InputsPerJob) -> None:
-        """Join the files of each run into jobs of several; the names of a job's outputs are made of its first file."""
-        files, self.jobs = list(self.jobs.values()), {}
+    def _jobs(self, task: TaskFile) -> Iterator[Planned]:
+        """Yield the jobs of the inputs: one of each, several of each, or one of several."""
+        if task.inputs_per_job is not None:
+            yield from self._joined(task.inputs_per_job)
+        elif task.events_per_job is not None:
+            yield from self._ranges(task.events_per_job)
+        else:
+            yield from self._inputs.values()
+
+    def _joined(self, limit: InputsPerJob) -> Iterator[Planned]:
+        """Yield jobs of several files of a run; the names of a job's outputs are made of its first file."""
+        files = list(self._inputs.values())
         if limit.bytes is not None:
             why = "the catalogue does not know its size, and `inputs_per_job` limits the bytes of a job."
             self.refused += [Refused(each.file.file, why) for each in files if each.file.size is None]
@@ -243,7 +235,21 @@ class _SortedOut:
                 why = f"the output of its job would be {taken}, as that of other files of this task."
                 self.refused += [Refused(file.file, why) for file in job.inputs]
             else:
-                self.jobs[job.run, job.chunk, base_name(job.file.file)] = job
+                yield job
+
+    def _ranges(self, events_per_job: int) -> Iterator[Planned]:
+        """Yield jobs that process ranges of the events of the files. Raises UsageError when two have one name."""
+        for file in self._inputs.values():
+            try:
+                jobs = list(ranges_of(file, events_per_job))
+            except UsageError as error:
+                self.refused.append(Refused(file.file.file, str(error)))
+                continue
+            for job in jobs:
+                if taken := self.names.add(values_of(self._experiment, self._facts, job.file.file, job.event_range)):
+                    advice = "Put `{range}`, and what tells the files apart, into the names of outputs in the profile."
+                    raise UsageError(f"two ranges of events would both be published as {taken}.", advice=advice)
+                yield job
 
     def _check_sources(self, file: str, values: dict[str, Value]) -> None:
         """Each folder once, with its first file: the names of the others have the form of the job type."""
@@ -312,7 +318,9 @@ def _staging(experiment: Experiment, whole: WholeTask) -> bool:
     return rule.tape and any(experiment.sites[name].staging for name in sites)
 
 
-_NEW_FIELDS = (b',"replaces":null', b',"generate":null', b',"outputs_of":null', b',"inputs_per_job":null')
+_NEW_FIELDS = tuple(
+    f',"{name}":null'.encode() for name in ("replaces", "generate", "outputs_of", "inputs_per_job", "events_per_job")
+)
 """Tasks stored before there were these are the same still."""
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from pilotext.errors import UsageError
 from pilotext.model import Record
-from pilotext.profile.job_builder import FileFacts
+from pilotext.profile.job_builder import EventRange, FileFacts
 from pilotext.profile.records import JobType
 from pilotext.server.production.submission.document import InputsPerJob, TaskFile
 
@@ -20,13 +20,71 @@ class Planned(Record, frozen=True):
     run: int | None
     chunk: int | None
     further: tuple[FileFacts, ...] = ()
+    event_range: EventRange | None = None
+    """The events of the file that it processes, which `file` counts then; None: all."""
+
+    @property
+    def range_number(self) -> int:
+        return 0 if self.event_range is None else self.event_range.number
 
     @property
     def inputs(self) -> tuple[FileFacts, ...]:
         return (self.file, *self.further)
 
 
-def check_grouping(job_type: JobType, task: TaskFile) -> None:
+MAX_RANGES = 10_000
+"""Ranges of the events of one file."""
+
+
+def ranges_of(file: Planned, events_per_job: int) -> Iterator[Planned]:
+    """Yield the jobs that process the ranges of a file, in the order of its events. Raises UsageError."""
+    events = file.file.events
+    if events is None:
+        raise UsageError("the catalogue does not know its events, of which `events_per_job` makes ranges.")
+    if events > MAX_RANGES * events_per_job:
+        raise UsageError(f"its {events} events would be more than {MAX_RANGES} ranges: `events_per_job` is too small.")
+    for number, before in enumerate(range(0, events, events_per_job), 1):
+        own = EventRange(number, before, min(events_per_job, events - before))
+        facts = msgspec.structs.replace(file.file, events=own.events)
+        yield msgspec.structs.replace(file, file=facts, event_range=own)
+
+
+def check_inputs(job_type: JobType, task: TaskFile) -> None:
+    """Raise UsageError for inputs, or numbers of files or events for each job, that the job type cannot have."""
+    if job_type.generates and task.generate is None:
+        advice = "Say how many jobs there are: `generate: {jobs: 100, events: 1000}`."
+        raise UsageError(f"{task.type!r} generates events, and reads no files.", advice=advice)
+    if task.generate is not None and not job_type.generates:
+        advice = (
+            "Give its inputs in `files`." if job_type.input else "Merges follow the tasks whose outputs they merge."
+        )
+        raise UsageError(f"{task.type!r} does not generate events.", advice=advice)
+    if job_type.input is None and not job_type.generates:
+        raise UsageError(f"{task.type!r} reads no files; nothing can be submitted for it.")
+    _check_splitting(job_type, task)
+    _check_grouping(job_type, task)
+
+
+def _check_splitting(job_type: JobType, task: TaskFile) -> None:
+    """Raise UsageError for ranges of events where the job type or the task cannot have them, or must have them."""
+    if job_type.splits and task.events_per_job is None:
+        advice = "Say how many events a job processes: `events_per_job: 10000`."
+        raise UsageError(f"jobs of type {task.type!r} process ranges of the events of a file.", advice=advice)
+    if task.events_per_job is None:
+        return
+    if not job_type.splits:
+        advice = "Leave `events_per_job` out, or take a type that `splits`."
+        raise UsageError(f"jobs of type {task.type!r} process whole files.", advice=advice)
+    if task.inputs_per_job is not None:
+        raise UsageError(
+            f"the task {task.name} has `events_per_job` and `inputs_per_job`.", advice="Leave one of them out."
+        )
+    if task.chained_to is not None:
+        advice = "Name files that are there, with a `catalogue`."
+        raise UsageError("the events of outputs that are still to come cannot be split into ranges.", advice=advice)
+
+
+def _check_grouping(job_type: JobType, task: TaskFile) -> None:
     """Raise UsageError for several inputs of a job where its command or its task cannot have them."""
     if task.inputs_per_job is None:
         return

@@ -78,9 +78,11 @@ def _claim(experiment: Experiment, row: Task, plan: Plan, reason: Reason, replac
     keys = all_keys(plan)
     if replaces is not None:
         take_over(row, replaces, keys, reason)
-    number = dict(row.jobs.values_list("file", "pk"))
+    number = {(file, part): pk for file, part, pk in row.jobs.values_list("file", "event_range", "pk")}
     of_jobs = (
-        (key, number.get(job.file.file)) for index, job in enumerate(plan.jobs) for key in plan.names.of_job(index)
+        (key, number.get((job.file.file, job.range_number)))
+        for index, job in enumerate(plan.jobs)
+        for key in plan.names.of_job(index)
     )
     of_task = ((key_of(url_of(place)), None) for place in plan.places)
     if claim(row.pk, chain(of_jobs, of_task)) != len(keys):
@@ -122,13 +124,14 @@ def insert_jobs(experiment: Experiment, task: Task, plan: Plan, jobs: Sequence[P
         "created": at,
         "changed": at,
     }
-    differing = ("file", "files", "run", "chunk", "size", "adler32", "events", "source_id")
+    differing = ("file", "files", "run", "chunk", "event_range", "size", "adler32", "events", "source_id")
     rows = (
         (
             job.file.file,
             len(job.inputs),
             job.run,
             job.chunk,
+            job.range_number,
             _sum([file.size for file in job.inputs]),
             "" if job.further else job.file.adler32 or "",
             _sum([file.events for file in job.inputs]),

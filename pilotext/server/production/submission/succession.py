@@ -47,7 +47,7 @@ def _with_urls(experiment: Experiment, plan: Plan, taken: list[Owned]) -> Iterat
     for index, job in enumerate(plan.jobs):
         if wanted.keys().isdisjoint(plan.names.of_job(index)):
             continue
-        for url in plan.names.forms.print(values_of(experiment, plan.facts, job.file.file)):
+        for url in plan.names.forms.print(values_of(experiment, plan.facts, job.file.file, job.event_range)):
             if (owned := wanted.get(key_of(url))) is not None:
                 yield url, owned
     for place in plan.places:
