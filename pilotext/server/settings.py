@@ -40,6 +40,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pilotext.server.database import database_settings, url_from_environment
@@ -89,7 +91,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "dmr",
     "pilotext.server.production",
     "pilotext.server.pages",
 ]
@@ -122,6 +123,11 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
+
+_API_FRAMEWORK = Path(str(getattr(find_spec("dmr"), "origin", ""))).parent
+"""Its templates and files are for the page of the API's documentation. As an app, every command would import it."""
+
+STATICFILES_DIRS = [_API_FRAMEWORK / "static"]
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True  # files of the pages are served from the package; nothing is collected
 SESSION_COOKIE_SECURE = _SECURE
@@ -138,6 +144,7 @@ LOGGING_CONFIG = None  # pilotext.server.logs does it
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [_API_FRAMEWORK / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

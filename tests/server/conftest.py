@@ -1,4 +1,4 @@
-"""A database of its own for each test, made from one that was migrated once: every test on SQLite and on PostgreSQL."""
+"""An empty database for each test, made from one that was migrated once: every test on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from django.db import connection, connections  # noqa: E402  needs boot
 from django.test import override_settings  # noqa: E402
 
 from pilotext.server.api import agents, auth  # noqa: E402
+from pilotext.server.production.cycle import status  # noqa: E402
+from pilotext.server.production.statistics import counts  # noqa: E402
+from tests.server.reused_database import ReusedDatabase  # noqa: E402
 
 Maker = Callable[[], str]
 """Makes a fresh database and returns its URL."""
@@ -64,18 +67,35 @@ def postgres_databases() -> Iterator[Maker]:
         yield make
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a fresh database, which this process uses."""
-    kind = "sqlite_databases" if request.param == "sqlite" else "postgres_databases"
-    make: Maker = request.getfixturevalue(kind)
-    url = make()
+@pytest.fixture(scope="session")
+def reused_database(postgres_databases: Maker) -> Iterator[ReusedDatabase]:
+    reused = ReusedDatabase(postgres_databases, use, _drop)
+    yield reused
+    reused.close()
+
+
+@pytest.fixture
+def new_sqlite(sqlite_databases: Maker) -> Iterator[str]:
+    url = sqlite_databases()
     use(url)
-    auth.forget()
-    agents.dispatcher.forget()  # its candidates are those of the test before
     yield url
     connection.close()
     _drop(url)
+
+
+@pytest.fixture
+def empty_postgres(reused_database: ReusedDatabase) -> Iterator[str]:
+    yield reused_database.take()
+    reused_database.give_back()
+
+
+@pytest.fixture(params=["new_sqlite", "empty_postgres"], ids=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, which this process uses."""
+    url: str = request.getfixturevalue(request.param)
+    for known in (agents.dispatcher, auth, counts, status):  # of the test before
+        known.forget()
+    return url
 
 
 @pytest.fixture(autouse=True)

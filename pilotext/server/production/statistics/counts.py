@@ -58,6 +58,12 @@ def counts_of_rows(tasks: Iterable[Task]) -> dict[int, TaskCounts]:
     return {**good, **fresh}
 
 
+def forget() -> None:
+    """Count the jobs of every task anew."""
+    with _lock:
+        _known.clear()
+
+
 def _counted(tasks: list[int]) -> dict[int, TaskCounts]:
     counts = {pk: TaskCounts() for pk in tasks}
     rows = Job.objects.filter(task__in=tasks).values_list("task_id", "state", "product")  # in the order of an index
