@@ -39,7 +39,6 @@ SMALL_WITH_ONE_IMPORTER = {
     "pilotext/engines/gridengine.py": _SYSTEM,
     "pilotext/engines/lsf.py": _SYSTEM,
     "pilotext/engines/pbs.py": _SYSTEM,
-    "pilotext/engines/slurm.py": _SYSTEM,
     "pilotext/formats/event_formats.py": "the registry of formats, apart from each of them",
     "pilotext/profile/started.py": "the template of a profile, apart from the command that writes it",
     "pilotext/rules/export/graph.py": "one file a form of export",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pilotext.api.schemas.factories import BatchEnd
 from pilotext.engines.settings import LabelSettings
 from pilotext.environment import for_wrapper, is_credential
 from pilotext.errors import BatchError
@@ -23,13 +24,15 @@ _MAX_MESSAGE_CHARACTERS = 500
 
 @dataclass(frozen=True)
 class BatchJob:
-    """A job that the batch system knows and that has not ended."""
+    """A job that the batch system knows."""
 
     number: str
     queued: bool
     """Whether it has not begun."""
     id: str = ""
     """The same number as its script knows it, which is the end of its agent's name; empty: as `number`."""
+    end: BatchEnd | None = None
+    """End of it; None: it has not ended."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,10 @@ class BatchCommands(Protocol):
         """Return the command that lists our batch jobs of a name."""
 
     def jobs(self, answer: CommandOutput, name: str) -> list[BatchJob]:
-        """Return the batch jobs in the answer to `query`. Raises BatchError for anything that is not an answer."""
+        """Return the batch jobs in the answer to `query`, with ended ones if it names them.
+
+        Raises BatchError for anything that is not an answer.
+        """
 
     def cancel(self, numbers: Sequence[str]) -> BatchCommand:
         """Return the command that ends batch jobs."""
@@ -107,7 +113,10 @@ class Engine(Protocol):
         """Submit the batch jobs of an order; whatever fails is in the answer."""
 
     def jobs(self, name: str) -> list[BatchJob]:
-        """Return our batch jobs of a name that have not ended. Raises BatchError when that is unknown."""
+        """Return our batch jobs of a name, and those that ended lately where the batch system tells how.
+
+        Raises BatchError when that is unknown.
+        """
 
     def cancel(self, numbers: Sequence[str]) -> None:
         """End batch jobs. Raises BatchError."""

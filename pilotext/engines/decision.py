@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pilotext.api.schemas.factories import EndedBatchJob
 from pilotext.engines.settings import LabelSettings
 from pilotext.formatting import counted_words
 
@@ -28,7 +29,9 @@ class Situation:
     trouble: str = ""
     """Reason of an answer that did not come."""
     agents: tuple[str, ...] | None = None
-    """Names of the agents in these batch jobs, for the report."""
+    """Names of the batch jobs that run, for the report."""
+    ended: tuple[EndedBatchJob, ...] = ()
+    """Batch jobs that have ended lately, for the report."""
 
 
 @dataclass(frozen=True)

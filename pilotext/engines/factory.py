@@ -17,8 +17,15 @@ from pathlib import Path
 
 from pilotext import __version__
 from pilotext.api.client import Client, ServerError
-from pilotext.api.schemas.factories import MAX_AGENTS, FactoryReport, FactorySeen, LabelReport, SiteWork
-from pilotext.engines.base import BatchCommands, CommandEngine, Engine, Order, SubmissionOutcome
+from pilotext.api.schemas.factories import (
+    MAX_AGENTS,
+    EndedBatchJob,
+    FactoryReport,
+    FactorySeen,
+    LabelReport,
+    SiteWork,
+)
+from pilotext.engines.base import BatchCommands, BatchJob, CommandEngine, Engine, Order, SubmissionOutcome
 from pilotext.engines.decision import FactoryDecision, Situation, decide, pause_after
 from pilotext.engines.gridengine import GridEngineCommands
 from pilotext.engines.htcondor import HTCondorCommands
@@ -65,6 +72,8 @@ class _Course:
     not_before: float = 0.0
     message: str = ""
     message_at: float = 0.0
+    told: frozenset[EndedBatchJob] = frozenset()
+    """Ended batch jobs that the server knows of, as long as the batch system lists them."""
 
 
 @dataclass
@@ -100,6 +109,9 @@ class FactoryRun:
         except ServerError as error:
             self._refused(error)
             self.say(f"the server did not take the report: {error}")
+        else:
+            for label in labels:
+                self._courses[label.label].told |= {*label.ended}
 
     def _label(self, name: str) -> LabelReport:
         label, course = self.file.labels[name], self._courses[name]
@@ -122,18 +134,23 @@ class FactoryRun:
             message=course.message,
             message_at=course.message_at,
             agents=situation.agents,
+            ended=tuple(each for each in situation.ended if each not in course.told)[:MAX_AGENTS],
         )
 
     def _situation(self, name: str) -> Situation:
         label, course = self.file.labels[name], self._courses[name]
         queued = running = waiting = agents = None
+        ended: tuple[EndedBatchJob, ...] = ()
         elsewhere, hold, trouble = 0, "", []
         try:
-            mine = self.engines[name].jobs(name_of(self.file, name))
+            known = self.engines[name].jobs(name_of(self.file, name))
+            mine = [job for job in known if job.end is None]
             queued = sum(job.queued for job in mine)
             running = len(mine) - queued
-            if not label.pilot and not label.panda and len(mine) <= MAX_AGENTS:
-                agents = tuple(f"{name_of(self.file, name)}.{job.id or job.number}" for job in mine)
+            ended = tuple(EndedBatchJob(self._name(name, job), job.end) for job in known if job.end is not None)
+            course.told &= {*ended}
+            if not label.panda and running <= MAX_AGENTS:
+                agents = tuple(self._name(name, job) for job in mine if not job.queued)
         except BatchError as error:
             trouble.append(f"{label.system}: {error}")
         try:
@@ -144,7 +161,11 @@ class FactoryRun:
             self._refused(error)
             trouble.append(str(error))
         pause_s = max(0.0, course.not_before - self.clock())
-        return Situation(queued, running, waiting, elsewhere, hold, pause_s, "; ".join(trouble), agents)
+        return Situation(queued, running, waiting, elsewhere, hold, pause_s, "; ".join(trouble), agents, ended)
+
+    def _name(self, label: str, job: BatchJob) -> str:
+        """Return the name that the agent of a batch job has, or what its pilot was told."""
+        return f"{name_of(self.file, label)}.{job.id or job.number}"
 
     def _submit(self, name: str, decision: FactoryDecision) -> int:
         """Submit the batch jobs of a decision; returns how many were accepted."""
@@ -178,7 +199,7 @@ class FactoryRun:
 
     def cancel(self, name: str) -> int:
         """End all batch jobs of a label; returns how many there were. Raises BatchError."""
-        mine = self.engines[name].jobs(name_of(self.file, name))
+        mine = [job for job in self.engines[name].jobs(name_of(self.file, name)) if job.end is None]
         self.engines[name].cancel([job.number for job in mine])
         return len(mine)
 

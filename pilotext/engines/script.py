@@ -28,7 +28,9 @@ exec {program} agent --verbose --site {site} --slots {slots} --workdir "$work" -
     --until $((end - {warn})) --stop-within {stop_within} --idle {idle}{jobs}
 """
 
+# A pilot passes these two on when it asks for a job; Harvester, for which they are meant, is not needed for that.
 _PILOT = """\
+export HARVESTER_ID="{name}" HARVESTER_WORKER_ID="$id"
 mkdir -p "$work/$id" && cd "$work/$id" || exit 1
 {pilot} &
 pilot=$!
@@ -68,7 +70,7 @@ def script_of(file: FactoryFile, name: str, engine: Engine) -> str:
 
 def _command(file: FactoryFile, label: LabelSettings, words: dict[str, object]) -> str:
     if label.pilot:
-        return _PILOT.format(pilot=shlex.join(label.pilot))
+        return _PILOT.format(**words, pilot=shlex.join(label.pilot))
     program = label.program or (sys.executable, "-P", "-X", "utf8", "-m", "pilotext")
     jobs = "" if label.max_jobs_of_agent is None else f" --jobs {label.max_jobs_of_agent}"
     return _AGENT.format(

@@ -96,7 +96,7 @@ class FactoryFile(Record, frozen=True):
     labels: Annotated[dict[FactoryWord, LabelSettings], msgspec.Meta(min_length=1)]
     folder: str = "factory"
     """Folder for scripts and for the output of batch jobs, which the nodes can write to; relative to this file."""
-    cycle_s: Annotated[float, msgspec.Meta(ge=0.1)] = 60.0
+    cycle_s: Annotated[float, msgspec.Meta(ge=0.1)] = 40.0
 
 
 def read_factory_file(path: Path) -> FactoryFile:

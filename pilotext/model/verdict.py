@@ -102,6 +102,10 @@ FINDINGS = frozenset(
         "pilot-memory",
         "pilot-node-unusable",
         "pilot-without-pilotext",
+        # What the batch system says of the batch job of an agent or a pilot, when no report came.
+        "batch-job-ended",
+        "batch-job-memory",
+        "node-failed",
     ]
 )
 """Everything the wrapper can find out by itself, for rules of kind `finding`. What each means stands in the rules."""

@@ -1,7 +1,7 @@
 """HTCondor, PBS, Grid Engine and LSF: their commands are stubs here, which print what the manuals say of real ones.
 
-Slurm is real, in `tests/end_to_end/test_factory.py`. The submit description of HTCondor was read by its own parser
-(htcondor 25.14, `Submit`).
+Slurm is real, in `tests/end_to_end/test_factory_production.py`. The submit description of HTCondor was read by its own
+parser (htcondor 25.14, `Submit`).
 """
 
 from __future__ import annotations

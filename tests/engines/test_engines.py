@@ -7,10 +7,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from pilotext.api.schemas.factories import BatchEnd
 from pilotext.engines.base import BatchCommand, BatchJob, CommandEngine, CommandOutput, Order, run
 from pilotext.engines.local import LocalEngine
 from pilotext.engines.script import script_of
@@ -47,6 +49,47 @@ def test_slurm_lists_pending_elements_of_arrays_and_what_runs() -> None:
         BatchJob("13_1", queued=True),
     ]
     assert SlurmCommands().jobs(CommandOutput(0, ""), "f1.short") == []
+
+
+@pytest.mark.parametrize(
+    ("state", "end"),
+    [
+        ("PREEMPTED", "preempted"),
+        ("NODE_FAIL", "node-failed"),
+        ("TIMEOUT", "time-limit"),
+        ("CANCELLED", "cancelled"),
+        ("OUT_OF_MEMORY", "memory"),
+        ("FAILED", "failed"),
+        ("COMPLETED", "finished"),
+        ("COMPLETING", None),
+        ("SUSPENDED", None),
+    ],
+)
+def test_slurm_says_how_a_batch_job_has_ended(state: str, end: BatchEnd | None) -> None:
+    found = SlurmCommands().jobs(CommandOutput(0, f"12_1|{state}\n"), "f1.short")
+    assert found == [BatchJob("12_1", queued=False, end=end)]
+    assert "--states=all" in SlurmCommands().query("f1.short").words
+
+
+SQUEUE = """#!/bin/sh
+case "$*" in *"-j 12_2 "*) echo 2030-01-01T00:00:00 ;; *) echo 2030-01-01T00:00:00; echo 2031-01-01T00:00:00 ;; esac
+"""
+"""Prints what Slurm does for an element of the array 12, or for all of it: the last element has the number of all."""
+
+
+def test_an_element_of_an_array_asks_slurm_for_its_own_end(tmp_path: Path) -> None:
+    for name, text in {"squeue": SQUEUE, "program": '#!/bin/sh\necho "$@"\n'}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    fields = {"program": [str(tmp_path / "program")], "scratch": str(tmp_path / "scratch"), "system": "slurm"}
+    script = tmp_path / "s.sh"
+    file = factory_file(tmp_path, labels={"short": fields})
+    script.write_text(script_of(file, "short", CommandEngine(SlurmCommands())))
+    given = {"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "2", "TZ": "UTC"}
+    env = {**os.environ, **given, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["/bin/sh", str(script)], env=env, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert f"--until {datetime(2030, 1, 1, tzinfo=UTC).timestamp() - 300:.0f} " in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -161,6 +204,8 @@ def test_a_pilot_gets_a_folder_of_its_own_the_warning_and_no_token(tmp_path: Pat
     os.killpg(process.pid, signal.SIGKILL)  # the sleep that the pilot has left
     assert said.endswith("warned\n")
     assert "PILOTEXT_TOKEN" not in said
+    named = sorted(line for line in said.splitlines() if line.startswith("HARVESTER_"))
+    assert named == ["HARVESTER_ID=f1.p", f"HARVESTER_WORKER_ID={process.pid}"]
     assert list((tmp_path / "scratch").glob("*/*")) == []
 
 

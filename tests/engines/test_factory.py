@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from pilotext.api.client import Client, ServerError
-from pilotext.api.schemas.factories import FactoryReport, FactorySeen, LabelReport, SiteWork
+from pilotext.api.schemas.factories import EndedBatchJob, FactoryReport, FactorySeen, LabelReport, SiteWork
 from pilotext.engines.base import BatchJob, Order, SubmissionOutcome
 from pilotext.engines.decision import FIRST_PAUSE_S
 from pilotext.engines.factory import FactoryRun, only_one
@@ -206,6 +206,37 @@ def test_a_cancelled_label_has_no_batch_jobs(world: World) -> None:
     world.cycle()
     assert world.run.cancel("short") == 2
     assert world.batch.known == []
+
+
+ENDED = BatchJob("7_1", queued=False, end="preempted")
+
+
+def test_ends_of_batch_jobs_are_told_once_and_count_no_more(world: World) -> None:
+    world.server.waiting = 100
+    world.batch.known = [ENDED, BatchJob("7_2", queued=False), BatchJob("7_3", queued=True)]
+    first, second = world.cycle(), world.cycle()
+    assert first is not None and second is not None
+    assert (first.queued, first.running, first.agents) == (4, 1, ("f1.short.7_2",))
+    assert (first.ended, second.ended) == ((EndedBatchJob("f1.short.7_1", "preempted"),), ())
+
+
+def test_ends_that_the_server_did_not_take_are_told_again(world: World) -> None:
+    world.batch.known = [ENDED]
+    world.server.report_error = ServerError(500, "a mistake")
+    assert world.cycle() is None
+    world.server.report_error = None
+    world.batch.down = "unable to contact the controller"
+    away = world.cycle()
+    world.batch.down = ""
+    there = world.cycle()
+    assert away is not None and there is not None
+    assert (len(away.ended), len(there.ended)) == (0, 1)
+
+
+def test_ended_batch_jobs_are_not_cancelled(world: World) -> None:
+    world.batch.known = [ENDED]
+    assert world.run.cancel("short") == 0
+    assert world.batch.known == [ENDED]
 
 
 def test_a_factory_runs_once(world: World) -> None:

@@ -13,6 +13,9 @@ MAX_AGENTS = 20_000
 
 Starts = Literal["agent", "pilot"]
 
+BatchEnd = Literal["finished", "failed", "time-limit", "cancelled", "preempted", "node-failed", "memory"]
+"""Ways in which batch jobs end, as a batch system tells them."""
+
 
 class SiteWorkQuery(Record, frozen=True):
     site: Name
@@ -32,6 +35,13 @@ class SiteWork(Record, frozen=True):
     waiting: int
     queued_elsewhere: int = 0
     hold: str = ""
+
+
+class EndedBatchJob(Record, frozen=True):
+    """A batch job that has ended; `name` is that of its agent, or what its pilot was told."""
+
+    name: Name
+    end: BatchEnd
 
 
 class LabelReport(Record, frozen=True):
@@ -54,7 +64,9 @@ class LabelReport(Record, frozen=True):
     message: Text = ""
     message_at: Time = 0.0
     agents: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_AGENTS)] | None = None
-    """Names of the agents whose batch jobs are queued or running; None where not known, or where they are too many."""
+    """Names of the batch jobs that run, as their agents and pilots have them; None where not known, or too many."""
+    ended: Annotated[tuple[EndedBatchJob, ...], msgspec.Meta(max_length=MAX_AGENTS)] = ()
+    """Batch jobs that have ended since the report before."""
 
 
 class FactoryReport(Record, frozen=True):

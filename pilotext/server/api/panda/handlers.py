@@ -54,7 +54,9 @@ def get_job(sent: Sent, caller: Caller) -> Answer:
     if caller.site not in (None, site.pk):
         raise RefusalError("forbidden", f"this token is for another queue than {site.name!r}.")
     node = text_of(sent, "node").partition("@")[2] or text_of(sent, "node")
-    asker = Asker(site, node, left_s=seconds_of(sent, "remaining_time"))
+    factory, number = text_of(sent, "harvester_id", 120), text_of(sent, "worker_id", 120)
+    batch_job = f"{factory}.{number}" if factory and number else ""
+    asker = Asker(site, node, left_s=seconds_of(sent, "remaining_time"), batch_job=batch_job)
     lease = dispatcher.give(asker, lease_s=settings.PILOT_LEASE_S)
     if lease is None:
         return {"StatusCode": NO_JOBS, "errorDialog": "No jobs in PanDA"}

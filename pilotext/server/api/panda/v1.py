@@ -39,6 +39,8 @@ _LEGACY_NAME = {
     "batch_id": "batchID",
     "node": "node",
     "remaining_time": "remaining_time",
+    "harvester_id": "harvester_id",
+    "worker_id": "worker_id",
 }
 """Fields that the functions of `handlers` read, and the names that they have there."""
 

@@ -59,6 +59,7 @@ class Asker:
     """The caller that asks for a job: a site's queue, one of its nodes, and the agent, if it is an agent.
 
     `key` is the agent's word for this request. `left_s` is the time after which its node is not there any more.
+    `batch_job` is that of a pilot which a factory has started.
     """
 
     site: models.Site
@@ -66,6 +67,7 @@ class Asker:
     agent: models.Agent | None = None
     key: str = ""
     left_s: float | None = None
+    batch_job: str = ""
 
     @property
     def label(self) -> str:
@@ -231,6 +233,7 @@ def _claim(job_id: int, asker: Asker, lease_s: float, breakers: tuple[OpenBreake
         key=asker.key,
         site_id=asker.site.pk,
         node=asker.node,
+        batch_job=asker.batch_job,
         leased=at,
         seen=at,
         lease_s=lease_s,

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import F, Sum
+from django.db.models import F, Q, Sum
 
-from pilotext.api.schemas.factories import FactoryReport, SiteWork
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT
+from pilotext.api.schemas.factories import EndedBatchJob, FactoryReport, LabelReport, SiteWork
 from pilotext.server.production.dispatch.breakers import held_types, open_breakers
 from pilotext.server.production.dispatch.brokerage import count_candidates
 from pilotext.server.production.dispatch.leases import HEARTBEAT_S
 from pilotext.server.production.models import Agent, Attempt, Factory, FactoryLabel, Site
-from pilotext.server.production.states import AgentState
+from pilotext.server.production.states import ATTEMPT, AgentState
+from pilotext.server.production.transitions import AT_ONCE, Reason, record
 from pilotext.server.times import earlier, from_seconds, later, now
 
 MAX_WAITING = 10_000
 """Jobs that are counted at most: no factory submits so many batch jobs at once."""
 
-_ELSEWHERE = ("label", "site", "agents")
+_ELSEWHERE = ("label", "site", "agents", "ended")
 """Fields of a report on a label that are not stored as they are."""
 
 NEW_S = 600.0
 """The cycle of a factory takes less, so that its list of agents holds every one that is older."""
 
 BEATS_UNTIL_LOST = 2
+
+BATCH_GRACE_S = 10.0
+"""Time in which a report may come after the batch system has said that its batch job was ended: all its processes have
+ended by then."""
 
 HEARD_S = 900.0
 """A factory that was not heard of for so long may have ended; its queued batch jobs are not relied on."""
@@ -61,21 +67,50 @@ def accept_report(report: FactoryReport, sites: dict[str, Site]) -> int:
         fields = {name: getattr(each, name) for name in each.__struct_fields__ if name not in _ELSEWHERE}
         fields |= {"site": sites[each.site], "message_at": from_seconds(each.message_at)}
         FactoryLabel.objects.update_or_create(factory=factory, label=each.label, defaults=fields)
+        _hear_ends(report.name, each, sites[each.site])
         if each.agents is not None:
-            _shorten_leases(f"{report.name}.{each.label}.", frozenset(each.agents))
+            _shorten_leases(f"{report.name}.{each.label}.", frozenset(each.agents), sites[each.site])
     factory.labels.exclude(label__in=[each.label for each in report.labels]).delete()
     return factory.pk
 
 
-def _shorten_leases(prefix: str, alive: frozenset[str]) -> None:
-    """Have attempts of agents whose batch job is gone end soon; a living one renews its lease.
+def _hear_ends(factory: str, label: LabelReport, site: Site) -> None:
+    """Have attempts whose batch job was ended go soon, with the batch system's word; a living one renews its lease.
 
-    An agent that registered while the factory was counting is not judged.
+    What ended by itself may have left its report, or outputs, to the next agent on its node.
+    """
+    prefix = f"{factory}.{label.label}."
+    sudden = [each for each in label.ended if each.end != "finished" and each.name.startswith(prefix)]
+    for begin in range(0, len(sudden), AT_ONCE):
+        _end_attempts(factory, {each.name: each for each in sudden[begin : begin + AT_ONCE]}, site)
+
+
+def _end_attempts(factory: str, ended: dict[str, EndedBatchJob], site: Site) -> None:
+    at = now()
+    agents = dict(Agent.objects.filter(name__in=ended, site=site).values_list("pk", "name"))
+    active = Attempt.objects.active().filter(site=site).exclude(phase=OUTPUTS_KEPT)
+    rows = active.filter(Q(batch_job__in=ended) | Q(agent__in=agents)).select_for_update(of=("self",))
+    soon = later(at, BATCH_GRACE_S)
+    for pk, state, task, agent, batch_job, until in list(
+        rows.values_list("pk", "state", "task", "agent", "batch_job", "lease_until")
+    ):
+        told = ended[batch_job or agents[agent]]
+        Attempt.objects.filter(pk=pk).update(batch_end=told.end, lease_until=min(until, soon))
+        why = f"the batch system says of its batch job {told.name}: {told.end}"
+        record(ATTEMPT.name, state, Reason(f"factory:{factory}", why, "attempt"), [(pk, state, task)], at)
+
+
+def _shorten_leases(prefix: str, alive: frozenset[str], site: Site) -> None:
+    """Have attempts whose batch job is gone end soon; a living one renews its lease.
+
+    An agent that registered, or a pilot that got its job, while the factory was counting is not judged.
     """
     at = now()
-    known = Agent.objects.filter(name__startswith=prefix, registered__lt=earlier(at, NEW_S)).exclude(
-        state=AgentState.GONE
-    )
+    before, soon = earlier(at, NEW_S), later(at, BEATS_UNTIL_LOST * HEARTBEAT_S)
+    known = Agent.objects.filter(name__startswith=prefix, site=site, registered__lt=before)
+    known = known.exclude(state=AgentState.GONE)
     gone = [pk for pk, name in known.values_list("pk", "name") if name not in alive]
-    soon = later(at, BEATS_UNTIL_LOST * HEARTBEAT_S)
-    Attempt.objects.active().filter(agent__in=gone, lease_until__gt=soon).update(lease_until=soon)
+    active = Attempt.objects.active().filter(site=site, lease_until__gt=soon)
+    pilots = active.filter(batch_job__startswith=prefix, leased__lt=before).values_list("pk", "batch_job")
+    left = [pk for pk, name in pilots if name not in alive]
+    active.filter(Q(agent__in=gone) | Q(pk__in=left)).update(lease_until=soon)

@@ -13,7 +13,11 @@ from pilotext.server.database import transact
 from pilotext.server.production.access.tokens import same
 from pilotext.server.production.models import Attempt, Job, MergeGroup
 from pilotext.server.production.refusal import RefusalError
-from pilotext.server.production.reports.pilot_verdict import PilotSaid, verdict_without_report
+from pilotext.server.production.reports.pilot_verdict import (
+    PilotSaid,
+    verdict_of_batch_end,
+    verdict_without_report,
+)
 from pilotext.server.production.retry import TO_BE_GIVEN_OUT, follow_failure
 from pilotext.server.production.states import ACTIVE_ATTEMPT, ATTEMPT, JOB, AttemptState, JobState, TaskState
 from pilotext.server.production.transitions import Reason, advance, advance_one, record
@@ -59,6 +63,8 @@ def renew(attempt: Attempt, beat: Heartbeat) -> HeartbeatAnswer:
     changes: dict[str, Any] = {"seen": at, "lease_until": until, "phase": beat.phase, "node": beat.node or attempt.node}
     if not attempt.stop and (why := _why_unwanted(attempt)):
         attempt.stop = changes["stop"] = why
+    if attempt.batch_end:  # it lives, whatever the batch system says
+        changes["batch_end"] = ""
     if beat.progress:
         changes["progress"] = dict(list(beat.progress.items())[:_KNOWN_COUNTERS])
     if attempt.state == AttemptState.LEASED and beat.phase != QUEUED_IN_PANDA:
@@ -132,18 +138,25 @@ def _expire_some() -> int:
 
 
 def _lose(attempt: Attempt, at: datetime) -> None:
-    """Lost, not failed, also by its pilot's word: a report that comes after all still counts until the job is sent."""
+    """Lost, not failed, also by the word of its pilot or of the batch system.
+
+    A report that comes after all still counts until the job is sent.
+    """
     row = Attempt.objects.filter(pk=attempt.pk)
     to = AttemptState.CANCELLED if attempt.stop or attempt.job.state == JobState.CANCELLED else AttemptState.LOST
-    if not attempt.pilot_said:
+    experiment = attempt.task.experiment.name
+    said = from_plain(attempt.pilot_said, PilotSaid) if attempt.pilot_said else None
+    verdict = verdict_without_report(said, experiment) if said else verdict_of_batch_end(attempt.batch_end, experiment)
+    if verdict is None:
         why = f"no heartbeat of attempt {attempt.number} for {(at - attempt.seen).total_seconds():.0f} s"
+        if attempt.batch_end:
+            why = f"{why}, and the batch system says of its batch job: {attempt.batch_end}"
         advance(ATTEMPT, row, ACTIVE_ATTEMPT, to, Reason("dispatch", why, "attempt"), ended=at)
         follow_failure(attempt, ("lost", ""), why)
         return
-    said = from_plain(attempt.pilot_said, PilotSaid)
-    verdict = verdict_without_report(said, attempt.task.experiment.name)
     told = {"verdict": verdict.verdict, "code": verdict.code, "code_number": verdict.number, "cause": verdict.cause}
-    told |= {"action": verdict.action, "rule": verdict.rule, "diag": verdict.diag, "exit_status": said.payload_status}
+    told |= {"action": verdict.action, "rule": verdict.rule, "diag": verdict.diag}
+    told |= {"exit_status": said.payload_status} if said else {}
     advance(
         ATTEMPT,
         row,

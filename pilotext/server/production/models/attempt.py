@@ -68,6 +68,10 @@ class Attempt(models.Model):
     """JEDI task that it is in; 0 while it is taken for PanDA and has none, None where it is not PanDA's."""
     panda_job = models.BigIntegerField(null=True)
     """PandaID of its job in PanDA."""
+    batch_job = models.TextField(default="")
+    """Batch job of its PanDA pilot, as the factory reports it; empty for an agent, whose name says the same."""
+    batch_end = models.TextField(default="")
+    """End of the batch job by the batch system's word, as a `BatchEnd`; empty: it may run."""
     lease_s = models.FloatField()
     lease_until = models.DateTimeField()
     expected_files = models.TextField(default="")

@@ -1,4 +1,4 @@
-"""Verdict on a job of a PanDA pilot, from the pilot's last update, where no report of the wrapper came."""
+"""Verdict on a job where no report of the wrapper came: by its PanDA pilot's last update, or by the batch system."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ _FINDING_OF = {
     ),
     **dict.fromkeys((1143, 1149, 1346), "pilot-without-pilotext"),
 }
+_FINDING_OF_BATCH_END: dict[str, tuple[str, str]] = {
+    "preempted": ("batch-job-ended", "preempted"),
+    "cancelled": ("batch-job-ended", "cancelled"),
+    "time-limit": ("batch-job-ended", "its time limit was over"),
+    "node-failed": ("node-failed", ""),
+    "memory": ("batch-job-memory", ""),
+}
+"""Findings by the ways in which batch jobs end, with what the title of the rule leaves open."""
 _OUR_CODE = re.compile(r"(?:^|:)([A-Z][A-Z0-9]*-\d{4}) ")
 _LONGEST = 256
 
@@ -69,6 +77,17 @@ def verdict_without_report(said: PilotSaid, experiment: str) -> Verdict:
         rule = rules.for_finding(_finding(said))
         told = f"{rule.text.title if rule else ''}; pilot {said.pilot_code}: {said.pilot_diag or said.state}"
     assert rule is not None, "every finding has a rule"
+    return _verdict(rule, told)
+
+
+def verdict_of_batch_end(end: str, experiment: str) -> Verdict | None:
+    """Return the verdict by the batch system's word on how a batch job has ended; None where that gives no reason."""
+    finding, more = _FINDING_OF_BATCH_END.get(end, ("", ""))
+    rule = rules_of(experiment).for_finding(finding) if finding else None
+    return None if rule is None else _verdict(rule, f"{rule.text.title}{f': {more}' if more else ''}")
+
+
+def _verdict(rule: Rule, told: str) -> Verdict:
     key = f"{rule.code.label} {rule.id}: "
     diag = key + told.rpartition(key)[2]
     return Verdict(

@@ -288,6 +288,19 @@ def test_a_request_that_no_pilot_sends_is_refused(body: bytes, kind: str, status
     assert answer.status == status
 
 
+def test_a_pilot_passes_on_the_batch_job_that_a_factory_has_started(pilot: Pilot) -> None:
+    submit()
+    pilot.get_job(harvester_id="f1.pilots", worker_id="17_1")
+    assert Attempt.objects.get().batch_job == "f1.pilots.17_1"
+
+
+@pytest.mark.parametrize("fields", [{}, {"harvester_id": "f1.pilots"}, {"worker_id": "17_1"}])
+def test_a_pilot_that_nobody_told_of_its_batch_job_has_none(pilot: Pilot, fields: dict[str, str]) -> None:
+    submit()
+    pilot.get_job(**fields)
+    assert Attempt.objects.get().batch_job == ""
+
+
 def test_a_pilot_gets_no_job_that_is_longer_than_the_rest_of_its_time(pilot: Pilot) -> None:
     wall_s = profile_of("COMPASS").job_types["mass production"].limits.wall_s
     assert wall_s is not None

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
 from pilotext.api.schemas.agents import AgentRegistration
-from pilotext.api.schemas.attempts import Heartbeat
-from pilotext.api.schemas.factories import FactoryReport, LabelReport
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT, Heartbeat
+from pilotext.api.schemas.factories import BatchEnd, EndedBatchJob, FactoryReport, LabelReport
 from pilotext.server.boot import boot
 
 boot()
@@ -22,9 +23,18 @@ from pilotext.server.database import transact  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch.agents import register  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher  # noqa: E402
-from pilotext.server.production.dispatch.factories import accept_report, site_work  # noqa: E402
-from pilotext.server.production.dispatch.leases import HEARTBEAT_S, heartbeat  # noqa: E402
-from pilotext.server.production.models import Agent, Attempt, Breaker, Experiment, Factory, Job, Site  # noqa: E402
+from pilotext.server.production.dispatch.factories import BATCH_GRACE_S, accept_report, site_work  # noqa: E402
+from pilotext.server.production.dispatch.leases import HEARTBEAT_S, expire_leases, heartbeat  # noqa: E402
+from pilotext.server.production.models import (  # noqa: E402
+    Agent,
+    Attempt,
+    AuditEntry,
+    Breaker,
+    Experiment,
+    Factory,
+    Job,
+    Site,
+)
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from pilotext.server.production.statistics.factories import list_factories  # noqa: E402
 from pilotext.server.times import earlier, later, now  # noqa: E402
@@ -150,6 +160,113 @@ def test_a_job_whose_batch_job_is_gone_is_waited_for_no_longer_than_for_its_hear
     assert (left_s <= 2 * HEARTBEAT_S) == ends_soon
     heartbeat(given.attempt, given.token, Heartbeat("payload"))
     assert Attempt.objects.get().lease_until > later(now(), 2 * HEARTBEAT_S), "it lives"
+
+
+def given_to_agent(name: str) -> None:
+    submit()
+    transact(lambda: register(AgentRegistration(name, SITE), site(), "node"))
+    assert Dispatcher().give(Asker(site(), "wn1", Agent.objects.get())) is not None
+
+
+def given_to_pilot(batch_job: str) -> None:
+    submit()
+    assert Dispatcher().give(Asker(site(), "wn1", batch_job=batch_job)) is not None
+
+
+def ended(name: str, end: BatchEnd) -> None:
+    report(label(queued=0, running=0, ended=(EndedBatchJob(name, end),)))
+
+
+@pytest.mark.parametrize("give", [given_to_agent, given_to_pilot])
+@pytest.mark.parametrize(
+    ("end", "cause", "code"),
+    [
+        ("preempted", "evicted", "COMPASS-5221"),
+        ("cancelled", "evicted", "COMPASS-5221"),
+        ("time-limit", "evicted", "COMPASS-5221"),
+        ("node-failed", "evicted", "COMPASS-5222"),
+        ("memory", "memory", "COMPASS-5223"),
+        ("failed", "", ""),
+    ],
+)
+def test_an_attempt_whose_batch_job_was_ended_is_lost_soon_with_the_reason(
+    give: Callable[[str], None], end: BatchEnd, cause: str, code: str
+) -> None:
+    give("f1.short.7_1")
+    ended("f1.short.7_1", end)
+    assert expire_leases() == 0, "its report may come yet"
+    assert Attempt.objects.get().lease_until <= later(now(), BATCH_GRACE_S)
+    Attempt.objects.update(lease_until=earlier(now(), 1))
+    assert expire_leases() == 1
+    attempt = Attempt.objects.get()
+    assert (attempt.state, attempt.cause, attempt.code) == ("lost", cause, code)
+    assert attempt.diag.startswith(code)
+    said = f"the batch system says of its batch job f1.short.7_1: {end}"
+    assert AuditEntry.objects.filter(subject="attempt", who="factory:f1", why=said).exists()
+    job = Job.objects.get()
+    assert (job.state, job.charged, job.cause) == ("ready", int(cause == "memory"), cause or "lost")
+
+
+@pytest.mark.parametrize("give", [given_to_agent, given_to_pilot])
+@pytest.mark.parametrize("name", ["f1.short.7_10", "f1.short2.7_1", "f2.short.7_1"])
+def test_the_end_of_another_batch_job_changes_nothing(give: Callable[[str], None], name: str) -> None:
+    give("f1.short.7_1")
+    ended(name, "preempted")
+    assert Attempt.objects.get().batch_end == ""
+    assert Attempt.objects.get().lease_until > later(now(), 2 * HEARTBEAT_S)
+
+
+def test_a_factory_says_nothing_of_the_batch_jobs_of_another_one_or_at_another_site() -> None:
+    given_to_agent("f2.short.7_1")
+    ended("f2.short.7_1", "preempted")
+    assert Attempt.objects.get().batch_end == ""
+    other = Site.objects.exclude(name=SITE).get(name="STAMPEDE_COMPASS_MCORE")
+    said = label(site=other.name, ended=(EndedBatchJob("f2.short.7_1", "preempted"),))
+    transact(lambda: accept_report(FactoryReport("f2", 1.0, (said,)), {other.name: other}))
+    assert Attempt.objects.get().batch_end == ""
+
+
+def test_a_batch_job_that_ended_by_itself_may_have_left_its_report_to_the_next_agent() -> None:
+    given_to_agent("f1.short.7_1")
+    ended("f1.short.7_1", "finished")
+    assert Attempt.objects.get().lease_until > later(now(), 2 * HEARTBEAT_S)
+
+
+def test_outputs_that_are_kept_on_a_node_are_waited_for_after_the_end_of_their_batch_job() -> None:
+    given_to_agent("f1.short.7_1")
+    Attempt.objects.update(phase=OUTPUTS_KEPT)
+    ended("f1.short.7_1", "preempted")
+    assert Attempt.objects.get().lease_until > later(now(), 2 * HEARTBEAT_S)
+
+
+def test_an_agent_that_lives_after_all_has_its_lease_renewed_and_nothing_of_the_word_is_left() -> None:
+    submit()
+    transact(lambda: register(AgentRegistration("f1.short.7_1", SITE), site(), "node"))
+    given = Dispatcher().give(Asker(site(), "wn1", Agent.objects.get()))
+    assert given is not None
+    ended("f1.short.7_1", "node-failed")
+    assert heartbeat(given.attempt, given.token, Heartbeat("payload")).command == "go-on"
+    assert Attempt.objects.get().batch_end == ""
+    assert Attempt.objects.get().lease_until > later(now(), 2 * HEARTBEAT_S)
+
+
+@pytest.mark.parametrize(
+    ("leased_s_ago", "alive", "ends_soon"),
+    [
+        (5000.0, ("f1.short.8_1",), True),
+        (5000.0, ("f1.short.7_1",), False),
+        (5000.0, None, False),
+        (5.0, (), False),
+    ],
+)
+def test_a_pilot_whose_batch_job_is_gone_is_waited_for_no_longer_than_an_agent(
+    leased_s_ago: float, alive: tuple[str, ...] | None, ends_soon: bool
+) -> None:
+    given_to_pilot("f1.short.7_1")
+    Attempt.objects.update(leased=earlier(now(), leased_s_ago))
+    report(label(queued=0, running=0, agents=alive))
+    left_s = (Attempt.objects.get().lease_until - now()).total_seconds()
+    assert (left_s <= 2 * HEARTBEAT_S) == ends_soon
 
 
 # ----------------------------------------------------------------------------------------------------------- over HTTP
