@@ -32,32 +32,32 @@ Fields = dict[str, str]
 
 @dataclass(frozen=True)
 class PlotKind:
-    """A plot: its title with its unit, its numbers, how those of several hours become one, and what a bar lists."""
+    """A plot: its title with its unit, its numbers, the number of several hours by their sum, and what a bar lists."""
 
     title: str
     part: Part
     numbers: Callable[[Measured], Hours]
-    combine: Callable[[Sequence[float]], float]
+    combine: Callable[[float, int], float]
     fields: Callable[[str], Fields]
     """Choice of what lies behind a series, on the page that `lists` it."""
     lists: Literal["attempts", "trail", ""] = "attempts"
     """Page that lists what a bar counts; empty where none does."""
 
 
-def _sum(numbers: Sequence[float]) -> float:
-    return sum(numbers)
+def _sum(total: float, hours: int) -> float:  # noqa: ARG001  as the others
+    return total
 
 
-def _mean(numbers: Sequence[float]) -> float:
-    return sum(numbers) / len(numbers)
+def _mean(total: float, hours: int) -> float:
+    return total / hours
 
 
-def _a_second(numbers: Sequence[float]) -> float:
-    return sum(numbers) / (len(numbers) * HOUR_S)
+def _a_second(total: float, hours: int) -> float:
+    return total / (hours * HOUR_S)
 
 
-def _megabytes_a_second(numbers: Sequence[float]) -> float:
-    return _a_second(numbers) / MB
+def _megabytes_a_second(total: float, hours: int) -> float:
+    return _a_second(total, hours) / MB
 
 
 def _events(found: Measured) -> Hours:
@@ -216,8 +216,11 @@ def series_of(name: str, found: Measured, step: int) -> dict[str, list[float]]:
     begins = range(found.begin, found.end + 1, step)
 
     def combined(numbers: Mapping[int, float]) -> list[float]:
-        last = found.end + 1
-        return [kind.combine([numbers.get(hour, 0.0) for hour in range(at, min(at + step, last))]) for at in begins]
+        totals = dict.fromkeys(begins, 0.0)
+        for hour, number in numbers.items():
+            if found.begin <= hour <= found.end:
+                totals[hour - (hour - found.begin) % step] += number
+        return [kind.combine(total, min(step, found.end + 1 - at)) for at, total in totals.items()]
 
     if name != "efficiency":
         return {each: combined(hours[each]) for each in sorted(hours)}
