@@ -47,12 +47,14 @@ Work = Callable[[list[StagedFile], GuardedMover, Staging], int]
 def request_files() -> int:
     """Wanted files are asked for, those of one run and server in one request."""
     return _each(
-        lambda _: (
-            Q(state=StagedFileState.WANTED)
-            & staging.read_by((JobState.DEFINED, JobState.STAGING), task__state=TaskState.RUNNING)
-        ),
+        lambda _: Q(state=StagedFileState.WANTED, pk__in=_needed_by_running_tasks()),
         _ask,
     )
+
+
+def _needed_by_running_tasks() -> QuerySet[StagedFile, int]:
+    to_come = (JobState.DEFINED, JobState.STAGING)
+    return StagedFile.objects.read_by(state__in=to_come, task__state=TaskState.RUNNING).values_list("pk", flat=True)
 
 
 def poll_files() -> int:

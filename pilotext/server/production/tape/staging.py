@@ -218,19 +218,12 @@ def _readers(files: Collection[int]) -> QuerySet[Job]:
     return Job.objects.filter(pk__in={*single, *several})
 
 
-def read_by(states: Collection[str], **jobs: object) -> Q:
-    """Files that a job in one of these states, and with these fields, needs."""
-    single = Job.objects.filter(staged_file=OuterRef("pk"), state__in=states, **jobs)
-    of_jobs = {f"job__{name}": value for name, value in jobs.items()}
-    several = JobInput.objects.filter(staged_file=OuterRef("pk"), job__state__in=states, **of_jobs)
-    return Q(Exists(single)) | Q(Exists(several))
-
-
 def unneeded_files() -> Q:
     """Files that no job needs on disk any more."""
-    return ~read_by(NEEDS) & Q(
-        state__in=(StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE, StagedFileState.FAILED)
-    )
+    single = Job.objects.filter(staged_file=OuterRef("pk"), state__in=NEEDS)
+    several = JobInput.objects.filter(staged_file=OuterRef("pk"), job__state__in=NEEDS)
+    asked = (StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE, StagedFileState.FAILED)
+    return ~Q(Exists(single)) & ~Q(Exists(several)) & Q(state__in=asked)
 
 
 MAX_READY = 2000
