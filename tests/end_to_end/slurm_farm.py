@@ -215,7 +215,7 @@ def _retrying_at_once(checkout: Path) -> Path:
 
 def _label(server: ProductionServer, program: str, node: str, most: int) -> dict[str, Any]:
     label = {"system": "slurm", "site": SITES[program], "options": [f"--nodelist={node}"], "max_jobs": most,
-             "max_queued": MAX_QUEUED, "wall_s": 200_000, "warn_s": 15, "stop_within_s": 1, "idle_s": 10,
+             "max_queued": MAX_QUEUED, "wall_s": 200_000, "warn_s": 15, "stop_within_s": 1, "idle_s": 6,
              "scratch": f"{server.folder}/$SLURMD_NODENAME"}  # fmt: skip
     if program == "agent":
         return label
