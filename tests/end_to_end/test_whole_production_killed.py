@@ -14,7 +14,7 @@ import pytest
 from pilotext.api.schemas.jobs import JobPage
 from tests.end_to_end import whole_production_checks as checks
 from tests.end_to_end.whole_production import NODES, TASK, Production, Scale
-from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, FEW_RUNS, HELD, KILLED_AGENT, RUNS, TRUNCATED
+from tests.end_to_end.whole_production_faults import CHUNKS, FAULTS, FIRST, HELD, KILLED_AGENT, RUNS, TRUNCATED
 from tests.end_to_end.whole_production_kills import Killer
 from tests.end_to_end.whole_production_parts import prepare, producing
 
@@ -25,7 +25,7 @@ LATE = KILLS * 3 // 20
 """So many of them while the run that was held is merged, and again while the task is put away."""
 
 _FAULTS = tuple(fault for fault in FAULTS if fault.place != KILLED_AGENT)
-_LARGE, _SMALL = (RUNS, CHUNKS), (FEW_RUNS, CHUNKS[:4])
+_LARGE, _SMALL = (RUNS, CHUNKS), ((FIRST, HELD), CHUNKS[:4])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

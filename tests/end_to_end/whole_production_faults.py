@@ -12,7 +12,6 @@ Place = tuple[int, int]
 
 RUNS = (275772, 275773, 275774)
 CHUNKS = tuple(range(11, 19))
-FEW_CHUNKS = CHUNKS[:6]
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,6 @@ class Fault:
 
 
 FIRST, SECOND, HELD = RUNS
-FEW_RUNS = (FIRST, HELD)
 KILLED_AGENT = (FIRST, 13)
 TRUNCATED, ASKED_ABOUT = (HELD, 11), (HELD, 12)
 """Both wait for somebody: one is hopeless, the other one is sent again."""
