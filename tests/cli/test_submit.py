@@ -16,6 +16,7 @@ TASKS = Path(__file__).resolve().parents[2] / "fixtures" / "tasks"
 JOBS = {
     "mass-production.yaml": (3, ["mdst", "hist", "dump"]),
     "runs-of-the-catalogue.yaml": (2, ["mdst", "hist"]),
+    "run-list.yaml": (3, ["mdst", "hist", "dump"]),
     "ddd-filtering.yaml": (1, ["dump"]),
     "na62-reconstruction.yaml": (2, ["reco"]),
     "mc-generation.yaml": (200, []),

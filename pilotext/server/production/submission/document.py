@@ -13,10 +13,10 @@ from msgspec.structs import replace
 
 from pilotext.api.schemas.fields import Name
 from pilotext.errors import FieldError, RuleFilesError, UsageError
-from pilotext.profile.job_builder import FileFacts, Generate
+from pilotext.profile.job_builder import FileFacts, Generate, base_name
 from pilotext.serialization.json import from_plain as record_from_plain
-from pilotext.serialization.json import ready
 from pilotext.serialization.yaml import read_yaml
+from pilotext.server.production.submission.catalogue import Wanted, read_catalogue, read_lines
 
 MAX_INPUTS = 1000
 """Input files of one job."""
@@ -83,7 +83,8 @@ class TaskFile(_Strict, frozen=True):
     environment: dict[str, str] = {}
     """Variables for the payload, beside those of the profile."""
     catalogue: str | None = None
-    """A CSV file with a head line of `file`, `events`, `size`, `adler32`, in any order; only `file` has to be there."""
+    """A CSV file with a head line of `file`, `events`, `size`, `adler32`, in any order; only `file` has to be there.
+    Or a text file whose lines are each a run, a file and its events; or a folder or a pattern (`*`) of such files."""
     sites: tuple[str, ...] = ()
     """Sites that may take its jobs; none: all."""
     priority: Annotated[int, msgspec.Meta(ge=-100_000, le=100_000)] = 0
@@ -135,8 +136,8 @@ def read_task(path: Path) -> WholeTask:
         task = record_from_plain(document.data, TaskFile)
     except FieldError as error:
         raise RuleFilesError([document.field_problem((), error)]) from None
-    listed = _lines(path.parent / task.files.list) if task.files.list else ()
-    catalogue = read_catalogue(path.parent / task.catalogue) if task.catalogue else ()
+    listed = read_lines(path.parent / task.files.list) if task.files.list else ()
+    catalogue = read_catalogue(path.parent, task.catalogue, _wanted(task.files, listed)) if task.catalogue else ()
     check_has_files(task)
     folder = path.parent.absolute()
     files = replace(task.files, these=_resolved(task.files.these, folder), folder=_resolved(task.files.folder, folder))
@@ -168,6 +169,12 @@ def check_has_files(task: TaskFile) -> None:
         raise UsageError(f"the task {task.name} names no files.", advice=advice)
 
 
+def _wanted(files: Files, listed: Sequence[str]) -> Wanted:
+    """Return what a task asks the catalogue for; of a folder, only the server knows the files."""
+    names = None if files.folder else frozenset(map(base_name, (*files.these, *listed)))
+    return Wanted(frozenset(files.runs), names)
+
+
 def _resolved(files: Sequence[str], folder: Path) -> tuple[str, ...]:
     """The same files, a relative `file:` one as the URL of its absolute path."""
     return tuple(map(partial(_absolute, folder), files))
@@ -183,35 +190,3 @@ def _absolute(folder: Path, file: str) -> str:
 def from_plain(data: Any) -> WholeTask:
     """The same from a request."""
     return record_from_plain(data, WholeTask, where="task")
-
-
-def read_catalogue(path: Path) -> tuple[FileFacts, ...]:
-    """Return the facts of a catalogue about files. Raises UsageError with file and line."""
-    lines = _lines(path)
-    if not lines:
-        raise UsageError(f"{path}: this catalogue is empty.")
-    head = [word.strip() for word in lines[0].split(",")]
-    if "file" not in head or not set(head) <= set(FileFacts.__struct_fields__):
-        known = ", ".join(FileFacts.__struct_fields__)
-        raise UsageError(f"{path}:1: the head line must name columns of {known}, with `file` among them.")
-    return tuple(_entry(path, number, head, line) for number, line in enumerate(lines[1:], 2))
-
-
-def _entry(path: Path, number: int, head: list[str], line: str) -> FileFacts:
-    words = [word.strip() for word in line.split(",")]
-    if len(words) != len(head):
-        raise UsageError(f"{path}:{number}: {len(words)} columns where the head line has {len(head)}.")
-    known = {name: word for name, word in zip(head, words, strict=True) if word}
-    try:
-        return msgspec.convert(known, ready(FileFacts), strict=False)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"{path}:{number}: {error}.") from None
-
-
-def _lines(path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read: {error}.") from None
-    lines = (line.strip() for line in text.splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))

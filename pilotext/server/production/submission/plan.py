@@ -178,6 +178,9 @@ class _SortedOut:
                 self._take(file)
             except UsageError as error:
                 self.refused.append(Refused(file, str(error)))
+        for run, mine in _files_of_runs(experiment, whole).items():
+            if not mine:
+                self.refused.append(Refused(f"run {run}", "the catalogue has no file of this run."))
         if self._known and len(self._unknown) == len(self._inputs) > 0:
             advice = f"It knows for example {next(iter(self._known))!r}."
             raise UsageError(f"the catalogue knows none of the task's files ({len(self._inputs)}).", advice=advice)
@@ -301,13 +304,21 @@ def _files(experiment: Experiment, whole: WholeTask, lister: Lister) -> Iterator
     yield from whole.listed
     for url in files.folder:
         yield from lister(url)
-    for entry in whole.catalogue if files.runs else ():
+    for mine in _files_of_runs(experiment, whole).values():
+        yield from mine
+
+
+def _files_of_runs(experiment: Experiment, whole: WholeTask) -> dict[int, list[str]]:
+    """Return the files of the catalogue that belong to the runs of a task."""
+    found: dict[int, list[str]] = {run: [] for run in whole.task.files.runs}
+    for entry in whole.catalogue if found else ():
         try:
             run = parse_input(experiment, whole.task.type, entry.file).get("run")
         except UsageError:
             continue  # a catalogue may know files of other forms; only those of the runs are asked for
-        if run in files.runs:
-            yield entry.file
+        if isinstance(run, int) and run in found:
+            found[run].append(entry.file)
+    return found
 
 
 def _staging(experiment: Experiment, whole: WholeTask) -> bool:

@@ -89,24 +89,6 @@ def test_a_task_file_reads_the_lists_that_it_names(tmp_path: Path) -> None:
     assert made.staging
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "is empty"),
-        ("name\nx\n", "known.csv:1: the head"),
-        ("file,events\nx\n", ":2: 1 columns"),
-        ("file,events\nx,y\n", ":2: "),
-    ],
-)
-def test_a_wrong_catalogue_is_told_with_its_line(tmp_path: Path, text: str, words: str) -> None:
-    (tmp_path / "known.csv").write_text(text)
-    (tmp_path / "task.yaml").write_text(
-        "experiment: COMPASS\nname: t\ntype: mass production\nfiles: {}\ncatalogue: known.csv\n"
-    )
-    with pytest.raises(UsageError, match=words):
-        read_task(tmp_path / "task.yaml")
-
-
 def test_a_folder_gives_its_files(tmp_path: Path) -> None:
     for name in ("cdr2-1.raw", "cdr1-1.raw", "README"):
         (tmp_path / name).touch()
