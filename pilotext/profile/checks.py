@@ -77,7 +77,7 @@ def _codes(experiment: Experiment) -> Found:
 
 
 def _kinds(experiment: Experiment) -> Found:
-    """Kinds of jobs that nobody has declared, in job types and breakers."""
+    """Kinds of jobs that nobody has declared, in job types and breakers, and unknown jobs of retry rules."""
     named = [(("job_types", name, "kind"), job_type.kind) for name, job_type in experiment.job_types.items()]
     for name, rule in experiment.breakers.items():
         named += [(("breakers", name, "holds"), kind) for kind in rule.holds]
@@ -86,6 +86,12 @@ def _kinds(experiment: Experiment) -> Found:
             known = known_words(experiment.known_kinds)
             advice = did_you_mean(kind, experiment.known_kinds, otherwise=known)
             yield steps, f"no kind of jobs is called {kind!r}.", f"{advice} Another kind is declared in `job_kinds`."
+    jobs = [*experiment.known_kinds, *experiment.job_types]
+    for index, retry in enumerate(experiment.retry.rules):
+        for word in retry.jobs:
+            if word not in jobs:
+                error = unknown("there is no kind or type of jobs", word, jobs)
+                yield ("retry", "rules", index, "jobs"), error.message, error.advice
 
 
 def _parameter_forms(experiment: Experiment) -> Found:
@@ -289,10 +295,17 @@ def _retry(experiment: Experiment) -> Found:
     """A rule behind one that fits whatever it fits would never be followed."""
     for index, rule in enumerate(experiment.retry.rules):
         for earlier in experiment.retry.rules[:index]:
-            if _within(rule.cause, earlier.cause) and _within(rule.action, earlier.action):
+            jobs = tuple(_kind_or_type(experiment, job, earlier.jobs) for job in rule.jobs)
+            if all(map(_within, (jobs, rule.cause, rule.action), (earlier.jobs, earlier.cause, earlier.action))):
                 advice = "Rules are tried in their order: put it before, or remove it."
                 yield ("retry", "rules", index), "this rule never applies: an earlier one fits always.", advice
                 break
+
+
+def _kind_or_type(experiment: Experiment, word: str, others: tuple[str, ...]) -> str:
+    """Return the kind of a type of jobs where that is among the others; else the word itself."""
+    job_type = experiment.job_types.get(word)
+    return job_type.kind if job_type is not None and job_type.kind in others else word
 
 
 def _within(words: tuple[str, ...], others: tuple[str, ...]) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from pilotext.errors import UsageError, did_you_mean, known_words
 from pilotext.model.codes import DEFAULT_CODES, code_range
@@ -197,6 +198,8 @@ class RetryRule(_Strict, frozen=True):
     """
 
     then: Step
+    jobs: tuple[str, ...] = ()
+    """Kinds or types of jobs that it is for, for example `merging`; none: all."""
     cause: tuple[Cause | Literal["lost"], ...] = ()
     action: tuple[Action, ...] = ()
     wait_s: float = 60.0
@@ -230,6 +233,11 @@ class Retry(_Strict, frozen=True):
         RetryRule(then="fail", action=("fail",)),
         RetryRule(then="retry"),
     )
+
+    def for_job(self, kind: str, job_type: str) -> Retry:
+        """Return the policy for jobs of a kind and type: the same without the rules that are for other jobs."""
+        mine = {kind, job_type}
+        return replace(self, rules=tuple(rule for rule in self.rules if not rule.jobs or mine & {*rule.jobs}))
 
 
 STORAGE_BREAKER = "storage server"

@@ -125,12 +125,28 @@ FIRST_FITS_MORE = (
     "retry: {rules: [{cause: [crash, memory], then: retry}, {cause: [memory], action: [fail], then: fail}]}"
 )
 
+FIRST_FITS_KIND = """retry:
+  rules:
+    - {jobs: [reconstruction, merging], then: retry}
+    - {jobs: [reco, merging], cause: [memory], then: fail}
+"""
 
-@pytest.mark.parametrize("rules", [FIRST_FITS_ALL, FIRST_FITS_MORE])
+
+@pytest.mark.parametrize("rules", [FIRST_FITS_ALL, FIRST_FITS_MORE, FIRST_FITS_KIND])
 def test_a_retry_rule_that_can_never_apply_is_told(tmp_path: Path, rules: str) -> None:
     """Known problem 6 of the legacy system: a condition that could never be true, and nobody knew."""
     with pytest.raises(RuleFilesError, match=r"experiment.yaml:\d+.*this rule never applies"):
         load_experiment("NA64", [profile(tmp_path, f"{NA64}{rules}\n")])
+
+
+def test_a_retry_rule_for_jobs_of_which_an_earlier_one_has_some_is_not(tmp_path: Path) -> None:
+    rules = "retry: {rules: [{jobs: [reco], then: retry}, {jobs: [reconstruction], then: fail}, {then: retry}]}"
+    assert len(load_experiment("NA64", [profile(tmp_path, f"{NA64}{rules}\n")]).retry.rules) == 3
+
+
+def test_a_retry_rule_for_jobs_that_there_are_not_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RuleFilesError, match=r"no kind or type of jobs 'mergin'.*Did you mean 'merging'"):
+        load_experiment("NA64", [profile(tmp_path, f"{NA64}retry: {{rules: [{{jobs: [mergin], then: fail}}]}}\n")])
 
 
 def test_a_retry_rule_that_applies_at_times_is_not(tmp_path: Path) -> None:

@@ -174,7 +174,8 @@ def decide_on(attempt: Attempt, fault: Fault) -> Decision:
     A job that the profile does not know (any more) waits for somebody.
     """
     try:
-        retry, history = profile_of(attempt.task.experiment.name).retry, _history(attempt)
+        experiment, history = profile_of(attempt.task.experiment.name), _history(attempt)
+        retry = experiment.retry.for_job(experiment.type(attempt.job.type).kind, attempt.job.type)
     except UsageError as error:
         return Decision(JobState.MANUAL, f"its profile has nothing to decide by: {error}", charged=False)
     return decide(retry, fault, history, site=attempt.site.name, chance=_chance.random())

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from pilotext.model.verdict import Action, Cause
 from pilotext.profile import load_experiment
-from pilotext.profile.records import Retry
+from pilotext.profile.records import Retry, RetryRule
 from pilotext.server.production.retry import Decision, Fault, History, decide
 
 RETRY = load_experiment("COMPASS").retry
@@ -53,6 +53,25 @@ def test_a_profile_without_retry_honours_the_actions_of_the_rules(action: Action
 def test_a_profile_without_retry_gives_more_memory_and_another_node() -> None:
     assert decide(Retry(), ("memory", "retry-more-memory"), FRESH, chance=MIDDLE).memory_mb == 4500
     assert decide(Retry(), ("storage", "retry-elsewhere"), FRESH, chance=MIDDLE).avoid == ("node",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "job_type", "then"),
+    [
+        ("merging", "merging mdst", "ready"),
+        ("reconstruction", "mass production", "manual"),
+        ("decoding", "DDD filtering", "failed"),
+        ("decoding", "ddd", "manual"),
+    ],
+)
+def test_a_rule_for_some_kinds_or_types_of_jobs_is_for_no_others(kind: str, job_type: str, then: str) -> None:
+    rules = (
+        RetryRule(then="retry", jobs=("merging",), action=("manual-check",)),
+        RetryRule(then="fail", jobs=("DDD filtering",)),
+        RetryRule(then="manual"),
+    )
+    retry = Retry(rules=rules).for_job(kind, job_type)
+    assert decide(retry, ("crash", "manual-check"), FRESH, chance=MIDDLE).state == then
 
 
 def test_a_failure_that_comes_again_waits_longer_up_to_a_limit() -> None:

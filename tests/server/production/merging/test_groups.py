@@ -17,6 +17,7 @@ from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.production.states import JOB
 from pilotext.server.production.transitions import advance, reopen
+from pilotext.server.times import EPOCH
 from pilotext.storage.memory import MemoryStorage
 from tests.server.merged import EVENTS, chunks, cycle, do, do_all, product, storage, submit_runs
 from tests.server.support import WHY, events, fail, leased, report_of, send
@@ -284,6 +285,26 @@ def test_a_merge_that_fails_for_good_is_decided_on_and_goes_on_when_it_is_resent
     do_all(storage)
     cycle(2)
     assert product().state == "kept"
+
+
+def test_a_merge_that_crashed_is_tried_again_and_a_chunk_that_crashed_waits_for_a_decision(
+    storage: MemoryStorage,
+) -> None:
+    submit_runs({1: 1, 2: 1})
+    chunk = leased()
+    fail(chunk, "crash", "manual-check")
+    do_all(storage)
+    cycle()
+    merge = leased()
+    fail(merge, "crash", "manual-check")
+    states = Job.objects.in_bulk([chunk.job.job, merge.job.job])
+    assert [states[given.job.job].state for given in (chunk, merge)] == ["manual", "ready"]
+    assert merge.job.kind == "merging"
+    Job.objects.update(not_before=EPOCH)
+    fail(leased(), "crash", "manual-check")
+    Job.objects.update(not_before=EPOCH)
+    fail(leased(), "crash", "manual-check")
+    assert Job.objects.get(pk=merge.job.job).state == "manual"
 
 
 def test_a_merged_file_that_is_gone_before_it_is_kept_is_merged_anew_by_itself(storage: MemoryStorage) -> None:
