@@ -46,7 +46,13 @@ class Server:
             raise ServerError(self.refused[number], "3 chunks of run 7 are not finished yet.")
         row = next(row for row in self.products if row.product == number)
         mine = [each.product for each in self.products if each.run == row.run]
-        return Moved(tuple(mine) if body.to == "merge-without" else (number,) if row.state == "manual" else ())
+        return Moved(
+            tuple(mine)
+            if body.to in ("merge-without", "resend-missing")
+            else (number,)
+            if row.state == "manual"
+            else ()
+        )
 
 
 @pytest.fixture
@@ -56,10 +62,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     return made
 
 
-def test_merge_without_is_asked_once_for_each_run(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["runs", "merge-without", "t1", "--state", "manual", "--why", "hopeless", "--json", "--yes"]) == 0
+@pytest.mark.parametrize("word", ["merge-without", "resend-missing"])
+def test_what_is_for_all_of_a_run_is_asked_once_for_each_run(
+    word: str, server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runs", word, "t1", "--state", "manual", "--why", "hopeless", "--json", "--yes"]) == 0
     assert [path for path, _ in server.moves] == ["/api/v1/products/1/move", "/api/v1/products/3/move"]
-    assert {(move.to, move.why) for _, move in server.moves} == {("merge-without", "hopeless")}
+    assert {(move.to, move.why) for _, move in server.moves} == {(word, "hopeless")}
     assert json.loads(capfd.readouterr().out) == {"moved": [1, 2, 3], "hindered": {}}
 
 

@@ -9,6 +9,7 @@ from pilotext.cli.runs import decide, listing, show
 
 EXAMPLES = {
     "merge-without": 'pilotext runs merge-without slot1 --run 275772 --why "the tape is damaged"',
+    "resend-missing": 'pilotext runs resend-missing slot1 --run 275772 --why "the tape is repaired"',
     "remerge": 'pilotext runs remerge slot1 --run 275772 --merge reco --why "the program was corrected"',
     "accept": 'pilotext runs accept slot1 --run 275772 --merge plots --why "two empty histograms"',
 }

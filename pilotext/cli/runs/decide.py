@@ -1,4 +1,4 @@
-"""`pilotext runs merge-without`, `remerge` and `accept`: decisions on merged products."""
+"""`pilotext runs merge-without`, `resend-missing`, `remerge` and `accept`: decisions on merged products."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from pilotext.sanitize import one_line
 
 DECISIONS = {
     "merge-without": "merge all products of runs without the chunks that are missing; these fail for good",
+    "resend-missing": "run all chunks again that the merges of runs miss, and merge them when these have succeeded",
     "remerge": "merge again",
     "accept": "accept products that the cross-check refused",
 }
 FROM = {"merge-without": ("manual", "waiting"), "accept": ("manual",)}
 """The states that a decision is for; the others are refused by the server, each with its reason."""
+OF_THE_RUN = ("merge-without", "resend-missing")
+"""Decisions on all products of a run at once."""
 MAX_SHOWN = 10
 """Products that are shown before a decision on many."""
 
@@ -70,7 +73,7 @@ def _decide(client: Client, decision: str, found: Sequence[ProductRow], options:
     with progress(decision) as tell:
         for number, row in enumerate(found, 1):
             tell(number, len(found))
-            if row.product in moved or (decision == "merge-without" and row.run in seen):
+            if row.product in moved or (decision in OF_THE_RUN and row.run in seen):
                 continue
             seen.add(row.run)
             what = f"{row.run} {row.merge}"

@@ -32,6 +32,8 @@ CHUNKS_OF_A_BUILDER = 1000
 
 OPEN = tuple(state for state in JOB.states if state not in ("finished", "failed", "cancelled", "manual"))
 
+NOT_SUCCEEDED = (JobState.FAILED, JobState.CANCELLED, JobState.MANUAL)
+
 
 @dataclass(frozen=True)
 class RunPart:
@@ -183,6 +185,8 @@ def decisions_on(row: ProductRow, run: RunRow) -> Iterator[RunDecision]:
     if row.state in (ProductState.WAITING, ProductState.MANUAL) and chunks and not busy:
         without = counted_words(chunks, "chunk")
         yield RunDecision("merge-without", f"merges all products of the run without its {without} without result")
+    if missing := sum(run.jobs.get(state, 0) for state in NOT_SUCCEEDED) or len(row.left_out):
+        yield RunDecision("resend-missing", f"runs {counted_words(missing, 'chunk')} without result again, then merges")
     if row.state == ProductState.MANUAL and row.files:
         yield RunDecision("accept", "takes the merged files as they are")
     if row.state in PRODUCT.sources(ProductState.WAITING, "person"):

@@ -78,7 +78,8 @@ def test_chunks_stand_by_their_event_builder() -> None:
     ("state", "jobs", "words"),
     [
         ("waiting", {"finished": 1, "ready": 1}, []),
-        ("waiting", {"finished": 1, "failed": 1}, ["merge-without"]),
+        ("waiting", {"finished": 1, "failed": 1}, ["merge-without", "resend-missing"]),
+        ("waiting", {"ready": 1, "failed": 1}, ["resend-missing"]),
         ("manual", {"finished": 2}, ["remerge"]),
         ("kept", {"finished": 2}, ["remerge"]),
         ("merging", {"finished": 2}, ["remerge"]),
@@ -87,6 +88,13 @@ def test_chunks_stand_by_their_event_builder() -> None:
 def test_decisions_on_a_product_are_those_of_its_state(state: str, jobs: dict[str, int], words: list[str]) -> None:
     product = ProductRow(1, "t1", 7, "mdst", state, 1, (), None, "", (), 1.0)
     assert [one.word for one in decisions_on(product, row(jobs, {}))] == words
+
+
+@pytest.mark.unit
+def test_chunks_that_were_left_out_can_be_sent_again() -> None:
+    product = ProductRow(1, "t1", 7, "mdst", "kept", 1, (3, 4), None, "", (), 1.0)
+    [resend, _] = decisions_on(product, row({"finished": 4}, {}))
+    assert (resend.word, resend.effect) == ("resend-missing", "runs 2 chunks without result again, then merges")
 
 
 @DATABASE

@@ -285,7 +285,7 @@ def test_a_task_that_was_replaced_publishes_merges_archives_and_removes_nothing(
     for word in ("start", "pause", "resume", "cancel", "archive"):
         with pytest.raises(RefusalError, match=replaced):
             transact(lambda word=word: move_task(task("t1").pk, word, WHY))  # type: ignore[misc]
-    for word in ("remerge", "accept", "merge-without"):
+    for word in ("remerge", "accept", "merge-without", "resend-missing"):
         with pytest.raises(RefusalError, match=replaced):
             transact(lambda word=word: move_product(Product.objects.get(task=task("t1")).pk, word, WHY))  # type: ignore[misc]
     mine = Job.objects.filter(task=task("t1"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pilotext.errors import did_you_mean, known_words
 from pilotext.formatting import counted_words
 from pilotext.profile.records import Merge
+from pilotext.server.production.manual_decisions.resend import ENDED, hindrances, resend_jobs
 from pilotext.server.production.models import Job, Output, Product, Task
 from pilotext.server.production.profiles import profile_of
 from pilotext.server.production.published_names import refuse_if_replaced
@@ -20,14 +21,14 @@ from pilotext.server.production.states import (
 )
 from pilotext.server.production.transitions import Reason, advance, hold_tasks, leave_out, reopen
 
-WORDS = ("merge-without", "remerge", "accept")
+WORDS = ("merge-without", "resend-missing", "remerge", "accept")
 
 
 def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
-    """Merge a run without its chunks that have not succeeded, merge it anew, or accept what its cross-check refused.
+    """Merge a run without its chunks that have not succeeded, or resend these; merge it anew, or accept a difference.
 
-    `merge-without` is for all products of the run, and fails those of its jobs that wait for a decision. Raises
-    RefusalError for another word, or no such product.
+    `merge-without` is for all products of the run, and fails those of its jobs that wait for a decision;
+    `resend-missing` is for all of them, too. Raises RefusalError for another word, or no such product.
     """
     if word not in WORDS:
         hint = did_you_mean(word, WORDS, otherwise=known_words(WORDS))
@@ -42,6 +43,8 @@ def move_product(product_id: int, word: str, reason: Reason) -> list[int]:
     mine = Product.objects.filter(pk=product.pk)
     if word == "merge-without":
         return _merge_without(product, reason)
+    if word == "resend-missing":
+        return _resend_missing(product, reason)
     if word == "remerge":
         moved = reopen(mine, reason)
         if moved:
@@ -90,6 +93,27 @@ def _merge_without(product: Product, reason: Reason) -> list[int]:
             [each.pk] if each.state == ProductState.WAITING else []
         )
     return moved
+
+
+def _resend_missing(product: Product, reason: Reason) -> list[int]:
+    """Resend all chunks that have not succeeded, were left out, or have no file that is merged; return the products.
+
+    Either all of them are sent again, or none is.
+    """
+    of_run = list(Product.objects.filter(task=product.task, run=product.run).order_by("pk"))
+    merges = profile_of(product.task.experiment.name).merges
+    ended = Job.objects.chunks(product.task, product.run).filter(state__in=ENDED)
+    missing = set(ended.exclude(state=JobState.FINISHED).values_list("pk", flat=True))
+    for each in of_run:
+        missing |= set(each.left_out)
+        if each.state in (ProductState.WAITING, ProductState.MANUAL) and each.merge in merges:
+            missing |= _without_files(each, merges[each.merge])
+    again = ended.filter(pk__in=missing)
+    if why := next(iter(hindrances(again).items()), None):
+        raise RefusalError("conflict", f"job {why[0]} of run {product.run} cannot be sent again: {why[1]}.")
+    if not resend_jobs(again, reason):
+        raise RefusalError("conflict", f"no chunk is missing in the {product.merge} of run {product.run}.")
+    return [each.pk for each in of_run]
 
 
 def _without_files(product: Product, rule: Merge) -> set[int]:

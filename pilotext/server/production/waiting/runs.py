@@ -97,7 +97,7 @@ def _of_product(
         f"pilotext runs {{}} {quote(product.task.name)} --run {product.run} --merge {quote(product.merge)} --why ..."
     )
     if product.state == ProductState.MANUAL:
-        how = f"{command.format('accept')}; also remerge, merge-without"
+        how = f"{command.format('accept')}; also remerge, merge-without, resend-missing"
         yield wait_for("person", f"it waits for a decision: {product.finding}", product.changed, None, "expert", how)
     elif product.state == ProductState.WAITING and rule is None:
         why = f"the profile knows no merge {product.merge} any more"
