@@ -12,8 +12,14 @@ MAX_USES = 200
 """Tests that share a database: rows that were removed take room in it until somebody cleans up, which costs more."""
 
 _SCHEMA = """
-SELECT md5(string_agg(oid || relname || relnatts || relchecks || relhastriggers, ',' ORDER BY oid))
-FROM pg_class WHERE relnamespace = 'public'::regnamespace
+SELECT md5(concat(
+    (SELECT string_agg(concat(oid, relname, relchecks, relhastriggers), ',' ORDER BY oid) FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace),
+    (SELECT string_agg(concat(attrelid, attname, attnotnull, atthasdef), ',' ORDER BY attrelid, attnum)
+        FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid WHERE relnamespace = 'public'::regnamespace),
+    (SELECT string_agg(oid::text, ',' ORDER BY oid) FROM pg_namespace WHERE nspname !~ '^pg_'),
+    (SELECT count(*) FROM pg_proc), (SELECT count(*) FROM auth_permission), (SELECT count(*) FROM django_content_type)
+))
 """
 _TABLES = """
 SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
@@ -22,6 +28,7 @@ AND relname NOT IN ('auth_permission', 'django_content_type', 'django_migrations
 """Those that tests write to. Migrations write to the others, which change the schema."""
 
 _SEQUENCES = "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'public'"
+_SESSION = "RESET ALL; CLOSE ALL; UNLISTEN *; DISCARD TEMP; SELECT pg_advisory_unlock_all()"
 _OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -83,7 +90,13 @@ class ReusedDatabase:
             self._connection.close()
 
     def _emptied(self) -> bool:
+        connection.execute_wrappers.clear()
+        connection.run_on_commit.clear()
+        connection.queries_log.clear()
+        connection.force_debug_cursor = False
         with connection.cursor() as cursor:
+            cursor.execute(_SESSION)
+            connection.init_connection_state()
             cursor.execute(_OTHERS)
             cursor.execute(_SCHEMA)
             if cursor.fetchone() != (self._new.schema,):
@@ -95,8 +108,6 @@ class ReusedDatabase:
 def _look() -> _New:
     """Look at a database that was just made, and keep copies of its rows in it."""
     with connection.cursor() as cursor:
-        cursor.execute(_SCHEMA)
-        (schema,) = cursor.fetchone()
         cursor.execute(_TABLES)
         tables = [name for (name,) in cursor.fetchall()]
         cursor.execute("CREATE SCHEMA kept")
@@ -106,6 +117,8 @@ def _look() -> _New:
             filled += [table] if cursor.rowcount else []
         cursor.execute(_SEQUENCES)
         numbers = cursor.fetchall()
+        cursor.execute(_SCHEMA)
+        (schema,) = cursor.fetchone()
     statements = [
         "BEGIN",
         "SET LOCAL session_replication_role = replica",  # no checks of references: all rows go

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,9 +32,12 @@ from pilotext.server.times import now
 from pilotext.storage.base import adler32_of
 from pilotext.storage.leftovers import parts_of
 from pilotext.storage.transfer import Mover
-from pilotext.storage.urls import name_of
+from pilotext.storage.urls import canonical
 
 log = logging.getLogger("pilotext.archiving")
+
+MAX_TOLD = 20
+"""URLs that a finding names."""
 
 _WHO = "archiving"
 
@@ -88,40 +92,64 @@ def make_archives() -> int:
     return sum(operations.work_through(due, _make, _failed) for due in in_turn)
 
 
+@dataclass(frozen=True)
+class _LoggedAttempt:
+    """An attempt of a job that has logs, the places where its log belongs, and which of them its report names."""
+
+    label: str
+    places: tuple[str, ...]
+    delivered: str
+    """One of the places; empty where the report names none of them, or there is no report."""
+    strange: str
+    """Another URL that the report names."""
+
+
 def logs_of(task: Task, run: int) -> Iterator[tuple[str, bool]]:
     """URLs of the logs of this run's attempts, and whether a report says that they are there.
 
     A worker that died, was cut off or was asked to stop may have delivered its logs after its last report, and then
-    they are where every worker puts them. A report may name any file as its log: what is not called as the log of its
-    attempt is none, since archived logs are removed.
+    they are where every worker puts them. A report may name any file as its log: what lies elsewhere is none, since
+    archived logs are removed.
     """
-    for attempt, delivered, places in _attempts_with_logs(task, run):
-        if not delivered:
-            yield from ((place, False) for place in places)
-        elif name_of(delivered) in {name_of(place) for place in places}:
-            yield delivered, True
+    for attempt in _attempts_with_logs(task, run):
+        if attempt.delivered:
+            yield attempt.delivered, True
         else:
-            log.warning("attempt %d calls %s its log, which is not archived", attempt.pk, delivered)
+            yield from ((place, False) for place in attempt.places)
+
+
+def strange_logs(task: Task, run: int) -> list[str]:
+    """Return the URLs that reports of this run name as logs, although no log of their attempts belongs there."""
+    return [attempt.strange for attempt in _attempts_with_logs(task, run) if attempt.strange]
 
 
 def parts_of_logs(task: Task, run: int) -> Iterator[str]:
     """Yield URLs of parts of logs that workers of this run may have left when they were killed while they uploaded."""
-    for attempt, delivered, places in _attempts_with_logs(task, run):
-        label = label_of(task.name, attempt.job_id, attempt.number)
-        if not delivered:
-            yield from (part for place in places for part in parts_of(place, label))
+    for attempt in _attempts_with_logs(task, run):
+        if not attempt.delivered:
+            yield from (part for place in attempt.places for part in parts_of(place, attempt.label))
 
 
-def _attempts_with_logs(task: Task, run: int) -> Iterator[tuple[Attempt, str, list[str]]]:
-    """Yield attempts of jobs that have logs: each with the log that its report names, and where its log belongs."""
+def _attempts_with_logs(task: Task, run: int) -> Iterator[_LoggedAttempt]:
     attempts = Attempt.objects.filter(task=task, job__run=run).select_related("job", "task__experiment")
     for attempt in attempts.order_by("pk").iterator():
-        kept = AttemptReport.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
-        delivered = None if kept is None else from_json(kept, Report).log
         target = expected_files(attempt).log
-        if target is not None and target.name is not None:
-            places = [operations.place(each, target.name) for each in target.destinations]
-            yield attempt, (delivered and delivered.url) or "", places
+        if target is None or target.name is None:
+            continue
+        kept = AttemptReport.objects.filter(pk=attempt.pk).values_list("report", flat=True).first()
+        told = None if kept is None else from_json(kept, Report).log
+        url = (told and told.url) or ""
+        places = tuple(operations.place(each, target.name) for each in target.destinations)
+        known = _same_place(url, places)
+        label = label_of(task.name, attempt.job_id, attempt.number)
+        yield _LoggedAttempt(label, places, url if known else "", "" if known else url)
+
+
+def _same_place(url: str, places: Iterable[str]) -> bool:
+    try:
+        return canonical(url) in map(canonical, places)
+    except UsageError:  # a report may name anything
+        return False
 
 
 def _make(archive: LogArchive, mover: Mover) -> int:
@@ -136,6 +164,7 @@ def _make_in(folder: Path, archive: LogArchive, mover: Mover) -> int:
         files = [(each.url, True) for each in archive.task.log_archives.filter(run__isnull=False).order_by("run")]
     else:
         files = list(logs_of(archive.task, archive.run))
+    strange = [] if archive.run is None else strange_logs(archive.task, archive.run)
     members, lost = _pack(path, files, mover, zipped=archive.name.endswith("gz"))
     if lost and archive.run is None:
         raise NotFoundError(lost[0], "the archive of a run is not there any more.")
@@ -146,13 +175,18 @@ def _make_in(folder: Path, archive: LogArchive, mover: Mover) -> int:
         "size": path.stat().st_size,
         "adler32": adler32,
         "members": [[each.url, each.size, each.adler32] for each in members],
-        "finding": f"not found: {', '.join(lost)}" if lost else "",
+        "finding": "; ".join([*_told("not found", lost), *_told("named by reports, but no place of logs", strange)]),
     }
     rows = LogArchive.objects.filter(pk=archive.pk)
     reason = Reason(_WHO, f"{counted_words(len(members), 'file')}, verified at {url}", "cycle")
     return len(
         transact(lambda: advance(ARCHIVE, rows, (LogArchiveState.WANTED,), LogArchiveState.KEPT, reason, **changes))
     )
+
+
+def _told(what: str, urls: Sequence[str]) -> list[str]:
+    more = f" and {len(urls) - MAX_TOLD} more" if len(urls) > MAX_TOLD else ""
+    return [f"{what}: {', '.join(urls[:MAX_TOLD])}{more}"] if urls else []
 
 
 def _destinations(experiment: Experiment, archive: LogArchive) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db.models import F, Q, Sum
@@ -26,6 +27,9 @@ NEW_S = 600.0
 """The cycle of a factory takes less, so that its list of agents holds every one that is older."""
 
 BEATS_UNTIL_LOST = 2
+
+PILOT_GONE_S = 2400.0
+"""Time for a pilot whose batch job is gone: a living one is heard of every half hour."""
 
 BATCH_GRACE_S = 10.0
 """Time in which a report may come after the batch system has said that its batch job was ended: all its processes have
@@ -95,7 +99,9 @@ def _end_attempts(factory: str, ended: dict[str, EndedBatchJob], site: Site) -> 
         rows.values_list("pk", "state", "task", "agent", "batch_job", "lease_until")
     ):
         told = ended[batch_job or agents[agent]]
-        Attempt.objects.filter(pk=pk).update(batch_end=told.end, lease_until=min(until, soon))
+        if until <= soon:  # said before
+            continue
+        Attempt.objects.filter(pk=pk).update(batch_end=told.end, lease_until=soon)
         why = f"the batch system says of its batch job {told.name}: {told.end}"
         record(ATTEMPT.name, state, Reason(f"factory:{factory}", why, "attempt"), [(pk, state, task)], at)
 
@@ -106,11 +112,19 @@ def _shorten_leases(prefix: str, alive: frozenset[str], site: Site) -> None:
     An agent that registered, or a pilot that got its job, while the factory was counting is not judged.
     """
     at = now()
-    before, soon = earlier(at, NEW_S), later(at, BEATS_UNTIL_LOST * HEARTBEAT_S)
+    before = earlier(at, NEW_S)
     known = Agent.objects.filter(name__startswith=prefix, site=site, registered__lt=before)
-    known = known.exclude(state=AgentState.GONE)
-    gone = [pk for pk, name in known.values_list("pk", "name") if name not in alive]
-    active = Attempt.objects.active().filter(site=site, lease_until__gt=soon)
+    agents = known.exclude(state=AgentState.GONE).values_list("pk", "name")
+    active = Attempt.objects.active().filter(site=site)
     pilots = active.filter(batch_job__startswith=prefix, leased__lt=before).values_list("pk", "batch_job")
-    left = [pk for pk, name in pilots if name not in alive]
-    active.filter(Q(agent__in=gone) | Q(pk__in=left)).update(lease_until=soon)
+
+    def gone(named: Iterable[tuple[int, str]]) -> list[int]:
+        # SQLite looks for beginnings without regard to case.
+        return [pk for pk, name in named if name.startswith(prefix) and name not in alive]
+
+    for rows, within_s in (
+        (active.filter(agent__in=gone(agents)), BEATS_UNTIL_LOST * HEARTBEAT_S),
+        (active.filter(pk__in=gone(pilots)), PILOT_GONE_S),
+    ):
+        soon = later(at, within_s)
+        rows.filter(lease_until__gt=soon).update(lease_until=soon)

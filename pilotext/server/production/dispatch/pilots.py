@@ -63,6 +63,8 @@ def _hear(attempt_id: int, pilot: str, beat: Heartbeat) -> str:
     reported = (AttemptState.VERIFYING, AttemptState.FINISHED, AttemptState.FAILED)
     if attempt.pilot_said or attempt.state in reported:  # the report comes before the pilot has seen the end
         return ""
+    if attempt.phase == OUTPUTS_KEPT:  # the wrapper's word, which it gives once; a pilot knows nothing of it
+        beat = msgspec.structs.replace(beat, phase=OUTPUTS_KEPT)
     answer = renew(attempt, beat)
     return answer.why if answer.command == "stop" else ""
 

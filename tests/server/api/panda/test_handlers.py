@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pilotext.api.schemas.attempts import OUTPUTS_KEPT
 from pilotext.model.job import Job as WorkerJob
 from pilotext.server.boot import boot
 
@@ -172,6 +173,18 @@ def test_a_heartbeat_after_the_pilots_last_word_neither_renews_the_lease_nor_tak
     the_pilots_time_is_over()
     pilot.update(job, "running")
     assert (the_attempt().state, the_attempt().job.state) == ("lost", "ready")
+
+
+@pytest.mark.fault(
+    "report", "a pilot's heartbeat comes between the word of its wrapper that outputs are kept and its last one"
+)
+def test_a_pilots_heartbeat_does_not_take_back_that_outputs_are_kept(pilot: Pilot) -> None:
+    job = pilot.get_job()
+    Attempt.objects.update(phase=OUTPUTS_KEPT, state="running")
+    pilot.update(job, "running")
+    assert the_attempt().phase == OUTPUTS_KEPT
+    pilot.update(job, "failed", pilotErrorCode="1305")
+    assert the_attempt().lease_until > later(now(), 7000)
 
 
 def test_updates_in_bulk_are_answered_one_by_one(legacy_pilot: Pilot) -> None:

@@ -238,6 +238,30 @@ def test_a_part_of_a_log_that_cannot_be_removed_keeps_no_task_from_being_archive
     assert [url for url in storage.files if "job.log.tgz" in url] == [part]
 
 
+@pytest.mark.fault("report", "a report names a file elsewhere as its log, with the name that its log would have")
+@pytest.mark.parametrize(
+    "folder", ["memory://eos//eos/of/another/", "root://localhost:1//x/", "no scheme/", "file:///x/"]
+)
+def test_a_file_elsewhere_that_a_report_names_as_its_log_is_neither_archived_nor_removed(
+    storage: MemoryStorage, folder: str
+) -> None:
+    done_task(storage, {1: 1}, merges=("mdst",))
+    kept = AttemptReport.objects.earliest("pk")
+    log = from_json(kept.report, Report).log
+    assert log is not None
+    foreign = f"{folder}{str(log.url).rpartition('/')[2]}"
+    report = replace(from_json(kept.report, Report), log=replace(log, url=foreign))
+    AttemptReport.objects.filter(pk=kept.pk).update(report=msgspec.json.encode(report).decode())
+    storage.files[foreign] = b"of somebody else"
+    archive()
+    cycle(4)
+    run = LogArchive.objects.get(run=1)
+    assert state() == "archived"
+    assert storage.files[foreign] == b"of somebody else"
+    assert run.finding == f"named by reports, but no place of logs: {foreign}"
+    assert log.url in [each[0] for each in run.members], "it is looked for where it belongs"
+
+
 def unreported_log(attempt: int) -> str:
     """Have the report of an attempt name no log; returns the URL of the log that it named."""
     kept = AttemptReport.objects.get(pk=attempt)

@@ -23,7 +23,12 @@ from pilotext.server.database import transact  # noqa: E402
 from pilotext.server.production.access.tokens import issue  # noqa: E402
 from pilotext.server.production.dispatch.agents import register  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Asker, Dispatcher  # noqa: E402
-from pilotext.server.production.dispatch.factories import BATCH_GRACE_S, accept_report, site_work  # noqa: E402
+from pilotext.server.production.dispatch.factories import (  # noqa: E402
+    BATCH_GRACE_S,
+    PILOT_GONE_S,
+    accept_report,
+    site_work,
+)
 from pilotext.server.production.dispatch.leases import HEARTBEAT_S, expire_leases, heartbeat  # noqa: E402
 from pilotext.server.production.models import (  # noqa: E402
     Agent,
@@ -259,14 +264,34 @@ def test_an_agent_that_lives_after_all_has_its_lease_renewed_and_nothing_of_the_
         (5.0, (), False),
     ],
 )
-def test_a_pilot_whose_batch_job_is_gone_is_waited_for_no_longer_than_an_agent(
+def test_a_pilot_whose_batch_job_is_gone_is_waited_for_until_it_would_have_been_heard_of(
     leased_s_ago: float, alive: tuple[str, ...] | None, ends_soon: bool
 ) -> None:
     given_to_pilot("f1.short.7_1")
+    Attempt.objects.update(lease_until=later(now(), 7200.0))
     Attempt.objects.update(leased=earlier(now(), leased_s_ago))
     report(label(queued=0, running=0, agents=alive))
     left_s = (Attempt.objects.get().lease_until - now()).total_seconds()
-    assert (left_s <= 2 * HEARTBEAT_S) == ends_soon
+    assert (left_s <= PILOT_GONE_S) == ends_soon
+    assert left_s > 1800.0, "a living pilot is heard of every half hour"
+
+
+@pytest.mark.parametrize("give", [given_to_agent, given_to_pilot])
+def test_a_factory_whose_name_differs_by_case_says_nothing_of_the_batch_jobs(give: Callable[[str], None]) -> None:
+    give("F1.short.7_1")
+    Agent.objects.update(registered=earlier(now(), 5000.0))
+    Attempt.objects.update(leased=earlier(now(), 5000.0))
+    until = Attempt.objects.get().lease_until
+    report(label(queued=0, running=0, agents=()))
+    assert Attempt.objects.get().lease_until == until
+
+
+def test_an_end_that_is_told_again_is_written_once_and_does_not_put_off_the_loss() -> None:
+    given_to_agent("f1.short.7_1")
+    ended("f1.short.7_1", "preempted")
+    until, lines = Attempt.objects.get().lease_until, AuditEntry.objects.count()
+    ended("f1.short.7_1", "preempted")
+    assert (Attempt.objects.get().lease_until, AuditEntry.objects.count()) == (until, lines)
 
 
 # ----------------------------------------------------------------------------------------------------------- over HTTP
