@@ -31,11 +31,11 @@ JobCauses = Annotated[
 
 
 class JobFilter(Record, frozen=True, omit_defaults=True):
-    """Choice of jobs. State, code, cause, product, site, node, rule and job may be several, separated by commas.
+    """Choice of jobs. State, code, cause, product, site, node, agent, rule and job may be several, with commas.
 
-    `product` is empty for production jobs, else the merge; `signature` is that of any attempt; `site`, `node` and
-    `rule` are those of the last one. `message` is the diagnosis with `#` for each number and U+FFFD for each character
-    that does not print; `changed_since` and `changed_until` are about the last change of the job.
+    `product` is empty for production jobs, else the merge; `signature` is that of any attempt; `site`, `node`, `agent`
+    and `rule` are those of the last one. `message` is the diagnosis with `#` for each number and U+FFFD for each
+    character that does not print; `changed_since` and `changed_until` are about the last change of the job.
     """
 
     task: str | None = None
@@ -48,6 +48,7 @@ class JobFilter(Record, frozen=True, omit_defaults=True):
     assigned: str | None = None
     site: str | None = None
     node: str | None = None
+    agent: str | None = None
     rule: str | None = None
     message: str | None = None
     job: str | None = None

@@ -13,7 +13,7 @@ from pilotext.serialization.json import from_plain
 
 FILTERS = (
     *("task", "state", "run", "code", "cause", "product", "signature", "assigned"),
-    *("site", "node", "rule", "message", "changed_since", "changed_until"),
+    *("site", "node", "agent", "rule", "message", "changed_since", "changed_until"),
 )
 
 
@@ -29,6 +29,7 @@ def add_filters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--assigned", metavar="PERSON", help="only jobs that this person investigates")
     parser.add_argument("--site", help="only jobs whose last attempt was at this site")
     parser.add_argument("--node", help="only jobs whose last attempt was on this node")
+    parser.add_argument("--agent", metavar="NAME", help="only jobs whose last attempt was done by this agent")
     parser.add_argument("--rule", help="only jobs whose last attempt was judged by this rule")
     parser.add_argument("--message", metavar="TEXT", help="only jobs with this diagnosis; # stands for any number")
     parser.add_argument("--changed-since", type=_moment, metavar="TIME", help="only jobs that changed since then: 2d")

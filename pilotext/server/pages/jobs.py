@@ -39,7 +39,10 @@ ATTRIBUTES = ("state", "task", "product", "code", "cause", "site", "node", "rule
 MAX_VALUES = 8
 """Values of an attribute that stand beside the list, the most frequent."""
 
-FIELDS = ("task", "run", "state", "code", "cause", "rule", "site", "node", "assigned", "changed_since", "changed_until")
+FIELDS = (
+    *("task", "run", "state", "code", "cause", "rule", "site", "node", "agent", "assigned"),
+    *("changed_since", "changed_until"),
+)
 """Fields of the form that chooses jobs."""
 
 PAGING = ("after", "limit", "order")

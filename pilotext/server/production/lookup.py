@@ -121,11 +121,12 @@ def refuse_unknown(asked: JobFilter) -> None:
         "signature": _refuse_unknown_signature,
         "assigned": _refuse_unknown_person,
         "site": site_named,
+        "agent": agent_named,
         "rule": _refuse_unknown_rule,
     }
     for field, check in checks.items():
         value: str | None = getattr(asked, field)
-        several = field in ("code", "product", "site", "rule")
+        several = field in ("code", "product", "site", "agent", "rule")
         for word in (value.split(",") if several else [value]) if value is not None else ():
             check(word)
 

@@ -14,10 +14,10 @@ from pilotext.server.boot import boot
 boot()
 
 from pilotext.api.schemas.jobs import JobList, JobRow  # noqa: E402  needs boot
-from pilotext.server.production.models import Attempt, Job  # noqa: E402
+from pilotext.server.production.models import Agent, Attempt, Job  # noqa: E402
 from pilotext.server.production.statistics import job_choice  # noqa: E402
 from tests.server.pages.browsing import browser, text_of  # noqa: E402
-from tests.server.support import fail, leased, raw, submit, succeed  # noqa: E402
+from tests.server.support import fail, leased, raw, site, submit, succeed  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("database", "quick_hashes")
 
@@ -32,6 +32,9 @@ def jobs() -> list[int]:
     fail(third, "crash", "manual-check", host="wn3")
     Attempt.objects.filter(node="wn3").update(rule="coral/crash", code="COMPASS-1301")
     Job.objects.filter(cause="crash").update(code="COMPASS-1301")
+    for node in ("wn2", "wn3"):
+        agent = Agent.objects.create(name=f"slots-of-{node}", site=site())
+        Attempt.objects.filter(node=node).update(agent=agent)
     return list(Job.objects.order_by("pk").values_list("pk", flat=True))
 
 
@@ -49,6 +52,9 @@ def listed(query: str) -> list[int]:
         ("state=finished&state=ready", [3, 0]),
         ("node=wn2,wn3", [2, 1]),
         ("node=wn9", []),
+        ("agent=slots-of-wn3", [2]),
+        ("agent=slots-of-wn3,slots-of-wn2", [2, 1]),
+        ("agent=slots-of-wn3&state=finished", []),
         ("site=CERN_COMPASS_PROD", [2, 1, 0]),
         ("rule=coral/crash", [2]),
         ("rule=&state=manual", [1]),
@@ -69,6 +75,7 @@ def test_a_choice_of_several_values_lists_just_these_jobs(query: str, places: li
     [
         ("state=finished,manul", 422, "Did you mean &#x27;manual&#x27;"),
         ("site=CERN", 404, "There is no site"),
+        ("agent=slots-of-wn4", 404, "There is no agent"),
         ("rule=coral/crahs", 404, "There is no rule"),
         ("changed_since=yesterday", 422, "not a point in time"),
         ("job=x", 422, "named by numbers"),

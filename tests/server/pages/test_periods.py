@@ -142,10 +142,10 @@ def test_further_agents_are_on_further_pages(monkeypatch: pytest.MonkeyPatch) ->
         Agent.objects.create(name=f"agent-{number}", site=at)
     viewer = browser("viewer")
     text = text_of(viewer.get("/sites"))
-    names = re.findall(r"<td>(agent-\d)", text)
+    names = re.findall(r'<td><a href="/jobs\?agent=(agent-\d)">', text)
     (further,) = re.findall(r'href="([^"]+)">Further agents', text)
     text = text_of(viewer.get(further))
-    assert [*names, *re.findall(r"<td>(agent-\d)", text)] == ["agent-0", "agent-1", "agent-2"]
+    assert [*names, *re.findall(r'<td><a href="/jobs\?agent=(agent-\d)">', text)] == ["agent-0", "agent-1", "agent-2"]
     assert "Further agents" not in text
     assert viewer.get("/sites?after=x").status_code == 422
 

@@ -102,7 +102,7 @@ def test_agents_of_a_site_go_on_on_the_next_page() -> None:
     link = f"/sites/{site().pk}"
     for _ in range(2):
         text = text_of(viewer.get(link))
-        found += re.findall(r"<td>(a\d\d)</td>", text)
+        found += re.findall(r'<td><a href="/jobs\?agent=(a\d\d)">\1</a>', text)
         link = (re.search(r'href="([^"]+)#agents">Further', text) or [link, link])[1]
     assert found == [f"a{number:02d}" for number in range(60)]
     assert viewer.get(f"/sites/{site().pk}?after=x").status_code == 422

@@ -12,7 +12,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from pilotext.api.schemas.jobs import JobFilter
 from pilotext.server.database import spelled_out
 from pilotext.server.production.lookup import tasks_named
-from pilotext.server.production.models import Attempt, Job, Site
+from pilotext.server.production.models import Agent, Attempt, Job, Site
 from pilotext.server.production.refusal import RefusalError
 from pilotext.server.times import from_seconds
 
@@ -111,7 +111,8 @@ def _with(rows: QuerySet[Job], name: str, value: str | int) -> QuerySet[Job]:
 
 
 def _by_last_attempt(rows: QuerySet[Job], asked: JobFilter) -> QuerySet[Job]:
-    if asked.site is None and asked.node is None and asked.rule is None:
+    here = (asked.site, asked.node, asked.agent)
+    if all(value is None for value in (*here, asked.rule)):
         return rows
     last = Attempt.objects.filter(job=OuterRef("pk"), number=OuterRef("attempts"))
     if asked.site is not None:
@@ -119,11 +120,15 @@ def _by_last_attempt(rows: QuerySet[Job], asked: JobFilter) -> QuerySet[Job]:
         last = last.filter(site__in=list(Site.objects.filter(name__in=names).values_list("pk", flat=True)))
     if asked.node is not None:
         last = last.filter(node__in=asked.node.split(","))
+    if asked.agent is not None:
+        names = asked.agent.split(",")
+        last = last.filter(agent__in=list(Agent.objects.filter(name__in=names).values_list("pk", flat=True)))
     if asked.rule == "":  # also those that had no attempt
         rows = rows.filter(~Exists(last.exclude(rule="")))
     elif asked.rule is not None:
         last = last.filter(rule__in=asked.rule.split(","))
-    return rows.filter(Exists(last)) if asked.site or asked.node or asked.rule else rows
+    anywhere = all(value is None for value in here)
+    return rows if anywhere and asked.rule == "" else rows.filter(Exists(last))
 
 
 def _numbers(text: str) -> list[int]:

@@ -188,3 +188,10 @@ def test_few_reports_are_in_memory_while_jobs_are_accepted(monkeypatch: pytest.M
     assert len(many("accept", state="manual").hindered) == 5
     assert len(in_memory) >= 5
     assert max(in_memory) <= 2
+
+
+def test_a_decision_by_an_empty_node_is_on_no_job() -> None:
+    fail_for_somebody(2)
+    assert many("resend", node="").moved == ()
+    assert set(Job.objects.values_list("state", flat=True)) == {"manual"}
+    assert len(many("resend", node="wn1").moved) == 2
