@@ -13,6 +13,7 @@ EXAMPLES = {
     "accept": 'pilotext jobs accept 4711 --why "the two missing events are known"',
     "fail": 'pilotext jobs fail --task slot1 --state manual --why "the tape is damaged"',
     "cancel": 'pilotext jobs cancel 4711 --why "wrong options"',
+    "hurry": 'pilotext jobs hurry --task slot1 --run 275772 --why "the last run before the conference"',
 }
 
 NOUN = Noun(

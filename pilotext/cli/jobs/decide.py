@@ -1,4 +1,4 @@
-"""`pilotext jobs resend`, `accept`, `fail` and `cancel`: decisions on jobs."""
+"""`pilotext jobs resend`, `accept`, `fail`, `cancel` and `hurry`: decisions on jobs."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ DECISIONS = {
     "accept": "count jobs as finished in spite of their verdict",
     "fail": "give jobs up: they fail for good",
     "cancel": "cancel jobs",
+    "hurry": "let waiting jobs go before all others, without the wait after a failure",
 }
 
 

@@ -39,7 +39,7 @@ class JobController(ApiController):
 class JobMoveController(ApiController):
     @operation("expert")
     def post(self, parsed_path: Path[JobPath], parsed_body: Body[Move]) -> Moved:
-        """Resend, accept, fail or cancel a job."""
+        """Resend, accept, fail, cancel or hurry a job."""
         reason = self.reason(parsed_body.why)
         return Moved(tuple(transact(lambda: decisions.move_job(parsed_path.job, parsed_body.to, reason))))
 
@@ -70,7 +70,7 @@ class WorkListController(ApiController):
 class BulkMoveController(ApiController):
     @operation("expert")
     def post(self, parsed_body: Body[BulkMove]) -> BulkMoved:
-        """Resend, accept, fail or cancel the jobs of a choice."""
+        """Resend, accept, fail, cancel or hurry the jobs of a choice."""
         _check_choice(parsed_body.jobs, all_tasks=parsed_body.all_tasks)
         if parsed_body.jobs == JobFilter():
             raise RefusalError("invalid", "all jobs of all tasks are too many; name a run, a state, or a code as well.")

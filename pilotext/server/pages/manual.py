@@ -22,8 +22,9 @@ from pilotext.server.production.manual_decisions.groups import (
     group_waiting,
     held_runs,
 )
-from pilotext.server.production.manual_decisions.jobs import JOB_WORDS
+from pilotext.server.production.manual_decisions.jobs import JOB_WORDS, may_move
 from pilotext.server.production.manual_decisions.worklist import worklist
+from pilotext.server.production.states import JobState
 
 GROUPS = 20
 """Groups on a page."""
@@ -40,7 +41,7 @@ MAX_NAMED = 3
 FIELDS = ("task", "run", "code", "cause", "rule", "site", "product", "signature", "assigned")
 """Fields of the form that chooses jobs."""
 
-WORDS = (*JOB_WORDS, *OTHER_WORDS)
+WORDS = (*(word for word in JOB_WORDS if JobState.MANUAL in may_move(word)), *OTHER_WORDS)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pilotext.server.production.statistics.audit import ANYBODY, count_audit_ent
 
 FIELDS = ("who", "task", "subject", "since", "until")
 LINKED = {
-    **dict.fromkeys(("job", "note", "assigned"), "job"),
+    **dict.fromkeys(("job", "note", "assigned", "priority"), "job"),
     **dict.fromkeys(("task", "task setting"), "task"),
     **dict.fromkeys(("site", SITE_LIMIT), "site"),
 }

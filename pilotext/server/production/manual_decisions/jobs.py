@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from pilotext.errors import UsageError
 from pilotext.model.report import Report
@@ -21,18 +21,23 @@ from pilotext.server.production.reports.success import NOT_PUBLISHED, outputs_of
 from pilotext.server.production.states import JOB, JobState, OutputState, TaskState
 from pilotext.server.production.transitions import Reason, advance, cancel_jobs, hold_tasks, record
 from pilotext.server.rows import insert_rows
+from pilotext.server.times import EPOCH, now
 
 ACCEPTED_FROM = (JobState.MANUAL, JobState.FAILED)
 
 REPORTS_AT_ONCE = 250
 """Final reports that are read together: most have some kilobytes, the largest one megabyte."""
 
+WAITING = (JobState.DEFINED, JobState.STAGING, JobState.READY)
+HURRIED = 1_000_000
+"""Priority of a job that goes before all others; a task adds at most 100 000 to that of its types."""
+
 NO_OUTPUTS = "its last attempt has not published its outputs: resend it, or fail it"
 WITHOUT_IT = ", and have its run merged without it"
 
 
 def move_job(job: int, word: str, reason: Reason) -> list[int]:
-    """Resend, accept (as finished), fail or cancel a job.
+    """Resend, accept (as finished), fail, cancel or hurry a job.
 
     Raises RefusalError for another word, no such job, or with the reason why just this cannot be done.
     """
@@ -67,11 +72,26 @@ def may_move(word: str) -> tuple[str, ...]:
         raise no_such_word(word, list(JOB_WORDS))
     if word == "resend":
         return ENDED
-    return {"cancel": JOB.sources(JobState.CANCELLED, "person"), "accept": ACCEPTED_FROM}.get(word, (JobState.MANUAL,))
+    known = {"cancel": JOB.sources(JobState.CANCELLED, "person"), "accept": ACCEPTED_FROM, "hurry": WAITING}
+    return known.get(word, (JobState.MANUAL,))
 
 
 def _fail(jobs: QuerySet[Job], reason: Reason) -> list[int]:
     return advance(JOB, jobs, (JobState.MANUAL,), JobState.FAILED, reason)
+
+
+def _hurry(jobs: QuerySet[Job], reason: Reason) -> list[int]:
+    """Let jobs go before all others, without the wait after a failure; those that do so already are left out.
+
+    A job whose former attempt is still at work waits for its end all the same.
+    """
+    behind = jobs.filter(Q(priority__lt=HURRIED) | Q(not_before__gt=now()), state__in=WAITING)
+    rows = list(behind.order_by("pk").select_for_update(of=("self",)).values_list("pk", "priority", "task_id"))
+    mine = Job.objects.filter(pk__in=[pk for pk, _, _ in rows])
+    mine.update(priority=HURRIED)
+    mine.exclude(Exists(Attempt.objects.active().filter(job=OuterRef("pk")))).update(not_before=EPOCH)
+    record("priority", str(HURRIED), reason, [(pk, str(priority), task) for pk, priority, task in rows])
+    return [pk for pk, _, _ in rows]
 
 
 def _accept(jobs: QuerySet[Job], reason: Reason) -> list[int]:
@@ -155,6 +175,7 @@ JOB_WORDS: dict[str, Callable[[QuerySet[Job], Reason], list[int]]] = {
     "accept": _accept,
     "fail": _fail,
     "cancel": cancel_jobs,
+    "hurry": _hurry,
 }
 
 

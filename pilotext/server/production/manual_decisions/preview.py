@@ -63,6 +63,8 @@ def _effects(word: str, job: Job, products: Sequence[Product]) -> Iterator[str]:
     elif word == "accept":
         yield "it counts as finished, with the files that its last attempt published"
         yield from _merged_anew(job, [each for each in products if job.pk in each.left_out])
+    elif word == "hurry":
+        yield "it goes before all others, without the wait after a failure; what it waits for otherwise stays"
     elif word == "fail":
         yield "it has failed for good"
         yield from _without(job, products)

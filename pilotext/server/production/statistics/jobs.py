@@ -30,7 +30,7 @@ MAX_DETAILS = 20
 
 MAX_OUTPUTS = 100
 
-ABOUT_JOBS = ("job", "note", "assigned")
+ABOUT_JOBS = ("job", "note", "assigned", "priority")
 
 
 def list_jobs(asked: JobQuery) -> JobList:
