@@ -18,6 +18,7 @@ from msgspec.structs import replace  # noqa: E402
 from pilotext.model.report import PhaseRecord, Report, Series, Transfer, Usage  # noqa: E402
 from pilotext.model.verdict import Dropped, Evidence, Match, Verdict  # noqa: E402
 from pilotext.server.production.dispatch.dispatcher import Lease  # noqa: E402
+from pilotext.server.production.manual_decisions.jobs import HURRIED  # noqa: E402
 from pilotext.server.production.models import Attempt, AttemptReport, AuditEntry, Job, Product, Task  # noqa: E402
 from tests.server import several_inputs  # noqa: E402
 from tests.server.pages.browsing import HOSTILE, assert_harmless, browser, rows_of, text_of  # noqa: E402
@@ -209,6 +210,22 @@ def test_a_job_whose_files_are_there_can_be_accepted_as_its_page_says() -> None:
     answer = browser("expert").post(f"/jobs/{given.job.job}/decide", {"to": "accept", "why": "x"})
     assert answer.status_code == 302
     assert the_job().state == "finished"
+
+
+def test_a_waiting_job_is_hurried_on_its_page_by_an_expert_and_one_that_waits_for_a_decision_is_not() -> None:
+    submit([raw(7, 1)])
+    job = the_job().pk
+    assert 'value="hurry"' in page_of(job)
+    form = {"to": "hurry", "why": "for the conference"}
+    assert browser("viewer").post(f"/jobs/{job}/decide", form).status_code == 403
+    assert browser("expert").post(f"/jobs/{job}/decide", form).status_code == 302
+    text = page_of(job)
+    assert "for the conference" in text
+    assert the_job().priority == HURRIED
+    fail_wholly()
+    assert 'value="hurry"' not in page_of(job)
+    assert 'value="hurry"' not in text_of(browser("expert").get("/manual"))
+    assert 'value="resend"' in text_of(browser("expert").get("/manual"))
 
 
 def test_a_note_and_who_has_it_stand_in_the_history() -> None:
