@@ -72,6 +72,8 @@ class EventRange(Record, frozen=True):
     number: int
     before: int
     events: int
+    of: int | None = None
+    """All events of the file, with which a worker compares what it reads; None: not known."""
 
 
 class AttemptFacts(Record, frozen=True):
@@ -173,8 +175,8 @@ def production_job(
     scope = _scope(experiment, task, job_type, facts, input_values(experiment, task, file.file, facts.event_range))
     if job_type.input is None:
         return _job(experiment, task, facts, scope, ())
-    if facts.event_range is not None:  # its events are not those of the whole file, with which a worker compares it
-        file = replace(file, events=None)
+    if facts.event_range is not None:  # a worker compares the file with the events of the whole of it
+        file = replace(file, events=facts.event_range.of)
     inputs = [_input(job_type.input, file, scope)]
     for each in further:
         own = _scope(experiment, task, job_type, facts, input_values(experiment, task, each.file))

@@ -56,7 +56,7 @@ def build_job(
         type=job.type,
         run=job.run,
         chunk=job.chunk,
-        event_range=range_of(task, job),
+        event_range=_range_with_total(task, job),
         memory_mb=job.memory_mb,
         report=report,
         panda_id=panda_id,
@@ -75,6 +75,16 @@ def range_of(task: Task, job: Job) -> EventRange | None:
         return None
     before = (job.event_range - 1) * int(task.document["events_per_job"])
     return EventRange(job.event_range, before, job.events or 0)
+
+
+def _range_with_total(task: Task, job: Job) -> EventRange | None:
+    """Return the range of a job with the events of the whole file, which end with those of its last range."""
+    found = range_of(task, job)
+    if found is None:
+        return None
+    last = Job.objects.filter(task=job.task_id, product="", file=job.file).order_by("event_range").last()
+    end = None if last is None else range_of(task, last)
+    return msgspec.structs.replace(found, of=None if end is None else end.before + end.events)
 
 
 def inputs_of(job: Job) -> list[FileFacts]:

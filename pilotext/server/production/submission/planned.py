@@ -44,7 +44,7 @@ def ranges_of(file: Planned, events_per_job: int) -> Iterator[Planned]:
     if events > MAX_RANGES * events_per_job:
         raise UsageError(f"its {events} events would be more than {MAX_RANGES} ranges: `events_per_job` is too small.")
     for number, before in enumerate(range(0, events, events_per_job), 1):
-        own = EventRange(number, before, min(events_per_job, events - before))
+        own = EventRange(number, before, min(events_per_job, events - before), events)
         facts = msgspec.structs.replace(file.file, events=own.events)
         yield msgspec.structs.replace(file, file=facts, event_range=own)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from pilotext.cli.jobs.show import job_page
 from pilotext.errors import UsageError
+from pilotext.formats.date_raw_writer import make_raw
 from pilotext.profile import load_experiment
 from pilotext.profile.records import Experiment, OutputFile, Success
 from pilotext.server.production import profiles
@@ -24,6 +26,7 @@ from pilotext.server.production.submission.store import store
 from pilotext.server.production.tape import staging
 from pilotext.storage.memory import MemoryStorage
 from pilotext.worker.job_checks import check
+from pilotext.worker.validation import check_inputs
 from tests.server.merged import ON_MEMORY, cycle, do, do_all, product, storage
 from tests.server.several_inputs import raw
 from tests.server.support import PARAMETERS, fail, leased, task_document
@@ -88,7 +91,7 @@ def test_the_ranges_of_a_file_are_all_of_its_events_once() -> None:
     ]
     assert [job.outputs[0].name for job in jobs][:3] == [f"mDST-1-1-0{number}.root" for number in (1, 2, 3)]
     assert jobs[2].law == "events_processed + events_skipped == 50"
-    assert [(file.size, file.events) for file in jobs[2].inputs] == [(400, None)], "the file has more than the range"
+    assert [(file.size, file.events) for file in jobs[2].inputs] == [(400, 250)], "the whole file is read"
     assert len(made.names.keys) == 4
 
 
@@ -131,7 +134,22 @@ def test_a_range_is_the_same_in_each_attempt_and_has_its_names() -> None:
     given = leased()
     fail(given)
     Job.objects.filter(pk=given.job.job).update(state="ready", not_before="1970-01-01T00:00Z")
-    assert leased().job.command == given.job.command
+    again = leased()
+    assert again.job.command == given.job.command
+    assert [file.events for file in (*given.job.inputs, *again.job.inputs)] == [250, 250], "those of the whole file"
+
+
+@pytest.mark.parametrize(
+    ("real", "finding"), [(40, "raw-damaged"), (20, "raw-truncated"), (30, None)], ids=["more", "fewer", "as promised"]
+)
+def test_a_file_with_other_events_than_the_catalogue_promises_is_no_input_of_ranges(
+    tmp_path: Path, real: int, finding: str | None
+) -> None:
+    make_raw(tmp_path / "cdr1-1.raw", run=1, events=real)
+    for job in preview(planned({1: 30}, events_per_job=20), SPLITTING):
+        found = check_inputs(job, COMPASS.file_checks, tmp_path).findings
+        assert [each.name for each in found] == ([] if finding is None else [finding])
+        assert all(f"holds {real} physics events; the catalogue promises 30" in each.text for each in found)
 
 
 @pytest.mark.usefixtures("database", "ranges")
