@@ -58,24 +58,21 @@ def _plan(experiment: Experiment) -> int:
 
 
 def _plan_some(experiment: Experiment, limits: Staging) -> int:
+    waiting = _waiting(experiment)
+    there = waiting.filter(pk__in=_with_needed_files()).select_related("task__experiment", "staged_file")
+    if moved := sum(_want(job) for job in there[:AT_ONCE]):  # they need no room: their files are counted already
+        return moved
     files, size = _room(experiment, limits)
-    idle = files == limits.files
-    if files <= 0 or size <= 0:
+    idle = not _is_at_work(experiment)
+    if (files <= 0 or size <= 0) and not idle:
         return 0
-    jobs = (
-        Job.objects.filter(
-            INPUT_IS_THERE,
-            task__experiment=experiment,
-            task__state=TaskState.RUNNING,
-            task__staging=True,
-            product="",
-            state=JobState.DEFINED,
-        )
-        .select_related("task__experiment", "staged_file")
-        .order_by("-priority", "task_id", "run", "chunk", "id")[: min(AT_ONCE, files)]
-    )
+    jobs = waiting.select_related("task__experiment", "staged_file")[: min(AT_ONCE, max(files, 1))]
     moved = wanted = 0
+    ranges: set[tuple[int, str]] = set()
     for job in jobs:
+        if (job.task_id, job.file) in ranges:  # its file is wanted by the range before
+            moved += _want(job)
+            continue
         wanted += job.files
         size -= job.size or job.files * limits.unknown_bytes
         full = wanted > files or size < 0
@@ -84,13 +81,49 @@ def _plan_some(experiment: Experiment, limits: Staging) -> int:
         if moved and wanted > AT_ONCE:
             break
         moved += _want(job)
+        if job.event_range:
+            ranges.add((job.task_id, job.file))
+            _share_file(job)
     return moved
+
+
+def _waiting(experiment: Experiment) -> QuerySet[Job]:
+    """Return the defined jobs of running tasks whose files come from tape, in their order."""
+    return Job.objects.filter(
+        INPUT_IS_THERE,
+        task__experiment=experiment,
+        task__state=TaskState.RUNNING,
+        task__staging=True,
+        product="",
+        state=JobState.DEFINED,
+    ).order_by("-priority", "task_id", "run", "chunk", "id")
+
+
+def _with_needed_files() -> QuerySet[Job, int]:
+    """Return the defined jobs whose files are known, and all on disk or on their way there."""
+    needed = StagedFile.objects.needed()
+    others = JobInput.objects.filter(job=OuterRef("job")).exclude(staged_file__in=needed)
+    several = JobInput.objects.filter(~Exists(others), staged_file__in=needed, job__state=JobState.DEFINED)
+    single = Job.objects.filter(staged_file__in=needed, state=JobState.DEFINED)
+    return single.values_list("pk", flat=True).union(several.values_list("job", flat=True))
+
+
+def _share_file(job: Job) -> None:
+    """Let the other ranges of a file have it from tape, too: it stays until they have run, and comes once."""
+    others = Job.objects.filter(task=job.task_id, product="", file=job.file, state=JobState.DEFINED)
+    others.update(staged_file=Job.objects.filter(pk=job.pk).values("staged_file")[:1])
 
 
 def _room(experiment: Experiment, limits: Staging) -> tuple[int, float]:
     there = StagedFile.objects.needed().filter(experiment=experiment)
     found = there.aggregate(files=Count("pk"), size=Coalesce(Sum("size"), 0))
     return limits.files - found["files"], limits.bytes - found["size"]
+
+
+def _is_at_work(experiment: Experiment) -> bool:
+    """Whether files are needed by jobs that are given out, so that there will be more room without a decision."""
+    needed = StagedFile.objects.needed().filter(experiment=experiment)
+    return needed.read_by(state__in=NEEDS, task__state=TaskState.RUNNING).exists()
 
 
 def _want(job: Job) -> int:
@@ -219,9 +252,11 @@ def _readers(files: Collection[int]) -> QuerySet[Job]:
 
 
 def unneeded_files() -> Q:
-    """Files that no job needs on disk any more."""
-    single = Job.objects.filter(staged_file=OuterRef("pk"), state__in=NEEDS)
-    several = JobInput.objects.filter(staged_file=OuterRef("pk"), job__state__in=NEEDS)
+    """Files that no job needs on disk any more, also none that is still to be planned in a running task."""
+    of_jobs = Q(state__in=NEEDS) | Q(state=JobState.DEFINED, task__state=TaskState.RUNNING)
+    of_inputs = Q(job__state__in=NEEDS) | Q(job__state=JobState.DEFINED, job__task__state=TaskState.RUNNING)
+    single = Job.objects.filter(of_jobs, staged_file=OuterRef("pk"))
+    several = JobInput.objects.filter(of_inputs, staged_file=OuterRef("pk"))
     asked = (StagedFileState.WANTED, StagedFileState.REQUESTED, StagedFileState.ONLINE, StagedFileState.FAILED)
     return ~Q(Exists(single)) & ~Q(Exists(several)) & Q(state__in=asked)
 

@@ -15,7 +15,7 @@ from pilotext.formats.date_raw_writer import make_raw
 from pilotext.profile import load_experiment
 from pilotext.profile.records import Experiment, OutputFile, Success
 from pilotext.server.production import profiles
-from pilotext.server.production.models import Job, PublishedFile, Task
+from pilotext.server.production.models import Job, PublishedFile, StagedFile, Task
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.statistics.runs import describe_run
 from pilotext.server.production.submission.chains import plan_task
@@ -23,13 +23,13 @@ from pilotext.server.production.submission.document import from_plain
 from pilotext.server.production.submission.listing import list_folder
 from pilotext.server.production.submission.plan import Plan, make_plan, preview
 from pilotext.server.production.submission.store import store
-from pilotext.server.production.tape import staging
+from pilotext.server.production.tape import requests, staging
 from pilotext.storage.memory import MemoryStorage
 from pilotext.worker.job_checks import check
 from pilotext.worker.validation import check_inputs
 from tests.server.merged import ON_MEMORY, cycle, do, do_all, product, storage
 from tests.server.several_inputs import raw
-from tests.server.support import PARAMETERS, fail, leased, task_document
+from tests.server.support import PARAMETERS, fail, lease, leased, task_document
 
 __all__ = ["storage"]
 
@@ -222,3 +222,47 @@ def test_a_task_on_the_parts_of_another_knows_the_names_that_will_come() -> None
         plan_task(
             SPLITTING, from_plain({"task": {**reader, "type": "mass production", "events_per_job": 9}}), list_folder
         )
+
+
+def on_tape(storage: MemoryStorage, files: int, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """Files of three ranges each on tape, so many of which may be on disk at once, and a task that reads them."""
+    changed = replace(SPLITTING, staging=replace(SPLITTING.staging, files=limit))
+    monkeypatch.setattr(profiles, "load_experiment", lambda _: changed)
+    profiles.profile_of.cache_clear()
+    submit(dict.fromkeys(range(1, files + 1), 250), staging=True, parameters=ON_MEMORY, merges=[])
+    for chunk in range(1, files + 1):
+        storage.files[f"memory://tape/{raw(chunk)}"] = b"raw"
+        storage.tape.add(f"memory://tape/{raw(chunk)}")
+
+
+@pytest.mark.usefixtures("database", "ranges")
+def test_files_come_once_for_all_their_ranges_and_no_more_of_them_than_may_be_at_once(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_tape(storage, 4, monkeypatch, limit=1)
+    for _ in range(40):
+        cycle()
+        assert StagedFile.objects.needed().count() <= 1
+        if (given := lease()) is not None:
+            do(given, storage, events=Job.objects.get(pk=given.job.job).events)
+    asked = [each for operation, each in storage.calls if operation == "prepare"]
+    assert sorted(asked) == [f"memory://tape/{raw(chunk)}" for chunk in range(1, 5)]
+    assert set(Job.objects.values_list("state", flat=True)) == {"finished"}
+    assert len([each for operation, each in storage.calls if operation == "release"]) == 4
+
+
+@pytest.mark.usefixtures("database", "ranges")
+def test_a_file_stays_for_ranges_that_are_still_to_be_planned_unless_their_task_is_paused(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_tape(storage, 1, monkeypatch, limit=2)
+    cycle(2)
+    Job.objects.update(state="defined")
+    requests.release_files()
+    assert StagedFile.objects.get().state == "online"
+    Task.objects.update(state="paused")
+    requests.release_files()
+    assert StagedFile.objects.get().state == "released"
+    Task.objects.update(state="running")
+    cycle(2)
+    assert list(Job.objects.values_list("state", flat=True)) == ["ready"] * 3

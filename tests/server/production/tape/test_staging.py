@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -268,12 +269,12 @@ def test_a_job_that_found_its_file_on_tape_has_it_staged_again(storage: MemorySt
     assert asked(storage, "prepare").count(url(0)) == 2
 
 
-def joined_on_tape(storage: MemoryStorage, number: int) -> None:
+def joined_on_tape(storage: MemoryStorage, number: int, **fields: Any) -> None:
     """Files of run 1 on tape, and a task whose jobs read two of them each."""
     for chunk in range(1, number + 1):
         storage.files[url(chunk)] = b"raw"
         storage.tape.add(url(chunk))
-    several_inputs.submit({1: number}, staging=True, parameters=ON_MEMORY)
+    several_inputs.submit({1: number}, **{"staging": True, "parameters": ON_MEMORY, **fields})
 
 
 @pytest.mark.usefixtures("limit", "joining")
@@ -348,6 +349,21 @@ def test_the_files_of_jobs_are_counted_against_the_limit_and_those_of_one_job_co
     limit(files=1)
     cycle(3)
     assert states() == ["finished", "ready"]
+
+
+@pytest.mark.usefixtures("joining")
+def test_a_job_above_the_limit_does_not_wait_for_the_files_of_a_paused_task(
+    storage: MemoryStorage, limit: Limit
+) -> None:
+    limit(files=1)
+    on_tape(storage, {2: 1})
+    cycle(2)
+    joined_on_tape(storage, 2, name="t2", parameters={**ON_MEMORY, "production": "other", "soft": "other"})
+    cycle(2)
+    assert states() == ["defined", "ready"]
+    transact(lambda: move_task(Task.objects.get(name="t1").pk, "pause", WHY))
+    cycle(2)
+    assert states() == ["ready", "ready"]
 
 
 @pytest.mark.usefixtures("limit")
