@@ -198,7 +198,7 @@ def test_memory_in_files_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         limits,
         lambda monitor: (passed := monitor.sample(0, {})) is not None and passed.name == "limit-memory",
     )
-    assert monitor.usage.peak_memory_mb > 100
+    assert monitor.usage.peak_memory_mb >= 100, "rounded to a tenth, as a sample just above the limit may be"
 
 
 MAPPED = """
