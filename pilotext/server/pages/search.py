@@ -81,10 +81,11 @@ def _file(word: str) -> str:
         return ""
     rows = Job.objects.filter(run__in=numbers, chunk__in=numbers, product="").exclude(run=F("chunk"))
     jobs = list(rows.order_by("-pk").values_list("pk", "run", "file")[:MAX_FOUND])
-    same = [job for job in jobs if base_name(job[2]) == word] or jobs
+    same = [job for job in jobs if base_name(job[2]) == word]
     if not same:
         inputs = JobInput.objects.filter(job__run__in=numbers, file__endswith=word).order_by("-job")
         same = [row for row in inputs.values_list("job", "job__run", "file")[:MAX_FOUND] if base_name(row[2]) == word]
+    same = same or jobs
     if len(same) == 1:
         return reverse("job", args=[same[0][0]])
     return address(reverse("jobs"), run=same[0][1]) if same else ""

@@ -314,6 +314,14 @@ def test_a_job_of_several_files_lists_them_and_is_found_by_each() -> None:
     assert "that it reads" not in page_of(Job.objects.get(files=1).pk)
 
 
+@pytest.mark.usefixtures("joining")
+def test_a_further_file_of_a_job_is_found_before_a_job_whose_run_and_chunk_are_in_its_name() -> None:
+    several_inputs.submit({1: 2, 2: 2}, known={"size": 400})
+    job, other, expert = Job.objects.get(run=1).pk, Job.objects.get(run=2).pk, browser("expert")
+    assert expert.get("/search", {"q": "cdr2-1.raw"})["Location"] == f"/jobs/{job}"
+    assert expert.get("/search", {"q": "mDST-2-1.root"})["Location"] == f"/jobs/{other}"
+
+
 def test_the_page_of_a_job_that_is_ready_costs_few_queries_too() -> None:
     submit([raw(7, 1)])
     expert, job = browser("expert"), the_job()
