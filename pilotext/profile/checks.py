@@ -40,6 +40,7 @@ def wrong(experiment: Experiment) -> Found:
     yield from _balances(experiment)
     yield from _generating(experiment)
     yield from _splitting(experiment)
+    yield from _values_of_other_jobs(experiment)
     yield from _unknown_names(experiment)
 
 
@@ -261,6 +262,32 @@ def _splitting(experiment: Experiment) -> Found:
             if found := _OF_THE_FILE.search(law):
                 text = f"{found[0]} counts the whole file, and a job of type {name!r} processes a range of it."
                 yield where, text, "Write `{events}` in `success.law`: the events of the range."
+
+
+def _values_of_other_jobs(experiment: Experiment) -> Found:
+    """Values of generated jobs and of ranges in names of files that others make, also behind an entry of `names`."""
+    shared = {*experiment.parameters, *experiment.values}
+    for name, merge in experiment.merges.items():
+        for text in (f"{{{merge.name}}}", merge.suffix, *merge.tape):
+            yield from _without(experiment, ("merges", name), text, shared)
+    logs = experiment.logs
+    for text in () if logs is None else (logs.run, logs.production, *logs.to, *logs.tape):
+        yield from _without(experiment, ("logs",), text, shared)
+    for name, job_type in experiment.job_types.items():
+        form = "" if job_type.input is None else experiment.names.get(job_type.input.form, "")
+        own = {*shared, *_own_names(job_type), *_used(form)}
+        for index, output in enumerate(job_type.outputs):
+            for text in (output.name, output.publish_as or "", *output.to):
+                yield from _without(experiment, ("job_types", name, "outputs", index), text, own)
+
+
+def _without(experiment: Experiment, place: tuple[str | int, ...], template: str, own: Collection[str]) -> Found:
+    """Find values of generated jobs and of ranges in the entries of `names` that a template uses."""
+    direct = {*_used(template)}
+    used = direct | {part for name in direct for part in _used(experiment.names.get(name, ""))}
+    for name in sorted((used & _ONLY_IN.keys()) - {*own}):
+        if place[0] != "job_types" or name not in direct:  # told where the names of a job type are gone through
+            yield place, f"nothing is called {name!r} here.", _ONLY_IN[name]
 
 
 def _references(experiment: Experiment) -> Found:

@@ -92,6 +92,25 @@ def profile(folder: Path, text: str) -> Path:
             "    success: {law: 'done == inputs.events'}}\nnames: {raw: 'c{chunk:d}.raw'}",
             "7:15: inputs.events counts the whole file, and a job of type",
         ),
+        (
+            "reconstruction}",
+            "reconstruction, input: {form: raw},\n    outputs: [{name: '{part}', to: [/x/]}]}\n"
+            "names: {raw: 'c{chunk:d}.raw', part: 'r{chunk}-{range}'}",
+            "7:15: nothing is called 'range' here. Only jobs of a type that `splits` have it.",
+        ),
+        (
+            "reconstruction}",
+            "reconstruction, splits: true, input: {form: raw}}\nnames: {raw: 'c{chunk:d}.raw'}\n"
+            "logs: {run: 'r{run}-{events}.tgz', production: all.tgz, to: [/x/], tape: [/y/]}",
+            "8:1: nothing is called 'events' here.",
+        ),
+        (
+            "reconstruction}",
+            "reconstruction, splits: true, input: {form: raw}}\n"
+            "names: {raw: 'c{chunk:d}.raw', merged: 'm{run}-{range}'}\n"
+            "merges: {all: {of: log, type: reco, name: merged, suffix: x, limit: 1}}",
+            "8:10: nothing is called 'range' here.",
+        ),
     ],
 )
 def test_a_profile_with_a_mistake_is_refused_with_its_line(tmp_path: Path, old: str, new: str, said: str) -> None:
