@@ -26,6 +26,9 @@ from pilotext.serialization.json import from_plain, ready
 from pilotext.server.production.models import Attempt, AttemptReport, Job, Output, Task
 from pilotext.server.production.profiles import profile_of
 
+MERGE_ORDER = ("job__chunk", "job__source__job__source__job_id", "job__source__job_id", "job_id")
+"""Order of outputs in a merge. Jobs that read outputs of another task have the order of its jobs."""
+
 MAX_PREDECESSORS = 20
 """Tasks of which each replaced the one before, as far back as files are looked for."""
 
@@ -107,7 +110,7 @@ def _merge(experiment: profile.Experiment, task: Task, job: Job, facts: AttemptF
             # The entries of everything in a file, as of histograms, are what no reader takes for its events.
             events=None if checks.output_kind(output.kind).counts == "everything" else output.events,
         )
-        for output in group.inputs.order_by("job__chunk", "job_id")
+        for output in group.inputs.order_by(*MERGE_ORDER)
     ]
     return merge_job(experiment, task_facts(task), inputs, facts, merge=job.product, number=group.number)
 
@@ -174,6 +177,8 @@ def _same_jobs(job: Job) -> list[int]:
     tasks = [job.task_id, *predecessors(job.task)]
     if not job.product:
         same = Job.objects.filter(task__in=tasks, product="", run=job.run, chunk=job.chunk)
+        if job.event_range:  # other ranges have other names
+            same = same.filter(event_range__in=(0, job.event_range))
         return [job.pk, *same.exclude(task=job.task_id).values_list("pk", flat=True)]
     same = Job.objects.filter(task__in=tasks, product=job.product, run=job.run)
     return list(same.values_list("pk", flat=True))

@@ -16,7 +16,7 @@ from pilotext.profile.records import Merge
 from pilotext.server.database import transact
 from pilotext.server.production.chained_inputs import all_taken
 from pilotext.server.production.collect_failures import collect_failures
-from pilotext.server.production.job_builder import task_facts
+from pilotext.server.production.job_builder import MERGE_ORDER, task_facts
 from pilotext.server.production.merging.packing import Piece, pack
 from pilotext.server.production.models import Attempt, Experiment, Job, MergeGroup, Output, Product, Site, Task
 from pilotext.server.production.profiles import profile_of
@@ -156,7 +156,7 @@ def _run(product: Product) -> _Run:
     rule = profile_of(product.task.experiment.name).merges[product.merge]
     jobs = dict(Job.objects.chunks(product.task, product.run).values_list("pk", "state"))
     outputs = Output.objects.valid().filter(job__in=jobs, job__state=JobState.FINISHED, kind=rule.of)
-    ordered = list(outputs.order_by("job__chunk", "job_id", "pk"))
+    ordered = list(outputs.order_by(*MERGE_ORDER, "pk"))
     wanted = tuple(output for output in ordered if not (rule.leave_out_empty and output.placeholder))
     missing = tuple(sorted(jobs.keys() - {output.job_id for output in ordered}))
     return _Run(wanted, len(ordered) - len(wanted), missing, len(jobs))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -38,13 +37,19 @@ from pilotext.server.production.submission.naming import (
     url_of,
     values_of,
 )
-from pilotext.server.production.submission.planned import Planned, check_inputs, grouped, ranges_of
+from pilotext.server.production.submission.planned import (
+    Planned,
+    check_inputs,
+    check_number_of_ranges,
+    grouped,
+    ranges_of,
+    usable,
+    why_too_large,
+)
 from pilotext.storage.registry import why_unusable
 from pilotext.storage.urls import is_folder, join
 
 Lister = Callable[[str], Sequence[str]]
-
-_ADLER32 = re.compile(r"[0-9a-fA-F]{8}")
 
 
 class Refused(Record, frozen=True):
@@ -201,7 +206,7 @@ class _SortedOut:
     def _take(self, file: str) -> None:
         name = base_name(file)
         entry = self._known.get(name)
-        facts = msgspec.structs.replace(_usable(entry or FileFacts(file, events=self._events)), file=file)
+        facts = msgspec.structs.replace(usable(entry or FileFacts(file, events=self._events)), file=file)
         values = values_of(self._experiment, self._facts, file)
         run, chunk = values.get("run"), values.get("chunk")
         job = Planned(facts, int(run) if run is not None else None, int(chunk) if chunk is not None else None)
@@ -234,7 +239,9 @@ class _SortedOut:
             self.refused += [Refused(each.file.file, why) for each in files if each.file.size is None]
             files = [each for each in files if each.file.size is not None]
         for job in grouped(files, limit):
-            if taken := self.names.add(values_of(self._experiment, self._facts, job.file.file)):
+            if why := why_too_large(job.inputs):
+                self.refused += [Refused(file.file, why) for file in job.inputs]
+            elif taken := self.names.add(values_of(self._experiment, self._facts, job.file.file)):
                 why = f"the output of its job would be {taken}, as that of other files of this task."
                 self.refused += [Refused(file.file, why) for file in job.inputs]
             else:
@@ -242,6 +249,7 @@ class _SortedOut:
 
     def _ranges(self, events_per_job: int) -> Iterator[Planned]:
         """Yield jobs that process ranges of the events of the files. Raises UsageError when two have one name."""
+        check_number_of_ranges(self._inputs.values(), events_per_job)
         for file in self._inputs.values():
             try:
                 jobs = list(ranges_of(file, events_per_job))
@@ -263,21 +271,6 @@ class _SortedOut:
             if problem := why_unusable(source):
                 raise UsageError(f"it cannot be had at {source!r}: {problem}")
         self._folders[folder] = tuple(differing_parameters(self._experiment, self._facts, file))
-
-
-def _usable(entry: FileFacts) -> FileFacts:
-    """Return the facts of a catalogue about a file, checked. Raises UsageError."""
-    if entry.events is not None and entry.events <= 0:
-        raise UsageError(f"the catalogue says that it has {entry.events} events.")
-    if entry.size is not None and entry.size <= 0:
-        raise UsageError(f"the catalogue says that it has {entry.size} bytes.")
-    if not entry.adler32:
-        return entry
-    if not _ADLER32.fullmatch(entry.adler32):
-        raise UsageError(
-            f"the catalogue says {entry.adler32!r}, which is not an adler32 checksum: that has 8 hexadecimal digits."
-        )
-    return msgspec.structs.replace(entry, adler32=entry.adler32.lower())
 
 
 def _places(

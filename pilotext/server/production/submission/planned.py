@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -11,6 +12,8 @@ from pilotext.model import Record
 from pilotext.profile.job_builder import EventRange, FileFacts
 from pilotext.profile.records import JobType
 from pilotext.server.production.submission.document import InputsPerJob, TaskFile
+
+_ADLER32 = re.compile(r"[0-9a-fA-F]{8}")
 
 
 class Planned(Record, frozen=True):
@@ -34,6 +37,52 @@ class Planned(Record, frozen=True):
 
 MAX_RANGES = 10_000
 """Ranges of the events of one file."""
+
+
+MAX_JOBS = 1_000_000
+"""Jobs of a task whose files are split, as of one that generates events."""
+
+MAX_EVENTS = 2**31 - 1
+MAX_SIZE = 2**63 - 1
+"""Events and bytes of the files of one job that the database has room for."""
+
+
+def check_number_of_ranges(files: Iterable[Planned], events_per_job: int) -> None:
+    """Raise UsageError when the ranges of these files would be too many jobs for a task."""
+    number = sum(-(-(file.file.events or 0) // events_per_job) for file in files)
+    if number > MAX_JOBS:
+        raise UsageError(
+            f"the task would have {number} jobs, and may have {MAX_JOBS}: `events_per_job` is too small.",
+            advice="Give it a larger `events_per_job`, or make several tasks of its files.",
+        )
+
+
+def why_too_large(files: Iterable[FileFacts]) -> str:
+    """Return why one job cannot have these files, as a sentence; empty when it can."""
+    known = list(files)
+    events, size = (sum(each.events or 0 for each in known), sum(each.size or 0 for each in known))
+    if events > MAX_EVENTS:
+        return f"its job would have {events} events by the catalogue, and may have {MAX_EVENTS}."
+    if size > MAX_SIZE:
+        return f"its job would have {size} bytes by the catalogue, and may have {MAX_SIZE}."
+    return ""
+
+
+def usable(entry: FileFacts) -> FileFacts:
+    """Return the facts of a catalogue about a file, checked. Raises UsageError."""
+    if entry.events is not None and entry.events <= 0:
+        raise UsageError(f"the catalogue says that it has {entry.events} events.")
+    if entry.size is not None and entry.size <= 0:
+        raise UsageError(f"the catalogue says that it has {entry.size} bytes.")
+    if why := why_too_large([entry]):
+        raise UsageError(why)
+    if not entry.adler32:
+        return entry
+    if not _ADLER32.fullmatch(entry.adler32):
+        raise UsageError(
+            f"the catalogue says {entry.adler32!r}, which is not an adler32 checksum: that has 8 hexadecimal digits."
+        )
+    return msgspec.structs.replace(entry, adler32=entry.adler32.lower())
 
 
 def ranges_of(file: Planned, events_per_job: int) -> Iterator[Planned]:

@@ -13,8 +13,9 @@ from pilotext.cli.jobs.show import job_page
 from pilotext.errors import UsageError
 from pilotext.formats.date_raw_writer import make_raw
 from pilotext.profile import load_experiment
-from pilotext.profile.records import Experiment, OutputFile, Success
+from pilotext.profile.records import Experiment, InputFile, OutputFile, Success
 from pilotext.server.production import profiles
+from pilotext.server.production.job_builder import _same_jobs
 from pilotext.server.production.models import Job, PublishedFile, StagedFile, Task
 from pilotext.server.production.statistics.jobs import describe_job
 from pilotext.server.production.statistics.runs import describe_run
@@ -102,6 +103,15 @@ def test_a_file_whose_events_are_not_known_is_no_job() -> None:
         (raw(1), "the catalogue does not know its events"),
         (raw(3), "its 1000001 events would be more than 10000 ranges: `events_per_job` is too small."),
     ]
+
+
+def test_a_task_has_no_more_ranges_than_jobs_that_generate_events() -> None:
+    files: dict[int, int | None] = dict.fromkeys(range(1, 202), 5000)
+    with pytest.raises(
+        UsageError, match="would have 1005000 jobs, and may have 1000000: `events_per_job` is too small"
+    ):
+        planned(files, events_per_job=1)
+    assert len(planned(files, events_per_job=5000).jobs) == 201
 
 
 @pytest.mark.parametrize(
@@ -266,3 +276,56 @@ def test_a_file_stays_for_ranges_that_are_still_to_be_planned_unless_their_task_
     Task.objects.update(state="running")
     cycle(2)
     assert list(Job.objects.values_list("state", flat=True)) == ["ready"] * 3
+
+
+@pytest.mark.usefixtures("database")
+def test_jobs_that_read_the_parts_of_another_task_are_merged_in_the_order_of_the_events(
+    storage: MemoryStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = OutputFile(name="second-{run}-{chunk}-{range:02d}.root", to=("{eos}/second/",), kind="mdst", check="root")
+    first = SPLITTING.job_types["mass production"]
+    second = replace(
+        first,
+        splits=False,
+        input=InputFile(form="part", sources=("{eos}/{file}",)),
+        command=("x",),
+        success=Success(),
+        outputs=(made,),
+    )
+    whole = replace(
+        SPLITTING, names={**SPLITTING.names, "part": NAME}, job_types={**SPLITTING.job_types, "second": second}
+    )
+    monkeypatch.setattr(profiles, "load_experiment", lambda _: whole)
+    profiles.profile_of.cache_clear()
+    submit({1: 300}, merges=[], parameters=ON_MEMORY)
+    reader = {
+        "experiment": "COMPASS",
+        "name": "reader",
+        "type": "second",
+        "files": {"outputs_of": {"task": "t1", "kind": "mdst"}},
+        "merges": ["mdst"],
+        "staging": False,
+        "parameters": {**ON_MEMORY, "production": "reader", "soft": "reader"},
+    }
+    asked, plan = plan_task(whole, from_plain({"task": reader}), lambda _: ())
+    store(whole, asked.task, plan, "tester")
+    for given in reversed([leased() for _ in range(3)]):
+        do(given, storage, events=100)
+        cycle()
+    readers = list(Job.objects.filter(task__name="reader").order_by("pk").values_list("file", flat=True))
+    assert [name.rpartition("-")[2] for name in readers] == ["03.root", "02.root", "01.root"], "as they have come"
+    for _ in range(3):
+        do(leased(), storage, events=100)
+    cycle()
+    assert [file.name for file in leased().job.inputs] == [f"second-1-1-0{number}.root" for number in (1, 2, 3)]
+    profiles.profile_of.cache_clear()
+
+
+@pytest.mark.usefixtures("database", "ranges")
+def test_a_range_has_the_names_of_the_same_range_in_the_task_before() -> None:
+    submit({1: 250})
+    Task.objects.update(state="cancelled")
+    Job.objects.update(state="cancelled")
+    submit({1: 250}, name="t2", replaces="t1")
+    first, second = (list(Job.objects.filter(task__name=name).order_by("pk")) for name in ("t1", "t2"))
+    assert _same_jobs(second[1]) == [second[1].pk, first[1].pk]

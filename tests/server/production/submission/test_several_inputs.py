@@ -154,3 +154,18 @@ def test_the_page_of_a_job_lists_all_of_its_files() -> None:
     assert f"{raw(1)} and 1 more file" in text
     assert f"reads {raw(2)}: 400 B, adler32 0a0b0c0d, 50 events" in text
     assert "reads" not in job_page(one)
+
+
+@pytest.mark.parametrize(
+    ("known", "words"),
+    [
+        ({"events": 2**30}, "its job would have 2147483648 events by the catalogue, and may have 2147483647."),
+        ({"events": 2**31}, "its job would have 2147483648 events by the catalogue, and may have 2147483647."),
+        ({"size": 2**62}, f"its job would have {2**63} bytes by the catalogue, and may have {2**63 - 1}."),
+    ],
+)
+def test_files_of_more_events_or_bytes_than_a_job_may_have_are_left_out(known: dict[str, int], words: str) -> None:
+    made = planned({1: 2, 2: 1}, known=known)
+    assert {entry.why for entry in made.refused} == {words}
+    assert next(each.why for each in describe(JOINING, made).refused) == words
+    assert [job.run for job in made.jobs] == ([] if 2**31 in known.values() else [2])
