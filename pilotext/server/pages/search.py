@@ -12,7 +12,7 @@ from django.urls import reverse
 from pilotext.profile.job_builder import base_name
 from pilotext.server.pages.access import page
 from pilotext.server.pages.queries import address, whole_number
-from pilotext.server.production.models import Attempt, Job, JobInput, Site, Task
+from pilotext.server.production.models import Agent, Attempt, Job, JobInput, Site, Task
 
 MAX_RUN = 2**31 - 1
 MAX_FOUND = 50
@@ -21,11 +21,11 @@ MAX_FOUND = 50
 
 @page("viewer")
 def show(request: HttpRequest) -> HttpResponse:
-    """Go to the job, run, task, site, period, file, code or node that a word names; else say what can be found."""
+    """Go to the job, run, task, site, period, file, agent, code or node of this name; else say what can be found."""
     word = request.GET.get("q", "").strip()
     if (number := whole_number(word)) is not None:
         return _number(request, number)
-    for place_of in (_task, _site, _period, _file, _code, _node):
+    for place_of in (_task, _site, _period, _file, _agent, _code, _node):
         if word and (place := place_of(word)):
             return HttpResponseRedirect(place)
     return render(request, "pages/search_none.html", {"word": word}, status=404 if word else 200)
@@ -89,6 +89,10 @@ def _file(word: str) -> str:
     if len(same) == 1:
         return reverse("job", args=[same[0][0]])
     return address(reverse("jobs"), run=same[0][1]) if same else ""
+
+
+def _agent(word: str) -> str:
+    return address(reverse("jobs"), agent=word) if Agent.objects.filter(name=word).exists() else ""
 
 
 def _code(word: str) -> str:

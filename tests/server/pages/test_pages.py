@@ -15,7 +15,7 @@ from django.db import connection  # noqa: E402  needs boot
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from pilotext.server.production.access.people import make_groups, set_user  # noqa: E402
-from pilotext.server.production.models import Attempt, AuditEntry, Experiment, Job, Site, Task  # noqa: E402
+from pilotext.server.production.models import Agent, Attempt, AuditEntry, Experiment, Job, Site, Task  # noqa: E402
 from pilotext.server.production.profiles import remember_all  # noqa: E402
 from tests.server.pages.browsing import BY, HOSTILE, PASSWORD, assert_harmless, browser, text_of  # noqa: E402
 from tests.server.support import fail, leased, raw, submit, succeed, the_job  # noqa: E402
@@ -285,6 +285,12 @@ def test_the_search_shows_the_run_where_several_tasks_read_a_file() -> None:
 def test_the_search_finds_a_node(failed_job: int) -> None:
     node = Attempt.objects.exclude(node="").values_list("node", flat=True)[0]
     assert browser("viewer").get("/search", {"q": node})["Location"] == f"/jobs?node={node}"
+
+
+def test_the_search_finds_an_agent_also_one_whose_name_looks_like_a_code() -> None:
+    agent = Agent.objects.create(name="stampede-001", site=Site.objects.earliest("pk"))
+    assert browser("viewer").get("/search", {"q": agent.name})["Location"] == "/jobs?agent=stampede-001"
+    assert "code=STAMPEDE-002" in browser("viewer").get("/search", {"q": "stampede-002"})["Location"]
 
 
 @pytest.mark.parametrize("word", ["2018W14", "cdr00009-9.raw", "no-such-node.example", "<b>"])
